@@ -1,0 +1,47 @@
+"""Differentiable augmentation: what keeps a discriminator from learning a small set of covers by heart."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .draws import Draw
+
+
+def diff_augment(images: Tensor, draw: Draw) -> Tensor:
+    """Colour, translation and cutout (Zhao et al. 2020, arXiv:2006.10738), (B, 3, H, W) -> (B, 3, H, W).
+
+    Covers carry text, so there is no flip. The same draw augments real and fake images the same way.
+    """
+    brightness = draw.uniform("brightness", 1, 1, 1) - 0.5
+    saturation = draw.uniform("saturation", 1, 1, 1) * 2
+    contrast = draw.uniform("contrast", 1, 1, 1) + 0.5
+    images = images + brightness
+    grey = images.mean(1, keepdim=True)
+    images = (images - grey) * saturation + grey
+    mean = images.mean((1, 2, 3), keepdim=True)
+    images = (images - mean) * contrast + mean
+    return _cut_out(_translate(images, draw), draw)
+
+
+def _translate(images: Tensor, draw: Draw) -> Tensor:
+    """Shift by up to an eighth of the size each way; what comes in is grey (zero)."""
+    size = images.shape[-1]
+    margin = size // 8
+    across = draw.integers("shift across", 0, 2 * margin + 1).tolist()
+    down = draw.integers("shift down", 0, 2 * margin + 1).tolist()
+    padded = F.pad(images, [margin] * 4)
+    return torch.stack(
+        [image[:, y : y + size, x : x + size] for image, x, y in zip(padded, across, down, strict=True)]
+    )
+
+
+def _cut_out(images: Tensor, draw: Draw) -> Tensor:
+    """Make one square grey, a fifth of the size wide; it may stick out by half."""
+    size = images.shape[-1]
+    hole = size // 5
+    left = draw.integers("hole across", -hole // 2, size - hole // 2)[:, None]
+    top = draw.integers("hole down", -hole // 2, size - hole // 2)[:, None]
+    place = torch.arange(size, device=images.device)
+    across = (place >= left) & (place < left + hole)
+    down = (place >= top) & (place < top + hole)
+    return images * ~(down[:, None, :, None] & across[:, None, None, :])

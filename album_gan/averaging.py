@@ -1,0 +1,46 @@
+"""Averaged weights, and the BatchNorm statistics that belong to them."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, images: int, half_life: float) -> None:
+    """Move the parameters of `average` towards `network`'s by as much as `images` more images weigh.
+
+    `half_life` is in images; 0 copies. Buffers are left alone: see `reestimate_batch_norm`.
+    """
+    weight = 1 - 0.5 ** (images / max(half_life, 1e-8))
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
+
+
+@torch.no_grad()
+def reestimate_batch_norm(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
+    """Measure the BatchNorm statistics of `network` anew over `batches` of its inputs; leaves it in eval mode.
+
+    The mean over the batches is cumulative. Averaged weights need this: the running statistics of the weights
+    that were averaged wash the covers out (a third of the KID in our measurements).
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative
+        norm.train()
+    if norms:
+        for batch in batches:
+            network(*batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
+
+
+@torch.no_grad()
+def round_to_half(network: nn.Module) -> None:
+    """Round parameters and buffers to what fp16 can hold, so that fp16 and fp32 files draw the same covers."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half())

@@ -1,0 +1,121 @@
+"""The default generator: FastGAN made light (Liu et al. 2021, arXiv:2101.04775), 3.9 M parameters at 128 px.
+
+This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+"""
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+WIDTHS = {4: 256, 8: 256, 16: 192, 32: 128, 64: 64, 128: 32, 256: 16, 512: 8}
+TWO_CONVOLUTIONS = (8, 16, 32)  # composition is decided here; finer levels are most of the cost
+EXCITATIONS = {32: 4, 64: 8, 128: 16, 256: 32}  # at this resolution, channels are gated from that one
+
+
+class UpsampleConv(nn.Module):
+    """Nearest-neighbour x2 and a 3x3 convolution, computed as one 4x4 transposed convolution of stride 2.
+
+    Each output pixel sees only 2x2 distinct inputs, so the nine taps add up to four: the same function at
+    under half of the multiplications. Below 16 px the plain way is faster. (B, C_in, H, W) -> (B, C_out, 2H, 2W)
+    """
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
+        nn.init.orthogonal_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] < 16:
+            return F.conv2d(F.interpolate(x, scale_factor=2.0), self.weight, padding=1)
+        flipped = self.weight.flip(-1, -2).transpose(0, 1)
+        rows = F.pad(flipped, (0, 0, 0, 1)) + F.pad(flipped, (0, 0, 1, 0))
+        kernel = F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))
+        return F.conv_transpose2d(x, kernel, stride=2, padding=1)
+
+
+class UpBlock(nn.Module):
+    """(B, C_in, H, W) -> (B, C_out, 2H, 2W)"""
+
+    def __init__(self, in_channels: int, out_channels: int, two_convolutions: bool):
+        super().__init__()
+        self.up = UpsampleConv(in_channels, out_channels)
+        self.up_norm = nn.BatchNorm2d(out_channels)
+        self.conv = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False) if two_convolutions else None
+        self.norm = nn.BatchNorm2d(out_channels) if two_convolutions else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.up_norm(self.up(x)), 0.2)
+        if self.conv is not None:
+            x = F.leaky_relu(self.norm(self.conv(x)), 0.2)
+        return x
+
+
+class SkipLayerExcitation(nn.Module):
+    """Gates in (0, 1) for the channels of a fine level, read from a coarse one: Eq. (1) of Liu et al. 2021.
+
+    coarse (B, C_in, h, w), fine (B, C_out, H, W) -> (B, C_out, H, W)
+    """
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.spatial = nn.Conv2d(in_channels, out_channels, 4, bias=False)
+        self.channel = nn.Conv2d(out_channels, out_channels, 1, bias=False)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        gate = F.silu(self.spatial(F.adaptive_avg_pool2d(coarse, 4)))
+        return fine * torch.sigmoid(self.channel(gate))
+
+
+class LiteGenerator(ModelMixin, ConfigMixin):
+    """Draws covers from latents, (B, latent_dim) -> (B, 3, resolution, resolution) in [-1, 1].
+
+    `embed` gives the stem, the 4x4 feature in which covers are truncated and interpolated; `paint` does the rest.
+    `stem_mean` (C, 4, 4) is the mean stem, the centre of truncation; training fills it in.
+    """
+
+    @register_to_config
+    def __init__(self, resolution: int = 128, latent_dim: int = 128, format_version: int = 1):
+        super().__init__()
+        if resolution not in (32, 64, 128, 256, 512):
+            raise ValueError(
+                f"resolution must be a power of two from 32 to 512, got {resolution}; crop or choose 128"
+            )
+        channels = WIDTHS[4]
+        self.stem = nn.ConvTranspose2d(latent_dim, channels, 4, bias=False)
+        self.stem_norm = nn.BatchNorm2d(channels)
+        self.register_buffer("stem_mean", torch.zeros(channels, 4, 4))
+
+        levels = [level for level in WIDTHS if 4 < level <= resolution]
+        self.blocks = nn.ModuleDict()
+        self.excitations = nn.ModuleDict()
+        for level in levels:
+            self.blocks[str(level)] = UpBlock(channels, WIDTHS[level], level in TWO_CONVOLUTIONS)
+            channels = WIDTHS[level]
+            if level in EXCITATIONS:
+                self.excitations[str(level)] = SkipLayerExcitation(WIDTHS[EXCITATIONS[level]], channels)
+        self.to_rgb = nn.Conv2d(channels, 3, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.orthogonal_(module.weight)
+
+    def embed(self, z: Tensor) -> Tensor:
+        """(B, latent_dim) -> stem (B, 256, 4, 4); only the direction of z counts."""
+        z = F.normalize(z, dim=1) * z.shape[1] ** 0.5
+        return F.leaky_relu(self.stem_norm(self.stem(z[:, :, None, None])), 0.2)
+
+    def paint(self, stem: Tensor) -> Tensor:
+        """Stem (B, 256, 4, 4) -> images (B, 3, resolution, resolution) in [-1, 1]."""
+        x = stem
+        features = {4: stem}
+        for name, block in self.blocks.items():
+            level = int(name)
+            x = block(x)
+            if name in self.excitations:
+                x = self.excitations[name](features[EXCITATIONS[level]], x)
+            features[level] = x
+        return torch.tanh(self.to_rgb(x))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.paint(self.embed(z))

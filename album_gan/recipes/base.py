@@ -1,0 +1,115 @@
+"""The recipe protocol: what the training loop asks of a GAN, and the defaults for what a GAN does not care about."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..draws import Draw
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What may change in the course of a run. `average_half_life` is in images."""
+
+    learning_rate: float = 1.0  # factor on the optimisers' own
+    average_half_life: float = 5_000
+
+
+@dataclass
+class Step:
+    """One batch on its way through both networks. Images are (B, 3, H, W) in [-1, 1]."""
+
+    real: Tensor
+    fake: Tensor
+    inputs: tuple[Tensor, ...]  # what `fake` was drawn from
+    generator: nn.Module
+    discriminator: nn.Module
+    draw: Draw
+    progress: float  # 0 to 1
+    labels: Tensor | None = None
+    augmentation: Callable[[Tensor, Draw], Tensor] | None = None
+    memo: dict[str, Any] = field(default_factory=dict)  # for what both sides' terms would compute twice
+
+    def augment(self, images: Tensor) -> Tensor:
+        """The recipe's augmentation, the same for whatever images it is given in this step."""
+        return images if self.augmentation is None else self.augmentation(images, self.draw)
+
+    def discriminate(self, images: Tensor) -> Tensor:
+        """The discriminator's logits for augmented images."""
+        return self.discriminator(self.augment(images))
+
+
+class Recipe(nn.Module):
+    """Base of all recipes. Buffers are all that a recipe remembers, and are checkpointed."""
+
+    Config: type
+    smallest_resolution = 32
+    largest_resolution = 512
+    discriminator_steps = 1  # per generator step
+    augmentation: Callable[[Tensor, Draw], Tensor] | None = None
+
+    def __init__(self, config: Any, resolution: int):
+        super().__init__()
+        low, high = self.smallest_resolution, self.largest_resolution
+        if resolution not in [2**n for n in range(12)] or not low <= resolution <= high:
+            nearest = min((2**n for n in range(12) if low <= 2**n <= high), key=lambda r: abs(r - resolution))
+            raise ValueError(
+                f"resolution must be a power of two from {low} to {high} for recipe "
+                f"{type(self).__module__.rpartition('.')[2]}, got {resolution}; choose {nearest}"
+            )
+        self.config = config
+        self.resolution = resolution
+
+    def build_networks(self) -> tuple[nn.Module, nn.Module]:
+        """Generator and discriminator, freshly initialised from torch's global generator."""
+        raise NotImplementedError
+
+    def optimizers(
+        self, generator: nn.Module, discriminator: nn.Module
+    ) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        """The paper's optimisers, for the generator and the discriminator."""
+        raise NotImplementedError
+
+    def schedule(self, progress: float) -> Schedule:
+        """What holds at `progress` (0 to 1) of the run."""
+        return Schedule()
+
+    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
+        """Arguments of the generator for one batch: latents, labels, codes."""
+        raise NotImplementedError
+
+    def discriminator_terms(self, step: Step) -> dict[str, Tensor]:
+        """Named, weighted scalars whose sum the discriminator minimises; none reaches the generator."""
+        raise NotImplementedError
+
+    def generator_terms(self, step: Step) -> dict[str, Tensor]:
+        """Named, weighted scalars whose sum the generator minimises."""
+        raise NotImplementedError
+
+    def after_discriminator_step(self, step: Step) -> None:
+        """Clipping, balances, historical averages."""
+
+
+def recipe_names() -> list[str]:
+    """All recipes, found by looking into the package."""
+    package = importlib.import_module("album_gan.recipes")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name != "base")
+
+
+def recipe_module(name: str) -> ModuleType:
+    """The module of recipe `name`, with its `Config` and `Recipe`; ValueError for an unknown one."""
+    if name not in recipe_names():
+        raise ValueError(f"recipe must be one of {', '.join(recipe_names())}, got {name!r}")
+    return importlib.import_module(f"album_gan.recipes.{name}")
+
+
+def recipe_modules() -> Iterator[tuple[str, ModuleType]]:
+    """Name and module of every recipe."""
+    for name in recipe_names():
+        yield name, recipe_module(name)

@@ -1,0 +1,72 @@
+"""Projected GAN on a light generator, the default: good covers from ten thousand images and no GPU.
+
+Sauer et al. 2021, "Projected GANs Converge Faster" (arXiv:2111.01007), with a generator after FastGAN (Liu et al.
+2021, arXiv:2101.04775). New: the discriminator judges the features of a frozen, pretrained network, mixed at
+random, at four scales; so it knows edges, faces and letters before the first step, and only small heads train.
+Use it always, unless you want to learn how the classics work or may not use pretrained features.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..augmentation import diff_augment
+from ..draws import Draw
+from ..losses import hinge_discriminator, hinge_generator
+from ..networks.lite_generator import LiteGenerator
+from ..networks.projected_discriminator import ProjectedDiscriminator
+from . import base
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    latent_dim: int = 128
+    learning_rate: float = 2e-4
+    beta1: float = 0.0
+    beta2: float = 0.99
+    discriminator_size: int = 192  # images are enlarged to this; 128 is faster, and blind for the finest texture
+    average_half_life: float = 10_000  # images
+
+
+class Recipe(base.Recipe):
+    Config = Config
+    augmentation = staticmethod(diff_augment)
+
+    def build_networks(self) -> tuple[LiteGenerator, ProjectedDiscriminator]:
+        return (
+            LiteGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim),
+            ProjectedDiscriminator(input_size=self.config.discriminator_size),
+        )
+
+    def optimizers(self, generator, discriminator):
+        def adam(network):
+            trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+            betas = (self.config.beta1, self.config.beta2)
+            return torch.optim.Adam(trainable, lr=self.config.learning_rate, betas=betas)
+
+        return adam(generator), adam(discriminator)
+
+    def schedule(self, progress: float) -> base.Schedule:
+        return base.Schedule(average_half_life=self.config.average_half_life)
+
+    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
+        return (draw.normal("z", self.config.latent_dim),)
+
+    def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        with torch.no_grad():
+            real = step.discriminator.features(step.augment(step.real))
+        fake = [feature.detach() for feature in self._fake_features(step)]
+        # Two forwards: the heads' BatchNorm must not mix real and fake.
+        judge = step.discriminator.judge
+        return {"hinge": hinge_discriminator(judge(real), judge(fake))}
+
+    def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        return {"hinge": hinge_generator(step.discriminator.judge(self._fake_features(step)))}
+
+    @staticmethod
+    def _fake_features(step: base.Step) -> list[Tensor]:
+        """Features of the fakes, once for both sides: the frozen network is the same for both."""
+        if "fake features" not in step.memo:
+            step.memo["fake features"] = step.discriminator.features(step.augment(step.fake))
+        return step.memo["fake features"]

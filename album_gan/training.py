@@ -1,0 +1,421 @@
+"""The training loop. It knows no loss: what makes a GAN this GAN is in `recipes/`."""
+
+import copy
+import dataclasses
+import json
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from diffusers import ModelMixin
+from torch import nn
+from tqdm import tqdm
+
+from . import performance
+from .averaging import reestimate_batch_norm, round_to_half, update_average
+from .checkpoint import latest_checkpoint, load_checkpoint, read_state, rotate_checkpoints, save_checkpoint
+from .covers.loading import StepSampler, batches, load_covers
+from .draws import Draw, named_generator
+from .images import to_pil, to_unit_range
+from .journal import SHEET_SEEDS, Journal, next_moment
+from .latents import latents_of
+from .recipes.base import Recipe, Step, recipe_module
+
+logger = logging.getLogger(__name__)
+
+WARM_UP_STEPS = 1_000  # of the learning rate, after --init_from
+STATISTICS_BATCHES = 100
+STATISTICS_BATCH_SIZE = 16
+FEW_COVERS = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Settings of a run; the names are those of diffusers' training examples."""
+
+    recipe: str = "projected"  # which GAN
+    dataset_name: str | None = None  # Hub id, a builder such as parquet, or synthetic
+    train_data_dir: str | None = None  # folder of pictures or parquet files
+    data_files: str | None = None  # files for the builder, e.g. 'my_covers/*.parquet'
+    image_column: str = "image"  # column of the data set that holds the covers
+    resolution: int = 128  # pixels; power of two
+    output_dir: str = "runs/album_gan"  # where everything goes
+    train_batch_size: int = 32  # images for each process and each backward pass
+    gradient_accumulation_steps: int = 1  # backward passes before an update
+    max_train_steps: int = 5_000  # generator updates
+    learning_rate: float | None = None  # instead of the recipe's own
+    mixed_precision: str = "auto"  # no, bf16, or auto: bf16 where the machine is fast at it
+    checkpointing_steps: int = 500  # steps from one checkpoint to the next
+    checkpoints_total_limit: int | None = 3  # older ones are deleted
+    resume_from_checkpoint: str | None = None  # a checkpoint's folder, or latest
+    init_from: str | None = None  # start from a trained model: bundled, a folder, or a Hub id
+    sample_images: int = 5_000  # images from one sample sheet to the next
+    logging_steps: int = 50  # steps from one line of the log to the next
+    report_to: str | None = "tensorboard"  # tracker of accelerate; none for none
+    seed: int = 0  # of everything random
+    dataloader_num_workers: int = 2  # processes that prepare batches
+
+    def __post_init__(self) -> None:
+        positive = ("train_batch_size", "gradient_accumulation_steps", "max_train_steps", "checkpointing_steps")
+        for name in (*positive, "sample_images", "logging_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.checkpoints_total_limit is not None and self.checkpoints_total_limit < 1:
+            raise ValueError(f"checkpoints_total_limit must be at least 1, got {self.checkpoints_total_limit}")
+        if self.mixed_precision not in ("no", "bf16", "auto"):
+            raise ValueError(
+                f"mixed_precision must be no, bf16 or auto, got {self.mixed_precision!r}; "
+                "fp16 shares one loss scale between two optimisers, choose bf16"
+            )
+        if self.resume_from_checkpoint and self.init_from:
+            raise ValueError("init_from starts a new run, resume_from_checkpoint goes on with one; give one of them")
+
+
+def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
+    """Train, and leave a model that `AlbumCoverPipeline.from_pretrained` loads in the folder that is returned.
+
+    SIGINT and SIGTERM end the run after the step at hand, with a checkpoint and a model. Raises ValueError for
+    settings or data that cannot be trained on, before anything is written.
+    """
+    # --- Setup: recipe, covers, networks, optimisers
+    performance.keep_freed_memory()
+    module = recipe_module(config.recipe)
+    recipe = module.Recipe(recipe_config or module.Config(), config.resolution)
+    bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and performance.fast_in_bfloat16())
+    tracker = None if config.report_to in (None, "none") else config.report_to
+    output_dir = Path(config.output_dir)
+    accelerator = Accelerator(
+        mixed_precision="bf16" if bf16 else "no",
+        log_with=tracker,
+        project_dir=str(output_dir),
+    )
+    device, main = accelerator.device, accelerator.is_main_process
+    with accelerator.main_process_first():  # the first one decodes, the others find it done
+        covers, held_out = load_covers(
+            config.dataset_name, config.train_data_dir, config.data_files, config.image_column, config.resolution
+        )
+    with torch.random.fork_rng():
+        torch.manual_seed(named_generator(config.seed, "initial weights").initial_seed())
+        generator, discriminator = recipe.build_networks()
+    if config.init_from:
+        load_weights(config.init_from, {"generator": generator, "discriminator": discriminator})
+    for network in (generator, discriminator, recipe):
+        network.to(device=device, memory_format=torch.channels_last)
+        broadcast_weights(accelerator, network)
+    generator.train()
+    discriminator.train()
+    average = copy.deepcopy(generator).requires_grad_(False)
+    generator_optimizer, discriminator_optimizer = recipe.optimizers(generator, discriminator)
+    base_rates = [group["lr"] for group in (*generator_optimizer.param_groups, *discriminator_optimizer.param_groups)]
+    modules = {"generator": generator, "discriminator": discriminator, "average": average, "recipe": recipe}
+    optimizers = {"generator_optimizer": generator_optimizer, "discriminator_optimizer": discriminator_optimizer}
+    judged = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
+
+    # --- Resume
+    first_step, seconds_before = 0, 0.0
+    checkpoint = find_checkpoint(config)
+    if checkpoint:
+        state = read_state(checkpoint)
+        tell_changes(state["config"], describe(config, recipe), accelerator)
+        load_checkpoint(checkpoint, modules, optimizers)
+        first_step, seconds_before = state["step"], state["seconds"]
+    parts = config.gradient_accumulation_steps
+    batch_size = config.train_batch_size * accelerator.num_processes * parts
+    images_per_step = batch_size * recipe.discriminator_steps
+    images = state["images"] if checkpoint else 0
+    if main:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        journal = Journal(output_dir, images)
+        print(f"watch {output_dir / 'samples'} (pictures) and {journal.log_path} (numbers)")
+        print(f"{len(covers):,} covers to train on, {held_out:,} held out; {'bf16' if bf16 else 'fp32'}, {device}")
+        if len(covers) < FEW_COVERS:
+            logger.warning("under %d covers a GAN copies what it saw; look for copies among samples", FEW_COVERS)
+    if tracker:
+        accelerator.init_trackers("tracker")
+
+    # --- Batches: each process and each part takes its rows of every batch
+    share_fakes = recipe.discriminator_steps == 1 and parts == 1  # one set of fakes a step saves a generator pass
+    rows = [
+        slice(start, start + config.train_batch_size)
+        for start in range(
+            accelerator.process_index * parts * config.train_batch_size,
+            (accelerator.process_index + 1) * parts * config.train_batch_size,
+            config.train_batch_size,
+        )
+    ]
+    turns = recipe.discriminator_steps
+    sampler = StepSampler(
+        len(covers), batch_size, rows, config.seed, first_step * turns, config.max_train_steps * turns
+    )
+    real_batches = batches(covers, sampler, config.dataloader_num_workers)
+    peak, peak_images = 0.0, 0
+
+    def prepare(real: torch.Tensor, part: int, turn: str, with_graph: bool) -> Step:
+        draw = Draw(config.seed, step, batch_size, rows[part], device, turn)
+        inputs = recipe.generator_inputs({}, draw)
+        with torch.set_grad_enabled(with_graph), accelerator.autocast():
+            fake = generator(*inputs).float()
+        return Step(
+            real=real,
+            fake=fake,
+            inputs=inputs,
+            generator=generator,
+            discriminator=discriminator,
+            draw=draw,
+            progress=step / config.max_train_steps,
+            augmentation=recipe.augmentation,
+        )
+
+    def draw_fixed_seeds() -> list:
+        make_ready_to_draw(average, recipe, config.seed)
+        latents = torch.from_numpy(latents_of(SHEET_SEEDS, average.config.latent_dim)).to(device)
+        with torch.inference_mode():
+            return to_pil(torch.cat([average(some) for some in latents.split(16)]))
+
+    def save(images: int) -> None:
+        """A checkpoint, and beside it the thumbnails' and log's latest state, which are on disk already."""
+        accelerator.wait_for_everyone()
+        if main:
+            state = {"step": step, "images": images, "seconds": seconds_before + time.monotonic() - started}
+            state["config"] = describe(config, recipe)
+            save_checkpoint(output_dir / f"checkpoint-{step}", modules, optimizers, state)
+            rotate_checkpoints(output_dir, config.checkpoints_total_limit)
+        accelerator.wait_for_everyone()
+
+    started = window_started = time.monotonic()
+    window_images = 0
+    step = first_step
+    if main and images == 0:
+        journal.remember(0, draw_fixed_seeds())
+    next_sheet, next_thumbnails = next_multiple(images, config.sample_images), next_moment(images)
+    progress_bar = tqdm(total=config.max_train_steps, initial=step, desc="training", unit="step", disable=not main)
+    with stop_signals() as stop:
+        while step < config.max_train_steps and not stopped(stop, accelerator):
+            schedule = recipe.schedule(step / config.max_train_steps)
+            warm_up = min(1.0, (step + 1) / WARM_UP_STEPS) if config.init_from else 1.0
+            groups = (*generator_optimizer.param_groups, *discriminator_optimizer.param_groups)
+            for group, rate in zip(groups, base_rates, strict=True):
+                group["lr"] = rate * warm_up * schedule.learning_rate
+
+            # --- Discriminator updates
+            for turn in range(turns):
+                terms_of_parts = []
+                latest = []
+                for part in range(parts):
+                    real = to_unit_range(next(real_batches).to(device, non_blocking=True))
+                    if peak_images < 1_000:
+                        peak, peak_images = max(peak, real.abs().max().item()), peak_images + len(real)
+                        check_range(peak, peak_images)
+                    current = prepare(real, part, f"discriminator {turn}", with_graph=share_fakes)
+                    with accelerator.autocast():
+                        terms = recipe.discriminator_terms(current)
+                    (sum(terms.values()) / parts).backward()
+                    terms_of_parts.append(terms)
+                    latest.append(current)
+                average_gradients(accelerator, discriminator)
+                discriminator_optimizer.step()
+                discriminator_optimizer.zero_grad()
+                recipe.after_discriminator_step(current)
+            discriminator_terms = terms_of_parts[-1]
+
+            # --- Generator update
+            for parameter in judged:
+                parameter.requires_grad_(False)
+            for part in range(parts):
+                current = latest[part]
+                if not share_fakes:
+                    current = prepare(current.real, part, "generator", with_graph=True)
+                with accelerator.autocast():
+                    generator_terms = recipe.generator_terms(current)
+                (sum(generator_terms.values()) / parts).backward()
+            for parameter in judged:
+                parameter.requires_grad_(True)
+            average_gradients(accelerator, generator)
+            generator_optimizer.step()
+            generator_optimizer.zero_grad()
+
+            # --- Average weights
+            images += images_per_step
+            step += 1
+            half_life = min(schedule.average_half_life, 0.05 * images)  # a ramp: no memory of the first noise
+            update_average(average, generator, images_per_step, half_life)
+
+            # --- Log
+            progress_bar.update()
+            window_images += images_per_step
+            if step % config.logging_steps == 0 and main:
+                values = {f"discriminator/{name}": term.item() for name, term in discriminator_terms.items()}
+                values |= {f"generator/{name}": term.item() for name, term in generator_terms.items()}
+                check_finite(values, output_dir)
+                values["images_per_second"] = round(window_images / (time.monotonic() - window_started), 2)
+                journal.log(images, {"step": step, **values})
+                accelerator.log(values, step=images)
+                short = {name.replace("iscriminator", "").replace("enerator", ""): v for name, v in values.items()}
+                progress_bar.set_postfix({**short, "images": f"{images:,}"})
+                window_started, window_images = time.monotonic(), 0
+
+            # --- Sample sheets and history
+            if main and (images >= next_sheet or images >= next_thumbnails):
+                covers_now = draw_fixed_seeds()
+                if images >= next_sheet:
+                    journal.sheet(images, covers_now)
+                    next_sheet = next_multiple(images, config.sample_images)
+                if images >= next_thumbnails:
+                    journal.remember(images, covers_now)
+                    next_thumbnails = next_moment(images)
+                window_started, window_images = time.monotonic(), 0
+
+            # --- Checkpoint
+            if step % config.checkpointing_steps == 0:
+                save(images)
+    progress_bar.close()
+
+    # --- The finished (or interrupted) run is a model
+    if step % config.checkpointing_steps:
+        save(images)
+    if main:
+        covers_now = draw_fixed_seeds()
+        journal.sheet(images, covers_now)
+        record = {
+            "images": images,
+            "steps": step,
+            "covers": len(covers),
+            "held_out": held_out,
+            "hours": round((seconds_before + time.monotonic() - started) / 3600, 3),
+            **describe(config, recipe),
+        }
+        save_model(output_dir, average, discriminator, recipe, config.seed, record)
+        print(f"see the covers:  album-gan demo --model {output_dir}")
+        print(f"publish them:    hf upload YOUR_NAME/album-covers {output_dir} --private --exclude 'checkpoint-*/*'")
+    accelerator.end_training()
+    return output_dir
+
+
+def save_model(
+    folder: Path, average: ModelMixin, discriminator: ModelMixin, recipe: Recipe, seed: int, record: dict[str, Any]
+) -> None:
+    """Write generator, discriminator and training.json so that `from_pretrained` and `--init_from` load them."""
+    average = copy.deepcopy(average)
+    round_to_half(average)
+    make_ready_to_draw(average, recipe, seed)
+    AlbumCoverPipeline(average).save_pretrained(folder)
+    discriminator = copy.deepcopy(discriminator).eval()
+    round_to_half(discriminator)
+    for tensor in (*discriminator.parameters(), *discriminator.buffers()):
+        tensor.data = tensor.data.contiguous()
+    discriminator.save_pretrained(folder / "discriminator")
+    discriminator.half().save_pretrained(folder / "discriminator", variant="fp16")
+    (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+@torch.no_grad()
+def make_ready_to_draw(generator: nn.Module, recipe: Recipe, seed: int) -> None:
+    """Give averaged weights their own BatchNorm statistics and mean stem, over seeded latents."""
+    device = next(generator.parameters()).device
+    inputs = (
+        recipe.generator_inputs({}, Draw(seed, batch, STATISTICS_BATCH_SIZE, device=device, turn="statistics"))
+        for batch in range(STATISTICS_BATCHES)
+    )
+    reestimate_batch_norm(generator, inputs)
+    (z, *_) = recipe.generator_inputs({}, Draw(seed, 0, 4_096, device=device, turn="stem"))
+    generator.stem_mean.copy_(generator.embed(z).mean(0))
+
+
+def find_checkpoint(config: TrainingConfig) -> Path | None:
+    """The checkpoint to go on from; ValueError when a named one is not there."""
+    if config.resume_from_checkpoint is None:
+        return None
+    if config.resume_from_checkpoint != "latest":
+        return Path(config.resume_from_checkpoint)
+    found = latest_checkpoint(Path(config.output_dir))
+    print(f"resuming from {found}" if found else f"no checkpoint in {config.output_dir} yet, starting afresh")
+    return found
+
+
+def describe(config: TrainingConfig, recipe: Recipe) -> dict[str, Any]:
+    """All settings of a run, for checkpoints and the model card."""
+    return {**dataclasses.asdict(config), config.recipe: dataclasses.asdict(recipe.config)}
+
+
+def tell_changes(before: dict[str, Any], now: dict[str, Any], accelerator: Accelerator) -> None:
+    """Say which settings differ from the checkpoint's; ValueError for those that cannot."""
+    for name in ("recipe", "resolution"):
+        if before[name] != now[name]:
+            raise ValueError(f"{name} must stay {before[name]!r} when a run is resumed, got {now[name]!r}")
+    for name in before.keys() | now.keys():
+        if before.get(name) != now.get(name) and name not in ("resume_from_checkpoint", "output_dir"):
+            accelerator.print(f"{name} was {before.get(name)!r} and is now {now.get(name)!r}")
+
+
+def broadcast_weights(accelerator: Accelerator, network: nn.Module) -> None:
+    """Every process starts from the first one's weights."""
+    if accelerator.num_processes > 1:
+        with torch.no_grad():
+            for tensor in (*network.parameters(), *network.buffers()):
+                tensor.copy_(broadcast(tensor.detach().contiguous()))
+
+
+def average_gradients(accelerator: Accelerator, network: nn.Module) -> None:
+    """One flat all-reduce; DistributedDataParallel breaks on several forwards and frozen discriminators."""
+    if accelerator.num_processes > 1:
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        torch.distributed.all_reduce(flat)
+        flat /= accelerator.num_processes
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM fill the list instead of ending the process; a second one ends it."""
+    received: list[int] = []
+
+    def receive(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.signal(number, previous[number])
+        print("\nstopping after this step; once more ends it at once")
+
+    previous = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def stopped(received: list[int], accelerator: Accelerator) -> bool:
+    """Whether any process was told to stop; all must agree, or the others wait for ever."""
+    if accelerator.num_processes == 1:
+        return bool(received)
+    flag = torch.tensor([len(received)], device=accelerator.device)
+    torch.distributed.all_reduce(flag)
+    return flag.item() > 0
+
+
+def check_range(peak: float, images: int) -> None:
+    """An alarm for covers that are not in [-1, 1] but in [0, 1/2] or so."""
+    if images >= 1_000 and peak < 0.5:
+        logger.warning("the first %d covers never leave [-0.5, 0.5], got %.2f: are they all so pale?", images, peak)
+
+
+def check_finite(values: dict[str, float], output_dir: Path) -> None:
+    """A run whose losses are no numbers any more is over; its last checkpoint is not."""
+    for name, value in values.items():
+        if value - value != 0:
+            raise ValueError(
+                f"{name} must be finite, got {value}; go on from a checkpoint in {output_dir} with a lower learning_rate"
+            )
+
+
+def next_multiple(images: int, interval: int) -> int:
+    return (images // interval + 1) * interval
+
