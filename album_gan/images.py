@@ -32,11 +32,8 @@ def to_unit_range(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def to_pixels(images: torch.Tensor) -> np.ndarray:
-    """Images (B, 3, H, W) in [-1, 1] -> bytes (B, H, W, 3).
-
-    Raises ValueError for another shape, and for values not finite or outside [-1, 1] by more than 0.001.
-    """
+def _checked(images: torch.Tensor) -> torch.Tensor:
+    """float32 (B, 3, H, W) clamped to [-1, 1], or ValueError."""
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"images must have the shape (B, 3, H, W), got {tuple(images.shape)}")
     images = images.detach().float()
@@ -48,13 +45,26 @@ def to_pixels(images: torch.Tensor) -> np.ndarray:
                 f"images must lie in [-1, 1], got {low:.4g} to {high:.4g}; "
                 "end the network with tanh, or scale bytes with images.to_unit_range"
             )
-    pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return images.clamp(-1, 1)
+
+
+def to_pixels(images: torch.Tensor) -> np.ndarray:
+    """Images (B, 3, H, W) in [-1, 1] -> bytes (B, H, W, 3).
+
+    Raises ValueError for another shape, and for values not finite or outside [-1, 1] by more than 0.001.
+    """
+    pixels = ((_checked(images) + 1) * 127.5).round().to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def to_pil(images: torch.Tensor) -> list[Image.Image]:
     """Images (B, 3, H, W) in [-1, 1] -> B RGB pictures; errors as `to_pixels`."""
     return [Image.fromarray(pixels) for pixels in to_pixels(images)]
+
+
+def to_zero_one(images: torch.Tensor) -> torch.Tensor:
+    """Images (B, 3, H, W) in [-1, 1] -> the same in [0, 1], diffusers' range; errors as `to_pixels`."""
+    return (_checked(images) + 1) / 2
 
 
 def to_tensor(pictures: list[Image.Image]) -> torch.Tensor:

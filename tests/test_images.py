@@ -107,3 +107,13 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
         images.save_png(Image.new("HSV", (2, 2)), path)
     assert path.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_zero_to_one():
+    assert images.to_zero_one(torch.tensor([-1.0, 0.0, 1.0005]).view(1, 3, 1, 1)).ravel().tolist() == [
+        0,
+        0.5,
+        1,
+    ]
+    with pytest.raises(ValueError, match=r"\[-1, 1\]"):
+        images.to_zero_one(torch.full((1, 3, 1, 1), 2.0))
