@@ -1,0 +1,32 @@
+# make demo   the page with the bundled model on http://127.0.0.1:7860 (PORT=8000, LAN=1 for the audience's phones)
+# make test   the whole test suite
+# Both make .venv first, once.
+
+PYTHON ?= python3
+PORT ?= 7860
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint install clean
+
+demo: .venv/.demo
+	@$(BIN)/album-gan demo --port $(PORT) $(if $(LAN),--lan)
+
+test: .venv/.test
+	@$(BIN)/python -m pytest
+
+test-slow: .venv/.test
+	@$(BIN)/python -m pytest -m slow --timeout 3600
+
+lint: .venv/.test
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+install: .venv/.test
+
+.venv/.demo: pyproject.toml constraints.txt tools/install
+	@tools/install $(PYTHON) demo "about 400 MB (torch, diffusers, gradio; on Linux with an NVIDIA card 3 GB), 2 to 5 minutes"
+
+.venv/.test: pyproject.toml constraints.txt tools/install
+	@tools/install $(PYTHON) test "about 600 MB (torch, diffusers, gradio, datasets, test tools), 2 to 6 minutes"
+
+clean:
+	rm -rf .venv

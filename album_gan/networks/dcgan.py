@@ -1,0 +1,87 @@
+"""DCGAN: Radford et al. 2015, arXiv:1511.06434.
+
+This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+"""
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+
+def levels_below(resolution: int) -> list[int]:
+    """Sizes of the feature maps between 4 px and the image: 8, 16, ... resolution / 2."""
+    if resolution not in (32, 64, 128):
+        raise ValueError(f"resolution must be 32, 64 or 128 for DCGAN, got {resolution}; choose 64, the paper's")
+    return [size for size in (8, 16, 32, 64) if size < resolution]
+
+
+def initialise(network: nn.Module) -> None:
+    """Section 4: all weights from a normal distribution with standard deviation 0.02."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+class DCGANGenerator(ModelMixin, ConfigMixin):
+    """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]. Figure 1 of the paper at 64 px.
+
+    `width` is the number of channels at 4 px; it halves with every doubling of the size.
+    """
+
+    @register_to_config
+    def __init__(self, resolution: int = 64, latent_dim: int = 100, width: int = 1024, format_version: int = 1):
+        super().__init__()
+        self.project = nn.Linear(latent_dim, width * 4 * 4, bias=False)
+        self.project_norm = nn.BatchNorm2d(width)
+        self.register_buffer("stem_mean", torch.zeros(width, 4, 4))
+        layers = []
+        channels = width
+        for _ in levels_below(resolution):
+            layers += [
+                nn.ConvTranspose2d(channels, channels // 2, 5, stride=2, padding=2, output_padding=1, bias=False),
+                nn.BatchNorm2d(channels // 2),
+                nn.ReLU(),
+            ]
+            channels //= 2
+        layers += [nn.ConvTranspose2d(channels, 3, 5, stride=2, padding=2, output_padding=1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        initialise(self)
+
+    def embed(self, z: Tensor) -> Tensor:
+        """Standard normal z (B, latent_dim) -> stem (B, width, 4, 4)."""
+        uniform = torch.erf(z / 2**0.5)  # the paper's latents are uniform in [-1, 1]
+        stem = self.project(uniform).unflatten(1, (-1, 4, 4))
+        return F.relu(self.project_norm(stem))
+
+    def paint(self, stem: Tensor) -> Tensor:
+        """Stem (B, width, 4, 4) -> images (B, 3, resolution, resolution) in [-1, 1]."""
+        return self.layers(stem)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.paint(self.embed(z))
+
+
+class DCGANDiscriminator(ModelMixin, ConfigMixin):
+    """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1). `width` as in the generator."""
+
+    @register_to_config
+    def __init__(self, resolution: int = 64, width: int = 1024, format_version: int = 1):
+        super().__init__()
+        layers = []
+        channels = 3
+        for level in reversed([4, *levels_below(resolution)]):
+            out = width * 4 // level
+            layers.append(nn.Conv2d(channels, out, 5, stride=2, padding=2, bias=channels == 3))
+            if channels != 3:  # section 3: no BatchNorm where the images enter
+                layers.append(nn.BatchNorm2d(out))
+            layers.append(nn.LeakyReLU(0.2))
+            channels = out
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * 4 * 4, 1))
+        initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images).float()

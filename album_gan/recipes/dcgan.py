@@ -1,0 +1,57 @@
+"""DCGAN: Radford et al. 2015, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+Networks", arXiv:1511.06434.
+
+New: convolutions all the way, strided instead of pooled, with BatchNorm in both networks; the first GAN that
+trained without luck. Use it as the baseline, and to see how a classic looks; do not expect diversity at 128 px.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..draws import Draw
+from ..losses import cross_entropy_discriminator, cross_entropy_generator
+from ..networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from . import base
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    latent_dim: int = 100
+    width: int = 1024  # channels at 4 px; halves with every doubling of the size
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+
+
+class Recipe(base.Recipe):
+    Config = Config
+    largest_resolution = 128
+
+    def build_networks(self) -> tuple[DCGANGenerator, DCGANDiscriminator]:
+        width = self.config.width
+        return (
+            DCGANGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim, width=width),
+            DCGANDiscriminator(resolution=self.resolution, width=width),
+        )
+
+    def optimizers(self, generator, discriminator):
+        def adam(network):
+            betas = (self.config.beta1, self.config.beta2)
+            return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, betas=betas)
+
+        return adam(generator), adam(discriminator)
+
+    def schedule(self, progress: float) -> base.Schedule:
+        return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
+
+    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
+        return (draw.normal("z", self.config.latent_dim),)
+
+    def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        real, fake = step.discriminate(step.real), step.discriminate(step.fake.detach())
+        return {"cross_entropy": cross_entropy_discriminator(real, fake)}
+
+    def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        return {"cross_entropy": cross_entropy_generator(step.discriminate(step.fake))}
