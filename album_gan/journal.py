@@ -28,6 +28,9 @@ class Journal:
             temporary = self.log_path.with_suffix(".tmp")
             temporary.write_text("".join(kept))
             os.replace(temporary, self.log_path)
+        for picture in (*output_dir.glob("samples/*.png"), *output_dir.glob("history/*.webp")):
+            if picture.stem.isdigit() and int(picture.stem) > images:
+                picture.unlink()
 
     def log(self, images: int, values: dict[str, Any]) -> None:
         """Append one line of JSON."""

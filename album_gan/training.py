@@ -27,6 +27,7 @@ from .draws import Draw, named_generator
 from .images import to_pil, to_unit_range
 from .journal import SHEET_SEEDS, Journal, next_moment
 from .latents import latents_of
+from .pipeline import AlbumCoverPipeline, find_model, read_weights
 from .recipes.base import Recipe, Step, recipe_module
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         torch.manual_seed(named_generator(config.seed, "initial weights").initial_seed())
         generator, discriminator = recipe.build_networks()
     if config.init_from:
-        load_weights(config.init_from, {"generator": generator, "discriminator": discriminator})
+        load_initial_weights(config.init_from, generator, discriminator)
     for network in (generator, discriminator, recipe):
         network.to(device=device, memory_format=torch.channels_last)
         broadcast_weights(accelerator, network)
@@ -327,6 +328,21 @@ def make_ready_to_draw(generator: nn.Module, recipe: Recipe, seed: int) -> None:
     reestimate_batch_norm(generator, inputs)
     (z, *_) = recipe.generator_inputs({}, Draw(seed, 0, 4_096, device=device, turn="stem"))
     generator.stem_mean.copy_(generator.embed(z).mean(0))
+
+
+def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:
+    """Copy a published model's networks into freshly built ones; ValueError when they do not fit."""
+    folder = find_model(source, parts=("generator", "discriminator"))
+    for name, network in (("generator", generator), ("discriminator", discriminator)):
+        weights = read_weights(folder / name)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            config = json.loads((folder / name / "config.json").read_text())
+            raise ValueError(
+                f"init_from {source!r} holds a {config['_class_name']} of {config.get('resolution', 'any')} px that "
+                f"does not fit this run's {type(network).__name__}; use the same recipe and resolution"
+            ) from error
 
 
 def find_checkpoint(config: TrainingConfig) -> Path | None:

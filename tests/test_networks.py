@@ -1,0 +1,120 @@
+"""Every network: forward, gradients, save, reload in a fresh process."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from album_gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from album_gan.networks.lite_generator import LiteGenerator, UpsampleConv
+from album_gan.networks.projected_discriminator import ProjectedDiscriminator
+
+GENERATORS = [
+    (LiteGenerator, {"resolution": 32}),
+    (LiteGenerator, {"resolution": 128}),
+    (LiteGenerator, {"resolution": 512}),
+    (DCGANGenerator, {"resolution": 32, "width": 64}),
+    (DCGANGenerator, {"resolution": 128, "width": 64}),
+]
+DISCRIMINATORS = [
+    (DCGANDiscriminator, {"resolution": 32, "width": 64}, 32),
+    (DCGANDiscriminator, {"resolution": 128, "width": 64}, 128),
+    (ProjectedDiscriminator, {"input_size": 128}, 64),
+    (ProjectedDiscriminator, {"input_size": 192}, 128),
+]
+
+
+@pytest.mark.parametrize(("network_class", "config"), GENERATORS)
+def test_generators_draw_and_learn(network_class, config):
+    torch.manual_seed(0)
+    generator = network_class(**config)
+    z = torch.randn(2, generator.config.latent_dim)
+    images = generator(z)
+    assert images.shape == (2, 3, config["resolution"], config["resolution"])
+    assert images.abs().max() <= 1
+    assert images.std() > 0.001
+    assert generator.embed(z).shape == (2, *generator.stem_mean.shape)
+    images.square().sum().backward()
+    for name, parameter in generator.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(("network_class", "config", "resolution"), DISCRIMINATORS)
+def test_discriminators_judge_and_learn(network_class, config, resolution):
+    torch.manual_seed(0)
+    discriminator = network_class(**config)
+    images = torch.rand(2, 3, resolution, resolution, requires_grad=True)
+    logits = discriminator(images)
+    assert logits.shape[0] == 2
+    assert logits.ndim == 2
+    logits[0].sum().backward()
+    assert images.grad.abs().sum() > 0
+    for name, parameter in discriminator.named_parameters():
+        frozen = "mixing" in name
+        assert parameter.requires_grad != frozen, name
+        assert frozen or parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(("network_class", "config"), [*GENERATORS[:1], *GENERATORS[3:4]])
+def test_generators_survive_a_fresh_process(network_class, config, tmp_path):
+    generator = network_class(**config).eval()
+    generator.save_pretrained(tmp_path)
+    z = torch.ones(1, generator.config.latent_dim)
+    np.save(tmp_path / "z.npy", z.numpy())
+    script = (
+        "import sys, numpy, torch\n"
+        f"from {network_class.__module__} import {network_class.__name__} as Network\n"
+        "folder = sys.argv[1]\n"
+        "z = torch.from_numpy(numpy.load(folder + '/z.npy'))\n"
+        "numpy.save(folder + '/out.npy', Network.from_pretrained(folder).eval()(z).detach().numpy())\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True)
+    expected = generator(z).detach().numpy()
+    assert np.abs(np.load(tmp_path / "out.npy") - expected).max() < 1e-5
+
+
+def test_discriminator_survives_saving(tmp_path):
+    discriminator = ProjectedDiscriminator(input_size=128).eval()
+    discriminator.save_pretrained(tmp_path)
+    again = ProjectedDiscriminator.from_pretrained(tmp_path).eval()
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.allclose(discriminator(images), again(images), atol=1e-5)
+    size = sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
+    assert size < 6e6, "the frozen backbone must not be saved: it comes from its own package"
+
+
+@pytest.mark.parametrize("size", [4, 16, 20])
+def test_upsample_conv_is_nearest_and_3x3(size):
+    torch.manual_seed(0)
+    layer = UpsampleConv(5, 3)
+    x = torch.randn(2, 5, size, size)
+    plain = F.conv2d(F.interpolate(x, scale_factor=2.0), layer.weight, padding=1)
+    assert torch.allclose(layer(x), plain, atol=1e-5)
+
+
+def test_backbone_knows_pictures():
+    """Golden numbers of EfficientNet-Lite0 on a fixed picture: they match the package's own code to 1e-4."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 128), torch.linspace(-1, 1, 128), indexing="ij")
+    picture = torch.stack([torch.sin(5 * x), torch.cos(7 * y), torch.sin(3 * x * y)])[None]
+    backbone = ProjectedDiscriminator(input_size=128).backbone
+    means = [feature.mean().item() for feature in backbone(picture)]
+    shapes = [tuple(feature.shape[1:]) for feature in backbone(picture)]
+    assert shapes == [(24, 32, 32), (40, 16, 16), (112, 8, 8), (320, 4, 4)]
+    assert means == pytest.approx(GOLDEN_MEANS, abs=1e-4)
+
+
+GOLDEN_MEANS = [0.898763, -0.311742, 0.15812, 0.078199]
+
+
+@pytest.mark.parametrize("network_class", [LiteGenerator, DCGANGenerator, DCGANDiscriminator])
+def test_resolution_must_be_known(network_class):
+    with pytest.raises(ValueError, match="resolution must be.*got 100; .*choose"):
+        network_class(resolution=100)
+
+
+def test_input_size_must_fit_the_backbone():
+    with pytest.raises(ValueError, match="input_size must be a multiple of 32 from 128 on, got 100"):
+        ProjectedDiscriminator(input_size=100)
