@@ -1,0 +1,39 @@
+"""What several test files share: a model so small that it draws at once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Tiny networks gain nothing from a second thread, and on a busy machine lose much by waiting for it.
+# Set before torch loads, and for the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A saved 32 px model with seeded weights, and statistics and a mean stem as after training."""
+    import torch
+
+    from album_gan.networks.lite_generator import LiteGenerator
+    from album_gan.pipeline import AlbumCoverPipeline
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        network = LiteGenerator(resolution=32)
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0  # the statistics of one batch do
+        network(torch.randn(16, 128))
+        network.stem_mean.copy_(network.eval().embed(torch.randn(256, 128)).mean(0))
+    folder = tmp_path_factory.mktemp("tiny_model")
+    AlbumCoverPipeline(network).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(tiny_model):
+    """The AlbumCoverPipeline of `tiny_model`."""
+    from album_gan.pipeline import AlbumCoverPipeline
+
+    return AlbumCoverPipeline.from_pretrained(tiny_model)
