@@ -20,6 +20,12 @@ def check_ending(path: str | Path) -> str:
     return ending
 
 
+def check_fps(fps: int) -> None:
+    """ValueError unless `fps`, frames a second, is from 1 to 60."""
+    if not 1 <= fps <= MAX_FPS:
+        raise ValueError(f"fps must be from 1 to {MAX_FPS}, got {fps}; 30 is smooth")
+
+
 def write_animation(frames: Iterable[Image.Image], path: str | Path, fps: int) -> None:
     """Write frames of one size, whole or not at all; they are taken one by one and may come from a generator.
 
@@ -28,8 +34,7 @@ def write_animation(frames: Iterable[Image.Image], path: str | Path, fps: int) -
     frames, before the first frame is taken, and OSError where it cannot write.
     """
     path, ending = Path(path), check_ending(path)
-    if not 1 <= fps <= MAX_FPS:
-        raise ValueError(f"fps must be from 1 to {MAX_FPS}, got {fps}; 30 is smooth")
+    check_fps(fps)
     write = _write_mp4 if ending == ".mp4" else _write_with_pillow
     # A name of its own in the same folder, so that the rename is atomic and two writers cannot mix.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

@@ -131,16 +131,21 @@ def _shown(value: object) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
+def check_truncation(truncation: float) -> float:
+    """The truncation itself; ValueError unless it is from 0 to 1.5."""
+    if not 0 <= truncation <= MAX_TRUNCATION:
+        raise ValueError(
+            f"truncation must be from 0 to {MAX_TRUNCATION}, got {truncation}; 1 leaves covers as they are"
+        )
+    return truncation
+
+
 def truncate(stem, mean, truncation: float):
     """Pull stems (B, C, 4, 4) towards the mean stem (C, 4, 4): 0 gives the mean cover, 1 changes nothing.
 
     Takes numpy arrays or torch tensors alike. Raises ValueError unless 0 <= truncation <= 1.5.
     """
-    if not 0 <= truncation <= MAX_TRUNCATION:
-        raise ValueError(
-            f"truncation must be from 0 to {MAX_TRUNCATION}, got {truncation}; 1 leaves covers as they are"
-        )
-    return mean + truncation * (stem - mean)
+    return mean + check_truncation(truncation) * (stem - mean)
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:

@@ -1,0 +1,259 @@
+"""The `album-gan` command: read options, call the pipeline, write files.
+
+What can go wrong is checked before the first file is written, and told in one line with exit code 2. torch
+and its friends load inside the commands, so that --help comes at once.
+"""
+
+import argparse
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from . import __version__
+from .latents import DEFAULT_TRUNCATION, MAX_TRUNCATION, check_truncation, parse_seeds
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `album-gan` with these arguments, the process's by default. Returns the exit code.
+
+    0: done; 2: it could not be done, and standard error says why in one line; 130: interrupted with Ctrl-C.
+    ALBUM_GAN_DEBUG=1 shows the whole traceback instead.
+    """
+    try:
+        args = _parser().parse_args(_with_dashes(sys.argv[1:] if argv is None else argv))
+        args.run(args)
+        return 0
+    except KeyboardInterrupt:
+        print("album-gan: interrupted; what is already written is whole", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("ALBUM_GAN_DEBUG") == "1":
+            raise
+        print(f"album-gan: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
+    else:
+        text = " ".join(str(error).split())
+    if isinstance(error, (OSError, ValueError, ImportError)):
+        return text
+    return f"unexpected {type(error).__name__}: {text}; ALBUM_GAN_DEBUG=1 shows where"
+
+
+def _with_dashes(arguments: list[str]) -> list[str]:
+    """--batch_size -> --batch-size: both spellings work, and values stay as they are."""
+    normal = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        normal.append(name.replace("_", "-") + equals + value if name.startswith("--") else argument)
+    return normal
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text!r}")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="album-gan", allow_abbrev=False, description="Draw album covers with a GAN.",
+        epilog="example: album-gan generate --seeds 0-63 --out covers",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"album-gan {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run, summary: str, example: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name, help=summary, description=summary, epilog=f"example: {example}", allow_abbrev=False
+        )
+        added.set_defaults(run=run)
+        added.add_argument(
+            "--model",
+            default="bundled",
+            metavar="bundled|FOLDER|HUB_ID",
+            help="the model to use (default: bundled)",
+        )
+        return added
+
+    def drawing(added: argparse.ArgumentParser) -> None:
+        added.add_argument(
+            "--seeds",
+            required=True,
+            metavar="LIST",
+            help="numbers, ranges and names: 1,2,7-9,velvet-otter-042",
+        )
+        added.add_argument(
+            "--truncation", type=float, default=DEFAULT_TRUNCATION, metavar="T",
+            help=f"0 (all alike) to {MAX_TRUNCATION} (wild), default {DEFAULT_TRUNCATION}",
+        )  # fmt: skip
+        added.add_argument(
+            "--batch-size", type=_positive, default=16, metavar="N", help="drawn at once, default 16"
+        )
+
+    added = command(
+        "generate", _generate, "Draw covers into a folder, one PNG a seed.",
+        "album-gan generate --seeds 0-63 --out covers",
+    )  # fmt: skip
+    drawing(added)
+    added.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="made if need be: DIR/00000042.png"
+    )
+
+    added = command(
+        "interpolate", _interpolate, "Make a video that flows from cover to cover.",
+        "album-gan interpolate --seeds 1,2,3 --frames 60 --loop --out x.mp4",
+    )  # fmt: skip
+    drawing(added)
+    added.add_argument("--frames", type=int, default=60, metavar="N", help="in all, 2 or more, default 60")
+    added.add_argument(
+        "--fps", type=int, default=30, metavar="N", help="frames a second, 1 to 60, default 30"
+    )
+    added.add_argument(
+        "--loop",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="lead back to the first cover (default)",
+    )
+    added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .mp4, .gif or .webp")
+
+    added = command(
+        "upscale",
+        _upscale,
+        "Enlarge pictures.",
+        "album-gan upscale covers/00000042.png --size 512 --out large",
+    )
+    added.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="pictures of any kind")
+    added.add_argument(
+        "--size", required=True, type=int, metavar="PIXELS", help="of the longer side, up to 4096"
+    )
+    added.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="made if need be: DIR/<name>.png"
+    )
+
+    added = command("demo", _demo, "Start the page in which to draw covers.", "album-gan demo --lan")
+    added.add_argument("--lan", action="store_true", help="listen on the network, for the audience's phones")
+    added.add_argument("--port", metavar="N", help="default: the environment's PORT, or 7860")
+    return parser
+
+
+def _generate(args: argparse.Namespace) -> None:
+    seeds = parse_seeds(args.seeds)
+    check_truncation(args.truncation)
+    _check_folder(args.out)
+    from tqdm import tqdm
+
+    from .images import save_png
+    from .pipeline import AlbumCoverPipeline
+
+    pipeline = AlbumCoverPipeline.from_pretrained(args.model)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=len(seeds), unit="cover", disable=None) as progress:
+        for start in range(0, len(seeds), args.batch_size):
+            batch = seeds[start : start + args.batch_size]
+            covers = pipeline(seeds=batch, truncation=args.truncation, batch_size=args.batch_size)
+            for seed, image in zip(batch, covers.images, strict=True):
+                save_png(image, args.out / f"{seed:08d}.png", pipeline.settings(seed, args.truncation))
+                progress.update()
+    print(f"{len(seeds)} covers in {args.out}")
+
+
+def _interpolate(args: argparse.Namespace) -> None:
+    from .animation import check_ending, check_fps
+
+    seeds = parse_seeds(args.seeds)
+    check_ending(args.out)
+    check_fps(args.fps)
+    if args.out.is_dir():
+        raise ValueError(f"out must be a file, got the folder {args.out}; try {args.out / 'loop.mp4'}")
+    _check_folder(args.out.parent)
+    from tqdm import tqdm
+
+    from .animation import write_animation
+    from .pipeline import AlbumCoverPipeline
+
+    pipeline = AlbumCoverPipeline.from_pretrained(args.model)
+    frames = pipeline.interpolate(seeds, args.frames, args.loop, args.truncation, args.batch_size)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_animation(tqdm(frames, total=args.frames, unit="frame", disable=None), args.out, args.fps)
+    print(f"{args.frames} frames in {args.out}")
+
+
+def _upscale(args: argparse.Namespace) -> None:
+    _check_folder(args.out)
+    from tqdm import tqdm
+
+    from .images import read_settings, save_png
+    from .upscaling import check_upscale, upscale
+
+    targets = {}
+    for source in args.pictures:
+        target = args.out / f"{source.stem}.png"
+        if target in targets:
+            raise ValueError(
+                f"pictures must have names of their own, got {targets[target]} and {source}; rename one"
+            )
+        if target.resolve() == source.resolve():
+            raise ValueError(f"out must be another folder than that of {source}, which would be overwritten")
+        check_upscale(_read_picture(source), args.size)
+        targets[target] = source
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    for target, source in tqdm(targets.items(), unit="picture", disable=None):
+        picture = _read_picture(source)
+        save_png(upscale(picture, args.size), target, read_settings(picture))
+    print(f"{len(targets)} pictures in {args.out}")
+
+
+def _demo(args: argparse.Namespace) -> None:
+    port = args.port or os.environ.get("PORT") or "7860"
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError(f"port must be a number from 1 to 65535, got {port!r}; 7860 is usual")
+    if find_spec("gradio") is None:
+        raise ImportError("demo needs gradio, which is not installed; run: pip install 'album-gan[demo]'")
+    from .space.app import launch
+
+    launch(model=args.model, host="0.0.0.0" if args.lan else "127.0.0.1", port=int(port), lan=args.lan)
+
+
+def _read_picture(path: Path):
+    from PIL import Image
+
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the pictures in it")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; check its name")
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except (
+        Exception
+    ) as error:  # decoders raise OSError, SyntaxError, struct.error, ... each at its own defect
+        raise ValueError(f"{path} is no picture that can be read ({type(error).__name__})") from error
+
+
+def _check_folder(folder: Path) -> None:
+    """ValueError unless files can be written into `folder`, or it can be made."""
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ValueError(f"out must be in a folder, but {existing} is a file; choose another place")
+    if not os.access(existing, os.W_OK):
+        raise ValueError(
+            f"out must be in a folder you may write to, which {existing} is not; choose another place"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
