@@ -21,9 +21,9 @@ MAX_LIST = 1_000_000  # seeds in one list
 DEFAULT_TRUNCATION = 1.0
 MAX_TRUNCATION = 1.5
 
-# Name number = seed * MULTIPLIER + OFFSET mod 1e8. The multiplier has no factor 2 or 5, so this is one to
-# one; it steps each part of a name by about 0.618 of its list, so that neighbours differ in every part.
-MULTIPLIER = 61_847_617
+# Name index = seed * MULTIPLIER + OFFSET mod 1e8. The multiplier has no factor 2 or 5, so it is one to one;
+# it steps adjectives and nouns by the golden ratio of their lists, so no word comes twice on a wall of 64.
+MULTIPLIER = 61_847_213
 OFFSET = 27_182_818
 _INVERSE = pow(MULTIPLIER, -1, SEED_COUNT)
 

@@ -47,7 +47,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_covers_of_seeds(tiny_pipeline):
     covers = tiny_pipeline(seeds=[1, "velvet-otter-042", 1])
-    assert covers.seeds == [1, 11_258_472, 1]
+    assert covers.seeds == [1, 9_815_048, 1]
     assert [(cover.size, cover.mode) for cover in covers.images] == [((32, 32), "RGB")] * 3
     drawn = pixels(covers.images)
     np.testing.assert_array_equal(drawn[0], drawn[2])
@@ -183,7 +183,7 @@ def test_settings_draw_the_cover_again(tiny_pipeline):
     assert settings == {
         "format": 1,
         "model": tiny_pipeline.fingerprint,
-        "seed": 11_258_472,
+        "seed": 9_815_048,
         "name": "velvet-otter-042",
         "truncation": 0.7,
         "label": None,
