@@ -74,7 +74,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         for the Hub.
         Raises OSError when there is no such model, ValueError when it is not one of ours or is damaged.
         """
-        folder = _find(source, revision, bool(local_files_only), token)
+        folder = find_model(source, revision, bool(local_files_only), token)
         _read_json(folder / "model_index.json")
         network = _load_network(folder / "generator", variant)
         pipeline = cls(network)
@@ -249,8 +249,17 @@ def _seed_list(seeds: Seeds) -> list[int]:
     return [seed_of(seeds)]
 
 
-def _find(source: str | os.PathLike | None, revision, local_files_only: bool, token) -> Path:
-    """The local folder of a model, fetched from the Hub if need be."""
+def find_model(
+    source: str | os.PathLike | None,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    parts: tuple[str, ...] = ("generator",),
+) -> Path:
+    """The local folder of a model: bundled, a folder, or `parts` of one on the Hub, fetched if need be.
+
+    Raises OSError when there is no such model.
+    """
     if source is None or source == "bundled":
         return Path(__file__).parent / "pretrained"
     if Path(source).is_dir():
@@ -269,7 +278,7 @@ def _find(source: str | os.PathLike | None, revision, local_files_only: bool, to
             revision=revision,
             local_files_only=local_files_only,
             token=token,
-            allow_patterns=["model_index.json", "generator/*"],
+            allow_patterns=["model_index.json", *(f"{part}/*" for part in parts)],
         )
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise OSError(
@@ -297,18 +306,28 @@ def _load_network(folder: Path, variant: str | None) -> ModelMixin:
     with torch.device("meta"):
         network = network_class.from_config(config)
 
+    try:
+        network.load_state_dict(read_weights(folder, variant), assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"weights in {folder} do not fit: {reason}; save or fetch the model again") from error
+    return network.requires_grad_(False)
+
+
+def read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Tensor]:
+    """A network's weights as float32, from the file of `variant` or whichever is there: both hold the same values.
+
+    Raises OSError when they are missing, ValueError when they are damaged.
+    """
     names = [WEIGHTS, FP16_WEIGHTS] if variant is None else [WEIGHTS.replace(".", f".{variant}.", 1)]
     file = next((folder / name for name in names if (folder / name).is_file()), None)
     if file is None:
         raise OSError(f"weights are missing: {folder / names[0]}; save or fetch the model again")
     try:
         weights = safetensors.torch.load_file(file)
-        weights = {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
-        network.load_state_dict(weights, assign=True)
-    except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"weights in {file} do not fit: {reason}; save or fetch the model again") from error
-    return network.requires_grad_(False)
+    except SafetensorError as error:
+        raise ValueError(f"weights in {file} are damaged ({error}); save or fetch the model again") from error
+    return {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
 
 
 def _network_class(name: object) -> type[ModelMixin]:

@@ -99,6 +99,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         project_dir=str(output_dir),
     )
     device, main = accelerator.device, accelerator.is_main_process
+    accelerator.print(f"watch {output_dir / 'samples'} (pictures) and {output_dir / 'log.jsonl'} (numbers)")
     with accelerator.main_process_first():  # the first one decodes, the others find it done
         covers, held_out = load_covers(
             config.dataset_name, config.train_data_dir, config.data_files, config.image_column, config.resolution
@@ -135,7 +136,6 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     if main:
         output_dir.mkdir(parents=True, exist_ok=True)
         journal = Journal(output_dir, images)
-        print(f"watch {output_dir / 'samples'} (pictures) and {journal.log_path} (numbers)")
         print(f"{len(covers):,} covers to train on, {held_out:,} held out; {'bf16' if bf16 else 'fp32'}, {device}")
         if len(covers) < FEW_COVERS:
             logger.warning("under %d covers a GAN copies what it saw; look for copies among samples", FEW_COVERS)

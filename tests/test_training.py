@@ -46,7 +46,7 @@ def command(covers: Path, output: Path, recipe: str, *more: object) -> list[str]
 
 
 def start(arguments: list[str]) -> subprocess.Popen:
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "train.py", *arguments],
         cwd=ROOT,
