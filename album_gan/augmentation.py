@@ -30,9 +30,7 @@ def _translate(images: Tensor, draw: Draw) -> Tensor:
     across = draw.integers("shift across", 0, 2 * margin + 1).tolist()
     down = draw.integers("shift down", 0, 2 * margin + 1).tolist()
     padded = F.pad(images, [margin] * 4)
-    return torch.stack(
-        [image[:, y : y + size, x : x + size] for image, x, y in zip(padded, across, down, strict=True)]
-    )
+    return torch.stack([image[:, y : y + size, x : x + size] for image, x, y in zip(padded, across, down, strict=True)])
 
 
 def _cut_out(images: Tensor, draw: Draw) -> Tensor:

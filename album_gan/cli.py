@@ -96,18 +96,14 @@ def _parser() -> argparse.ArgumentParser:
             "--truncation", type=float, default=DEFAULT_TRUNCATION, metavar="T",
             help=f"0 (all alike) to {MAX_TRUNCATION} (wild), default {DEFAULT_TRUNCATION}",
         )  # fmt: skip
-        added.add_argument(
-            "--batch-size", type=_positive, default=16, metavar="N", help="drawn at once, default 16"
-        )
+        added.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="drawn at once, default 16")
 
     added = command(
         "generate", _generate, "Draw covers into a folder, one PNG a seed.",
         "album-gan generate --seeds 0-63 --out covers",
     )  # fmt: skip
     drawing(added)
-    added.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="made if need be: DIR/00000042.png"
-    )
+    added.add_argument("--out", required=True, type=Path, metavar="DIR", help="made if need be: DIR/00000042.png")
 
     added = command(
         "interpolate", _interpolate, "Make a video that flows from cover to cover.",
@@ -115,9 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     drawing(added)
     added.add_argument("--frames", type=int, default=60, metavar="N", help="in all, 2 or more, default 60")
-    added.add_argument(
-        "--fps", type=int, default=30, metavar="N", help="frames a second, 1 to 60, default 30"
-    )
+    added.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second, 1 to 60, default 30")
     added.add_argument(
         "--loop",
         action=argparse.BooleanOptionalAction,
@@ -133,12 +127,8 @@ def _parser() -> argparse.ArgumentParser:
         "album-gan upscale covers/00000042.png --size 512 --out large",
     )
     added.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="pictures of any kind")
-    added.add_argument(
-        "--size", required=True, type=int, metavar="PIXELS", help="of the longer side, up to 4096"
-    )
-    added.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="made if need be: DIR/<name>.png"
-    )
+    added.add_argument("--size", required=True, type=int, metavar="PIXELS", help="of the longer side, up to 4096")
+    added.add_argument("--out", required=True, type=Path, metavar="DIR", help="made if need be: DIR/<name>.png")
 
     added = command("demo", _demo, "Start the page in which to draw covers.", "album-gan demo --lan")
     added.add_argument("--lan", action="store_true", help="listen on the network, for the audience's phones")
@@ -199,9 +189,7 @@ def _upscale(args: argparse.Namespace) -> None:
     for source in args.pictures:
         target = args.out / f"{source.stem}.png"
         if target in targets:
-            raise ValueError(
-                f"pictures must have names of their own, got {targets[target]} and {source}; rename one"
-            )
+            raise ValueError(f"pictures must have names of their own, got {targets[target]} and {source}; rename one")
         if target.resolve() == source.resolve():
             raise ValueError(f"out must be another folder than that of {source}, which would be overwritten")
         check_upscale(_read_picture(source), args.size)
@@ -236,9 +224,7 @@ def _read_picture(path: Path):
         with Image.open(path) as picture:
             picture.load()
             return picture
-    except (
-        Exception
-    ) as error:  # decoders raise OSError, SyntaxError, struct.error, ... each at its own defect
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... each at its own defect
         raise ValueError(f"{path} is no picture that can be read ({type(error).__name__})") from error
 
 
@@ -250,9 +236,7 @@ def _check_folder(folder: Path) -> None:
     if not existing.is_dir():
         raise ValueError(f"out must be in a folder, but {existing} is a file; choose another place")
     if not os.access(existing, os.W_OK):
-        raise ValueError(
-            f"out must be in a folder you may write to, which {existing} is not; choose another place"
-        )
+        raise ValueError(f"out must be in a folder you may write to, which {existing} is not; choose another place")
 
 
 if __name__ == "__main__":

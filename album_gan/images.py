@@ -71,9 +71,7 @@ def to_tensor(pictures: list[Image.Image]) -> torch.Tensor:
     """Pictures of one size -> float32 (B, 3, H, W) in [-1, 1]; ValueError for none or for mixed sizes."""
     sizes = {picture.size for picture in pictures}
     if len(sizes) != 1:
-        raise ValueError(
-            f"pictures must be one or more of one size, got {sorted(sizes) or 'none'}; resize them first"
-        )
+        raise ValueError(f"pictures must be one or more of one size, got {sorted(sizes) or 'none'}; resize them first")
     return to_unit_range(np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
 
 

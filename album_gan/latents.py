@@ -110,15 +110,11 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for item in text.split(","):
         if not item.strip():
-            raise ValueError(
-                f"seeds must be a list such as 1,2,7-9, got {_shown(text)}; remove the empty item"
-            )
+            raise ValueError(f"seeds must be a list such as 1,2,7-9, got {_shown(text)}; remove the empty item")
         ends = re.fullmatch(r"\s*([0-9]+)\s*-\s*([0-9]+)\s*", item)
         first, last = (seed_of(ends[1]), seed_of(ends[2])) if ends else (seed_of(item),) * 2
         if last < first:
-            raise ValueError(
-                f"seeds must have ranges that run upwards, got {item.strip()}; write {last}-{first}"
-            )
+            raise ValueError(f"seeds must have ranges that run upwards, got {item.strip()}; write {last}-{first}")
         if len(seeds) + last - first >= MAX_LIST:
             raise ValueError(f"seeds must be at most {MAX_LIST} in one list, got more; split {_shown(text)}")
         seeds.extend(range(first, last + 1))
@@ -152,9 +148,7 @@ def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     """From latent a (t = 0) to b (t = 1), both (latent_dim,), along the great circle (Shoemake 1985)."""
     cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
     angle = math.acos(np.clip(cosine, -1, 1))
-    if (
-        math.sin(angle) < 1e-6
-    ):  # the same direction, or opposite ones, between which no circle is the greatest
+    if math.sin(angle) < 1e-6:  # the same direction, or opposite ones, between which no circle is the greatest
         return (1 - t) * a + t * b
     return (math.sin((1 - t) * angle) * a + math.sin(t * angle) * b) / math.sin(angle)
 

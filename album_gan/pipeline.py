@@ -147,20 +147,14 @@ class AlbumCoverPipeline(DiffusionPipeline):
         Raises ValueError for a seed, truncation, shape or option out of range.
         """
         given = [
-            name
-            for name, value in (("seeds", seeds), ("latents", latents), ("stems", stems))
-            if value is not None
+            name for name, value in (("seeds", seeds), ("latents", latents), ("stems", stems)) if value is not None
         ]
         if len(given) > 1:
-            raise ValueError(
-                f"covers need seeds, latents or stems, got {' and '.join(given)}; pass one of them"
-            )
+            raise ValueError(f"covers need seeds, latents or stems, got {' and '.join(given)}; pass one of them")
         if output_type not in ("pil", "np", "pt"):
             raise ValueError(f"output_type must be pil, np or pt, got {output_type!r}")
         if num_images < 1 or batch_size < 1:
-            raise ValueError(
-                f"num_images and batch_size must be 1 or more, got {num_images} and {batch_size}"
-            )
+            raise ValueError(f"num_images and batch_size must be 1 or more, got {num_images} and {batch_size}")
         if not given:
             where = generator.device if generator is not None else "cpu"
             seeds = torch.randint(SEED_COUNT, (num_images,), generator=generator, device=where).tolist()
@@ -221,9 +215,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def _checked(self, values: np.ndarray | torch.Tensor, name: str, shape: tuple) -> torch.Tensor:
         values = torch.as_tensor(values)
         if len(values) == 0 or tuple(values.shape[1:]) != shape:
-            raise ValueError(
-                f"{name} must have the shape (B, {', '.join(map(str, shape))}), got {tuple(values.shape)}"
-            )
+            raise ValueError(f"{name} must have the shape (B, {', '.join(map(str, shape))}), got {tuple(values.shape)}")
         return values
 
     # Autocast is switched off: a cover must not depend on the mode that its caller happens to be in.
@@ -265,9 +257,7 @@ def find_model(
     if Path(source).is_dir():
         return Path(source)
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(source)):
-        raise OSError(
-            f"model must be bundled, a folder or a Hub id owner/name, got {str(source)!r}, no folder here"
-        )
+        raise OSError(f"model must be bundled, a folder or a Hub id owner/name, got {str(source)!r}, no folder here")
 
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
@@ -350,13 +340,9 @@ def _read_json(file: Path) -> dict:
     except FileNotFoundError:
         raise OSError(f"{file.parent} is no model: {file.name} is missing") from None
     except ValueError as error:
-        raise ValueError(
-            f"{file} must be JSON, got text that is not ({error}); save the model again"
-        ) from error
+        raise ValueError(f"{file} must be JSON, got text that is not ({error}); save the model again") from error
     if not isinstance(content, dict):
-        raise ValueError(
-            f"{file} must be a JSON object, got a {type(content).__name__}; save the model again"
-        )
+        raise ValueError(f"{file} must be a JSON object, got a {type(content).__name__}; save the model again")
     return content
 
 
@@ -368,9 +354,7 @@ def _rounded_weights(network: ModelMixin) -> dict[str, torch.Tensor]:
         if tensor.is_floating_point():
             tensor = tensor.half()
             if not tensor.isfinite().all():
-                raise ValueError(
-                    f"weights must be finite and within 65504, {name} is not; the training diverged"
-                )
+                raise ValueError(f"weights must be finite and within 65504, {name} is not; the training diverged")
         rounded[name] = tensor.contiguous()
     return rounded
 

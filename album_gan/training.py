@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
 from diffusers import ModelMixin
 from torch import nn
 from tqdm import tqdm
@@ -24,17 +23,17 @@ from .averaging import reestimate_batch_norm, round_to_half, update_average
 from .checkpoint import latest_checkpoint, load_checkpoint, read_state, rotate_checkpoints, save_checkpoint
 from .covers.loading import StepSampler, batches, load_covers
 from .draws import Draw, named_generator
-from .images import to_pil, to_unit_range
+from .images import to_unit_range
 from .journal import SHEET_SEEDS, Journal, next_moment
-from .latents import latents_of
 from .pipeline import AlbumCoverPipeline, find_model, read_weights
+from .processes import average_gradients, broadcast_weights, rows_of_process, stopped
 from .recipes.base import Recipe, Step, recipe_module
 
 logger = logging.getLogger(__name__)
 
 WARM_UP_STEPS = 1_000  # of the learning rate, after --init_from
 STATISTICS_BATCHES = 100
-STATISTICS_BATCH_SIZE = 16
+STATISTICS_BATCH_SIZE = 8
 FEW_COVERS = 500
 
 
@@ -93,11 +92,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and performance.fast_in_bfloat16())
     tracker = None if config.report_to in (None, "none") else config.report_to
     output_dir = Path(config.output_dir)
-    accelerator = Accelerator(
-        mixed_precision="bf16" if bf16 else "no",
-        log_with=tracker,
-        project_dir=str(output_dir),
-    )
+    precision = "bf16" if bf16 else "no"
+    accelerator = Accelerator(mixed_precision=precision, log_with=tracker, project_dir=str(output_dir))
     device, main = accelerator.device, accelerator.is_main_process
     accelerator.print(f"watch {output_dir / 'samples'} (pictures) and {output_dir / 'log.jsonl'} (numbers)")
     with accelerator.main_process_first():  # the first one decodes, the others find it done
@@ -144,14 +140,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
 
     # --- Batches: each process and each part takes its rows of every batch
     share_fakes = recipe.discriminator_steps == 1 and parts == 1  # one set of fakes a step saves a generator pass
-    rows = [
-        slice(start, start + config.train_batch_size)
-        for start in range(
-            accelerator.process_index * parts * config.train_batch_size,
-            (accelerator.process_index + 1) * parts * config.train_batch_size,
-            config.train_batch_size,
-        )
-    ]
+    rows = rows_of_process(accelerator, config.train_batch_size, parts)
     turns = recipe.discriminator_steps
     sampler = StepSampler(
         len(covers), batch_size, rows, config.seed, first_step * turns, config.max_train_steps * turns
@@ -177,9 +166,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
 
     def draw_fixed_seeds() -> list:
         make_ready_to_draw(average, recipe, config.seed)
-        latents = torch.from_numpy(latents_of(SHEET_SEEDS, average.config.latent_dim)).to(device)
-        with torch.inference_mode():
-            return to_pil(torch.cat([average(some) for some in latents.split(16)]))
+        return AlbumCoverPipeline(average)(seeds=SHEET_SEEDS, truncation=1.0).images
 
     def save(images: int) -> None:
         """A checkpoint, and beside it the thumbnails' and log's latest state, which are on disk already."""
@@ -283,17 +270,11 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     if step % config.checkpointing_steps:
         save(images)
     if main:
-        covers_now = draw_fixed_seeds()
-        journal.sheet(images, covers_now)
-        record = {
-            "images": images,
-            "steps": step,
-            "covers": len(covers),
-            "held_out": held_out,
-            "hours": round((seconds_before + time.monotonic() - started) / 3600, 3),
-            **describe(config, recipe),
-        }
-        save_model(output_dir, average, discriminator, recipe, config.seed, record)
+        hours = round((seconds_before + time.monotonic() - started) / 3600, 3)
+        record = {"images": images, "steps": step, "hours": hours, "covers": len(covers), "held_out": held_out}
+        record |= describe(config, recipe)
+        pipe = save_model(output_dir, average, discriminator, recipe, config.seed, record)
+        journal.sheet(images, pipe(seeds=SHEET_SEEDS, truncation=1.0).images)
         print(f"see the covers:  album-gan demo --model {output_dir}")
         print(f"publish them:    hf upload YOUR_NAME/album-covers {output_dir} --private --exclude 'checkpoint-*/*'")
     accelerator.end_training()
@@ -302,8 +283,11 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
 
 def save_model(
     folder: Path, average: ModelMixin, discriminator: ModelMixin, recipe: Recipe, seed: int, record: dict[str, Any]
-) -> None:
-    """Write generator, discriminator and training.json so that `from_pretrained` and `--init_from` load them."""
+) -> AlbumCoverPipeline:
+    """Write generator, discriminator and training.json so that `from_pretrained` and `--init_from` load them.
+
+    Returns the pipeline as others will load it.
+    """
     average = copy.deepcopy(average)
     round_to_half(average)
     make_ready_to_draw(average, recipe, seed)
@@ -315,6 +299,7 @@ def save_model(
     discriminator.save_pretrained(folder / "discriminator")
     discriminator.half().save_pretrained(folder / "discriminator", variant="fp16")
     (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+    return AlbumCoverPipeline.from_pretrained(folder)
 
 
 @torch.no_grad()
@@ -371,25 +356,6 @@ def tell_changes(before: dict[str, Any], now: dict[str, Any], accelerator: Accel
             accelerator.print(f"{name} was {before.get(name)!r} and is now {now.get(name)!r}")
 
 
-def broadcast_weights(accelerator: Accelerator, network: nn.Module) -> None:
-    """Every process starts from the first one's weights."""
-    if accelerator.num_processes > 1:
-        with torch.no_grad():
-            for tensor in (*network.parameters(), *network.buffers()):
-                tensor.copy_(broadcast(tensor.detach().contiguous()))
-
-
-def average_gradients(accelerator: Accelerator, network: nn.Module) -> None:
-    """One flat all-reduce; DistributedDataParallel breaks on several forwards and frozen discriminators."""
-    if accelerator.num_processes > 1:
-        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        torch.distributed.all_reduce(flat)
-        flat /= accelerator.num_processes
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
-
-
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
     """SIGINT and SIGTERM fill the list instead of ending the process; a second one ends it."""
@@ -408,15 +374,6 @@ def stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def stopped(received: list[int], accelerator: Accelerator) -> bool:
-    """Whether any process was told to stop; all must agree, or the others wait for ever."""
-    if accelerator.num_processes == 1:
-        return bool(received)
-    flag = torch.tensor([len(received)], device=accelerator.device)
-    torch.distributed.all_reduce(flag)
-    return flag.item() > 0
-
-
 def check_range(peak: float, images: int) -> None:
     """An alarm for covers that are not in [-1, 1] but in [0, 1/2] or so."""
     if images >= 1_000 and peak < 0.5:
@@ -428,10 +385,9 @@ def check_finite(values: dict[str, float], output_dir: Path) -> None:
     for name, value in values.items():
         if value - value != 0:
             raise ValueError(
-                f"{name} must be finite, got {value}; go on from a checkpoint in {output_dir} with a lower learning_rate"
+                f"{name} must be finite, got {value}; resume {output_dir} with a lower learning_rate"
             )
 
 
 def next_multiple(images: int, interval: int) -> int:
     return (images // interval + 1) * interval
-

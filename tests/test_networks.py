@@ -111,7 +111,7 @@ GOLDEN_MEANS = [0.898763, -0.311742, 0.15812, 0.078199]
 
 @pytest.mark.parametrize("network_class", [LiteGenerator, DCGANGenerator, DCGANDiscriminator])
 def test_resolution_must_be_known(network_class):
-    with pytest.raises(ValueError, match="resolution must be.*got 100; .*choose"):
+    with pytest.raises(ValueError, match=r"resolution must be.*got 100; .*choose"):
         network_class(resolution=100)
 
 

@@ -79,9 +79,7 @@ class LiteGenerator(ModelMixin, ConfigMixin):
     def __init__(self, resolution: int = 128, latent_dim: int = 128, format_version: int = 1):
         super().__init__()
         if resolution not in (32, 64, 128, 256, 512):
-            raise ValueError(
-                f"resolution must be a power of two from 32 to 512, got {resolution}; crop or choose 128"
-            )
+            raise ValueError(f"resolution must be a power of two from 32 to 512, got {resolution}; crop or choose 128")
         channels = WIDTHS[4]
         self.stem = nn.ConvTranspose2d(latent_dim, channels, 4, bias=False)
         self.stem_norm = nn.BatchNorm2d(channels)

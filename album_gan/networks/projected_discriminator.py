@@ -138,9 +138,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         self.channel_mixing = nn.ModuleList(
             nn.Conv2d(tap, width, 1) for tap, width in zip(TAPS.values(), mixed, strict=True)
         )
-        self.scale_mixing = nn.ModuleList(
-            nn.Conv2d(width, out, 1) for width, out in zip(mixed, outputs, strict=True)
-        )
+        self.scale_mixing = nn.ModuleList(nn.Conv2d(width, out, 1) for width, out in zip(mixed, outputs, strict=True))
         self.heads = nn.ModuleList(
             self._head(out, [min(head_channels, mixing_channels * 2 ** (scale + d + 1)) for d in range(3 - scale)])
             for scale, out in enumerate(outputs)

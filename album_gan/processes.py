@@ -1,0 +1,40 @@
+"""What several training processes do together: same weights, averaged gradients, one decision to stop."""
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import nn
+
+
+def broadcast_weights(accelerator: Accelerator, network: nn.Module) -> None:
+    """Every process starts from the first one's weights."""
+    if accelerator.num_processes > 1:
+        with torch.no_grad():
+            for tensor in (*network.parameters(), *network.buffers()):
+                tensor.copy_(broadcast(tensor.detach().contiguous()))
+
+
+def average_gradients(accelerator: Accelerator, network: nn.Module) -> None:
+    """One flat all-reduce; DistributedDataParallel breaks on several forwards and frozen discriminators."""
+    if accelerator.num_processes > 1:
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        torch.distributed.all_reduce(flat)
+        flat /= accelerator.num_processes
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def stopped(received: list[int], accelerator: Accelerator) -> bool:
+    """Whether any process was told to stop; all must agree, or the others wait for ever."""
+    if accelerator.num_processes == 1:
+        return bool(received)
+    flag = torch.tensor([len(received)], device=accelerator.device)
+    torch.distributed.all_reduce(flag)
+    return flag.item() > 0
+
+
+def rows_of_process(accelerator: Accelerator, batch_size: int, parts: int) -> list[slice]:
+    """The rows of the global batch that this process takes, one slice for each of its `parts` backward passes."""
+    first = accelerator.process_index * parts
+    return [slice(part * batch_size, (part + 1) * batch_size) for part in range(first, first + parts)]
