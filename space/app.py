@@ -107,15 +107,24 @@ def build(studio: Studio) -> gr.Blocks:
             picture = studio.save([seed], check_truncation(truncation))[0]
             return gr.Tabs(selected="upscale"), gr.skip(), name_of(seed), picture
 
-        quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        page.load(
+        restored = page.load(  # through the queue: only there gradio hands on the address's query
             restore,
             None,
             [tabs, wall.truncation, wall.wall, morph.seeds, large.name, large.picture, notice],
-            **quick,
+            show_progress="hidden",
+            api_visibility="private",
+            concurrency_limit=None,
+        )
+        restored.then(
+            None, wall.wall, None, js="(wall) => { albumGan.wall = wall }", api_visibility="private"
         )
         wall.wall.send(
-            send, [morph.seeds, wall.truncation], [tabs, morph.seeds, large.name, large.picture], **quick
+            send,
+            [morph.seeds, wall.truncation],
+            [tabs, morph.seeds, large.name, large.picture],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
         )
         remember = {"fn": None, "outputs": None, "api_visibility": "private"}
         generate_tab.select(

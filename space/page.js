@@ -1,18 +1,12 @@
 // What the page keeps in its address, so that a link shows the same covers, and seeking in the loop.
 window.albumGan = {
-  truncation: null,
-  model: null,
-
-  settle(truncation, model) {
-    this.truncation = truncation;
-    this.model = model;
-  },
+  wall: null, // as last shown; none until the address has been read, and so may be written
 
   // seeds: numbers, or text with names; both are what the page reads back.
   remember(tab, seeds) {
-    const query = new URLSearchParams({ tab, seeds: String(seeds).replaceAll(" ", "") });
-    if (this.truncation !== null) query.set("truncation", this.truncation);
-    if (this.model) query.set("model", this.model);
+    if (!this.wall) return;
+    const { truncation, model } = this.wall;
+    const query = new URLSearchParams({ tab, seeds: String(seeds).replaceAll(" ", ""), truncation, model });
     history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}`);
   },
 

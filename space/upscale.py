@@ -27,10 +27,9 @@ def build(studio: Studio, first: int, truncation: gr.Slider) -> UpscaleTab:
             name = gr.Textbox(
                 name_of(first), label="A cover's name or seed, then Enter", max_length=200, elem_id="which"
             )
-            picture = gr.Image(
+            picture = picture_input(
                 studio.save([first], DEFAULT_TRUNCATION)[0],
                 label="or a picture of your own",
-                type="filepath",
                 format="png",
                 sources=["upload", "clipboard"],
                 buttons=[],
@@ -94,6 +93,14 @@ def build(studio: Studio, first: int, truncation: gr.Slider) -> UpscaleTab:
     name.submit(choose, [name, truncation], picture, **page)
     enlarge.click(upscale_and_compare, [picture, size], [compare, download], show_progress_on=compare, **page)
     with gr.Row(visible=False):
-        asked = [gr.Image(label="image", type="filepath", format="png"), gr.Number(1024, label="size")]
+        asked = [picture_input(label="image", format="png"), gr.Number(1024, label="size")]
         gr.Button().click(upscale, asked, gr.File(label="picture"), api_name="upscale", concurrency_id="draw")
     return UpscaleTab(name, picture)
+
+
+def picture_input(value: str | None = None, **options) -> gr.Image:
+    """gr.Image that hands on the file as it came: the handler says what is wrong with it, if anything."""
+    picture = gr.Image(value, **options)
+    # Not a subclass: for each of those, gradio writes a .pyi file beside the module.
+    picture.preprocess = lambda payload: payload.path if payload else None
+    return picture

@@ -91,13 +91,10 @@ dialog.addEventListener("keydown", (event) => {
   if (event.key === "ArrowRight") actions.on();
 });
 
-let current = JSON.stringify(props.value.seeds);
 watch("value", () => {
   render();
-  const { seeds, truncation, model } = props.value;
-  const next = JSON.stringify([seeds, truncation]);
-  albumGan.settle(truncation, model);
-  if (next !== current) albumGan.remember("generate", seeds);
-  current = next;
+  if (!albumGan.wall) return; // this wall came from the address
+  albumGan.wall = props.value;
+  albumGan.remember("generate", props.value.seeds);
 });
 render();
