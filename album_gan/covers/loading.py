@@ -114,19 +114,39 @@ def load_covers(
     `dataset_name` is a Hub id, a builder of `datasets` such as parquet (with `data_files`), or "synthetic";
     `train_data_dir` a folder of pictures or parquet files. Raises ValueError for what holds no covers.
     """
-    rows = _rows(dataset_name, train_data_dir, data_files)
-    if image_column not in rows.column_names:
-        columns = ", ".join(rows.column_names)
-        raise ValueError(f"image_column must be one of {columns}; got {image_column!r}")
-    if not isinstance(rows.features[image_column], datasets.Image):
-        raise ValueError(f"image_column must hold pictures, but {image_column!r} does not; name another column")
-    rows = rows.cast_column(image_column, datasets.Image(decode=False))
-
-    held_out = np.array([is_held_out(group) for group in _groups(rows, image_column)])
+    rows, held_out = _split(dataset_name, train_data_dir, data_files, image_column)
     if held_out.all():
         raise ValueError(f"the data must hold more covers than the held-out share, got {len(rows)}; add some")
     train = rows.select(np.flatnonzero(~held_out))
     return Covers(train, image_column, resolution, _pixels(train, image_column, resolution)), int(held_out.sum())
+
+
+def load_held_out(
+    dataset_name: str | None,
+    train_data_dir: str | None,
+    data_files: str | None,
+    image_column: str,
+    resolution: int,
+) -> Covers:
+    """The covers that no training sees, for evaluation; arguments and errors as in `load_covers`."""
+    rows, held_out = _split(dataset_name, train_data_dir, data_files, image_column)
+    if not held_out.any():
+        raise ValueError(f"the data must hold held-out covers, got none among {len(rows)}; add covers")
+    kept = rows.select(np.flatnonzero(held_out))
+    return Covers(kept, image_column, resolution, _pixels(kept, image_column, resolution))
+
+
+def _split(
+    dataset_name: str | None, train_data_dir: str | None, data_files: str | None, image_column: str
+) -> tuple[datasets.Dataset, np.ndarray]:
+    """All rows, their pictures not decoded, and which of them are held out."""
+    rows = _rows(dataset_name, train_data_dir, data_files)
+    if image_column not in rows.column_names:
+        raise ValueError(f"image_column must be one of {', '.join(rows.column_names)}; got {image_column!r}")
+    if not isinstance(rows.features[image_column], datasets.Image):
+        raise ValueError(f"image_column must hold pictures, but {image_column!r} does not; name another column")
+    rows = rows.cast_column(image_column, datasets.Image(decode=False))
+    return rows, np.array([is_held_out(group) for group in _groups(rows, image_column)])
 
 
 def _rows(dataset_name: str | None, train_data_dir: str | None, data_files: str | None) -> datasets.Dataset:
