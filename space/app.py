@@ -56,9 +56,7 @@ def launch(model: str | None = None, host: str = "127.0.0.1", port: int = 7860, 
 
 def build(studio: Studio) -> gr.Blocks:
     """The whole page. Files made for visitors, and those they upload, are deleted within the hour."""
-    with gr.Blocks(
-        title="Album GAN", fill_width=True, delete_cache=(300, 3300), analytics_enabled=False
-    ) as page:
+    with gr.Blocks(title="Album GAN", fill_width=True, delete_cache=(300, 3300), analytics_enabled=False) as page:
         gr.HTML("<h1>Album GAN</h1>", elem_id="title", apply_default_css=False)
         notice = gr.HTML(visible=False, elem_id="notice", apply_default_css=False)
         with gr.Tabs(selected=TABS[0], elem_id="tabs") as tabs:
@@ -91,9 +89,7 @@ def build(studio: Studio) -> gr.Blocks:
                 ),
                 morph.seeds: names if seeds and tab == "interpolate" else gr.skip(),
                 large.name: name_of(seeds[0]) if seeds and tab == "upscale" else gr.skip(),
-                large.picture: studio.save(seeds[:1], truncation)[0]
-                if seeds and tab == "upscale"
-                else gr.skip(),
+                large.picture: studio.save(seeds[:1], truncation)[0] if seeds and tab == "upscale" else gr.skip(),
                 notice: gr.HTML(warning, visible=True) if foreign else gr.skip(),
             }
 
@@ -115,9 +111,7 @@ def build(studio: Studio) -> gr.Blocks:
             api_visibility="private",
             concurrency_limit=None,
         )
-        restored.then(
-            None, wall.wall, None, js="(wall) => { albumGan.wall = wall }", api_visibility="private"
-        )
+        restored.then(None, wall.wall, None, js="(wall) => { albumGan.wall = wall }", api_visibility="private")
         wall.wall.send(
             send,
             [morph.seeds, wall.truncation],
@@ -127,12 +121,8 @@ def build(studio: Studio) -> gr.Blocks:
             api_visibility="private",
         )
         remember = {"fn": None, "outputs": None, "api_visibility": "private"}
-        generate_tab.select(
-            **remember, inputs=wall.wall, js="(wall) => albumGan.remember('generate', wall.seeds)"
-        )
-        interpolate_tab.select(
-            **remember, inputs=morph.seeds, js="(seeds) => albumGan.remember('interpolate', seeds)"
-        )
+        generate_tab.select(**remember, inputs=wall.wall, js="(wall) => albumGan.remember('generate', wall.seeds)")
+        interpolate_tab.select(**remember, inputs=morph.seeds, js="(seeds) => albumGan.remember('interpolate', seeds)")
         upscale_tab.select(**remember, inputs=large.name, js="(name) => albumGan.remember('upscale', name)")
     return page
 

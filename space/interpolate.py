@@ -72,9 +72,7 @@ def build(studio: Studio, first: list[int], truncation: gr.Slider) -> Interpolat
     def morph(text: str, frames: float, loop: bool, kind: str, truncation: float, progress=gr.Progress()):  # noqa: B008
         count = check(frames, kind)
         drawn = list(draw(seeds_of_anything(text), count, bool(loop), check_truncation(truncation), progress))
-        shown = (
-            scratch() / "loop.mp4"
-        )  # browsers can seek in a video only, so it is shown whatever is asked for
+        shown = scratch() / "loop.mp4"  # browsers can seek in a video only, so it is shown whatever is asked for
         write_animation(drawn, shown, FPS)
         wanted = shown.with_suffix(f".{kind}")
         if wanted != shown:
@@ -128,7 +126,5 @@ def build(studio: Studio, first: list[int], truncation: gr.Slider) -> Interpolat
             gr.Checkbox(True, label="loop"),
             gr.Textbox("mp4", label="format"),
         ]
-        gr.Button().click(
-            interpolate, asked, gr.File(label="animation"), api_name="interpolate", concurrency_id="draw"
-        )
+        gr.Button().click(interpolate, asked, gr.File(label="animation"), api_name="interpolate", concurrency_id="draw")
     return InterpolateTab(seeds)

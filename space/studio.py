@@ -112,9 +112,7 @@ class Studio:
             except ValueError as error:
                 return PlainTextResponse(str(error), 404)
             if request.query_params.get("model", self.pipe.fingerprint) != self.pipe.fingerprint:
-                return PlainTextResponse(
-                    f"this page draws with model {self.pipe.fingerprint}; reload it", 404
-                )
+                return PlainTextResponse(f"this page draws with model {self.pipe.fingerprint}; reload it", 404)
             [png] = self.pngs([seed], truncation)
             return Response(png, media_type="image/png", headers={"Cache-Control": "public, max-age=604800"})
 
@@ -143,9 +141,7 @@ def check_truncation(value: str | float) -> float:
     except (TypeError, ValueError):
         truncation = float("nan")
     if not 0 <= truncation <= MAX_TRUNCATION:
-        raise ValueError(
-            f"truncation must be from 0 to {MAX_TRUNCATION}, got {str(value)[:20]!r}; 1 is plain"
-        )
+        raise ValueError(f"truncation must be from 0 to {MAX_TRUNCATION}, got {str(value)[:20]!r}; 1 is plain")
     return truncation
 
 

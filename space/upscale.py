@@ -27,16 +27,20 @@ def build(studio: Studio, first: int, truncation: gr.Slider) -> UpscaleTab:
             name = gr.Textbox(
                 name_of(first), label="A cover's name or seed, then Enter", max_length=200, elem_id="which"
             )
-            picture = picture_input(
+            own = gr.UploadButton("or a picture of your own", file_types=["image"], size="md", elem_id="own")
+            gr.HTML(PROMISE, elem_classes="fine", apply_default_css=False)
+            picture = gr.Image(
                 studio.save([first], DEFAULT_TRUNCATION)[0],
-                label="or a picture of your own",
+                label="The picture to enlarge",
+                show_label=False,
+                type="filepath",
                 format="png",
-                sources=["upload", "clipboard"],
+                image_mode=None,
+                interactive=False,
                 buttons=[],
-                height=220,
+                height=160,
                 elem_id="picture",
             )
-            gr.HTML(PROMISE, elem_classes="fine", apply_default_css=False)
             size = gr.Radio(SIZES, value=1024, label="Longer side in pixels")
             enlarge = gr.Button("Upscale", variant="primary", elem_id="enlarge")
         with gr.Column(scale=2, min_width=280):
@@ -59,6 +63,12 @@ def build(studio: Studio, first: int, truncation: gr.Slider) -> UpscaleTab:
         return studio.save([seed_for_any_text(text)[0]], check_truncation(truncation))[0]
 
     @told
+    def check(file: str) -> str:
+        """The upload, once it is known to be a picture: gr.Image itself would only say "Error"."""
+        open_picture(file).close()
+        return file
+
+    @told
     def upscale(image: str, size: float) -> str:
         """Enlarge a picture, keeping its proportions.
 
@@ -73,14 +83,9 @@ def build(studio: Studio, first: int, truncation: gr.Slider) -> UpscaleTab:
             raise ValueError("image is missing; choose a cover or upload a picture")
         if size is None or not 1 <= size <= MAX_SIZE:
             raise ValueError(f"size must be from 1 to {MAX_SIZE} pixels, got {size}; try 1024")
-        try:
-            with Image.open(image) as source:
-                settings = read_settings(source)
-                enlarged = studio.pipe.upscale(source, int(size))
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise ValueError(
-                "image must be a picture such as PNG or JPEG, got a file that is none"
-            ) from error
+        with open_picture(image) as source:
+            settings = read_settings(source)
+            enlarged = studio.pipe.upscale(source, int(size))
         file = scratch() / f"{Path(image).stem[:60]}-{int(size)}.png"
         save_png(enlarged, file, settings)
         return str(file)
@@ -91,16 +96,19 @@ def build(studio: Studio, first: int, truncation: gr.Slider) -> UpscaleTab:
 
     page = {"api_visibility": "private", "concurrency_id": "draw"}
     name.submit(choose, [name, truncation], picture, **page)
+    own.upload(check, own, picture, **page)
     enlarge.click(upscale_and_compare, [picture, size], [compare, download], show_progress_on=compare, **page)
     with gr.Row(visible=False):
-        asked = [picture_input(label="image", format="png"), gr.Number(1024, label="size")]
+        asked = [gr.File(label="image"), gr.Number(1024, label="size")]
         gr.Button().click(upscale, asked, gr.File(label="picture"), api_name="upscale", concurrency_id="draw")
     return UpscaleTab(name, picture)
 
 
-def picture_input(value: str | None = None, **options) -> gr.Image:
-    """gr.Image that hands on the file as it came: the handler says what is wrong with it, if anything."""
-    picture = gr.Image(value, **options)
-    # Not a subclass: for each of those, gradio writes a .pyi file beside the module.
-    picture.preprocess = lambda payload: payload.path if payload else None
-    return picture
+def open_picture(file: str) -> Image.Image:
+    """The picture in a file, read; ValueError for anything else."""
+    try:
+        picture = Image.open(file)
+        picture.load()
+        return picture
+    except Exception as error:  # decoders raise all sorts: OSError, SyntaxError, struct.error, ...
+        raise ValueError("image must be a picture such as PNG or JPEG; this file is none that opens") from error

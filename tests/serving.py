@@ -1,0 +1,46 @@
+"""Runs the real page in a process of its own, for the tests of the page."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+START = "import sys; from album_gan.space.app import launch; launch(sys.argv[1], port=int(sys.argv[2]))"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serve(model: Path, port: int, files: Path) -> Iterator[str]:
+    """The page's address while it runs; what visitors make is kept in `files`."""
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(files), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", START, str(model), str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    ) as process:
+        watchdog = threading.Timer(90, process.kill)
+        watchdog.start()
+        try:
+            printed = []
+            for line in process.stdout:
+                printed.append(line)
+                if "The page is at" in line:
+                    break
+            else:
+                raise AssertionError("the page did not start:\n" + "".join(printed))
+            watchdog.cancel()
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            watchdog.cancel()
+            process.terminate()
