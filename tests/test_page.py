@@ -126,9 +126,7 @@ def test_the_api_has_three_endpoints_that_explain_themselves(client):
 
 
 def test_covers_have_addresses(address, tiny_pipeline):
-    with urllib.request.urlopen(
-        f"{address}/cover/{name_of(3)}.png?model={tiny_pipeline.fingerprint}"
-    ) as answer:
+    with urllib.request.urlopen(f"{address}/cover/{name_of(3)}.png?model={tiny_pipeline.fingerprint}") as answer:
         assert answer.headers["Content-Type"] == "image/png"
         assert read_settings(Image.open(BytesIO(answer.read())))["seed"] == 3
 
