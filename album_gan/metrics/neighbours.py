@@ -1,0 +1,62 @@
+"""Fidelity, diversity and copying, from distances between features."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """All 0 to 1 but density, which may exceed 1; higher is better."""
+
+    precision: float  # share of fakes inside the reals' neighbourhoods
+    recall: float  # share of reals inside the fakes' neighbourhoods
+    density: float  # how many reals' neighbourhoods hold a fake, over k
+    coverage: float  # share of reals with a fake in their neighbourhood
+
+
+def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Euclidean distances, (N, D) and (M, D) -> (N, M)."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def coverage(real: np.ndarray, fake: np.ndarray, k: int = 3) -> Coverage:
+    """Precision and recall (Kynkaanniemi et al. 2019, arXiv:1904.06991), density and coverage (Naeem et al. 2020,
+    arXiv:2002.09797) with neighbourhoods that reach to the k-th neighbour. real (N, D), fake (M, D)."""
+    if min(len(real), len(fake)) <= k:
+        raise ValueError(f"coverage needs more than k={k} of each, got {len(real)} real and {len(fake)} fake")
+    real_radius = _radius(real, k)
+    fake_radius = _radius(fake, k)
+    between = distances(real, fake)
+    inside_real = between <= real_radius[:, None]
+    return Coverage(
+        precision=float(inside_real.any(0).mean()),
+        recall=float((between <= fake_radius[None]).any(1).mean()),
+        density=float(inside_real.sum(0).mean() / k),
+        coverage=float(inside_real.any(1).mean()),
+    )
+
+
+def nearest(queries: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance to and index of the nearest other, for each query: (N,), (N,)."""
+    found = [distances(part, others) for part in np.array_split(queries, max(1, len(queries) // 256))]
+    return np.concatenate([d.min(1) for d in found]), np.concatenate([d.argmin(1) for d in found])
+
+
+def near_duplicate_rate(features: np.ndarray, threshold: float) -> float:
+    """Share of samples with another sample closer than `threshold`; (N, D)."""
+    between = distances(features, features)
+    np.fill_diagonal(between, np.inf)
+    return float((between.min(1) < threshold).mean())
+
+
+def mean_distance(features: np.ndarray) -> float:
+    """Mean distance between two different samples: how diverse they are."""
+    count = len(features)
+    return float(distances(features, features).sum() / (count * (count - 1)))
+
+
+def _radius(features: np.ndarray, k: int) -> np.ndarray:
+    return np.partition(distances(features, features), k, axis=1)[:, k]  # the 0-th is itself

@@ -1,0 +1,90 @@
+"""Measures against independent references and closed forms."""
+
+import numpy as np
+import pytest
+import torch
+
+from album_gan.metrics.kernel_distance import kernel_distance, subset_distances
+from album_gan.metrics.neighbours import coverage, mean_distance, near_duplicate_rate, nearest
+from album_gan.metrics.spectrum import octave_differences, radial_spectrum
+
+
+def points(count: int, shift: float = 0.0, scale: float = 1.0, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(count, 16)) * scale + shift).astype(np.float32)
+
+
+def test_kernel_distance_is_torchmetrics():
+    kid = pytest.importorskip("torchmetrics.image.kid")
+
+    class Identity(torch.nn.Module):
+        num_features = 16
+
+        def forward(self, x):
+            return x.flatten(1)
+
+    metric = kid.KernelInceptionDistance(feature=Identity(), subsets=1, subset_size=60, normalize=True)
+    real, fake = points(60), points(60, shift=0.3, seed=1)
+    metric.update(torch.from_numpy(real), real=True)
+    metric.update(torch.from_numpy(fake), real=False)
+    expected, _ = metric.compute()
+    assert kernel_distance(real, fake) == pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_kernel_distance_is_unbiased_around_zero_and_grows():
+    same = [kernel_distance(points(50, seed=s), points(50, seed=s + 1000)) for s in range(40)]
+    assert abs(np.mean(same)) < 3 * np.std(same) / np.sqrt(40)
+    assert kernel_distance(points(50), points(50, shift=0.5, seed=9)) > 5 * np.std(same)
+    drawn = subset_distances(points(80), points(60, seed=3), size=40, draws=7)
+    assert drawn.shape == (7,)
+    assert (drawn == subset_distances(points(80), points(60, seed=3), size=40, draws=7)).all()
+    with pytest.raises(ValueError, match="size must be at most 60"):
+        subset_distances(points(80), points(60), size=61)
+
+
+def test_coverage_knows_the_extremes():
+    real = points(200)
+    itself = coverage(real, real)
+    assert (itself.precision, itself.recall, itself.coverage) == (1, 1, 1)
+    far = coverage(real, points(200, shift=50))
+    assert (far.precision, far.recall, far.density, far.coverage) == (0, 0, 0, 0)
+    same = coverage(real, points(200, seed=1))
+    assert min(same.precision, same.recall) > 0.5
+    assert same.density == pytest.approx(1, abs=0.35)
+    collapsed = coverage(real, points(200, scale=0.01, seed=2))
+    assert collapsed.precision > 0.9
+    assert collapsed.recall < 0.1
+
+
+def test_coverage_on_a_line_by_hand():
+    real = np.array([[0.0], [1.0], [2.0], [10.0]])
+    fake = np.array([[0.5], [1.5], [30.0], [31.0]])
+    found = coverage(real, fake, k=1)
+    # Radii of the reals: 1, 1, 1, 8; of the fakes: 1, 1, 1, 1.
+    assert found.precision == 0.5
+    assert found.recall == 0.75
+    assert found.coverage == 0.75
+    assert found.density == 1  # 0.5 is near 0 and 1, 1.5 near 1 and 2: four in all, of four fakes
+
+
+def test_copies_and_duplicates_are_seen():
+    samples = points(50)
+    assert near_duplicate_rate(samples, 0.1) == 0
+    doubled = np.concatenate([samples, samples[:10] + 0.001])
+    assert near_duplicate_rate(doubled, 0.1) == pytest.approx(20 / 60)
+    distance, index = nearest(samples[:3] + 0.001, samples)
+    assert (index == [0, 1, 2]).all()
+    assert distance.max() < 0.01
+    assert mean_distance(np.array([[0.0], [3.0]])) == 3
+
+
+def test_spectrum_finds_the_octave_that_is_off():
+    rng = np.random.default_rng(0)
+    grey = rng.integers(60, 196, (20, 64, 64, 1)).repeat(3, -1)
+    same = octave_differences(radial_spectrum(grey), radial_spectrum(grey))
+    assert set(same.values()) == {0.0}
+    emboss = (np.arange(64) % 2 * 60)[None, None, :, None]  # every second column lighter: 32 cycles a picture
+    differences = octave_differences(radial_spectrum(grey), radial_spectrum(grey + emboss))
+    assert list(differences) == ["1-2", "2-4", "4-8", "8-16", "16-32"]
+    assert differences["16-32"] > 1
+    assert abs(differences["4-8"]) < 0.5
