@@ -3,7 +3,18 @@
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+# Pictures only: Pillow would also hand EPS to Ghostscript, and read scientific and map data.
+FORMATS = (
+    "JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "PSD", "QOI",
+)  # fmt: skip
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 
 def decode(encoded: bytes, resolution: int) -> np.ndarray:
@@ -13,23 +24,48 @@ def decode(encoded: bytes, resolution: int) -> np.ndarray:
     Raises ValueError for what is no picture, or a broken one.
     """
     try:
-        image = Image.open(io.BytesIO(encoded))
+        image = Image.open(io.BytesIO(encoded), formats=FORMATS)
         image.draft("RGB", (resolution, resolution))  # JPEG only: decode no larger than needed
-        image = ImageOps.exif_transpose(image)
+        turn = turn_of(image)
+        image = image if turn is None else image.transpose(turn)
         return np.asarray(squared(flattened(image), resolution))
-    except (OSError, SyntaxError, Image.DecompressionBombError, ValueError) as error:
+    except Exception as error:  # broken pictures make decoders raise OSError, SyntaxError, struct.error, IndexError ...
         raise ValueError(f"not a readable picture: {error}") from error
 
 
+def turn_of(image: Image.Image) -> Image.Transpose | None:
+    """How to turn it upright. Broken EXIF data say nothing, and are no reason to lose a cover."""
+    try:
+        return TURNS.get(image.getexif().get(0x0112))
+    except Exception:  # whatever broken tags lead the parser to
+        return None
+
+
 def flattened(image: Image.Image) -> Image.Image:
-    """RGB, transparency laid on white."""
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    if image.mode in ("RGBA", "LA", "PA"):
+    """RGB, 16 bits and floats brought to 8, transparency laid on white."""
+    if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
+        return _eight_bits(image).convert("RGB")
+    if has_transparency(image):
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
+
+
+def has_transparency(image: Image.Image) -> bool:
+    """Whether the mode of `image` can hold transparency."""
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits -> 8; what fills neither 16 bits nor 0 to 1 keeps its values up to 255."""
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=255, neginf=0)
+    peak = values.max(initial=0)
+    if image.mode == "F" and peak <= 1:
+        values = values * 255
+    elif peak > 255 or image.mode.startswith("I;16"):
+        values = values / 257
+    return Image.fromarray(np.clip(values.round(), 0, 255).astype(np.uint8))
 
 
 def squared(image: Image.Image, resolution: int) -> Image.Image:

@@ -31,9 +31,7 @@ def draw_cover(index: int, size: int = SIZE) -> Image.Image:
         draw.rectangle((centre_x - radius, centre_y - radius, centre_x + radius, centre_y + radius), fill=figure)
     elif kind == 2:
         corners = [(-math.pi / 2) + turn * 2 * math.pi / 3 for turn in range(3)]
-        draw.polygon(
-            [(centre_x + radius * math.cos(a), centre_y + radius * math.sin(a)) for a in corners], fill=figure
-        )
+        draw.polygon([(centre_x + radius * math.cos(a), centre_y + radius * math.sin(a)) for a in corners], fill=figure)
     else:
         width = size / 14
         for stripe in range(3):

@@ -1,0 +1,182 @@
+"""The second phase of a build: which candidates stay, and which belong together. The same answer each time."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .candidates import read_shard
+from .cleaning import STEPS, Cleaning
+from .duplicates import components, look_closer, near_hashes, originals
+from .labels import LABELS
+from .perceptual import THUMBNAIL_BYTES
+
+STEP_NAMES = tuple(STEPS)
+KEPT = 255  # the code of "no reason to reject it"
+COLUMNS = ["reason", "notes", *LABELS, "name", "source_sha256", "source_width", "source_height", "source_bytes"]
+
+
+@dataclass
+class Candidates:
+    """What the choice needs of all files: some 120 bytes each, whatever the size of the pictures."""
+
+    shards: list[Path]
+    sources: np.ndarray  # of each shard: which source it belongs to
+    starts: np.ndarray  # the first row of each shard, and the count of all
+    reasons: np.ndarray  # index into STEP_NAMES, or KEPT
+    notes: np.ndarray  # a bit for each of STEP_NAMES
+    labels: np.ndarray  # a bit for each of LABELS that is there
+    digests: np.ndarray  # (N, 4) uint64: SHA-256 of the file
+    sizes: np.ndarray  # pixels of the original
+    lengths: np.ndarray  # bytes of the original
+    hashes: np.ndarray  # (N, 2) uint64
+    albums: np.ndarray  # hash of artist and title, 0 where one is unknown
+    artists: np.ndarray  # hash of the artist, or else of the name of the file
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+    def by_shard(self, rows: np.ndarray):
+        """(shard, rows within it, their places in `rows`), in the order of the shards."""
+        order = np.argsort(rows, kind="stable")
+        edges = np.searchsorted(rows[order], self.starts)
+        for shard in np.flatnonzero(np.diff(edges)):
+            places = order[edges[shard] : edges[shard + 1]]
+            yield int(shard), rows[places] - self.starts[shard], places
+
+
+@dataclass
+class Choice:
+    """What became of each candidate."""
+
+    reasons: np.ndarray  # index into STEP_NAMES, or KEPT
+    kept_as: np.ndarray  # the row kept in its place: itself, another, or -1
+    groups: np.ndarray  # uint64 of each row; 0 for what is neither kept nor a copy
+    copies: np.ndarray  # how many files fell together in this one, itself included
+
+
+def load(folders: list[Path]) -> Candidates:
+    """All candidates of these folders, in this order."""
+    shards, sources, parts = [], [], []
+    for source, folder in enumerate(folders):
+        for path in sorted(folder.glob("[0-9]*.arrow")):
+            shards.append(path)
+            sources.append(source)
+            parts.append(_load_shard(path))
+    starts = np.cumsum([0] + [len(part[0]) for part in parts])
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [np.empty(0)] * 9
+    return Candidates(shards, np.array(sources), starts, *columns)
+
+
+def _load_shard(path: Path) -> tuple[np.ndarray, ...]:
+    table = read_shard(path)
+    rows = table.select(COLUMNS).to_pylist()
+    codes = {name: code for code, name in enumerate(STEP_NAMES)} | {None: KEPT}
+    return (
+        np.array([codes[row["reason"]] for row in rows], np.uint8),
+        np.array([sum(1 << codes[note] for note in row["notes"] or ()) for row in rows], np.uint64),
+        np.array([sum((row[label] is not None) << bit for bit, label in enumerate(LABELS)) for row in rows], np.uint8),
+        np.array([_digest(row["source_sha256"]) for row in rows], np.uint64).reshape(-1, 4),
+        np.array([row["source_width"] * row["source_height"] for row in rows], np.int64),
+        np.array([row["source_bytes"] for row in rows], np.int64),
+        np.stack([table["dhash"].to_numpy(), table["phash"].to_numpy()], 1),
+        np.array([_album(row["artist"], row["title"]) for row in rows], np.uint64),
+        np.array([_hash(_plain(row["artist"] or "") or row["name"]) for row in rows], np.uint64),
+    )
+
+
+def _digest(text: str) -> list[int]:
+    return [int(text[start : start + 16], 16) for start in range(0, 64, 16)] if text else [0] * 4
+
+
+def _album(artist: str | None, title: str | None) -> int:
+    artist, title = _plain(artist or ""), _plain(title or "")
+    return _hash(f"{artist}\n{title}") if artist and title else 0
+
+
+def _plain(text: str) -> str:
+    """Letters and digits alone, so that two spellings of an album meet."""
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def choose(files: Candidates, settings: Cleaning, placeholder_copies: int, scratch: Path) -> Choice:
+    """Find placeholders, duplicates and groups.
+
+    `placeholder_copies`: a file that is there so many times, under the names of half as many artists, is no cover.
+    `scratch` is a file for thumbnails, which goes when they have been compared.
+    """
+    reasons = files.reasons.copy()
+    kept_as = np.where(reasons == KEPT, np.arange(len(files)), -1)
+    # In order of preference: the largest original, then the longest file, then the smallest hash, then the first.
+    alive = np.flatnonzero(reasons == KEPT)
+    keys = (alive, *files.digests[alive].T[::-1], -files.lengths[alive], -files.sizes[alive])
+    alive = alive[np.lexsort(keys)]
+
+    _, inverse, counts = np.unique(files.digests[alive], axis=0, return_inverse=True, return_counts=True)
+    inverse = inverse.reshape(-1)
+    if settings.rejects("placeholder") and placeholder_copies:
+        many = np.flatnonzero(counts >= placeholder_copies)
+        for same_file in many:
+            rows = alive[inverse == same_file]
+            if len(np.unique(files.artists[rows])) * 2 >= placeholder_copies:
+                reasons[rows], kept_as[rows] = STEP_NAMES.index("placeholder"), -1
+        stays = reasons[alive] == KEPT
+        alive, inverse = alive[stays], inverse[stays]
+
+    links = [np.empty((0, 2), np.int64)]
+    _, first, inverse = np.unique(inverse, return_index=True, return_inverse=True)
+    best = alive[first[inverse.reshape(-1)]]
+    copies = best != alive
+    links.append(np.stack([best, alive], 1)[copies])
+    if settings.rejects("exact_duplicate"):
+        reasons[alive[copies]], kept_as[alive[copies]] = STEP_NAMES.index("exact_duplicate"), best[copies]
+        alive = alive[~copies]
+
+    pairs = near_hashes(files.hashes[alive, 0], files.hashes[alive, 1])
+    same, related = look_closer(*_thumbnails(files, alive, pairs, scratch))
+    links.append(alive[pairs[related]])
+    if settings.rejects("near_duplicate"):
+        replaced = originals(pairs[same], len(alive))
+        gone = replaced != np.arange(len(alive))
+        reasons[alive[gone]], kept_as[alive[gone]] = STEP_NAMES.index("near_duplicate"), alive[replaced[gone]]
+    kept_as = np.where(kept_as >= 0, kept_as[kept_as], -1)  # a copy of a copy
+
+    links.append(_albums(files, np.flatnonzero(kept_as >= 0)))
+    labels = components(np.concatenate(links), len(files))
+    groups = np.full(len(files), np.iinfo(np.uint64).max, np.uint64)
+    found = np.flatnonzero(kept_as >= 0)
+    np.minimum.at(groups, labels[found], files.digests[found, 0])
+    return Choice(
+        reasons=reasons,
+        kept_as=kept_as,
+        groups=np.where(kept_as >= 0, groups[labels], np.uint64(0)),
+        copies=np.bincount(kept_as[found], minlength=len(files)),
+    )
+
+
+def _albums(files: Candidates, rows: np.ndarray) -> np.ndarray:
+    """Pairs of rows of one artist and title."""
+    rows = rows[files.albums[rows] != 0]
+    rows = rows[np.argsort(files.albums[rows], kind="stable")]
+    equal = files.albums[rows][1:] == files.albums[rows][:-1]
+    return np.stack([rows[:-1][equal], rows[1:][equal]], 1)
+
+
+def _thumbnails(
+    files: Candidates, alive: np.ndarray, pairs: np.ndarray, scratch: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """The thumbnails that pairs of rows of `alive` need, mapped from a file, and the pairs as rows of those."""
+    needed, places = np.unique(pairs, return_inverse=True)
+    pixels = np.zeros((1, THUMBNAIL_BYTES), np.uint8)
+    if len(needed):
+        pixels = np.memmap(scratch, np.uint8, "w+", shape=(len(needed), THUMBNAIL_BYTES))
+        scratch.unlink()  # goes with the last that maps it
+        for shard, rows, at in files.by_shard(alive[needed]):
+            column = read_shard(files.shards[shard], ["thumbnail"])["thumbnail"].take(rows)
+            pixels[at] = np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(len(rows), -1)
+    return places.reshape(-1, 2), pixels

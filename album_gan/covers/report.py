@@ -1,0 +1,276 @@
+"""report.html: what was kept, what was rejected, and why, with small examples of each; and the data set's card."""
+
+import base64
+import html
+import io
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from .candidates import read_shard
+from .choosing import KEPT, STEP_NAMES, Candidates, Choice
+from .cleaning import STEPS, Cleaning
+from .labels import LABELS
+from .shards import borrowed_labels
+
+EXAMPLES, EXAMPLE_SIZE = 8, 96  # of each step; pixels
+GENRES_SHOWN = 30
+WARNING = "Contains other people's covers. Do not publish."
+
+STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+.warning{background:#7a1020;color:#fff;padding:.6rem 1rem;font-weight:bold}table{border-collapse:collapse;width:100%}
+td,th{padding:.25rem .6rem;text-align:left;border-bottom:1px solid #ddd;vertical-align:top}td.n,th.n{text-align:right}
+img{width:96px;height:96px;object-fit:contain;background:#eee;margin:2px}figure{display:inline-block;margin:0 .4rem
+.4rem 0;width:100px;vertical-align:top}figcaption{font-size:11px;line-height:1.3;overflow-wrap:anywhere}
+.bar{display:inline-block;height:.8rem;background:#5a7bb0}.pair{background:#f4f4f4;width:204px}"""
+
+
+@dataclass
+class Summary:
+    """Numbers of a build."""
+
+    files: dict[str, Counter]  # source -> outcome -> count
+    notes: Counter  # of kept covers
+    splits: dict[str, int]
+    groups: int
+    labels: dict[str, int]  # of kept covers, borrowed ones included
+    genres: Counter
+    years: Counter
+    sides: Counter  # the smaller side of the originals, by range
+    formats: Counter
+    examples: dict[str, list[int]] = field(default_factory=dict)  # step -> rows
+
+    @property
+    def kept(self) -> int:
+        return sum(self.splits.values())
+
+    @property
+    def total(self) -> int:
+        return sum(map(Counter.total, self.files.values()))
+
+
+def summarise(files: Candidates, choice: Choice, sources: list[str], split: dict[str, np.ndarray]) -> Summary:
+    """Count everything, and choose the first rows that show each step."""
+    owner = np.repeat(files.sources, np.diff(files.starts))
+    outcomes = {}
+    for index, name in enumerate(sources):
+        codes, counts = np.unique(choice.reasons[owner == index], return_counts=True)
+        outcomes[name] = Counter({_outcome(code): int(count) for code, count in zip(codes, counts, strict=True)})
+    kept = choice.reasons == KEPT
+    bits = {name: files.notes >> np.uint64(code) & np.uint64(1) == 1 for code, name in enumerate(STEP_NAMES)}
+    examples = {}
+    for code, name in enumerate(STEP_NAMES):
+        rows = np.flatnonzero((choice.reasons == code) | (kept & bits[name]))[: 4 * EXAMPLES]
+        if len(rows):
+            examples[name] = rows.tolist()
+
+    genres, years, sides, formats = Counter(), Counter(), Counter(), Counter()
+    borrowed = borrowed_labels(files, choice)
+    labels = Counter()
+    for shard, path in enumerate(files.shards):
+        table = read_shard(path, [*LABELS, "source_width", "source_height", "source_format"])
+        for row, cover in enumerate(table.to_pylist(), files.starts[shard]):
+            if not kept[row]:
+                continue
+            cover |= borrowed.get(row, {})
+            labels.update(label for label in LABELS if cover[label] is not None)
+            genres[cover["genre"]] += 1
+            years[cover["year"] and f"{cover['year'] // 10 * 10}s"] += 1
+            sides[_side_range(min(cover["source_width"], cover["source_height"]))] += 1
+            formats[cover["source_format"]] += 1
+    return Summary(
+        files=outcomes,
+        notes=Counter({name: int((shown & kept).sum()) for name, shown in bits.items() if (shown & kept).any()}),
+        splits={name: len(rows) for name, rows in split.items()},
+        groups=len(np.unique(choice.groups[kept])),
+        labels={label: labels[label] for label in LABELS},
+        genres=genres,
+        years=years,
+        sides=sides,
+        formats=formats,
+        examples=examples,
+    )
+
+
+def _outcome(code: int) -> str:
+    return "kept" if code == KEPT else STEP_NAMES[code]
+
+
+def _side_range(side: int) -> str:
+    edges = [0, 64, 128, 200, 256, 300, 400, 512, 640, 800, 1000, 1500]
+    low = max(edge for edge in edges if edge <= side)
+    high = edges[edges.index(low) + 1] - 1 if low < edges[-1] else None
+    return f"{low:>4} to {high}" if high else f"{low:>4} and more"
+
+
+def report_page(summary: Summary, files: Candidates, choice: Choice, settings: Cleaning, thumbnails: bool) -> str:
+    """The page. Names of files are strangers' text: everything is escaped."""
+    parts = [f"<p class=warning>{html.escape(WARNING)}</p>"] if thumbnails else []
+    held_out = summary.splits["test"]
+    parts.append(
+        f"<h1>{summary.kept:,} covers from {summary.total:,} files</h1><p>{summary.splits['train']:,} to train on, "
+        f"{held_out:,} held out, in {summary.groups:,} groups. What became of each file is in files.csv.gz.</p>"
+    )
+    for name, counts in summary.files.items():
+        rows = [(step, count, STEPS[step][1] if step in STEPS else "") for step, count in counts.most_common()]
+        parts.append(f"<h2>{html.escape(name)}: {counts.total():,} files</h2>{_rows(rows, counts.total())}")
+    noted = [(step, count, STEPS[step][1]) for step, count in summary.notes.most_common()]
+    parts.append(f"<h2>Kept, but mended or flagged</h2>{_rows(noted, summary.kept)}")
+    for title, counts in (
+        ("Smaller side of the originals, pixels", dict(sorted(summary.sides.items()))),
+        ("Kind of file", dict(summary.formats.most_common())),
+        ("Labels that are there", summary.labels),
+        ("Genre", dict(summary.genres.most_common(GENRES_SHOWN))),
+        ("Decade", dict(sorted(summary.years.items(), key=lambda item: str(item[0])))),
+    ):
+        parts.append(f"<h2>{title}</h2>{_rows([(k or '(none)', n, '') for k, n in counts.items()], summary.kept)}")
+    if thumbnails:
+        parts.append(f"<h2>Examples</h2>{_examples(summary, files, choice)}")
+    used = ", ".join(f"{name} {value}" for name, value in vars(settings).items() if value != ())
+    parts.append(f"<h2>How it was made</h2><p><code>album-gan covers build</code> with {html.escape(used)}.</p>")
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>Covers</title><style>{STYLE}</style>"
+    return head + "\n".join(parts) + "\n"
+
+
+def _rows(rows: list[tuple], total: int) -> str:
+    lines = [
+        f"<tr><td>{html.escape(str(name))}<td class=n>{count:,}<td class=n>{count / max(total, 1):.1%}"
+        f"<td><span class=bar style='width:{min(count / max(total, 1), 1) * 12:.2f}rem'></span> {html.escape(note)}"
+        for name, count, note in rows
+    ]
+    return f"<table>{''.join(lines)}</table>" if lines else "<p>None.</p>"
+
+
+def _examples(summary: Summary, files: Candidates, choice: Choice) -> str:
+    wanted = np.unique([row for rows in summary.examples.values() for row in rows]).astype(np.int64)
+    wanted = np.unique(np.concatenate([wanted, choice.kept_as[wanted]]))
+    pictures, names = {}, {}
+    for shard, within, places in files.by_shard(wanted[wanted >= 0]):
+        table = read_shard(files.shards[shard], ["name", "detail", "jpeg", "example"]).take(within).to_pylist()
+        for row, cover in zip(wanted[wanted >= 0][places].tolist(), table, strict=True):
+            pictures[row] = _small(cover["jpeg"]) if cover["jpeg"] else cover["example"]
+            names[row] = cover["name"] + (f" ({cover['detail']})" if cover["detail"] else "")
+    parts = []
+    for step, rows in summary.examples.items():
+        rows = sorted(rows, key=lambda row: pictures[row] is None)[:EXAMPLES]
+        figures = []
+        for row in rows:
+            kept = int(choice.kept_as[row])
+            both = kept >= 0 and kept != row
+            shown = _picture(pictures[row]) + (_picture(pictures[kept]) if both else "")
+            caption = html.escape(names[row][:160])
+            if both:
+                caption += f"<br>kept: {html.escape(names[kept][:160])}"
+            figures.append(
+                f"<figure class={'pair' if both else 'one'}>{shown}<figcaption>{caption}</figcaption></figure>"
+            )
+        parts.append(f"<h3>{step}: {html.escape(STEPS[step][1])}</h3>{''.join(figures)}")
+    return "".join(parts)
+
+
+def _small(jpeg: bytes) -> bytes:
+    image = Image.open(io.BytesIO(jpeg))
+    image.thumbnail((EXAMPLE_SIZE, EXAMPLE_SIZE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=70)
+    return buffer.getvalue()
+
+
+def _picture(jpeg: bytes | None) -> str:
+    return f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'>" if jpeg else ""
+
+
+def card(summary: Summary, sources: list[str], settings: Cleaning, rights: str | None, splits: list[str]) -> str:
+    """README.md of the data set, with the front matter that the Hub and `datasets` read."""
+    paths = "".join(f"\n      - split: {name}\n        path: data/{name}-*.parquet" for name in splits)
+    kept, rejected = summary.kept, summary.total - summary.kept
+    reasons = sum(summary.files.values(), Counter())
+    del reasons["kept"]
+    table = "\n".join(f"| {step} | {count:,} | {STEPS[step][1]} |" for step, count in reasons.most_common())
+    notes = "\n".join(f"| {step} | {count:,} | {STEPS[step][1]} |" for step, count in summary.notes.most_common())
+    labels = "\n".join(f"| {name} | {count:,} | {count / max(kept, 1):.0%} |" for name, count in summary.labels.items())
+    origins = "\n".join(
+        f"| {_cell(name)} | {counts.total():,} | {counts['kept']:,} |" for name, counts in summary.files.items()
+    )
+    switched = "".join(
+        f"Steps {text}: {', '.join(steps)}.\n"
+        for text, steps in (("that reject", settings.reject), ("left out", settings.allow))
+        if steps
+    )
+    return f"""---
+pretty_name: Album covers
+task_categories:
+  - unconditional-image-generation
+tags:
+  - album-covers
+  - album-gan
+configs:
+  - config_name: default
+    data_files:{paths}
+---
+
+# Album covers
+
+{kept:,} square covers of at most {settings.resolution} pixels, from {summary.total:,} files; {rejected:,} were
+rejected. {summary.splits["train"]:,} are to train on, {summary.splits["test"]:,} held out for evaluation, by hash of
+`group`: no group is on both sides.
+
+## Rights
+
+{_plain(rights) if rights else "Not stated."}
+
+Covers are works of their artists, designers, photographers and labels. Whoever publishes this data set, or what
+was trained on it, answers for it.
+
+## Sources
+
+| source | files | kept |
+| --- | ---: | ---: |
+{origins}
+
+## Rejected
+
+| reason | files | meaning |
+| --- | ---: | --- |
+{table}
+
+## Kept, but mended or flagged (column `notes`)
+
+| step | covers | meaning |
+| --- | ---: | --- |
+{notes}
+
+## Labels
+
+| label | covers | share |
+| --- | ---: | ---: |
+{labels}
+
+Labels come from columns, neighbouring files and names of files, as found; where a cover had none, from a copy of it
+(`labels_borrowed`).
+
+## How it was made
+
+With `album-gan covers build`. Pictures were turned upright, laid on white where transparent, converted to sRGB,
+cropped to the centre square where at most {settings.max_crop:.0%} was lost, scaled down with Lanczos to
+{settings.resolution} pixels (never up; at least {settings.min_size}), and saved as JPEG of quality {settings.quality}.
+Two files are one cover if their bytes are equal, or if two 64-bit hashes each differ in at most 12 bits and the
+pictures, laid over each other, agree in detail and colour. The largest original is kept. `group` joins what may be
+editions of one cover, and what has the same artist and title.
+{switched}
+```python
+from datasets import load_dataset
+
+covers = load_dataset("THIS_FOLDER_OR_HUB_ID", split="train")
+```
+"""
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _cell(text: str) -> str:
+    return _plain(text).replace("|", "\\|")
