@@ -1,0 +1,65 @@
+"""The bundled model beside the cover sheet of DCGAN's authors, against the same held-out covers.
+
+    python benchmarks/against_newmu.py [--model bundled] [--samples 2000]
+
+The sheet (Newmu/dcgan_code, 2015) has 100 tiles of 128 px, so kernel distances are compared at 100 against 100: mean
+and spread of 50 draws. Needs the sheet and the covers in ../shared, which are not part of the project.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+SHEET = SHARED / "anchors" / "newmu_dcgan_albums_128px.png"
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from album_gan import AlbumCoverPipeline  # noqa: E402
+from album_gan.covers.loading import load_covers, load_held_out  # noqa: E402
+from album_gan.evaluation import compare, table  # noqa: E402
+
+TILE, GAP, TILES = 128, 1, 10
+
+
+def sheet_tiles() -> np.ndarray:
+    """(100, 128, 128, 3) uint8"""
+    sheet = np.asarray(Image.open(SHEET).convert("RGB"))
+    starts = [
+        number * (TILE + GAP) + (sheet.shape[0] - TILES * TILE - (TILES - 1) * GAP) // 2 for number in range(TILES)
+    ]
+    return np.stack([sheet[y : y + TILE, x : x + TILE] for y in starts for x in starts])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="bundled")
+    parser.add_argument("--samples", type=int, default=2_000)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    if not SHEET.exists():
+        sys.exit(f"skipped: {SHEET.name} is not in ../shared/anchors")
+    where = ("parquet", None, str(SHARED / "covers" / "*.parquet"), "image", TILE)
+    held_out, training = load_held_out(*where).all_pixels(), load_covers(*where)[0].all_pixels()
+    pipe = AlbumCoverPipeline.from_pretrained(arguments.model)
+    covers = pipe(seeds=range(arguments.samples), truncation=1.0, progress=True).images
+    samples = np.stack([np.asarray(cover) for cover in covers])
+    tiles = sheet_tiles()
+    results = {
+        "model": compare(samples, held_out, training),
+        "model, 100 against 100": compare(samples[:], held_out, subset=len(tiles)),
+        "model, first 100 seeds": compare(samples[: len(tiles)], held_out, subset=len(tiles)),
+        "Newmu sheet": compare(tiles, held_out, subset=len(tiles)),
+    }
+    for name, result in results.items():
+        print(f"\n{name}\n{table(result)}")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
