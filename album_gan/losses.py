@@ -1,13 +1,19 @@
-"""GAN losses: pure functions of logits. Each returns a scalar to be minimised."""
+"""GAN losses and penalties: pure functions of logits, critics and images. Each returns a scalar to be minimised."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def cross_entropy_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Binary cross-entropy, real as 1 and fake as 0: Eq. (1) of Goodfellow et al. 2014, arXiv:1406.2661."""
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+def cross_entropy_discriminator(real: Tensor, fake: Tensor, real_target: float = 1.0) -> Tensor:
+    """Binary cross-entropy, real as 1 and fake as 0: Eq. (1) of Goodfellow et al. 2014, arXiv:1406.2661.
+
+    A `real_target` below 1 smooths the labels of real images: section 3.4 of Salimans et al. 2016, arXiv:1606.03498.
+    """
+    real_term = real_target * F.softplus(-real) + (1 - real_target) * F.softplus(real)
+    return real_term.mean() + F.softplus(fake).mean()
 
 
 def cross_entropy_generator(fake: Tensor) -> Tensor:
@@ -23,3 +29,47 @@ def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 def hinge_generator(fake: Tensor) -> Tensor:
     """Eq. (17) of Miyato et al. 2018."""
     return -torch.mean(fake)
+
+
+def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """What the critic minimises: Eq. (2) of Arjovsky et al. 2017, arXiv:1701.07875, with the sign turned."""
+    return fake.mean() - real.mean()
+
+
+def wasserstein_generator(fake: Tensor) -> Tensor:
+    """Line 10 of Algorithm 1 of Arjovsky et al. 2017."""
+    return -torch.mean(fake)
+
+
+def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Each real image is to score above its fake: Eq. (2) of Huang et al. 2024, arXiv:2501.05441."""
+    return F.softplus(fake - real).mean()
+
+
+def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """The same game from the other side."""
+    return F.softplus(real - fake).mean()
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """How far the critic's slope is from 1 between real and fake: Eq. (3) of Gulrajani et al. 2017, arXiv:1704.00028.
+
+    Images (B, C, H, W); `mix` (B, 1, 1, 1) in [0, 1] is the share of the real one. Unweighted; the paper's weight is 10.
+    """
+    between = mix * real.detach() + (1 - mix) * fake.detach()
+    slope = (_squared_slope(critic, between) + 1e-12).sqrt()  # where the critic is flat, a root has no gradient
+    return (slope - 1).square().mean()
+
+
+def zero_centred_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Mean squared slope of the critic at `images`: R1 at real ones, Eq. (9) of Mescheder et al. 2018,
+    arXiv:1801.04406; R2, Eq. (10), at fakes. Unweighted; the papers' weight is gamma / 2."""
+    return _squared_slope(critic, images.detach()).mean()
+
+
+def _squared_slope(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Squared norm of the critic's gradient for each image, (B,). In full precision: half the digits would be lost."""
+    with torch.autocast(images.device.type, enabled=False):
+        images = images.to(torch.promote_types(images.dtype, torch.float32)).requires_grad_(True)
+        (slope,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+        return slope.flatten(1).square().sum(1)

@@ -4,12 +4,18 @@ import dataclasses
 
 import pytest
 import torch
+from torch import nn
 
+from album_gan import losses
 from album_gan.draws import Draw
 from album_gan.recipes.base import Step, recipe_modules, recipe_names
 
 RECIPES = dict(recipe_modules())
-SMALL = {"dcgan": {"width": 64}, "projected": {"discriminator_size": 128}}
+SMALL = {
+    "dcgan": {"width": 64},
+    "wgan": {"width": 64},
+    "wgan_gp": {"width": 32},
+}
 
 
 def build(name: str, resolution: int = 32):
@@ -107,3 +113,162 @@ def test_dcgan_latents_are_the_papers():
     uniform = seen[0]
     assert uniform.abs().max() <= 1
     assert uniform.var().item() == pytest.approx(1 / 3, abs=0.01)
+
+
+# --- Penalties against closed form: the slope of a linear critic is its weight, everywhere
+
+
+def linear_critic():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 1)).double()
+
+
+def pictures(number: int = 2) -> torch.Tensor:
+    return torch.randn(number, 3, 4, 4, dtype=torch.float64)
+
+
+def test_gradient_penalty_of_a_linear_critic():
+    critic = linear_critic()
+    penalty = losses.gradient_penalty(critic, pictures(), pictures(), torch.rand(2, 1, 1, 1, dtype=torch.float64))
+    norm = critic[1].weight.norm()
+    assert penalty.item() == pytest.approx((norm.item() - 1) ** 2)
+    (gradient,) = torch.autograd.grad(penalty, critic[1].weight)
+    assert torch.allclose(gradient, 2 * (norm - 1) * critic[1].weight / norm)
+
+
+def test_zero_centred_penalty_of_a_linear_critic():
+    critic = linear_critic()
+    penalty = losses.zero_centred_penalty(critic, pictures())
+    assert penalty.item() == pytest.approx(critic[1].weight.square().sum().item())
+    (gradient,) = torch.autograd.grad(penalty, critic[1].weight)
+    assert torch.allclose(gradient, 2 * critic[1].weight)
+
+
+def test_penalties_are_per_image_and_at_the_mixture():
+    """The slope of sum(x^2) / 2 is x itself."""
+
+    def critic(images):
+        return images.square().sum((1, 2, 3)) / 2
+
+    real, fake = pictures(), pictures()
+    mix = torch.tensor([0.25, 1.0]).reshape(2, 1, 1, 1)
+    norms = (mix * real + (1 - mix) * fake).flatten(1).norm(dim=1)
+    assert losses.gradient_penalty(critic, real, fake, mix).item() == pytest.approx((norms - 1).square().mean().item())
+    expected = real.square().sum() / 2
+    assert losses.zero_centred_penalty(critic, real).item() == pytest.approx(expected.item())
+
+
+def test_penalties_have_right_gradients_and_gradients_of_gradients():
+    torch.manual_seed(0)
+    first, second = torch.randn(4, 12, dtype=torch.float64), torch.randn(1, 4, dtype=torch.float64)
+    real, fake = torch.randn(2, 2, 3, 2, 2, dtype=torch.float64)
+    mix = torch.rand(2, 1, 1, 1, dtype=torch.float64)
+
+    def critic_of(first, second):
+        return lambda images: torch.tanh(images.flatten(1) @ first.T) @ second.T
+
+    def eq_3(first, second):
+        return losses.gradient_penalty(critic_of(first, second), real, fake, mix)
+
+    def r1(first, second):
+        return losses.zero_centred_penalty(critic_of(first, second), real)
+
+    weights = (first.requires_grad_(), second.requires_grad_())
+    for penalty in (eq_3, r1):
+        assert torch.autograd.gradcheck(penalty, weights)
+        assert torch.autograd.gradgradcheck(penalty, weights)
+
+
+def test_penalties_are_in_full_precision_under_autocast():
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.Tanh(), nn.Linear(8, 1))
+    real, fake, mix = pictures().float(), pictures().float(), torch.rand(2, 1, 1, 1)
+
+    def both():
+        return losses.gradient_penalty(critic, real, fake, mix), losses.zero_centred_penalty(critic, real)
+
+    plain = both()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert both() == plain
+
+
+# --- What makes each recipe itself
+
+
+def test_wgan_clips():
+    recipe, generator, discriminator = build("wgan")
+    assert recipe.discriminator_steps == 5
+    nn.init.normal_(next(discriminator.parameters()))
+    before = [parameter.clone() for parameter in generator.parameters()]
+    recipe.after_discriminator_step(step_of(recipe, generator, discriminator))
+    largest = max(parameter.abs().max().item() for parameter in discriminator.parameters())
+    assert largest == pytest.approx(0.01)
+    assert all(torch.equal(a, b) for a, b in zip(before, generator.parameters(), strict=True))
+
+
+# --- A toy that every recipe must learn: covers of one of two flat colours
+
+COLOURS = torch.tensor([[0.9, 0.5, -0.3], [0.5, -0.2, -0.8]])
+LEARN = {  # other settings, and how many steps, where the papers' own need more than seconds
+    "dcgan": ({"learning_rate": 1e-3}, 100),
+    "projected": ({}, 40),
+    "wgan": ({"learning_rate": 5e-4}, 50),
+    "wgan_gp": ({"learning_rate": 1e-3}, 25),
+}
+
+
+def flat_covers(draw: Draw) -> torch.Tensor:
+    """Real images (B, 3, 32, 32)."""
+    colours = COLOURS[draw.integers("colour", 0, 2)][:, :, None, None]
+    return (colours + 0.05 * draw.normal("grain", 3, 32, 32)).clamp(-1, 1)
+
+
+def sliced_wasserstein(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Mean distance of sorted projections on 64 random directions; both (B, ...)."""
+    directions = torch.randn(one[0].numel(), 64, generator=torch.Generator().manual_seed(0))
+    projected = [(images.flatten(1) @ directions).sort(dim=0).values for images in (one, other)]
+    return (projected[0] - projected[1]).abs().mean().item()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_learn_two_flat_colours(name):
+    module = RECIPES[name]
+    settings, steps = LEARN.get(name, ({}, 150))
+    torch.manual_seed(0)
+    recipe = module.Recipe(module.Config(**{**SMALL.get(name, {}), **settings}), 32)
+    generator, discriminator = recipe.build_networks()
+    optimizers = recipe.optimizers(generator, discriminator)
+    judged = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
+
+    @torch.no_grad()
+    def distance() -> float:
+        draw = Draw(1, 0, 128)
+        return sliced_wasserstein(generator(*recipe.generator_inputs({}, draw)), flat_covers(draw))
+
+    before = distance()
+    for number in range(steps):
+        progress = number / steps
+        for turn in range(recipe.discriminator_steps):
+            draw = Draw(0, number, 8, turn=str(turn))
+            step = toy_step(recipe, generator, discriminator, draw, progress)
+            sum(recipe.discriminator_terms(step).values()).backward()
+            optimizers[1].step()
+            optimizers[1].zero_grad()
+            recipe.after_discriminator_step(step)
+        for parameter in judged:
+            parameter.requires_grad_(False)
+        sum(recipe.generator_terms(step).values()).backward()
+        for parameter in judged:
+            parameter.requires_grad_(True)
+        optimizers[0].step()
+        optimizers[0].zero_grad()
+    after = distance()
+    print(f"{name}: {before:.2f} -> {after:.2f}")
+    assert after < before / 2
+
+
+def toy_step(recipe, generator, discriminator, draw: Draw, progress: float) -> Step:
+    inputs = recipe.generator_inputs({}, draw)
+    fake = generator(*inputs)
+    real, augmentation = flat_covers(draw), recipe.augmentation
+    return Step(real, fake, inputs, generator, discriminator, draw, progress, augmentation=augmentation)

@@ -1,0 +1,66 @@
+"""WGAN: Arjovsky et al. 2017, "Wasserstein GAN", arXiv:1701.07875.
+
+New: the critic no longer says real or fake, it measures how far apart the two distributions are, which gives a
+slope even where they do not touch. Its weights are clipped so that it cannot be steeper than a constant allows.
+Use it to see a loss that falls as the images get better; to train in earnest take wgan_gp, which clips nothing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..draws import Draw
+from ..losses import wasserstein_critic, wasserstein_generator
+from ..networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from . import base
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    latent_dim: int = 100
+    width: int = 1024  # channels at 4 px; halves with every doubling of the size
+    learning_rate: float = 5e-5
+    critic_steps: int = 5  # per generator step
+    clip: float = 0.01  # largest size of a critic's weight
+
+
+class Recipe(base.Recipe):
+    Config = Config
+    largest_resolution = 128
+
+    def __init__(self, config: Config, resolution: int):
+        super().__init__(config, resolution)
+        self.discriminator_steps = config.critic_steps
+
+    def build_networks(self) -> tuple[DCGANGenerator, DCGANDiscriminator]:
+        width = self.config.width
+        return (
+            DCGANGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim, width=width),
+            DCGANDiscriminator(resolution=self.resolution, width=width),
+        )
+
+    def optimizers(self, generator, discriminator):
+        # Section 3: the critic's loss is no fixed target, and momentum (Adam) made it unstable.
+        def rmsprop(network):
+            return torch.optim.RMSprop(network.parameters(), lr=self.config.learning_rate)
+
+        return rmsprop(generator), rmsprop(discriminator)
+
+    def schedule(self, progress: float) -> base.Schedule:
+        return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
+
+    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
+        return (draw.normal("z", self.config.latent_dim),)
+
+    def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        real, fake = step.discriminate(step.real), step.discriminate(step.fake.detach())
+        return {"wasserstein": wasserstein_critic(real, fake)}
+
+    def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        return {"wasserstein": wasserstein_generator(step.discriminate(step.fake))}
+
+    @torch.no_grad()
+    def after_discriminator_step(self, step: base.Step) -> None:
+        for weight in step.discriminator.parameters():  # line 7 of Algorithm 1
+            weight.clamp_(-self.config.clip, self.config.clip)
