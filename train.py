@@ -45,6 +45,9 @@ def add_fields(parser, config_class: type, prefix: str) -> None:
         field = next(field for field in dataclasses.fields(config_class) if field.name == name)
         if isinstance(kind, types.UnionType):
             kind = next(member for member in typing.get_args(kind) if member is not types.NoneType)
+        if kind is bool:
+            parser.add_argument(f"--{prefix}{name}", dest=prefix + name, action="store_true", default=argparse.SUPPRESS)
+            continue
         parser.add_argument(
             f"--{prefix}{name}",
             dest=prefix + name,

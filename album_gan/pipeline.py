@@ -31,6 +31,7 @@ from tqdm.auto import tqdm
 from .images import to_pil, to_zero_one
 from .latents import DEFAULT_TRUNCATION, SEED_COUNT, latents_of, name_of, parse_seeds, path, seed_of, truncate
 from .upscaling import upscale
+from .words import NOUNS  # noqa: F401  latents.py needs it, and diffusers fetches only what this file names
 
 FORMAT_VERSION = 1
 WEIGHTS = "diffusion_pytorch_model.safetensors"

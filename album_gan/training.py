@@ -23,6 +23,7 @@ from .averaging import reestimate_batch_norm, round_to_half, update_average
 from .checkpoint import latest_checkpoint, load_checkpoint, read_state, rotate_checkpoints, save_checkpoint
 from .covers.loading import StepSampler, batches, load_covers
 from .draws import Draw, named_generator
+from .hub import hardware, push
 from .images import to_unit_range
 from .journal import SHEET_SEEDS, Journal, next_moment
 from .pipeline import AlbumCoverPipeline, find_model, read_weights
@@ -60,6 +61,9 @@ class TrainingConfig:
     sample_images: int = 5_000  # images from one sample sheet to the next
     logging_steps: int = 50  # steps from one line of the log to the next
     report_to: str | None = "tensorboard"  # tracker of accelerate; none for none
+    push_to_hub: bool = False  # publish the finished model
+    hub_model_id: str | None = None  # as this, owner/name
+    data_rights: str | None = None  # what the model card says of the data; without it the repository stays private
     seed: int = 0  # of everything random
     dataloader_num_workers: int = 2  # processes that prepare batches
 
@@ -75,6 +79,8 @@ class TrainingConfig:
                 f"mixed_precision must be no, bf16 or auto, got {self.mixed_precision!r}; "
                 "fp16 shares one loss scale between two optimisers, choose bf16"
             )
+        if self.push_to_hub and (self.hub_model_id or "").count("/") != 1:
+            raise ValueError(f"hub_model_id must be owner/name to push to, got {self.hub_model_id!r}; e.g. me/covers")
         if self.resume_from_checkpoint and self.init_from:
             raise ValueError("init_from starts a new run, resume_from_checkpoint goes on with one; give one of them")
 
@@ -272,11 +278,13 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     if main:
         hours = round((seconds_before + time.monotonic() - started) / 3600, 3)
         record = {"images": images, "steps": step, "hours": hours, "covers": len(covers), "held_out": held_out}
-        record |= describe(config, recipe)
+        record |= {"hardware": hardware(accelerator.num_processes), **describe(config, recipe)}
         pipe = save_model(output_dir, average, discriminator, recipe, config.seed, record)
         journal.sheet(images, pipe(seeds=SHEET_SEEDS, truncation=1.0).images)
         print(f"see the covers:  album-gan demo --model {output_dir}")
-        print(f"publish them:    hf upload YOUR_NAME/album-covers {output_dir} --private --exclude 'checkpoint-*/*'")
+        if config.push_to_hub:
+            push(str(output_dir), config.hub_model_id, data_rights=config.data_rights)
+        print(f"publish them:    album-gan push {output_dir} --repo-id YOUR_NAME/album-covers")
     accelerator.end_training()
     return output_dir
 
