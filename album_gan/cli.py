@@ -142,6 +142,16 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--truncation", type=float, default=1.0, metavar="T", help="default 1")
     added.add_argument("--out", type=Path, metavar="FILE", help="the numbers as JSON")
 
+    added = commands.add_parser(
+        "push", help="Publish a model on the Hugging Face Hub.", description="Publish a model on the Hugging Face Hub.",
+        epilog="example: album-gan push runs/mine --repo-id me/album-covers", allow_abbrev=False,
+    )  # fmt: skip
+    added.set_defaults(run=_push)
+    added.add_argument("model", metavar="bundled|FOLDER|HUB_ID", help="what to publish, e.g. the folder of a run")
+    added.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="where to; made if need be")
+    added.add_argument("--private", action="store_true", help="for your eyes only; always so without --data-rights")
+    added.add_argument("--data-rights", metavar="TEXT", help="what the card says of the rights to the covers it saw")
+
     added = command("demo", _demo, "Start the page in which to draw covers.", "album-gan demo --lan")
     added.add_argument("--lan", action="store_true", help="listen on the network, for the audience's phones")
     added.add_argument("--port", metavar="N", help="default: the environment's PORT, or 7860")
@@ -333,6 +343,12 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _push(args: argparse.Namespace) -> None:
+    from .hub import push
+
+    print(push(args.model, args.repo_id, args.private, args.data_rights))
 
 
 def _demo(args: argparse.Namespace) -> None:
