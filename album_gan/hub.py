@@ -126,7 +126,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         "hours": record.get("hours", 0.0),
         "batch": record.get("train_batch_size", 0),
         "hardware": record.get("hardware", "unknown hardware"),
-        "data": public_name(record.get("dataset_name")),
+        "data": record.get("data") or public_name(record.get("dataset_name")),
     }
 
 
