@@ -56,12 +56,14 @@ def build(config: Build) -> report.Summary:
 
     # Phase 2: one choice among all.
     files = choosing.load(folders)
+    if not len(files):
+        raise ValueError(f"source must hold covers, but {', '.join(names)} hold no files at all; check their names")
     choice = choosing.choose(files, config.cleaning, config.placeholder_copies, work / "thumbnails.tmp")
     split = shards.split_of(files, choice)
     summary = report.summarise(files, choice, names, split)
     if not summary.kept:
         reasons = ", ".join(f"{count} {reason}" for c in summary.files.values() for reason, count in c.most_common(3))
-        raise ValueError(f"source must hold covers, but none of {summary.total} files is kept: {reasons or 'no files'}")
+        raise ValueError(f"source must hold covers, but none of {summary.total} files is kept: {reasons}")
 
     unfinished = work / f"data-{_digest(config, folders, names)}"
     with tqdm(total=summary.kept, desc="writing", unit=" covers", disable=None) as bar:

@@ -7,6 +7,8 @@ import functools
 import hashlib
 import io
 import os
+import re
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,8 +56,11 @@ STEPS = {
 }  # fmt: skip
 NEEDED = frozenset(list(STEPS)[: list(STEPS).index("too_small")])  # these cannot be switched off
 
-BACK_WORDS = {"back", "backcover", "rear", "inlay", "inside", "booklet", "tray", "matrix", "obi", "spine"}
-DISC_WORDS = {"disc", "disk", "cd", "cd1", "cd2", "vinyl", "label", "side"}
+BACK_NAME = re.compile(
+    r"(^|[_(\[.])((back|rear)([ _-]?cover)?|inlay|inside|inner|booklet|tray|matrix|obi|spine"
+    r"|(cd|disc|disk|vinyl|label)s?)[ _-]?\d{0,2}[)\]]?$",
+    re.IGNORECASE,
+)
 ENDINGS = {
     "JPEG": {"jpg", "jpeg", "jpe", "jfif"}, "MPO": {"jpg", "jpeg", "mpo"}, "TIFF": {"tif", "tiff"},
     "JPEG2000": {"jp2", "j2k", "jpx", "jpf", "jpc"}, "PPM": {"ppm", "pgm", "pbm", "pnm"}, "DIB": {"bmp", "dib"},
@@ -129,7 +134,9 @@ def clean(data: bytes, name: str, settings: Cleaning) -> Cleaned:
     """Clean the bytes of the file called `name`. Never raises for what is in them."""
     cleaned = Cleaned(source_bytes=len(data), source_sha256=hashlib.sha256(data).hexdigest())
     try:
-        _clean(data, name, settings, cleaned)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of what is counted here anyway
+            _clean(data, name, settings, cleaned)
     except _RejectedError as rejected:
         cleaned.reason, cleaned.detail, cleaned.jpeg = rejected.step, rejected.detail, None
     return cleaned
@@ -145,7 +152,7 @@ def _clean(data: bytes, name: str, settings: Cleaning, cleaned: Cleaned) -> None
     image = _opened(data, cleaned)
     for step in _steps_of_file(image, name):
         note(step)
-    image = _decoded(image, settings.resolution, note)
+    image = _decoded(data, image, settings.resolution, note)
     cleaned.example = image
     width, height = cleaned.source_width, cleaned.source_height
     if min(width, height) < settings.min_size:
@@ -181,6 +188,8 @@ def _opened(data: bytes, cleaned: Cleaned) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise _RejectedError("too_many_pixels", str(error)) from error
     except Exception as error:  # decoders raise whatever broken headers lead them to
+        if _ends_early(data, error):
+            raise _RejectedError("truncated", _first_line(error)) from error
         known = data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF"))
         raise _RejectedError("corrupt" if known else "not_an_image", _first_line(error)) from error
     cleaned.source_width, cleaned.source_height = image.size
@@ -190,6 +199,23 @@ def _opened(data: bytes, cleaned: Cleaned) -> Image.Image:
     return image
 
 
+def _ends_early(data: bytes, error: Exception) -> bool:
+    """Whether the end of a picture is missing: its decoder says so, or its own length does."""
+    if any(word in str(error).lower() for word in ("truncated", "premature", "unexpected end")):
+        return True
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):  # boxes one after the other, each with its length
+        at = 0
+        while at + 8 <= len(data):
+            length = int.from_bytes(data[at : at + 4], "big")
+            if length < 8:
+                return False
+            at += length
+        return at != len(data)
+    return False
+
+
 def _steps_of_file(image: Image.Image, name: str) -> list[str]:
     """The steps that the name and the header of a picture ask for."""
     steps = []
@@ -197,20 +223,20 @@ def _steps_of_file(image: Image.Image, name: str) -> list[str]:
     if ".." in parts or name.startswith(("/", "\\")) or name[1:3] == ":\\":
         steps.append("unsafe_name")
     stem, ending = os.path.splitext(parts[-1])
-    if ending and ending[1:].lower() not in ENDINGS.get(image.format, {image.format.lower()}):
+    expected = ENDINGS.get(image.format, {image.format.lower()})
+    if re.fullmatch(r"\.[A-Za-z]\w{1,4}", ending) and ending[1:].lower() not in expected:
         steps.append("wrong_extension")
-    words = set("".join(c if c.isalnum() else " " for c in stem.lower()).split()[-2:])
-    if words & BACK_WORDS or (words & DISC_WORDS and len(words) < 2):
+    if BACK_NAME.search(stem):
         steps.append("back_cover")
     return steps
 
 
-def _decoded(image: Image.Image, resolution: int, note) -> Image.Image:
+def _decoded(data: bytes, image: Image.Image, resolution: int, note) -> Image.Image:
     """RGB, upright, in sRGB; the steps that it took are noted."""
     try:
+        deep = image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)
         animated = image.format != "MPO" and getattr(image, "is_animated", False)
-        turn = turn_of(image)
-        deep = image.mode.startswith("I") or any(";16" in str(tile[3]) for tile in image.tile)
+        turn = turn_of(image)  # may decode the whole picture, for its EXIF may come last
         profile = image.info.get("icc_profile")
         image.draft("RGB", (resolution, resolution))  # JPEG only: decode no larger than needed
         image.load()
@@ -222,8 +248,8 @@ def _decoded(image: Image.Image, resolution: int, note) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise _RejectedError("too_many_pixels", _first_line(error)) from error
     except Exception as error:  # OSError, SyntaxError, struct.error, IndexError: each decoder has its own
-        cut = any(word in str(error).lower() for word in ("truncated", "premature", "unexpected end", "eof"))
-        raise _RejectedError("truncated" if cut else "corrupt", _first_line(error)) from error
+        step = "truncated" if _ends_early(data, error) else "corrupt"
+        raise _RejectedError(step, _first_line(error)) from error
     for step, shown in (
         ("animation", animated),
         ("exif_rotation", turn is not None),
@@ -266,6 +292,6 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
 
 
 def _first_line(error: Exception) -> str:
-    text = str(error).replace("<_io.BytesIO object at ", "<").strip().partition("\n")[0]
+    text = str(error).strip().partition("\n")[0]
     # Addresses of objects differ from run to run, and two builds must give the same bytes.
     return "no known kind of picture" if text.startswith("cannot identify image file") else text[:200]

@@ -20,21 +20,19 @@ def _averaging(cells: int) -> np.ndarray:
     return np.maximum(upper - lower, 0).astype(np.float64)
 
 
-def _cosines() -> np.ndarray:
-    """(64, 1024): the 64 lowest waves of the cosine transform of 32x32 pixels, without the constant one."""
-    waves = sorted((u * u + v * v, u, v) for u in range(12) for v in range(12) if u or v)[:64]
-    angles = np.pi * (np.arange(32) + 0.5) / 32
-    basis = [np.outer(np.cos(u * angles), np.cos(v * angles)) for _, u, v in waves]
-    return np.round(np.stack(basis).reshape(64, -1) * 1024)
-
-
-_NINE, _EIGHT, _COSINES = _averaging(9), _averaging(8), _cosines()
+_LOWEST = sorted((u * u + v * v, u, v) for u in range(12) for v in range(12) if u or v)[:64]
+_WAVES = np.array([(u, v) for _, u, v in _LOWEST]).T  # the 64 lowest of the cosine transform, without the constant one
+_ANGLES = np.pi * (np.arange(32) + 0.5) / 32
+_COSINES = np.round(1024 * np.cos(np.arange(12)[:, None] * _ANGLES))
+_NINE, _EIGHT = _averaging(9), _averaging(8)
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:
     """RGB -> uint8 (THUMBNAIL_BYTES,): 64x64 of grey, then 8x8x3 of colour."""
-    small = image.resize((SIDE, SIDE), Image.Resampling.BOX)
-    colour = small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
+    factor, rest = divmod(image.width, SIDE)  # whole factors have a fast way that gives the same
+    whole = rest == 0 and factor and image.height == image.width
+    small = image.reduce(factor) if whole else image.resize((SIDE, SIDE), Image.Resampling.BOX)
+    colour = small.reduce(SIDE // COLOUR_SIDE)
     return np.concatenate([np.asarray(small.convert("L")).ravel(), np.asarray(colour).ravel()])
 
 
@@ -56,8 +54,9 @@ def difference_hash(pixels: np.ndarray) -> int:
 
 def cosine_hash(pixels: np.ndarray) -> int:
     """64 bits of a grey (64, 64): whether each of the 64 lowest waves is stronger than the median one."""
-    halved = pixels.reshape(32, 2, 32, 2).sum((1, 3), dtype=np.float64)
-    waves = _COSINES @ halved.ravel()
+    pixels = pixels.astype(np.float64)
+    rows = pixels[::2] + pixels[1::2]
+    waves = (_COSINES @ (rows[:, ::2] + rows[:, 1::2]) @ _COSINES.T)[*_WAVES]
     return _as_number(2 * waves > np.sort(waves)[31:33].sum())
 
 

@@ -171,7 +171,8 @@ def _prefixed(name: str, entries: Iterable[Entry]) -> Iterator[Entry]:
         yield Entry(f"{name}/{entry.name}", entry.size, entry.read, entry.labels, entry.reason)
 
 
-def _tar(path: Path) -> Iterator[Entry]:
+def _tar(path: Path) -> Iterator[Entry | None]:
+    """Its files, and None at the end, while it can still be read."""
     try:
         with tarfile.open(path, "r:*", errorlevel=0) as archive:
             while (member := archive.next()) is not None:
@@ -187,6 +188,7 @@ def _tar(path: Path) -> Iterator[Entry]:
                     large = member.size > MAX_BYTES
                     read = _tar_reader(archive, member)
                     yield Entry(name, member.size, read, {}, "too_many_bytes" if large else None)
+            yield None
     except Exception:  # tarfile, gzip, lzma and zlib each raise their own at broken data
         yield Entry("(the rest of the archive)", 0, reason="unreadable")
 
@@ -195,7 +197,8 @@ def _tar_reader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[
     return lambda: archive.extractfile(member).read()
 
 
-def _zip(path: Path) -> Iterator[Entry]:
+def _zip(path: Path) -> Iterator[Entry | None]:
+    """Its files, and None at the end, while it can still be read."""
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
@@ -211,6 +214,7 @@ def _zip(path: Path) -> Iterator[Entry]:
                     large = member.file_size > MAX_BYTES
                     read = _zip_reader(archive, member)
                     yield Entry(name, member.file_size, read, {}, "too_many_bytes" if large else None)
+            yield None
     except Exception:  # zipfile raises BadZipFile, struct.error, OverflowError, ... at broken data
         yield Entry("(the rest of the archive)", 0, reason="unreadable")
 
@@ -223,14 +227,15 @@ def _zip_reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[
     return read
 
 
-def _webdataset(entries: Iterable[Entry], archive: str) -> Iterator[Entry]:
+def _webdataset(entries: Iterable[Entry | None], archive: str) -> Iterator[Entry]:
     """Files that share a name up to the first dot are one sample: its .json labels its picture."""
     sample: list[Entry] = []
     for entry in entries:
-        if sample and _key(sample[0]) != _key(entry):
+        if sample and (entry is None or _key(sample[0]) != _key(entry)):
             yield from _labelled(sample, archive)
             sample = []
-        sample.append(entry)
+        if entry is not None:
+            sample.append(entry)
     yield from _labelled(sample, archive)
 
 
