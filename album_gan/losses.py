@@ -54,7 +54,8 @@ def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     """How far the critic's slope is from 1 between real and fake: Eq. (3) of Gulrajani et al. 2017, arXiv:1704.00028.
 
-    Images (B, C, H, W); `mix` (B, 1, 1, 1) in [0, 1] is the share of the real one. Unweighted; the paper's weight is 10.
+    Images (B, C, H, W); `mix` (B, 1, 1, 1) in [0, 1] is the share of the real one. Unweighted; the paper's
+    weight is 10.
     """
     between = mix * real.detach() + (1 - mix) * fake.detach()
     slope = (_squared_slope(critic, between) + 1e-12).sqrt()  # where the critic is flat, a root has no gradient

@@ -198,6 +198,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
             groups = (*generator_optimizer.param_groups, *discriminator_optimizer.param_groups)
             for group, rate in zip(groups, base_rates, strict=True):
                 group["lr"] = rate * warm_up * schedule.learning_rate
+                if schedule.beta2 is not None:
+                    group["betas"] = (group["betas"][0], schedule.beta2)
 
             # --- Discriminator updates
             for turn in range(turns):

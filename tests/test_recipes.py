@@ -12,9 +12,12 @@ from album_gan.recipes.base import Step, recipe_modules, recipe_names
 
 RECIPES = dict(recipe_modules())
 SMALL = {
+    "cgan": {"width": 64, "classes": 3},
     "dcgan": {"width": 64},
+    "vanilla": {"width": 64, "discriminator_width": 32},
     "wgan": {"width": 64},
     "wgan_gp": {"width": 32},
+    "r3gan": {"width": 32, "blocks": 1, "learning_rate": 2e-3, "gamma": 0.05},
 }
 
 
@@ -40,6 +43,9 @@ def test_the_recipes_are_found():
 @pytest.mark.parametrize("name", RECIPES)
 def test_terms_are_scalars_and_reach_the_right_network(name):
     recipe, generator, discriminator = build(name)
+    for parameter in (*generator.parameters(), *discriminator.parameters()):
+        if parameter.ndim > 1 and not parameter.any():  # a weight that starts at zero hides those before it
+            nn.init.normal_(parameter, 0.0, 0.1)
     step = step_of(recipe, generator, discriminator)
 
     terms = recipe.discriminator_terms(step)
@@ -60,14 +66,14 @@ def test_terms_are_scalars_and_reach_the_right_network(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_discriminator_learns_to_tell_noise_from_a_flat_picture(name):
+def test_the_discriminator_learns_to_tell_a_flat_picture_from_noise(name):
     recipe, generator, discriminator = build(name)
     _, optimizer = recipe.optimizers(generator, discriminator)
     losses = []
     for number in range(12):
         step = step_of(recipe, generator, discriminator, number)
-        step.real = torch.rand(4, 3, 32, 32) * 2 - 1
-        step.fake = torch.zeros(4, 3, 32, 32)
+        step.real = torch.full((4, 3, 32, 32), 0.5)
+        step.fake = torch.rand(4, 3, 32, 32) * 2 - 1
         loss = sum(recipe.discriminator_terms(step).values())
         optimizer.zero_grad()
         loss.backward()
@@ -205,14 +211,80 @@ def test_wgan_clips():
     assert all(torch.equal(a, b) for a, b in zip(before, generator.parameters(), strict=True))
 
 
+def test_cgan_labels_change_the_image_and_the_judgement():
+    recipe, generator, discriminator = build("cgan")
+    generator.eval(), discriminator.eval()
+    z, labels = recipe.generator_inputs({}, Draw(0, 0, 4))
+    assert labels.tolist() == [0] * 4  # a cover without a label is of unknown class
+    assert torch.equal(generator(z), generator(z, labels))
+    assert torch.equal(discriminator(generator(z)), discriminator(generator(z), labels))
+    others = torch.tensor([0, 1, 2, 3])
+    same = (generator(z) == generator(z, others)).flatten(1).all(1)
+    assert same.tolist() == [True, False, False, False]
+    same = discriminator(generator(z)) == discriminator(generator(z), others)
+    assert same.flatten().tolist() == [True, False, False, False]
+
+
+def test_cgan_hides_some_labels():
+    recipe, _, _ = build("cgan")
+    _, labels = recipe.generator_inputs({"labels": torch.full((1_000,), 3)}, Draw(0, 0, 1_000))
+    assert set(labels.tolist()) == {0, 3}
+    assert 150 < (labels == 0).sum() < 250
+
+
+def test_vanilla_drops_units_by_named_draws():
+    recipe, generator, discriminator = build("vanilla")
+    step = step_of(recipe, generator, discriminator)
+    assert recipe.discriminator_terms(step) == recipe.discriminator_terms(step)
+    chance = torch.ones(4, 2, 32)  # all units are dropped: only the last bias is left
+    assert torch.equal(discriminator(step.real, chance), discriminator.last.bias.expand(4, 1))
+
+
+def test_r3gan_compares_fakes_with_reals():
+    recipe, generator, discriminator = build("r3gan")
+    step = step_of(recipe, generator, discriminator)
+    real, fake = discriminator(step.real), discriminator(step.fake)
+    terms = recipe.discriminator_terms(step)
+    assert terms["relativistic"].item() == pytest.approx((1 + (fake - real).exp()).log().mean().item(), rel=1e-5)
+    expected = (1 + (real - fake).exp()).log().mean()
+    assert recipe.generator_terms(step)["relativistic"].item() == pytest.approx(expected.item(), rel=1e-5)
+    images = step.real.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(discriminator(images).sum(), images)
+    assert terms["r1"].item() == pytest.approx(recipe.config.gamma / 2 * slope.square().sum().item() / 4, rel=1e-4)
+
+
+def test_r3gan_schedules_run_from_first_to_last():
+    recipe = RECIPES["r3gan"].Recipe(RECIPES["r3gan"].Config(), 64)
+    first, middle, last = (recipe.schedule(progress) for progress in (0.0, 0.5, 1.0))
+    assert (first.learning_rate, first.beta2, first.average_half_life) == (1.0, 0.9, 0.0)
+    assert (middle.learning_rate, middle.beta2) == pytest.approx((0.625, 0.945))
+    assert (last.learning_rate, last.beta2, last.average_half_life) == pytest.approx((0.25, 0.99, 500_000))
+
+
+def test_r3gan_learns_any_class_from_dropped_labels():
+    module = RECIPES["r3gan"]
+    recipe = module.Recipe(module.Config(**SMALL["r3gan"], classes=3), 32)
+    generator, discriminator = recipe.build_networks()
+    z, labels = recipe.generator_inputs({"labels": torch.full((200,), 2)}, Draw(0, 0, 200))
+    assert set(labels.tolist()) == {0, 2}
+    assert 70 < (labels == 0).sum() < 130
+    assert torch.equal(generator.embed(z[:2]), generator.embed(z[:2], torch.tensor([0, 0])))
+    assert not torch.equal(generator.embed(z[:2]), generator.embed(z[:2], torch.tensor([1, 2])))
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(discriminator(images), discriminator(images, torch.tensor([0, 0])))
+    assert not torch.equal(discriminator(images), discriminator(images, torch.tensor([1, 2])))
+
+
 # --- A toy that every recipe must learn: covers of one of two flat colours
 
 COLOURS = torch.tensor([[0.9, 0.5, -0.3], [0.5, -0.2, -0.8]])
 LEARN = {  # other settings, and how many steps, where the papers' own need more than seconds
+    "cgan": ({"learning_rate": 1e-3}, 100),
     "dcgan": ({"learning_rate": 1e-3}, 100),
     "projected": ({}, 40),
     "wgan": ({"learning_rate": 5e-4}, 50),
     "wgan_gp": ({"learning_rate": 1e-3}, 25),
+    "r3gan": ({}, 50),
 }
 
 

@@ -22,7 +22,10 @@ from train import main
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
+    "cgan": ["--cgan.width", "64"],
     "dcgan": ["--dcgan.width", "64"],
+    "r3gan": ["--r3gan.width", "32", "--r3gan.blocks", "1"],
+    "vanilla": ["--vanilla.width", "64"],
     "wgan": ["--wgan.width", "64", "--wgan.critic_steps", "2"],
     "wgan_gp": ["--wgan_gp.width", "32", "--wgan_gp.critic_steps", "2"],
 }

@@ -29,13 +29,17 @@ def initialise(network: nn.Module) -> None:
 class DCGANGenerator(ModelMixin, ConfigMixin):
     """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]. Figure 1 of the paper at 64 px.
 
-    `width` is the number of channels at 4 px; it halves with every doubling of the size.
+    `width` is the number of channels at 4 px; it halves with every doubling of the size. With `classes` it takes
+    labels (B,) too, from 1 to `classes`; 0, or no labels, is an image of unknown class.
     """
 
     @register_to_config
-    def __init__(self, resolution: int = 64, latent_dim: int = 100, width: int = 1024, format_version: int = 1):
+    def __init__(
+        self, resolution: int = 64, latent_dim: int = 100, width: int = 1024, classes: int = 0, format_version: int = 1
+    ):
         super().__init__()
-        self.project = nn.Linear(latent_dim, width * 4 * 4, bias=False)
+        self.label = nn.Embedding(classes + 1, latent_dim) if classes else None
+        self.project = nn.Linear(latent_dim * (2 if classes else 1), width * 4 * 4, bias=False)
         self.project_norm = nn.BatchNorm2d(width)
         self.register_buffer("stem_mean", torch.zeros(width, 4, 4))
         layers = []
@@ -51,37 +55,48 @@ class DCGANGenerator(ModelMixin, ConfigMixin):
         self.layers = nn.Sequential(*layers)
         initialise(self)
 
-    def embed(self, z: Tensor) -> Tensor:
-        """Standard normal z (B, latent_dim) -> stem (B, width, 4, 4)."""
-        uniform = torch.erf(z / 2**0.5)  # the paper's latents are uniform in [-1, 1]
-        stem = self.project(uniform).unflatten(1, (-1, 4, 4))
+    def embed(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Standard normal z (B, latent_dim), labels (B,) -> stem (B, width, 4, 4)."""
+        x = torch.erf(z / 2**0.5)  # the paper's latents are uniform in [-1, 1]
+        if self.label is not None:
+            labels = torch.zeros(len(z), dtype=torch.long, device=z.device) if labels is None else labels
+            x = torch.cat([x, self.label(labels)], 1)
+        stem = self.project(x).unflatten(1, (-1, 4, 4))
         return F.relu(self.project_norm(stem))
 
     def paint(self, stem: Tensor) -> Tensor:
         """Stem (B, width, 4, 4) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.layers(stem)
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.paint(self.embed(z))
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.paint(self.embed(z, labels))
 
 
 class DCGANDiscriminator(ModelMixin, ConfigMixin):
-    """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1). `width` as in the generator."""
+    """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1). `width` and `classes` as in the generator.
+
+    A label enters as a fourth channel beside red, green and blue.
+    """
 
     @register_to_config
-    def __init__(self, resolution: int = 64, width: int = 1024, format_version: int = 1):
+    def __init__(self, resolution: int = 64, width: int = 1024, classes: int = 0, format_version: int = 1):
         super().__init__()
+        self.label = nn.Embedding(classes + 1, resolution**2) if classes else None
         layers = []
-        channels = 3
+        channels = first = 4 if classes else 3
         for level in reversed([4, *levels_below(resolution)]):
             out = width * 4 // level
-            layers.append(nn.Conv2d(channels, out, 5, stride=2, padding=2, bias=channels == 3))
-            if channels != 3:  # section 3: no BatchNorm where the images enter
+            layers.append(nn.Conv2d(channels, out, 5, stride=2, padding=2, bias=channels == first))
+            if channels != first:  # section 3: no BatchNorm where the images enter
                 layers.append(nn.BatchNorm2d(out))
             layers.append(nn.LeakyReLU(0.2))
             channels = out
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * 4 * 4, 1))
         initialise(self)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        if self.label is not None:
+            labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if labels is None else labels
+            plane = self.label(labels).view(-1, 1, *images.shape[2:])
+            images = torch.cat([images, plane.to(images.dtype)], 1)
         return self.layers(images).float()

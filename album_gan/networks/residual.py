@@ -3,6 +3,8 @@
 This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
@@ -69,7 +71,7 @@ class ResidualGenerator(ModelMixin, ConfigMixin):
         widths = list(widths_of(resolution, width).values())
         self.project = nn.Linear(latent_dim, width * 4 * 4)
         self.register_buffer("stem_mean", torch.zeros(width, 4, 4))
-        self.blocks = nn.Sequential(*(UpBlock(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+        self.blocks = nn.Sequential(*(UpBlock(a, b) for a, b in pairwise(widths)))
         self.norm = nn.BatchNorm2d(widths[-1])
         self.to_rgb = nn.Conv2d(widths[-1], 3, 3, padding=1)
         initialise(self)
@@ -94,7 +96,7 @@ class ResidualCritic(ModelMixin, ConfigMixin):
         super().__init__()
         widths = list(reversed(widths_of(resolution, width).values()))
         self.from_rgb = nn.Conv2d(3, widths[0], 3, padding=1)
-        self.blocks = nn.Sequential(*(DownBlock(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+        self.blocks = nn.Sequential(*(DownBlock(a, b) for a, b in pairwise(widths)))
         self.score = nn.Linear(width * 4 * 4, 1)
         initialise(self)
 

@@ -19,6 +19,7 @@ class Schedule:
 
     learning_rate: float = 1.0  # factor on the optimisers' own
     average_half_life: float = 5_000
+    beta2: float | None = None  # of Adam, in both optimisers; None leaves the optimisers' own
 
 
 @dataclass

@@ -1,0 +1,70 @@
+"""Conditional GAN: Mirza and Osindero 2014, "Conditional Generative Adversarial Nets", arXiv:1411.1784.
+
+New: both networks are told the label, so that the discriminator rejects a good picture of the wrong class, and
+whoever draws can ask for a class. Here on DCGAN's networks (the paper's are fully connected), with its settings.
+Use it to draw covers of a genre that you choose; it needs a data set with a column of labels.
+
+Labels run from 1 to `classes`. 0 is "unknown": covers without a label, and a share of the others, so that a cover
+of no particular class can be drawn as well.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..draws import Draw
+from ..losses import cross_entropy_discriminator, cross_entropy_generator
+from ..networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from . import base
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    latent_dim: int = 100
+    classes: int = 16  # labels run from 1 to this; more than the data has do no harm
+    unknown: float = 0.2  # share of labels that are hidden
+    width: int = 1024  # channels at 4 px; halves with every doubling of the size
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+
+
+class Recipe(base.Recipe):
+    Config = Config
+    largest_resolution = 128
+
+    def build_networks(self) -> tuple[DCGANGenerator, DCGANDiscriminator]:
+        config = self.config
+        options = {"resolution": self.resolution, "width": config.width, "classes": config.classes}
+        return DCGANGenerator(latent_dim=config.latent_dim, **options), DCGANDiscriminator(**options)
+
+    def optimizers(self, generator, discriminator):
+        def adam(network):
+            betas = (self.config.beta1, self.config.beta2)
+            return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, betas=betas)
+
+        return adam(generator), adam(discriminator)
+
+    def schedule(self, progress: float) -> base.Schedule:
+        return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
+
+    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
+        z = draw.normal("z", self.config.latent_dim)
+        labels = batch.get("labels")
+        if labels is None:
+            return z, torch.zeros(len(z), dtype=torch.long, device=z.device)
+        hidden = draw.uniform("hidden labels") < self.config.unknown
+        return z, labels.masked_fill(hidden, 0)
+
+    def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        # Eq. (2): real and fake images under the same labels, those that the fakes were drawn for.
+        _, labels = step.inputs
+        real = step.discriminator(step.augment(step.real), labels)
+        fake = step.discriminator(step.augment(step.fake.detach()), labels)
+        return {"cross_entropy": cross_entropy_discriminator(real, fake)}
+
+    def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        _, labels = step.inputs
+        fake = step.discriminator(step.augment(step.fake), labels)
+        return {"cross_entropy": cross_entropy_generator(fake)}

@@ -1,0 +1,62 @@
+"""The first GAN: Goodfellow et al. 2014, "Generative Adversarial Networks", arXiv:1406.2661.
+
+New: two networks play a game, one draws and one judges, and nobody has to write down what a good picture is. Both
+are fully connected, with no idea that neighbouring pixels belong together.
+Use it to understand, on one slide and at 32 px, what all the others improve on; not for covers.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..draws import Draw
+from ..losses import cross_entropy_discriminator, cross_entropy_generator
+from ..networks.perceptrons import PerceptronDiscriminator, PerceptronGenerator
+from . import base
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    latent_dim: int = 100
+    width: int = 1200  # units of each of the generator's layers; this and the rest as in the authors' code
+    discriminator_width: int = 240  # units of maxout
+    learning_rate: float = 0.1
+    momentum: float = 0.5
+
+
+class Recipe(base.Recipe):
+    Config = Config
+    largest_resolution = 64
+
+    def build_networks(self) -> tuple[PerceptronGenerator, PerceptronDiscriminator]:
+        config = self.config
+        return (
+            PerceptronGenerator(resolution=self.resolution, latent_dim=config.latent_dim, width=config.width),
+            PerceptronDiscriminator(resolution=self.resolution, width=config.discriminator_width),
+        )
+
+    def optimizers(self, generator, discriminator):
+        def descent(network):
+            lr, momentum = self.config.learning_rate, self.config.momentum
+            return torch.optim.SGD(network.parameters(), lr=lr, momentum=momentum)
+
+        return descent(generator), descent(discriminator)
+
+    def schedule(self, progress: float) -> base.Schedule:
+        return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
+
+    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
+        return (draw.normal("z", self.config.latent_dim),)
+
+    def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        real = self._discriminate(step, step.real, "dropped of real")
+        fake = self._discriminate(step, step.fake.detach(), "dropped of fake")
+        return {"cross_entropy": cross_entropy_discriminator(real, fake)}
+
+    def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        return {"cross_entropy": cross_entropy_generator(self._discriminate(step, step.fake, "dropped of fake"))}
+
+    def _discriminate(self, step: base.Step, images: Tensor, name: str) -> Tensor:
+        chance = step.draw.uniform(name, 2, self.config.discriminator_width)  # a named draw: a run can be resumed
+        return step.discriminator(step.augment(images), chance)
