@@ -1,0 +1,65 @@
+"""The model in the box: small, whole, and no collapse."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from album_gan import AlbumCoverPipeline
+from album_gan.networks.projected_discriminator import ProjectedDiscriminator
+from album_gan.pipeline import read_weights
+
+FOLDER = Path(__file__).parent.parent / "album_gan" / "pretrained"
+
+
+@pytest.fixture(scope="module")
+def covers() -> np.ndarray:
+    """Seeds 0 to 63, (64, 128, 128, 3) in 0..255."""
+    images = AlbumCoverPipeline.from_pretrained()(seeds="0-63", truncation=1.0).images
+    return np.stack([np.asarray(image, np.float32) for image in images])
+
+
+def test_it_is_small():
+    weights = sum(path.stat().st_size for path in FOLDER.rglob("*.safetensors"))
+    assert weights < 14e6
+    assert sum(path.stat().st_size for path in (FOLDER / "history").iterdir()) < 2e6
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 20e6
+
+
+def test_it_says_what_it_is():
+    record = json.loads((FOLDER / "training.json").read_text())
+    assert record["resolution"] == 128
+    card = (FOLDER / "README.md").read_text()
+    assert "learned from copyrighted covers" in card
+    assert f"{record['images']:,}" in card
+
+
+def test_history_starts_with_the_first_step():
+    moments = sorted(int(path.stem) for path in (FOLDER / "history").glob("*.webp"))
+    assert moments[0] == 0
+    assert len(moments) > 20
+    with Image.open(FOLDER / "history" / f"{moments[-1]:09d}.webp") as last:
+        assert last.size == (8 * 48, 8 * 48)
+
+
+def test_covers_are_not_blank_and_not_all_the_same(covers):
+    assert covers.std(axis=(1, 2, 3)).min() > 8
+    small = covers.reshape(64, 16, 8, 16, 8, 3).mean((2, 4)).reshape(64, -1)
+    distances = np.sqrt(((small[:, None] - small[None]) ** 2).mean(-1))
+    assert distances[~np.eye(64, dtype=bool)].min() > 12
+
+
+def test_the_sheet_shows_this_model(covers):
+    sheet = np.asarray(Image.open(FOLDER.parent.parent / "docs" / "sheet.png").convert("RGB"), np.float32)
+    tiles = sheet.reshape(8, 128, 8, 128, 3).swapaxes(1, 2).reshape(64, 128, 128, 3)
+    assert np.abs(tiles - covers).max() <= 1
+
+
+def test_its_discriminator_loads():
+    discriminator = ProjectedDiscriminator()
+    discriminator.load_state_dict(read_weights(FOLDER / "discriminator"))
+    stored = load_file(FOLDER / "discriminator" / "diffusion_pytorch_model.fp16.safetensors")
+    assert not any(key.startswith("backbone") for key in stored)
