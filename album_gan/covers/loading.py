@@ -46,6 +46,10 @@ class Covers(torch.utils.data.Dataset):
         encoded = self.rows[indices][self.image_column]
         return torch.from_numpy(np.stack([self._decoded(i, row) for i, row in zip(indices, encoded, strict=True)]))
 
+    def all_pixels(self) -> np.ndarray:
+        """(N, resolution, resolution, 3) uint8, in memory or in a file."""
+        return self.pixels if self.pixels is not None else self.__getitems__(list(range(len(self)))).numpy()
+
     def _decoded(self, index: int, row: dict) -> np.ndarray:
         for _ in range(100):
             try:
