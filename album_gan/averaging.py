@@ -10,10 +10,13 @@ from torch import Tensor, nn
 def update_average(average: nn.Module, network: nn.Module, images: int, half_life: float) -> None:
     """Move the parameters of `average` towards `network`'s by as much as `images` more images weigh.
 
-    `half_life` is in images; 0 copies. Buffers are left alone: see `reestimate_batch_norm`.
+    `half_life` is in images; 0 copies. Buffers are copied: how far a network has grown must not lag behind. Those of
+    BatchNorm do not fit averaged weights: see `reestimate_batch_norm`.
     """
     weight = 1 - 0.5 ** (images / max(half_life, 1e-8))
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
+    for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
+        mine.copy_(theirs)
 
 
 @torch.no_grad()

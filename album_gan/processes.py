@@ -14,15 +14,25 @@ def broadcast_weights(accelerator: Accelerator, network: nn.Module) -> None:
                 tensor.copy_(broadcast(tensor.detach().contiguous()))
 
 
-def average_gradients(accelerator: Accelerator, network: nn.Module) -> None:
+def average_gradients(accelerator: Accelerator, *networks: nn.Module) -> None:
     """One flat all-reduce; DistributedDataParallel breaks on several forwards and frozen discriminators."""
     if accelerator.num_processes > 1:
-        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        parameters = [parameter for network in networks for parameter in network.parameters()]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         torch.distributed.all_reduce(flat)
         flat /= accelerator.num_processes
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
+
+
+def average_buffers(accelerator: Accelerator, module: nn.Module) -> None:
+    """Every process gets the mean of all: what each measured on its own images, such as BEGAN's balance."""
+    if accelerator.num_processes > 1:
+        for buffer in module.buffers():
+            if buffer.is_floating_point():
+                torch.distributed.all_reduce(buffer)
+                buffer /= accelerator.num_processes
 
 
 def stopped(received: list[int], accelerator: Accelerator) -> bool:

@@ -27,7 +27,7 @@ from .hub import hardware, push
 from .images import to_unit_range
 from .journal import SHEET_SEEDS, Journal, next_moment
 from .pipeline import AlbumCoverPipeline, find_model, read_weights
-from .processes import average_gradients, broadcast_weights, rows_of_process, stopped
+from .processes import average_buffers, average_gradients, broadcast_weights, rows_of_process, stopped
 from .recipes.base import Recipe, Step, recipe_module
 
 logger = logging.getLogger(__name__)
@@ -220,6 +220,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
                 discriminator_optimizer.step()
                 discriminator_optimizer.zero_grad()
                 recipe.after_discriminator_step(current)
+                average_buffers(accelerator, recipe)
             discriminator_terms = terms_of_parts[-1]
 
             # --- Generator update
@@ -234,7 +235,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
                 (sum(generator_terms.values()) / parts).backward()
             for parameter in judged:
                 parameter.requires_grad_(True)
-            average_gradients(accelerator, generator)
+            average_gradients(accelerator, generator, recipe)  # a recipe may train a network of its own
             generator_optimizer.step()
             generator_optimizer.zero_grad()
 
