@@ -1,0 +1,71 @@
+"""BEGAN: Berthelot et al. 2017, "Boundary Equilibrium Generative Adversarial Networks", arXiv:1703.10717.
+
+New: the discriminator is an autoencoder, and an image is as real as it can be repeated; a controller weighs fakes
+against reals so that neither network gets ahead, and one knob trades diversity for quality.
+Use it for smooth pictures and a run that cannot tip over; not where texture or variety matter.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..draws import Draw
+from ..networks.began import BEGANDiscriminator, BEGANGenerator
+from . import base
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    latent_dim: int = 64
+    width: int = 64  # channels; the paper takes 128 for 128 px
+    learning_rate: float = 1e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    gamma: float = 0.5  # diversity: error of fakes over error of reals, 0 to 1
+    balance_rate: float = 0.001  # lambda_k
+
+
+class Recipe(base.Recipe):
+    Config = Config
+    largest_resolution = 128
+
+    def __init__(self, config: Config, resolution: int):
+        super().__init__(config, resolution)
+        self.register_buffer("balance", torch.zeros(()))  # k_t, 0 to 1: how much the fakes count
+
+    def build_networks(self) -> tuple[BEGANGenerator, BEGANDiscriminator]:
+        dim, width = self.config.latent_dim, self.config.width
+        return (
+            BEGANGenerator(resolution=self.resolution, latent_dim=dim, width=width),
+            BEGANDiscriminator(resolution=self.resolution, code_dim=dim, width=width),
+        )
+
+    def optimizers(self, generator, discriminator):
+        def adam(network):
+            betas = (self.config.beta1, self.config.beta2)
+            return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, betas=betas)
+
+        return adam(generator), adam(discriminator)
+
+    def schedule(self, progress: float) -> base.Schedule:
+        # The paper halves the rate when the run stalls; here it is halved every third of the run.
+        return base.Schedule(learning_rate=0.5 ** min(int(3 * progress), 2), average_half_life=0)
+
+    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
+        return (draw.normal("z", self.config.latent_dim),)
+
+    def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        real, fake = step.discriminate(step.real).mean(), step.discriminate(step.fake.detach()).mean()
+        step.memo["errors"] = real.detach(), fake.detach()
+        return {"error_of_real": real, "error_of_fake": -self.balance * fake}
+
+    def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        return {"error_of_fake": step.discriminate(step.fake).mean()}
+
+    @torch.no_grad()
+    def after_discriminator_step(self, step: base.Step) -> None:
+        real, fake = step.memo["errors"]
+        # Last line of the equations of section 3.3.
+        self.balance += self.config.balance_rate * (self.config.gamma * real - fake)
+        self.balance.clamp_(0, 1)
