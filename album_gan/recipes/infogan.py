@@ -1,0 +1,82 @@
+"""InfoGAN: Chen et al. 2016, "Interpretable Representation Learning by Information Maximizing Generative Adversarial
+Nets", arXiv:1606.03657.
+
+New: some inputs of the generator are codes, and a third network must be able to read them off the picture again.
+So each code comes to stand for something that can be seen, without a single label.
+Use it to find out what varies among covers, by turning one code at a time; not for the best pictures.
+
+The reader, Q of the paper, belongs to the recipe and trains with the generator; it is not published.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..draws import Draw
+from ..losses import cross_entropy_discriminator, cross_entropy_generator
+from ..networks.infogan import CodeReader, InfoDiscriminator, InfoGenerator
+from . import base
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    latent_dim: int = 168  # codes and 124 values of noise; this and the codes are the paper's for house numbers
+    categorical_codes: int = 4
+    categories: int = 10  # of each categorical code
+    continuous_codes: int = 4
+    width: int = 512  # channels at 4 px; halves with every doubling of the size
+    learning_rate: float = 2e-4  # of the discriminator
+    generator_learning_rate: float = 1e-3  # of generator and reader
+    beta1: float = 0.5
+    beta2: float = 0.999
+    categorical_weight: float = 1.0  # lambda of Eq. (6)
+    continuous_weight: float = 0.1
+
+
+class Recipe(base.Recipe):
+    Config = Config
+    largest_resolution = 128
+
+    def build_networks(self) -> tuple[InfoGenerator, InfoDiscriminator]:
+        config = self.config
+        codes = (config.categorical_codes, config.categories, config.continuous_codes)
+        self.reader = CodeReader(config.width * 16, *codes)
+        return (
+            InfoGenerator(self.resolution, config.latent_dim, *codes, width=config.width),
+            InfoDiscriminator(resolution=self.resolution, width=config.width),
+        )
+
+    def optimizers(self, generator, discriminator):
+        def adam(parameters, learning_rate):
+            return torch.optim.Adam(parameters, lr=learning_rate, betas=(self.config.beta1, self.config.beta2))
+
+        return (
+            adam([*generator.parameters(), *self.reader.parameters()], self.config.generator_learning_rate),
+            adam(discriminator.parameters(), self.config.learning_rate),
+        )
+
+    def schedule(self, progress: float) -> base.Schedule:
+        return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
+
+    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
+        return (draw.normal("z", self.config.latent_dim),)  # the generator takes the codes out of it
+
+    def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        real, fake = step.discriminate(step.real), step.discriminate(step.fake.detach())
+        return {"cross_entropy": cross_entropy_discriminator(real, fake)}
+
+    def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        features = step.discriminator.features(step.augment(step.fake))
+        logits, guesses = self.reader(features)
+        choices, continuous = step.generator.codes(*step.inputs)
+        # Eq. (5), the lower bound of the mutual information, without the codes' own entropy, which is constant.
+        # A continuous code's guess is a normal distribution of variance 1.
+        return {
+            "cross_entropy": cross_entropy_generator(step.discriminator.judge(features).float()),
+            "categorical": self.config.categorical_weight
+            * self.config.categorical_codes
+            * F.cross_entropy(logits.flatten(0, 1), choices.flatten()),
+            "continuous": self.config.continuous_weight * (guesses - continuous).square().sum(1).mean() / 2,
+        }
