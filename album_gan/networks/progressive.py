@@ -1,0 +1,136 @@
+"""Progressive growing: Karras et al. 2018, arXiv:1710.10196, appendix A. Built whole, grown by a number.
+
+`growth` says how far a network has grown: 0 is 4 px, 1 is 8 px, 2 is 16 px and so on; 1.3 shows 16 px with a weight
+of 0.3 over 8 px with a weight of 0.7. Images always have the full size: they are enlarged on the way out, and made
+small again on the way in.
+
+This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+
+def widths_of(resolution: int, width: int) -> list[int]:
+    """Channels at 4, 8, 16 ... px: `width` up to 32 px, half as many with every doubling after that."""
+    if resolution not in (32, 64, 128):
+        raise ValueError(f"resolution must be 32, 64 or 128 for progressive growing, got {resolution}; choose 64")
+    return [width * 32 // max(size, 32) for size in (4, 8, 16, 32, 64, 128) if size <= resolution]
+
+
+class EqualConv(nn.Module):
+    """A convolution whose weights start as N(0, 1) and are scaled when used: section 4.1, so that Adam, which moves
+    all weights at one speed, changes all layers at one speed."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, padding: int = 1, gain: float = 2**0.5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.scale = gain / (in_channels * kernel**2) ** 0.5
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Each pixel's features (B, C, ...) to a mean square of 1: section 4.2."""
+    return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+
+
+def minibatch_deviation(x: Tensor) -> Tensor:
+    """One more channel, the mean standard deviation over the batch: section 3. (B, C, H, W) -> (B, C + 1, H, W)"""
+    deviation = (x.var(0, unbiased=False) + 1e-8).sqrt().mean()
+    return torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], 1)
+
+
+class ProgressiveGenerator(ModelMixin, ConfigMixin):
+    """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]. `width`: see `widths_of`."""
+
+    @register_to_config
+    def __init__(self, resolution: int = 64, latent_dim: int = 512, width: int = 512, format_version: int = 1):
+        super().__init__()
+        widths = widths_of(resolution, width)
+        self.register_buffer("growth", torch.tensor(len(widths) - 1.0))
+        self.register_buffer("stem_mean", torch.zeros(width, 4, 4))
+        self.first = EqualConv(latent_dim, width, kernel=4, padding=3)
+        self.second = EqualConv(width, width)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([EqualConv(before, after), EqualConv(after, after)]) for before, after in pairwise(widths)
+        )
+        self.to_rgb = nn.ModuleList(EqualConv(channels, 3, kernel=1, padding=0, gain=1) for channels in widths)
+
+    def embed(self, z: Tensor) -> Tensor:
+        """Standard normal z (B, latent_dim) -> stem (B, width, 4, 4); only the direction of z counts."""
+        x = F.leaky_relu(self.first(pixel_norm(z)[:, :, None, None]), 0.2)
+        x = F.leaky_relu(self.second(pixel_norm(x)), 0.2)
+        return pixel_norm(x)
+
+    def paint(self, stem: Tensor) -> Tensor:
+        """Stem (B, width, 4, 4) -> images (B, 3, resolution, resolution) in [-1, 1]; coarse until it has grown."""
+        growth = float(self.growth)
+        top, fading = math.ceil(growth), growth % 1
+        x, before = stem, stem
+        for convolutions in self.blocks[:top]:
+            before = x
+            x = F.interpolate(x, scale_factor=2.0)
+            for convolution in convolutions:
+                x = pixel_norm(F.leaky_relu(convolution(x), 0.2))
+        images = self.to_rgb[top](x)
+        if fading:
+            coarse = F.interpolate(self.to_rgb[top - 1](before), scale_factor=2.0)
+            images = coarse.lerp(images, fading)
+        # The paper has no tanh, and cuts off what is out of range.
+        return F.interpolate(torch.tanh(images), size=(self.config.resolution,) * 2)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.paint(self.embed(z))
+
+
+class ProgressiveDiscriminator(ModelMixin, ConfigMixin):
+    """Images (B, 3, resolution, resolution) in [-1, 1] -> scores (B, 1): the generator's mirror."""
+
+    @register_to_config
+    def __init__(self, resolution: int = 64, width: int = 512, format_version: int = 1):
+        super().__init__()
+        widths = widths_of(resolution, width)
+        self.register_buffer("growth", torch.tensor(len(widths) - 1.0))
+        self.from_rgb = nn.ModuleList(EqualConv(3, channels, kernel=1, padding=0) for channels in widths)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([EqualConv(fine, fine), EqualConv(fine, coarse)]) for coarse, fine in pairwise(widths)
+        )
+        self.gather = EqualConv(width + 1, width)
+        self.flatten = EqualConv(width, width, kernel=4, padding=0)
+        self.score = EqualConv(width, 1, kernel=1, padding=0, gain=1)
+
+    def seen(self, images: Tensor) -> Tensor:
+        """Real images as a generator of this growth could draw them, at full size: a fade is one in reals as well."""
+        growth = float(self.growth)
+        top, fading = math.ceil(growth), growth % 1
+        shown = F.adaptive_avg_pool2d(images, 4 * 2**top)
+        if fading:
+            coarse = F.interpolate(F.avg_pool2d(shown, 2), scale_factor=2.0)
+            shown = coarse.lerp(shown, fading)
+        return F.interpolate(shown, size=images.shape[2:])
+
+    def forward(self, images: Tensor) -> Tensor:
+        growth = float(self.growth)
+        top, fading = math.ceil(growth), growth % 1
+        images = F.avg_pool2d(images, self.config.resolution // (4 * 2**top))
+        x = F.leaky_relu(self.from_rgb[top](images), 0.2)
+        for level in range(top, 0, -1):
+            for convolution in self.blocks[level - 1]:
+                x = F.leaky_relu(convolution(x), 0.2)
+            x = F.avg_pool2d(x, 2)
+            if fading and level == top:
+                coarse = F.leaky_relu(self.from_rgb[top - 1](F.avg_pool2d(images, 2)), 0.2)
+                x = coarse.lerp(x, fading)
+        x = F.leaky_relu(self.gather(minibatch_deviation(x)), 0.2)
+        x = F.leaky_relu(self.flatten(x), 0.2)
+        return self.score(x).flatten(1).float()
