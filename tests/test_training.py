@@ -22,8 +22,12 @@ from train import main
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
+    "began": ["--began.width", "16"],
     "cgan": ["--cgan.width", "64"],
     "dcgan": ["--dcgan.width", "64"],
+    "improved_dcgan": ["--improved_dcgan.width", "64"],
+    "infogan": ["--infogan.width", "64"],
+    "progressive": ["--progressive.width", "32"],
     "r3gan": ["--r3gan.width", "32", "--r3gan.blocks", "1"],
     "vanilla": ["--vanilla.width", "64"],
     "wgan": ["--wgan.width", "64", "--wgan.critic_steps", "2"],
