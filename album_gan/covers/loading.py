@@ -35,6 +35,8 @@ class Covers(torch.utils.data.Dataset):
         self.image_column = image_column
         self.resolution = resolution
         self.pixels = pixels
+        self.classes: list[str] = []  # names of the labels; number 0 is "unknown"
+        self.labels: np.ndarray | None = None  # (N,) int64, a number of `classes` for each cover
 
     def __len__(self) -> int:
         return len(self.rows) if self.pixels is None else len(self.pixels)
@@ -112,17 +114,22 @@ def load_covers(
     data_files: str | None,
     image_column: str,
     resolution: int,
+    label_column: str | None = None,
 ) -> tuple[Covers, int]:
     """The covers to train on, and how many are held out.
 
     `dataset_name` is a Hub id, a builder of `datasets` such as parquet (with `data_files`), or "synthetic";
-    `train_data_dir` a folder of pictures or parquet files. Raises ValueError for what holds no covers.
+    `train_data_dir` a folder of pictures or parquet files. `label_column` gives the covers `classes` and `labels`.
+    Raises ValueError for what holds no covers.
     """
     rows, held_out = _split(dataset_name, train_data_dir, data_files, image_column)
     if held_out.all():
         raise ValueError(f"the data must hold more covers than the held-out share, got {len(rows)}; add some")
     train = rows.select(np.flatnonzero(~held_out))
-    return Covers(train, image_column, resolution, _pixels(train, image_column, resolution)), int(held_out.sum())
+    covers = Covers(train, image_column, resolution, _pixels(train, image_column, resolution))
+    if label_column is not None:
+        covers.classes, covers.labels = _labels(train, image_column, label_column, resolution)
+    return covers, int(held_out.sum())
 
 
 def load_held_out(
@@ -178,10 +185,18 @@ def _rows(dataset_name: str | None, train_data_dir: str | None, data_files: str 
 
 def _load(name: str, data_files: str | list[str] | None) -> datasets.Dataset:
     try:
-        return datasets.load_dataset(name, data_files=data_files, split="train")
+        splits = datasets.load_dataset(name, data_files=data_files)
+        if "train" not in splits:
+            raise ValueError(f"it has no split called train, only {', '.join(map(str, splits))}")
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"dataset_name {name!r} with data_files {data_files!r} does not load: {reason}") from error
+    train, test = splits["train"], splits.get("test")
+    if test is None or "group" not in test.column_names or test.features != train.features:
+        return train
+    # What `album-gan covers build` held out lies in a split of its own; the hash of the group finds it again.
+    held_out = np.array([is_held_out(str(group)) for group in test["group"]], bool)
+    return datasets.concatenate_datasets([train, test.select(np.flatnonzero(held_out))])
 
 
 def read_bytes(row: dict) -> bytes:
@@ -204,12 +219,32 @@ def _groups(rows: datasets.Dataset, image_column: str) -> Iterator[str]:
             yield str(row["path"])  # unreadable; decoding will skip it
 
 
+def _labels(rows: datasets.Dataset, image_column: str, label_column: str, resolution: int):
+    """The classes, "unknown" first, and the number of the class of each cover that could be decoded."""
+    if label_column not in rows.column_names:
+        raise ValueError(f"label_column must be one of {', '.join(rows.column_names)}; got {label_column!r}")
+    feature, values = rows.features[label_column], rows[label_column]
+    if isinstance(feature, datasets.ClassLabel):
+        values = [None if value is None or value < 0 else feature.int2str(value) for value in values]
+    values = [None if value is None or value == "" else str(value) for value in values]
+    classes = ["unknown", *sorted({value for value in values if value not in (None, "unknown")})]
+    numbers = {name: number for number, name in enumerate(classes)}
+    labels = np.array([numbers.get(value, 0) for value in values], np.int64)
+    readable = _pixel_path(rows, image_column, resolution).with_suffix(".rows.npy")
+    return classes, labels[np.load(readable)] if readable.exists() else labels
+
+
+def _pixel_path(rows: datasets.Dataset, image_column: str, resolution: int) -> Path:
+    folder = Path(os.environ.get("ALBUM_GAN_CACHE", Path.home() / ".cache" / "album_gan")) / "pixels"
+    return folder / f"{_fingerprint(rows, image_column)}-{resolution}.npy"
+
+
 def _pixels(rows: datasets.Dataset, image_column: str, resolution: int) -> np.ndarray | None:
     """All readable covers decoded, (N, resolution, resolution, 3) uint8 in a file; None where it would not fit."""
-    folder = Path(os.environ.get("ALBUM_GAN_CACHE", Path.home() / ".cache" / "album_gan")) / "pixels"
+    path = _pixel_path(rows, image_column, resolution)
+    folder = path.parent
     folder.mkdir(parents=True, exist_ok=True)
     shape = (len(rows), resolution, resolution, 3)
-    path = folder / f"{_fingerprint(rows, image_column)}-{resolution}.npy"
     if path.exists():
         return np.load(path, mmap_mode="r")
     if np.prod(shape, dtype=np.int64) > shutil.disk_usage(folder).free / 3:
@@ -219,12 +254,14 @@ def _pixels(rows: datasets.Dataset, image_column: str, resolution: int) -> np.nd
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     kept = 0
     reasons = []
+    readable = []
     try:
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-        for row in tqdm(rows[image_column], desc="decoding covers", unit=" covers"):
+        for number, row in enumerate(tqdm(rows[image_column], desc="decoding covers", unit=" covers")):
             try:
                 pixels[kept] = decode(read_bytes(row), resolution)
                 kept += 1
+                readable.append(number)
             except ValueError as error:
                 reasons.append(f"{row['path'] or 'embedded picture'}: {error}")
         pixels.flush()
@@ -234,6 +271,7 @@ def _pixels(rows: datasets.Dataset, image_column: str, resolution: int) -> np.nd
             logger.warning("%d of %d covers skipped; the first: %s", len(reasons), len(rows), reasons[0])
             del pixels
             _shorten(temporary, kept)
+            np.save(path.with_suffix(".rows.npy"), readable)  # which row each of them is, for the labels
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
