@@ -93,7 +93,12 @@ def assert_same_run(one: Path, other: Path, step: int) -> None:
             assert torch.equal(first[key], second[key]), f"{name}: {key}"
 
 
-@pytest.mark.parametrize("recipe", recipe_names())
+# Three processes for each recipe take time: these two go with every run of the tests, the others with the slow ones.
+ALWAYS = ("dcgan", "projected")
+KILLED = [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in recipe_names()]
+
+
+@pytest.mark.parametrize("recipe", KILLED)
 def test_killed_and_resumed_is_never_killed(recipe, my_covers, tmp_path):
     steps = 12
     options = ("--max_train_steps", steps, "--checkpointing_steps", 3, "--logging_steps", 1)
