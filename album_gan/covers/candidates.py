@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from .cleaning import Cleaned, Cleaning, clean
-from .entry import Entry
+from .entry import MAX_BYTES, Entry
 from .sources import Source
 
 FORMAT_VERSION = 1
@@ -117,7 +117,7 @@ def _read(entry: Entry) -> Raw:
     except Exception as error:  # disks and archives fail in many ways: OSError, BadZipFile, zlib.error, ...
         # Its message may hold the path of this machine, which is nobody's business.
         return Raw(entry.name, entry.labels, None, "unreadable", type(error).__name__)
-    if len(data) > max(entry.size, 1) and len(data) > SHARD_BYTES * 2:
+    if len(data) > MAX_BYTES:  # more than its archive said
         return Raw(entry.name, entry.labels, None, "too_many_bytes")
     return Raw(entry.name, entry.labels, data, None)
 
