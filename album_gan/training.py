@@ -118,7 +118,6 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     discriminator.train()
     average = copy.deepcopy(generator).requires_grad_(False)
     generator_optimizer, discriminator_optimizer = recipe.optimizers(generator, discriminator)
-    base_rates = [group["lr"] for group in (*generator_optimizer.param_groups, *discriminator_optimizer.param_groups)]
     modules = {"generator": generator, "discriminator": discriminator, "average": average, "recipe": recipe}
     optimizers = {"generator_optimizer": generator_optimizer, "discriminator_optimizer": discriminator_optimizer}
     judged = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
@@ -131,6 +130,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         tell_changes(state["config"], describe(config, recipe), accelerator)
         load_checkpoint(checkpoint, modules, optimizers)
         first_step, seconds_before = state["step"], state["seconds"]
+    groups = (*generator_optimizer.param_groups, *discriminator_optimizer.param_groups)
+    base_rates = [group["lr"] for group in groups]
     parts = config.gradient_accumulation_steps
     batch_size = config.train_batch_size * accelerator.num_processes * parts
     images_per_step = batch_size * recipe.discriminator_steps
@@ -159,16 +160,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         inputs = recipe.generator_inputs({}, draw)
         with torch.set_grad_enabled(with_graph), accelerator.autocast():
             fake = generator(*inputs).float()
-        return Step(
-            real=real,
-            fake=fake,
-            inputs=inputs,
-            generator=generator,
-            discriminator=discriminator,
-            draw=draw,
-            progress=step / config.max_train_steps,
-            augmentation=recipe.augmentation,
-        )
+        progress = step / config.max_train_steps
+        return Step(real, fake, inputs, generator, discriminator, draw, progress, augmentation=recipe.augmentation)
 
     def draw_fixed_seeds() -> list:
         make_ready_to_draw(average, recipe, config.seed)
@@ -195,7 +188,6 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         while step < config.max_train_steps and not stopped(stop, accelerator):
             schedule = recipe.schedule(step / config.max_train_steps)
             warm_up = min(1.0, (step + 1) / WARM_UP_STEPS) if config.init_from else 1.0
-            groups = (*generator_optimizer.param_groups, *discriminator_optimizer.param_groups)
             for group, rate in zip(groups, base_rates, strict=True):
                 group["lr"] = rate * warm_up * schedule.learning_rate
                 if schedule.beta2 is not None:
@@ -395,9 +387,7 @@ def check_finite(values: dict[str, float], output_dir: Path) -> None:
     """A run whose losses are no numbers any more is over; its last checkpoint is not."""
     for name, value in values.items():
         if value - value != 0:
-            raise ValueError(
-                f"{name} must be finite, got {value}; resume {output_dir} with a lower learning_rate"
-            )
+            raise ValueError(f"{name} must be finite, got {value}; resume {output_dir} with a lower learning_rate")
 
 
 def next_multiple(images: int, interval: int) -> int:
