@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     "draws": 0, "words": 0, "losses": 0, "augmentation": 0, "images": 0, "latents": 0, "averaging": 0,
-    "animation": 0, "networks": 0, "performance": 0, "metrics": 0,
+    "animation": 0, "networks": 0, "performance": 0, "metrics": 0, "pretrained": 0,
     "upscaling": 1, "pipeline": 1, "recipes": 1, "covers": 1,
     "checkpoint": 2, "journal": 2, "processes": 2, "evaluation": 2, "hub": 2,
     "training": 3,
