@@ -48,9 +48,7 @@ def test_mp4_plays_in_browsers(tmp_path):
     assert raw.index(b"moov") < raw.index(b"mdat")  # faststart
 
 
-@pytest.mark.parametrize(
-    ("ending", "fps", "duration"), [(".gif", 20, 50), (".gif", 60, 20), (".webp", 20, 50)]
-)
+@pytest.mark.parametrize(("ending", "fps", "duration"), [(".gif", 20, 50), (".gif", 60, 20), (".webp", 20, 50)])
 def test_pictures_loop_for_ever_at_the_right_pace(tmp_path, ending, fps, duration):
     write_animation(frames(), tmp_path / f"x{ending}", fps)
     with Image.open(tmp_path / f"x{ending}") as image:

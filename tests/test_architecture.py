@@ -8,13 +8,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     "draws": 0, "words": 0, "losses": 0, "augmentation": 0, "images": 0, "latents": 0, "averaging": 0,
-    "animation": 0, "networks": 0, "performance": 0, "metrics": 0, "pretrained": 0,
+    "animation": 0, "networks": 0, "performance": 0, "metrics": 0,
+    "pretrained": 0,
     "upscaling": 1, "pipeline": 1, "recipes": 1, "covers": 1,
     "checkpoint": 2, "journal": 2, "processes": 2, "evaluation": 2, "hub": 2,
     "training": 3,
     "cli": 4, "space": 4,
 }  # fmt: skip
-NEIGHBOURS = {("pipeline", "upscaling"), ("latents", "words"), ("augmentation", "draws"), ("cli", "space"), ("hub", "evaluation")}
+NEIGHBOURS = {
+    ("pipeline", "upscaling"),
+    ("latents", "words"),
+    ("augmentation", "draws"),
+    ("cli", "space"),
+    ("hub", "evaluation"),
+}
 FILES = [*sorted((ROOT / "album_gan").rglob("*.py")), *sorted((ROOT / "space").glob("*.py"))]
 
 

@@ -122,9 +122,7 @@ def test_seeds_in_many_spellings(text, seed):
      "velvet-otter", "velvet-otters-042", "hello", -1, 100_000_000],
 )  # fmt: skip
 def test_wrong_seeds_are_explained(text):
-    with pytest.raises(
-        ValueError, match=r"seed must be a number from 0 to 99999999 or a name, got .*; try 42"
-    ):
+    with pytest.raises(ValueError, match=r"seed must be a number from 0 to 99999999 or a name, got .*; try 42"):
         latents.seed_of(text)
 
 
@@ -198,9 +196,7 @@ def test_slerp_walks_the_circle_at_an_even_pace():
     np.testing.assert_allclose(latents.slerp(a, b, 0), a)
     np.testing.assert_allclose(latents.slerp(a, b, 1), b, atol=1e-12)
     np.testing.assert_allclose(latents.slerp(a, 2 * a, 0.5), 1.5 * a)
-    np.testing.assert_allclose(
-        latents.slerp(a, -a, 0.25), 0.5 * a
-    )  # no circle is the greatest: a straight line
+    np.testing.assert_allclose(latents.slerp(a, -a, 0.25), 0.5 * a)  # no circle is the greatest: a straight line
 
 
 @pytest.fixture

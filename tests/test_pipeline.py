@@ -152,9 +152,7 @@ def test_truncation_draws_towards_the_mean(tiny_pipeline):
 
     assert spread(0) <= 1
     assert spread(0) < spread(0.5) < spread(1)
-    assert np.abs(
-        pixels(tiny_pipeline(seeds=0, truncation=1.5).images) - pixels(tiny_pipeline(seeds=0).images)
-    ).max()
+    assert np.abs(pixels(tiny_pipeline(seeds=0, truncation=1.5).images) - pixels(tiny_pipeline(seeds=0).images)).max()
 
 
 @pytest.mark.parametrize(
@@ -321,9 +319,7 @@ def edit(file, **changes):
 
 def test_folders_that_are_no_model(tmp_path, copy):
     load = AlbumCoverPipeline.from_pretrained
-    with pytest.raises(
-        OSError, match=r"model must be bundled, a folder or a Hub id owner/name, got '/no/such/place'"
-    ):
+    with pytest.raises(OSError, match=r"model must be bundled, a folder or a Hub id owner/name, got '/no/such/place'"):
         load("/no/such/place")
     (tmp_path / "empty").mkdir()
     with pytest.raises(OSError, match=r"empty is no model: model_index\.json is missing"):
@@ -375,9 +371,7 @@ def test_an_unreachable_hub_says_how_to_go_on_without_it():
     )
     for environment in ({"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}):
         result = run(code, **environment)
-        assert "'someone/covers' is no folder here, and the Hub cannot be reached" in result.stdout, (
-            result.stderr
-        )
+        assert "'someone/covers' is no folder here, and the Hub cannot be reached" in result.stdout, result.stderr
         assert "use bundled or a local folder" in result.stdout
 
 
