@@ -100,6 +100,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     output_dir = Path(config.output_dir)
     precision = "bf16" if bf16 else "no"
     accelerator = Accelerator(mixed_precision=precision, log_with=tracker, project_dir=str(output_dir))
+    performance.use_all_cores(accelerator.num_processes)
     device, main = accelerator.device, accelerator.is_main_process
     accelerator.print(f"watch {output_dir / 'samples'} (pictures) and {output_dir / 'log.jsonl'} (numbers)")
     with accelerator.main_process_first():  # the first one decodes, the others find it done
@@ -153,7 +154,6 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         len(covers), batch_size, rows, config.seed, first_step * turns, config.max_train_steps * turns
     )
     real_batches = batches(covers, sampler, config.dataloader_num_workers)
-    peak, peak_images = 0.0, 0
 
     def prepare(real: torch.Tensor, part: int, turn: str, with_graph: bool) -> Step:
         draw = Draw(config.seed, step, batch_size, rows[part], device, turn)
@@ -178,8 +178,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         accelerator.wait_for_everyone()
 
     started = window_started = time.monotonic()
-    window_images = 0
-    step = first_step
+    window_images, peak, peak_images, step = 0, 0.0, 0, first_step
     if main and images == 0:
         journal.remember(0, draw_fixed_seeds())
     next_sheet, next_thumbnails = next_multiple(images, config.sample_images), next_moment(images)
