@@ -12,7 +12,7 @@ from album_gan.training import TrainingConfig, train
 
 READY_COMMANDS = """Three ways to start:
 
-  accelerate launch train.py --dataset_name synthetic --resolution 32 --max_train_steps 250
+  accelerate launch train.py --dataset_name synthetic --resolution 32 --max_train_steps 220
       no data at hand: covers that the project draws itself, shapes within three minutes on two cores
 
   accelerate launch train.py --train_data_dir my_covers --output_dir runs/mine
