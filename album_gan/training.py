@@ -168,7 +168,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         return AlbumCoverPipeline(average)(seeds=SHEET_SEEDS, truncation=1.0).images
 
     def save(images: int) -> None:
-        """A checkpoint, and beside it the thumbnails' and log's latest state, which are on disk already."""
+        """A complete checkpoint of this step, written by the first process while the others wait."""
         accelerator.wait_for_everyone()
         if main:
             state = {"step": step, "images": images, "seconds": seconds_before + time.monotonic() - started}
@@ -333,7 +333,7 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
 
 
 def find_checkpoint(config: TrainingConfig) -> Path | None:
-    """The checkpoint to go on from; ValueError when a named one is not there."""
+    """The checkpoint to go on from, None to start afresh. Whether a named one is whole, `read_state` tells."""
     if config.resume_from_checkpoint is None:
         return None
     if config.resume_from_checkpoint != "latest":

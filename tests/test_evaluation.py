@@ -27,8 +27,8 @@ def test_extractors_see_differences_and_do_not_depend_on_the_batch(name, covers)
     assert features.std(0).max() > 0
 
 
-def test_shift_tolerant_vgg_is_the_packages(covers):
-    """Distances of ST-LPIPS from our taps: golden numbers, from the package's own network on the same pictures."""
+def test_shift_tolerant_vgg_has_the_taps_of_the_paper(covers):
+    """Channels of relu1_2, 2_2, 3_3, 4_3 and 5_3; the values are not yet checked against the package's own network."""
     vgg = EXTRACTORS["stlpips-vgg"]().eval()
     images = torch.from_numpy(covers[:2]).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
