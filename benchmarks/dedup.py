@@ -100,7 +100,7 @@ def main() -> None:
     hashes = np.array([(c.dhash, c.phash) for c in cleaned], np.uint64)
     thumbnails = np.stack([np.frombuffer(c.thumbnail, np.uint8) for c in cleaned])
     pairs = near_hashes(hashes[:, 0], hashes[:, 1])
-    same = pairs[look_closer(pairs, thumbnails)[0]]
+    same = pairs[look_closer(pairs, thumbnails.__getitem__)[0]]
 
     count = len(covers)
     seen, found = set(map(tuple, pairs.tolist())), set(map(tuple, same.tolist()))

@@ -293,15 +293,15 @@ def test_killed_ten_times(tmp_path):
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "SHARD_FILES", 4)
     folder = pile(tmp_path / "pile", 12)
-    real, left = candidates.write_whole, [2]
+    real, left = candidates.whole_file, [2]
 
-    def write(path, data):
+    def full(path):
         if not left[0]:
             raise OSError(28, "No space left on device", str(path))
         left[0] -= 1
-        real(path, data)
+        return real(path)
 
-    monkeypatch.setattr(candidates, "write_whole", write)
+    monkeypatch.setattr(candidates, "whole_file", full)
     with pytest.raises(OSError, match="No space left"):
         build(config(tmp_path, folder))
     assert len(list((tmp_path / "out").rglob("*.arrow"))) == 2

@@ -58,7 +58,7 @@ def build(config: Build) -> report.Summary:
     files = choosing.load(folders)
     if not len(files):
         raise ValueError(f"source must hold covers, but {', '.join(names)} hold no files at all; check their names")
-    choice = choosing.choose(files, config.cleaning, config.placeholder_copies, work / "thumbnails.tmp")
+    choice = choosing.choose(files, config.cleaning, config.placeholder_copies)
     split = shards.split_of(files, choice)
     summary = report.summarise(files, choice, names, split)
     if not summary.kept:

@@ -6,6 +6,7 @@ A shard is an Arrow file with one row a file of the source, kept or rejected. It
 import hashlib
 import io
 import json
+import mmap
 import multiprocessing
 import os
 import threading
@@ -13,17 +14,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
 from .cleaning import Cleaned, Cleaning, clean
-from .entry import MAX_BYTES, Entry
+from .entry import Entry, with_bytes
+from .labels import LABELS
 from .sources import Source
 
-FORMAT_VERSION = 1
-SHARD_FILES, SHARD_BYTES = 512, 32 << 20  # a shard is as large as either
+FORMAT_VERSION = 2
+SHARD_FILES, SHARD_BYTES = 256, 16 << 20  # a shard is as large as either; bytes are of what must be held
 EXAMPLES, EXAMPLE_SIZE = 8, 96  # small pictures of what each step rejected, a shard; pixels
 
 SCHEMA = pa.schema(
@@ -53,17 +57,6 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass
-class Raw:
-    """One file as it goes to a worker: its bytes, or why there are none."""
-
-    name: str
-    labels: dict
-    data: bytes | None
-    reason: str | None
-    detail: str = ""
-
-
 def gather(source: Source, folder: Path, settings: Cleaning, workers: int, progress: Callable[[int], None]) -> Path:
     """Clean all files of `source` into a folder of shards below `folder`, and return that one.
 
@@ -78,13 +71,13 @@ def gather(source: Source, folder: Path, settings: Cleaning, workers: int, progr
     folder.mkdir(parents=True, exist_ok=True)
     done = {int(path.stem) for path in folder.glob("[0-9]*.arrow")}
     files = 0
-    with _Workers(workers) as pool:
-        for number, count, raws in _cut(source.entries(), done):
-            files += count
-            if raws is None:
-                progress(count)
+    with _Workers(workers, settings, progress) as pool:
+        for number, entries in _cut(source.entries(), done):
+            files += len(entries)
+            if number in done:
+                progress(len(entries))
             else:
-                pool.submit(folder / f"{number:06d}.arrow", raws, settings, lambda count=count: progress(count))
+                pool.submit(folder / f"{number:06d}.arrow", entries)
     write_whole(finished, json.dumps({"files": files}).encode())
     return folder
 
@@ -95,40 +88,30 @@ def candidates_name(source: Source, settings: Cleaning) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _cut(entries: Iterator[Entry], done: set[int]) -> Iterator[tuple[int, int, list[Raw] | None]]:
-    """Number, count of files, and the files of each shard; None in place of those of shards that are done."""
-    number, count, size, raws = 0, 0, 0, []
+def _cut(entries: Iterator[Entry], done: set[int]) -> Iterator[tuple[int, list[Entry]]]:
+    """The number and the files of each shard. Those that only their source can read are read here, if need be."""
+    number, size, shard = 0, 0, []
     for entry in entries:
-        if count and (count == SHARD_FILES or size + entry.size > SHARD_BYTES):
-            yield number, count, None if number in done else raws
-            number, count, size, raws = number + 1, 0, 0, []
-        count, size = count + 1, size + entry.size
-        if number not in done:
-            raws.append(_read(entry))
-    if count:
-        yield number, count, None if number in done else raws
-
-
-def _read(entry: Entry) -> Raw:
-    if entry.reason:
-        return Raw(entry.name, entry.labels, None, entry.reason)
-    try:
-        data = entry.read()
-    except Exception as error:  # disks and archives fail in many ways: OSError, BadZipFile, zlib.error, ...
-        # Its message may hold the path of this machine, which is nobody's business.
-        return Raw(entry.name, entry.labels, None, "unreadable", type(error).__name__)
-    if len(data) > MAX_BYTES:  # more than its archive said
-        return Raw(entry.name, entry.labels, None, "too_many_bytes")
-    return Raw(entry.name, entry.labels, data, None)
+        own = 0 if entry.lasting else entry.size
+        if shard and (len(shard) == SHARD_FILES or size + own > SHARD_BYTES):
+            yield number, shard
+            number, size, shard = number + 1, 0, []
+        size += own
+        shard.append(entry if entry.lasting or number in done else with_bytes(entry))
+    if shard:
+        yield number, shard
 
 
 class _Workers:
     """Processes that make shards, with no more work waiting than keeps them busy."""
 
-    def __init__(self, count: int):
+    def __init__(self, count: int, settings: Cleaning, progress: Callable[[int], None]):
         self.count = count
+        self.settings = settings
+        self.progress = progress
         self.pool = self._start(count) if count else None
-        self.waiting: dict[Future, tuple] = {}
+        self.probe: ProcessPoolExecutor | None = None
+        self.waiting: dict[Future, tuple[Path, list[Entry]]] = {}
 
     @staticmethod
     def _start(count: int) -> ProcessPoolExecutor:
@@ -143,21 +126,22 @@ class _Workers:
             while kind is None and self.waiting:
                 self._collect()
         finally:
-            if self.pool:
-                self.pool.shutdown(cancel_futures=True)
+            for pool in (self.pool, self.probe):
+                if pool:
+                    pool.shutdown(cancel_futures=True)
 
-    def submit(self, path: Path, raws: list[Raw], settings: Cleaning, finished: Callable[[], None]) -> None:
+    def submit(self, path: Path, entries: list[Entry]) -> None:
         if self.pool is None:
-            make_shard(path, raws, settings)
-            finished()
+            make_shard(path, entries, self.settings)
+            self.progress(len(entries))
             return
         while len(self.waiting) > self.count:
             self._collect()
         try:
-            self.waiting[self.pool.submit(make_shard, path, raws, settings)] = (path, raws, settings, finished)
+            self.waiting[self.pool.submit(make_shard, path, entries, self.settings)] = (path, entries)
         except BrokenProcessPool:
             self._recover()
-            self.submit(path, raws, settings, finished)
+            self.submit(path, entries)
 
     def _collect(self) -> None:
         done, _ = wait(self.waiting, return_when=FIRST_COMPLETED)
@@ -166,34 +150,31 @@ class _Workers:
                 self._recover()
                 return
             future.result()
-            self.waiting.pop(future)[-1]()
+            self.progress(len(self.waiting.pop(future)[1]))
 
     def _recover(self) -> None:
         """A picture killed its worker: find out which, one by one, and go on without it."""
-        for path, raws, settings, finished in self.waiting.values():
+        for path, entries in self.waiting.values():
             if not path.exists():
-                for raw in raws:
-                    if raw.data is not None and not self._survives(raw, settings):
-                        raw.data, raw.reason, raw.detail = None, "corrupt", "its decoder crashed"
-                make_shard(path, raws, settings)
-            finished()
+                make_shard(path, [self._probed(entry) for entry in entries], self.settings)
+            self.progress(len(entries))
         self.waiting = {}
         self.pool.shutdown()
         self.pool = self._start(self.count)
 
-    def _survives(self, raw: Raw, settings: Cleaning) -> bool:
-        probe = getattr(self, "probe", None) or self._start(1)
+    def _probed(self, entry: Entry) -> Entry:
+        """The entry, or that it kills the process that cleans it."""
+        self.probe = self.probe or self._start(1)
         try:
-            probe.submit(_try, raw, settings).result()
-            self.probe = probe
-            return True
+            self.probe.submit(_try, entry, self.settings).result()
+            return entry
         except BrokenProcessPool:
             self.probe = None
-            return False
+            return replace(entry, reason="corrupt", detail="its decoder crashed")
 
 
-def _try(raw: Raw, settings: Cleaning) -> None:
-    clean(raw.data, raw.name, settings)
+def _try(entry: Entry, settings: Cleaning) -> None:
+    _clean_entry(entry, settings)
 
 
 def _die_with_parent() -> None:
@@ -207,26 +188,28 @@ def _die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def make_shard(path: Path, raws: list[Raw], settings: Cleaning) -> None:
+def make_shard(path: Path, entries: list[Entry], settings: Cleaning) -> None:
     """Clean files and write them as one shard."""
     seen: Counter = Counter()
     rows = []
-    for raw in raws:
-        if raw.data is None:
-            cleaned = Cleaned(reason=raw.reason, detail=raw.detail)
-        else:
-            cleaned = clean(raw.data, raw.name, settings)
+    for entry in entries:
+        cleaned = _clean_entry(entry, settings)
         row = {name: getattr(cleaned, name, None) for name in SCHEMA.names}
-        row |= {"name": raw.name, **{label: raw.labels.get(label) for label in ("genre", "artist", "title", "year")}}
+        row |= {"name": entry.name, **{label: entry.labels.get(label) for label in LABELS}}
         row["example"] = None
         if cleaned.reason and cleaned.example is not None and seen[cleaned.reason] < EXAMPLES:
             seen[cleaned.reason] += 1
             row["example"] = _example(cleaned)
         rows.append(row)
-    buffer = io.BytesIO()
-    with pa.ipc.new_file(buffer, SCHEMA) as writer:
+    with whole_file(path) as file, pa.ipc.new_file(file, SCHEMA) as writer:
         writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-    write_whole(path, buffer.getbuffer())
+
+
+def _clean_entry(entry: Entry, settings: Cleaning) -> Cleaned:
+    entry = with_bytes(entry)
+    if entry.reason:
+        return Cleaned(reason=entry.reason, detail=entry.detail)
+    return clean(entry.read(), entry.name, settings)
 
 
 def _example(cleaned: Cleaned) -> bytes:
@@ -237,12 +220,13 @@ def _example(cleaned: Cleaned) -> bytes:
     return buffer.getvalue()
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever kills us."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into that is there whole or not at all, whatever kills us."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -250,8 +234,21 @@ def write_whole(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def read_shard(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """A shard, mapped into memory: only what is looked at is read."""
-    with pa.memory_map(str(path)) as file:
-        table = pa.ipc.open_file(file).read_all()
-    return table.select(columns) if columns else table
+def write_whole(path: Path, data: bytes) -> None:
+    """All of a small file at once, or nothing."""
+    with whole_file(path) as file:
+        file.write(data)
+
+
+class Shard:
+    """A shard mapped into memory: only what is looked at is read."""
+
+    def __init__(self, path: Path):
+        with open(path, "rb") as file:
+            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.table = pa.ipc.open_file(pa.py_buffer(self._mapped)).read_all()
+
+    def forget(self) -> None:
+        """Give back the memory of what was looked at; the system may still have it at hand."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from .candidates import read_shard
+from .candidates import Shard
 from .cleaning import STEPS, Cleaning
 from .duplicates import components, look_closer, near_hashes, originals
 from .labels import LABELS
-from .perceptual import THUMBNAIL_BYTES
 
 STEP_NAMES = tuple(STEPS)
 KEPT = 255  # the code of "no reason to reject it"
@@ -19,9 +19,9 @@ COLUMNS = ["reason", "notes", *LABELS, "name", "source_sha256", "source_width", 
 
 @dataclass
 class Candidates:
-    """What the choice needs of all files: some 120 bytes each, whatever the size of the pictures."""
+    """What the choice needs of all files: some 150 bytes each, whatever the size of the pictures."""
 
-    shards: list[Path]
+    shards: list[Shard]
     sources: np.ndarray  # of each shard: which source it belongs to
     starts: np.ndarray  # the first row of each shard, and the count of all
     reasons: np.ndarray  # index into STEP_NAMES, or KEPT
@@ -37,13 +37,22 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.reasons)
 
-    def by_shard(self, rows: np.ndarray):
-        """(shard, rows within it, their places in `rows`), in the order of the shards."""
-        order = np.argsort(rows, kind="stable")
-        edges = np.searchsorted(rows[order], self.starts)
-        for shard in np.flatnonzero(np.diff(edges)):
-            places = order[edges[shard] : edges[shard + 1]]
-            yield int(shard), rows[places] - self.starts[shard], places
+    def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The shard of each row, and its place in that."""
+        shards = np.searchsorted(self.starts, rows, side="right") - 1
+        return shards, rows - self.starts[shards]
+
+    def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
+        """These columns of these rows, in this order; nothing is copied."""
+        shards, places = (part.tolist() for part in self.locate(rows))
+        tables = {shard: self.shards[shard].table.select(columns) for shard in {0, *shards}}
+        picked = [tables[shard].slice(place, 1) for shard, place in zip(shards, places, strict=True)]
+        return pa.concat_tables([tables[0].slice(0, 0), *picked])
+
+    def forget(self) -> None:
+        """Give back the memory of what was looked at in the shards."""
+        for shard in self.shards:
+            shard.forget()
 
 
 @dataclass
@@ -61,16 +70,16 @@ def load(folders: list[Path]) -> Candidates:
     shards, sources, parts = [], [], []
     for source, folder in enumerate(folders):
         for path in sorted(folder.glob("[0-9]*.arrow")):
-            shards.append(path)
+            shards.append(Shard(path))
             sources.append(source)
-            parts.append(_load_shard(path))
+            parts.append(_load_shard(shards[-1].table))
+            shards[-1].forget()
     starts = np.cumsum([0] + [len(part[0]) for part in parts])
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [np.empty(0)] * 9
     return Candidates(shards, np.array(sources), starts, *columns)
 
 
-def _load_shard(path: Path) -> tuple[np.ndarray, ...]:
-    table = read_shard(path)
+def _load_shard(table: pa.Table) -> tuple[np.ndarray, ...]:
     rows = table.select(COLUMNS).to_pylist()
     codes = {name: code for code, name in enumerate(STEP_NAMES)} | {None: KEPT}
     return (
@@ -104,11 +113,10 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def choose(files: Candidates, settings: Cleaning, placeholder_copies: int, scratch: Path) -> Choice:
+def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Choice:
     """Find placeholders, duplicates and groups.
 
     `placeholder_copies`: a file that is there so many times, under the names of half as many artists, is no cover.
-    `scratch` is a file for thumbnails, which goes when they have been compared.
     """
     reasons = files.reasons.copy()
     kept_as = np.where(reasons == KEPT, np.arange(len(files)), -1)
@@ -138,7 +146,8 @@ def choose(files: Candidates, settings: Cleaning, placeholder_copies: int, scrat
         alive = alive[~copies]
 
     pairs = near_hashes(files.hashes[alive, 0], files.hashes[alive, 1])
-    same, related = look_closer(*_thumbnails(files, alive, pairs, scratch))
+    same, related = look_closer(pairs, lambda rows: _thumbnails(files, alive[rows]))
+    files.forget()
     links.append(alive[pairs[related]])
     if settings.rejects("near_duplicate"):
         replaced = originals(pairs[same], len(alive))
@@ -167,16 +176,7 @@ def _albums(files: Candidates, rows: np.ndarray) -> np.ndarray:
     return np.stack([rows[:-1][equal], rows[1:][equal]], 1)
 
 
-def _thumbnails(
-    files: Candidates, alive: np.ndarray, pairs: np.ndarray, scratch: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """The thumbnails that pairs of rows of `alive` need, mapped from a file, and the pairs as rows of those."""
-    needed, places = np.unique(pairs, return_inverse=True)
-    pixels = np.zeros((1, THUMBNAIL_BYTES), np.uint8)
-    if len(needed):
-        pixels = np.memmap(scratch, np.uint8, "w+", shape=(len(needed), THUMBNAIL_BYTES))
-        scratch.unlink()  # goes with the last that maps it
-        for shard, rows, at in files.by_shard(alive[needed]):
-            column = read_shard(files.shards[shard], ["thumbnail"])["thumbnail"].take(rows)
-            pixels[at] = np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(len(rows), -1)
-    return places.reshape(-1, 2), pixels
+def _thumbnails(files: Candidates, rows: np.ndarray) -> np.ndarray:
+    """(N, THUMBNAIL_BYTES)"""
+    pixels = files.take(rows, ["thumbnail"])["thumbnail"]
+    return np.stack([np.frombuffer(value.as_buffer(), np.uint8) for value in pixels])

@@ -3,7 +3,7 @@
 See docs/decisions/duplicates.md for what was measured.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import numpy as np
@@ -55,13 +55,15 @@ def _near_neighbours(hashes: np.ndarray, keys: np.ndarray, order: np.ndarray) ->
         yield np.stack([first[near], second[near]], 1)
 
 
-def look_closer(pairs: np.ndarray, thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each pair is one picture, and whether its two are related; `thumbnails` may be mapped from a file."""
+def look_closer(pairs: np.ndarray, thumbnails: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each pair is one picture, and whether its two are related; `thumbnails` gives those of some rows."""
     same, related = np.zeros(len(pairs), bool), np.zeros(len(pairs), bool)
-    for start in tqdm(range(0, len(pairs), AT_ONCE), desc="comparing pairs", unit_scale=AT_ONCE, disable=None):
-        part = slice(start, start + AT_ONCE)
-        likeness = compare(thumbnails[pairs[part, 0]], thumbnails[pairs[part, 1]])
-        same[part], related[part] = likeness.same(), likeness.related()
+    with tqdm(total=len(pairs), desc="comparing", unit=" pairs", disable=None) as bar:
+        for start in range(0, len(pairs), AT_ONCE):
+            part = pairs[start : start + AT_ONCE]
+            likeness = compare(thumbnails(part[:, 0]), thumbnails(part[:, 1]))
+            same[start : start + AT_ONCE], related[start : start + AT_ONCE] = likeness.same(), likeness.related()
+            bar.update(len(part))
     return same, related | same
 
 

@@ -1,17 +1,37 @@
 """One file of a pile of pictures, before anybody has looked into it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 MAX_BYTES = 64 << 20  # larger files are not read
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a source. `read` must be called before the next entry is asked for, or not at all."""
+    """One file of a source: what reads it, or the reason why it is not read.
+
+    Where it is `lasting`, `read` works at any time and in any process; else until the next entry is asked for.
+    """
 
     name: str
     size: int  # bytes, as far as known
     read: Callable[[], bytes] = bytes
     labels: dict = field(default_factory=dict)
     reason: str | None = None  # the step of cleaning that it ends in, unread
+    detail: str = ""
+    lasting: bool = False
+
+
+def with_bytes(entry: Entry) -> Entry:
+    """The entry with what it reads, or with the reason why it cannot be read."""
+    if entry.reason:
+        return entry
+    try:
+        data = entry.read()
+    except Exception as error:  # disks and archives fail in many ways: OSError, BadZipFile, zlib.error, ...
+        # Its message may hold the path of this machine, which is nobody's business.
+        return replace(entry, reason="unreadable", detail=type(error).__name__)
+    if len(data) > MAX_BYTES:  # more than its archive said
+        return replace(entry, reason="too_many_bytes")
+    return replace(entry, read=partial(bytes, data))

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from .candidates import read_shard
 from .choosing import KEPT, STEP_NAMES, Candidates, Choice
 from .cleaning import STEPS, Cleaning
 from .labels import LABELS
@@ -69,9 +68,9 @@ def summarise(files: Candidates, choice: Choice, sources: list[str], split: dict
     genres, years, sides, formats = Counter(), Counter(), Counter(), Counter()
     borrowed = borrowed_labels(files, choice)
     labels = Counter()
-    for shard, path in enumerate(files.shards):
-        table = read_shard(path, [*LABELS, "source_width", "source_height", "source_format"])
-        for row, cover in enumerate(table.to_pylist(), files.starts[shard]):
+    for shard, start in zip(files.shards, files.starts, strict=False):
+        table = shard.table.select([*LABELS, "source_width", "source_height", "source_format"])
+        for row, cover in enumerate(table.to_pylist(), start):
             if not kept[row]:
                 continue
             cover |= borrowed.get(row, {})
@@ -146,12 +145,12 @@ def _rows(rows: list[tuple], total: int) -> str:
 def _examples(summary: Summary, files: Candidates, choice: Choice) -> str:
     wanted = np.unique([row for rows in summary.examples.values() for row in rows]).astype(np.int64)
     wanted = np.unique(np.concatenate([wanted, choice.kept_as[wanted]]))
+    wanted = wanted[wanted >= 0]
     pictures, names = {}, {}
-    for shard, within, places in files.by_shard(wanted[wanted >= 0]):
-        table = read_shard(files.shards[shard], ["name", "detail", "jpeg", "example"]).take(within).to_pylist()
-        for row, cover in zip(wanted[wanted >= 0][places].tolist(), table, strict=True):
-            pictures[row] = _small(cover["jpeg"]) if cover["jpeg"] else cover["example"]
-            names[row] = cover["name"] + (f" ({cover['detail']})" if cover["detail"] else "")
+    table = files.take(wanted, ["name", "detail", "jpeg", "example"]).to_pylist()
+    for row, cover in zip(wanted.tolist(), table, strict=True):
+        pictures[row] = _small(cover["jpeg"]) if cover["jpeg"] else cover["example"]
+        names[row] = cover["name"] + (f" ({cover['detail']})" if cover["detail"] else "")
     parts = []
     for step, rows in summary.examples.items():
         rows = sorted(rows, key=lambda row: pictures[row] is None)[:EXAMPLES]

@@ -4,21 +4,22 @@ import csv
 import gzip
 import io
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .candidates import read_shard, write_whole
+from .candidates import whole_file
 from .choosing import KEPT, STEP_NAMES, Candidates, Choice
 from .labels import LABELS
 from .split import is_held_out
 
 ROWS = 4_096  # covers a file, about 100 MB at 256 pixels
 ROW_GROUP = 128  # covers that a reader takes in at once
+PARQUET = {"compression": {"image.bytes": "NONE"}, "use_dictionary": False}
 
 COVERS = pa.schema(
     [
@@ -44,6 +45,11 @@ COVERS = pa.schema(
         ("notes", pa.string()),
     ]
 )
+# What comes as it is from the candidates, or needs only another form.
+CLEANED = [
+    *LABELS, "name", "source_sha256", "source_format", "source_mode", "source_width", "source_height", "source_bytes",
+    "width", "height", "dhash", "phash", "notes", "jpeg",
+]  # fmt: skip
 
 
 def split_of(files: Candidates, choice: Choice) -> dict[str, np.ndarray]:
@@ -65,69 +71,58 @@ def write_covers(
 ) -> Iterator[int]:
     """Write `folder`/<split>-00000-of-00012.parquet and so on; those that are there already stay.
 
-    Gives the number of covers of each file as it is finished.
+    Gives the number of covers of each part as it is finished.
     """
     folder.mkdir(parents=True, exist_ok=True)
     borrowed = borrowed_labels(files, choice)
+    schema = COVERS.with_metadata({"huggingface": _features()})
     for name, rows in split.items():
         count = -(-len(rows) // ROWS)
         for number in range(count):
             part = rows[number * ROWS : (number + 1) * ROWS]
             path = folder / f"{name}-{number:05d}-of-{count:05d}.parquet"
             if not path.exists():
-                table = _table(files, choice, sources, part, borrowed)
-                buffer = io.BytesIO()
-                pq.write_table(
-                    table, buffer, row_group_size=ROW_GROUP, compression={"image.bytes": "NONE"}, use_dictionary=False
-                )
-                write_whole(path, buffer.getbuffer())
+                with whole_file(path) as file, pq.ParquetWriter(file, schema, **PARQUET) as writer:
+                    for start in range(0, len(part), ROW_GROUP):
+                        writer.write_table(_table(files, choice, sources, part[start : start + ROW_GROUP], borrowed))
+                files.forget()
             yield len(part)
 
 
 def borrowed_labels(files: Candidates, choice: Choice) -> dict[int, dict]:
     """Labels that kept rows lack and one of their copies has: of the first copy that has it."""
     copies = np.flatnonzero((choice.kept_as >= 0) & (choice.kept_as != np.arange(len(files))))
-    lacking = files.labels[copies] & ~files.labels[choice.kept_as[copies]]
-    copies = copies[lacking != 0]
+    copies = copies[files.labels[copies] & ~files.labels[choice.kept_as[copies]] != 0]
     found: dict[int, dict] = {}
-    for shard, rows, places in files.by_shard(copies):
-        table = read_shard(files.shards[shard], list(LABELS)).take(rows).to_pylist()
-        for copy, labels in zip(copies[places], table, strict=True):
-            kept = int(choice.kept_as[copy])
-            for bit, label in enumerate(LABELS):
-                if labels[label] is not None and not files.labels[kept] >> bit & 1:
-                    found.setdefault(kept, {}).setdefault(label, labels[label])
+    lent = files.take(copies, [*LABELS]).to_pylist()
+    for kept, labels in zip(choice.kept_as[copies].tolist(), lent, strict=True):
+        for bit, label in enumerate(LABELS):
+            if labels[label] is not None and not files.labels[kept] >> bit & 1:
+                found.setdefault(kept, {}).setdefault(label, labels[label])
     return found
 
 
 def _table(files: Candidates, choice: Choice, sources: list[str], rows: np.ndarray, borrowed: dict) -> pa.Table:
-    parts, order = [], []
-    for shard, within, places in files.by_shard(rows):
-        table = read_shard(files.shards[shard]).drop_columns(["thumbnail", "example", "reason", "detail"])
-        names = pa.array([sources[files.sources[shard]]] * len(within))
-        parts.append(table.take(within).append_column("source", names))
-        order.append(places)
-    table = pa.concat_tables(parts).take(np.argsort(np.concatenate(order), kind="stable"))
-    result = []
-    for row, cover in zip(rows.tolist(), table.to_pylist(), strict=True):
-        identity = cover["source_sha256"][:16]
-        extra = borrowed.get(row, {})
-        result.append(
-            cover
-            | extra
-            | {
-                "id": identity,
-                "image": {"bytes": cover["jpeg"], "path": f"{identity}.jpg"},
-                "group": group_name(choice.groups[row]),
-                "source_path": cover["name"],
-                "dhash": f"{cover['dhash']:016x}",
-                "phash": f"{cover['phash']:016x}",
-                "copies_found": int(choice.copies[row]),
-                "labels_borrowed": ",".join(sorted(extra)) or None,
-                "notes": ",".join(cover["notes"]) or None,
-            }
-        )
-    return pa.Table.from_pylist(result, COVERS.with_metadata({"huggingface": _features()}))
+    """Rows as they are written; pictures go from file to file without becoming objects of Python."""
+    cleaned = files.take(rows, CLEANED)
+    columns = {name: cleaned[name] for name in CLEANED}
+    identities = pc.utf8_slice_codeunits(cleaned["source_sha256"], 0, 16).combine_chunks()
+    paths = pc.binary_join_element_wise(identities, ".jpg", "")
+    columns["id"] = identities
+    columns["image"] = pa.StructArray.from_arrays([cleaned["jpeg"].combine_chunks(), paths], ["bytes", "path"])
+    extra = [borrowed.get(row, {}) for row in rows.tolist()]
+    for label in LABELS:
+        lent = pa.array([labels.get(label) for labels in extra], COVERS.field(label).type)
+        columns[label] = pc.coalesce(cleaned[label], lent)
+    columns["labels_borrowed"] = [",".join(sorted(labels)) or None for labels in extra]
+    columns["group"] = [group_name(group) for group in choice.groups[rows]]
+    columns["source"] = [sources[files.sources[shard]] for shard in files.locate(rows)[0]]
+    columns["source_path"] = cleaned["name"]
+    for name in ("dhash", "phash"):
+        columns[name] = [f"{value:016x}" for value in cleaned[name].to_pylist()]
+    columns["copies_found"] = choice.copies[rows]
+    columns["notes"] = [",".join(notes) or None for notes in cleaned["notes"].to_pylist()]
+    return pa.Table.from_pydict(columns, COVERS)
 
 
 def _features() -> str:
@@ -139,27 +134,19 @@ def _features() -> str:
 
 def write_list(files: Candidates, choice: Choice, sources: list[str], path: Path) -> None:
     """What became of each file of the sources, as a compressed CSV."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as raw:
-            # No date and no name inside: two builds give the same bytes.
-            with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
-                text = io.TextIOWrapper(packed, "utf-8", newline="")
-                writer = csv.writer(text, lineterminator="\n")
-                writer.writerow(["source", "file", "outcome", "detail", "kept_as", "notes"])
-                for shard in range(len(files.shards)):
-                    writer.writerows(_lines(files, choice, sources, shard))
-                text.flush()
-            raw.flush()
-            os.fsync(raw.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # No date and no name inside: two builds give the same bytes.
+    with whole_file(path) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+        text = io.TextIOWrapper(packed, "utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["source", "file", "outcome", "detail", "kept_as", "notes"])
+        for shard in range(len(files.shards)):
+            writer.writerows(_lines(files, choice, sources, shard))
+        text.flush()
 
 
 def _lines(files: Candidates, choice: Choice, sources: list[str], shard: int) -> Iterator[tuple]:
-    table = read_shard(files.shards[shard], ["name", "detail", "notes"]).to_pylist()
-    for row, cover in enumerate(table, files.starts[shard]):
+    table = files.shards[shard].table.select(["name", "detail", "notes"])
+    for row, cover in enumerate(table.to_pylist(), files.starts[shard]):
         reason, kept_as = choice.reasons[row], choice.kept_as[row]
         yield (
             sources[files.sources[shard]],

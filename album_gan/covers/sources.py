@@ -4,17 +4,19 @@ Nothing is ever unpacked to disk, links are not followed, and what cannot be rea
 """
 
 import hashlib
+import io
 import os
 import re
 import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from .download import download
-from .entry import MAX_BYTES, Entry
+from .entry import MAX_BYTES, Entry, with_bytes
 from .labels import labels_from_name, labels_of_json, labels_of_table
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -65,7 +67,7 @@ def _with_folder_genre(entries: Iterable[Entry]) -> Iterator[Entry]:
     for entry in entries:
         folder = entry.name.rpartition("/")[0].rpartition("/")[2]
         labels = {"genre": folder, **entry.labels} if folder else entry.labels
-        yield Entry(entry.name, entry.size, entry.read, labels, entry.reason)
+        yield replace(entry, labels=labels)
 
 
 def _walk(folder: Path) -> Iterator[os.DirEntry]:
@@ -111,7 +113,8 @@ def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
                 tables = {path.parent.as_posix(): _tables_of(path.parent)}
             labels = {**labels_from_name(name), **tables[path.parent.as_posix()].get(path.name, {})}
             size = entry.stat(follow_symlinks=False).st_size
-            yield Entry(name, size, _reader(path), labels, "too_many_bytes" if size > MAX_BYTES else None)
+            reason = "too_many_bytes" if size > MAX_BYTES else None
+            yield Entry(name, size, partial(_read_file, path), labels, reason, lasting=True)
 
 
 def _tables_of(folder: Path) -> dict[str, dict]:
@@ -123,14 +126,11 @@ def _tables_of(folder: Path) -> dict[str, dict]:
     return labels
 
 
-def _reader(path: Path) -> Callable[[], bytes]:
-    def read() -> bytes:
-        # A file may have become a link or a pipe since it was listed: neither follow nor wait.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(handle, "rb") as file:
-            return file.read(MAX_BYTES + 1)
-
-    return read
+def _read_file(path: Path) -> bytes:
+    # A file may have become a link or a pipe since it was listed: neither follow nor wait.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _several(files: Iterable[tuple[str, Callable[[], Path] | None]], image_column: str | None) -> Iterator[Entry]:
@@ -142,7 +142,7 @@ def _several(files: Iterable[tuple[str, Callable[[], Path] | None]], image_colum
             yield from _prefixed(name, kind(fetch(), name, image_column))
         else:
             path = fetch()
-            yield Entry(name, path.stat().st_size, path.read_bytes, labels_from_name(name))
+            yield Entry(name, path.stat().st_size, path.read_bytes, labels_from_name(name), lasting=True)
 
 
 def _file(path: Path, name: str, image_column: str | None) -> Iterator[Entry]:
@@ -168,13 +168,14 @@ def kind_of(name: str) -> Callable[[Path, str, str | None], Iterator[Entry]] | N
 
 def _prefixed(name: str, entries: Iterable[Entry]) -> Iterator[Entry]:
     for entry in entries:
-        yield Entry(f"{name}/{entry.name}", entry.size, entry.read, entry.labels, entry.reason)
+        yield replace(entry, name=f"{name}/{entry.name}")
 
 
 def _tar(path: Path) -> Iterator[Entry | None]:
     """Its files, and None at the end, while it can still be read."""
     try:
         with tarfile.open(path, "r:*", errorlevel=0) as archive:
+            plain = isinstance(archive.fileobj, io.BufferedReader)  # not compressed: anybody finds a file in it
             while (member := archive.next()) is not None:
                 archive.members = []  # it would remember all of a million
                 name = readable(member.name)
@@ -185,16 +186,28 @@ def _tar(path: Path) -> Iterator[Entry | None]:
                 elif not member.isreg():
                     yield Entry(name, 0, reason="not_a_file")
                 else:
-                    large = member.size > MAX_BYTES
-                    read = _tar_reader(archive, member)
-                    yield Entry(name, member.size, read, {}, "too_many_bytes" if large else None)
+                    lasting = plain and not member.issparse()
+                    part = partial(_read_part, path, member.offset_data, member.size)
+                    read = part if lasting else partial(_read_member, archive, member)
+                    reason = "too_many_bytes" if member.size > MAX_BYTES else None
+                    entry = Entry(name, member.size, read, {}, reason, lasting=lasting)
+                    yield entry if plain else with_bytes(entry)  # going back means to decompress all anew
             yield None
     except Exception:  # tarfile, gzip, lzma and zlib each raise their own at broken data
         yield Entry("(the rest of the archive)", 0, reason="unreadable")
 
 
-def _tar_reader(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Callable[[], bytes]:
-    return lambda: archive.extractfile(member).read()
+def _read_part(path: Path, start: int, size: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(start)
+        data = file.read(size)
+    if len(data) < size:
+        raise EOFError(f"the archive ends within a file of {size} bytes")
+    return data
+
+
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    return archive.extractfile(member).read()
 
 
 def _zip(path: Path) -> Iterator[Entry | None]:
@@ -211,20 +224,16 @@ def _zip(path: Path) -> Iterator[Entry | None]:
                 elif kind not in (0, stat.S_IFREG):
                     yield Entry(name, 0, reason="not_a_file")
                 else:
-                    large = member.file_size > MAX_BYTES
-                    read = _zip_reader(archive, member)
-                    yield Entry(name, member.file_size, read, {}, "too_many_bytes" if large else None)
+                    reason = "too_many_bytes" if member.file_size > MAX_BYTES else None
+                    yield Entry(name, member.file_size, partial(_read_zipped, archive, member), {}, reason)
             yield None
     except Exception:  # zipfile raises BadZipFile, struct.error, OverflowError, ... at broken data
         yield Entry("(the rest of the archive)", 0, reason="unreadable")
 
 
-def _zip_reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
-        with archive.open(member) as file:
-            return file.read(MAX_BYTES + 1)  # a bomb may hold more than it says
-
-    return read
+def _read_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    with archive.open(member) as file:
+        return file.read(MAX_BYTES + 1)  # a bomb may hold more than it says
 
 
 def _webdataset(entries: Iterable[Entry | None], archive: str) -> Iterator[Entry]:
@@ -259,7 +268,7 @@ def _labelled(sample: list[Entry], archive: str) -> Iterator[Entry]:
             yield entry
         else:
             named = {**labels_from_name(entry.name, archive.rpartition("/")[2]), **labels}
-            yield Entry(entry.name, entry.size, entry.read, named)
+            yield replace(entry, labels=named)
 
 
 def readable(name: str) -> str:
