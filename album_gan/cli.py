@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
             "--truncation", type=float, default=DEFAULT_TRUNCATION, metavar="T",
             help=f"0 (all alike) to {MAX_TRUNCATION} (wild), default {DEFAULT_TRUNCATION}",
         )  # fmt: skip
+        added.add_argument("--label", metavar="CLASS", help="for models that know classes, e.g. jazz; default: any")
         added.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="drawn at once, default 16")
 
     added = command(
@@ -259,13 +260,16 @@ def _generate(args: argparse.Namespace) -> None:
     from .pipeline import AlbumCoverPipeline
 
     pipeline = AlbumCoverPipeline.from_pretrained(args.model)
+    pipeline.check_label(args.label)
     args.out.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(seeds), unit="cover", disable=None) as progress:
         for start in range(0, len(seeds), args.batch_size):
             batch = seeds[start : start + args.batch_size]
-            covers = pipeline(seeds=batch, truncation=args.truncation, batch_size=args.batch_size)
+            covers = pipeline(
+                seeds=batch, truncation=args.truncation, label=args.label, batch_size=args.batch_size
+            )  # fmt: skip
             for seed, image in zip(batch, covers.images, strict=True):
-                save_png(image, args.out / f"{seed:08d}.png", pipeline.settings(seed, args.truncation))
+                save_png(image, args.out / f"{seed:08d}.png", pipeline.settings(seed, args.truncation, args.label))
                 progress.update()
     print(f"{len(seeds)} covers in {args.out}")
 
@@ -285,7 +289,7 @@ def _interpolate(args: argparse.Namespace) -> None:
     from .pipeline import AlbumCoverPipeline
 
     pipeline = AlbumCoverPipeline.from_pretrained(args.model)
-    frames = pipeline.interpolate(seeds, args.frames, args.loop, args.truncation, args.batch_size)
+    frames = pipeline.interpolate(seeds, args.frames, args.loop, args.truncation, args.batch_size, args.label)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_animation(tqdm(frames, total=args.frames, unit="frame", disable=None), args.out, args.fps)
     print(f"{args.frames} frames in {args.out}")

@@ -3,7 +3,7 @@
     pipe = AlbumCoverPipeline.from_pretrained()
     pipe(seeds=[42, "velvet-otter-042"]).images
 
-A cover depends on the model, the seed and the truncation alone. This file is published with the weights,
+A cover depends on the model, the seed, the truncation and the label alone. This file is published with the weights,
 beside latents.py, words.py, images.py and upscaling.py: it imports nothing else of this package at the top.
 """
 
@@ -109,7 +109,12 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """
         return hashlib.sha256(_to_safetensors(_rounded_weights(self.generator))).hexdigest()[:8]
 
-    def settings(self, seed: int | str, truncation: float = DEFAULT_TRUNCATION) -> dict:
+    @property
+    def labels(self) -> list[str]:
+        """The classes that `label` may name; empty for a model that draws without labels."""
+        return list(self.generator.config.get("classes") or ())
+
+    def settings(self, seed: int | str, truncation: float = DEFAULT_TRUNCATION, label: str | None = None) -> dict:
         """What it takes to draw a cover again, for the text inside its PNG (`images.save_png`)."""
         seed = seed_of(seed)
         return {
@@ -118,13 +123,13 @@ class AlbumCoverPipeline(DiffusionPipeline):
             "seed": seed,
             "name": name_of(seed),
             "truncation": truncation,
-            "label": None,
+            "label": label or None,
         }
 
-    def stems_of(self, seeds: Seeds) -> torch.Tensor:
-        """The stems (N, C, 4, 4) of seeds, not truncated."""
+    def stems_of(self, seeds: Seeds, label: str | None = None) -> torch.Tensor:
+        """The stems (N, C, 4, 4) of seeds, not truncated; ValueError for a label that the model does not know."""
         latents = latents_of(_seed_list(seeds), self.generator.config.latent_dim)
-        return self._embed(latents).clone()  # the clone is free of inference mode, so gradients may pass it
+        return self._embed(latents, label).clone()  # the clone is free of inference mode, so gradients may pass it
 
     def __call__(
         self,
@@ -135,6 +140,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         latents: np.ndarray | torch.Tensor | None = None,
         stems: np.ndarray | torch.Tensor | None = None,
         truncation: float = DEFAULT_TRUNCATION,
+        label: str | None = None,
         batch_size: int = 16,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -144,9 +150,11 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
         Or of `latents` (B, latent_dim), or of `stems` (B, C, 4, 4); truncation, 0 to 1.5, acts on these too.
         With none of the three, `num_images` seeds are drawn from `generator`, or from torch's global one.
+        `label` is one of `labels`, for all of them; None is a cover of any class. Stems have theirs inside.
         output_type: "pil" (RGB pictures), "np" (B, R, R, 3) or "pt" (B, 3, R, R), both float32 in 0..1.
-        Raises ValueError for a seed, truncation, shape or option out of range.
+        Raises ValueError for a seed, truncation, label, shape or option out of range.
         """
+        self.check_label(label)
         given = [
             name for name, value in (("seeds", seeds), ("latents", latents), ("stems", stems)) if value is not None
         ]
@@ -171,9 +179,9 @@ class AlbumCoverPipeline(DiffusionPipeline):
         for start in tqdm(range(0, len(rows), batch_size), unit="batch", disable=not progress):
             batch = rows[start : start + batch_size]
             if seeds is not None:
-                batch = self.stems_of(batch)
+                batch = self.stems_of(batch, label)
             elif latents is not None:
-                batch = self._embed(batch)
+                batch = self._embed(batch, label)
             drawn = self._paint(truncate(self._tensor(batch), self.generator.stem_mean, truncation))
             images += to_pil(drawn) if output_type == "pil" else [to_zero_one(drawn)]
         if output_type != "pil":
@@ -189,15 +197,16 @@ class AlbumCoverPipeline(DiffusionPipeline):
         loop: bool = True,
         truncation: float = DEFAULT_TRUNCATION,
         batch_size: int = 16,
+        label: str | None = None,
     ) -> Iterator[Image.Image]:
         """Frames of a smooth way from seed to seed, drawn as they are asked for; a loop leads back.
 
-        Raises ValueError at once, not at the first frame, for fewer than 2 seeds or frames, a wrong seed or
-        truncation, or batch_size below 1.
+        Raises ValueError at once, not at the first frame, for fewer than 2 seeds or frames, a wrong seed,
+        truncation or label, or batch_size below 1.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}; 16 is fine")
-        points = truncate(self.stems_of(seeds), self.generator.stem_mean, truncation)
+        points = truncate(self.stems_of(seeds, label), self.generator.stem_mean, truncation)
         way = path(points.float().cpu().numpy(), frames, loop)
 
         def draw() -> Iterator[Image.Image]:
@@ -219,11 +228,23 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError(f"{name} must have the shape (B, {', '.join(map(str, shape))}), got {tuple(values.shape)}")
         return values
 
+    def check_label(self, label: str | None) -> int:
+        """The number of a class, 0 for None or ""; ValueError for one that the model does not know."""
+        if not label:
+            return 0
+        if label not in self.labels:
+            known = f"one of {', '.join(self.labels)}" if self.labels else "empty"
+            rest = "" if self.labels else "; this model draws without labels"
+            raise ValueError(f"label must be {known}, got {str(label)[:40]!r}{rest}")
+        return self.labels.index(label) + 1
+
     # Autocast is switched off: a cover must not depend on the mode that its caller happens to be in.
     @torch.inference_mode()
-    def _embed(self, latents: np.ndarray | torch.Tensor) -> torch.Tensor:
+    def _embed(self, latents: np.ndarray | torch.Tensor, label: str | None = None) -> torch.Tensor:
+        z, number = self._tensor(latents), self.check_label(label)
+        labels = (torch.full((len(z),), number, device=z.device),) if number else ()
         with torch.autocast(self.generator.device.type, enabled=False):
-            return self.generator.eval().embed(self._tensor(latents))
+            return self.generator.eval().embed(z, *labels)
 
     @torch.inference_mode()
     def _paint(self, stems: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,7 @@ from .images import to_unit_range
 from .journal import SHEET_SEEDS, Journal, next_moment
 from .pipeline import AlbumCoverPipeline, find_model, read_weights
 from .processes import average_buffers, average_gradients, broadcast_weights, rows_of_process, stopped
-from .recipes.base import Recipe, Step, recipe_module
+from .recipes.base import Recipe, Step, recipe_module, recipe_modules
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class TrainingConfig:
     train_data_dir: str | None = None  # folder of pictures or parquet files
     data_files: str | None = None  # files for the builder, e.g. 'my_covers/*.parquet'
     image_column: str = "image"  # column of the data set that holds the covers
+    label_column: str | None = None  # column of their classes, e.g. genre, for recipes that take labels
     resolution: int = 128  # pixels; power of two
     output_dir: str = "runs/album_gan"  # where everything goes
     train_batch_size: int = 32  # images for each process and each backward pass
@@ -95,6 +96,9 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     performance.keep_freed_memory()
     module = recipe_module(config.recipe)
     recipe = module.Recipe(recipe_config or module.Config(), config.resolution)
+    if config.label_column and not recipe.takes_labels:
+        takers = ", ".join(name for name, other in recipe_modules() if other.Recipe.takes_labels)
+        raise ValueError(f"label_column is for {takers}, got recipe {config.recipe}; choose another, or leave it out")
     bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and performance.fast_in_bfloat16())
     tracker = None if config.report_to in (None, "none") else config.report_to
     output_dir = Path(config.output_dir)
@@ -105,8 +109,11 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     accelerator.print(f"watch {output_dir / 'samples'} (pictures) and {output_dir / 'log.jsonl'} (numbers)")
     with accelerator.main_process_first():  # the first one decodes, the others find it done
         covers, held_out = load_covers(
-            config.dataset_name, config.train_data_dir, config.data_files, config.image_column, config.resolution
-        )
+            config.dataset_name, config.train_data_dir, config.data_files, config.image_column, config.resolution,
+            config.label_column,
+        )  # fmt: skip
+    labels = None if covers.labels is None else torch.from_numpy(covers.labels)
+    recipe.classes = tuple(covers.classes[1:])
     with torch.random.fork_rng():
         torch.manual_seed(named_generator(config.seed, "initial weights").initial_seed())
         generator, discriminator = recipe.build_networks()
@@ -153,18 +160,20 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     sampler = StepSampler(
         len(covers), batch_size, rows, config.seed, first_step * turns, config.max_train_steps * turns
     )
-    real_batches = batches(covers, sampler, config.dataloader_num_workers)
+    real_batches, index_batches = batches(covers, sampler, config.dataloader_num_workers), iter(sampler)
 
-    def prepare(real: torch.Tensor, part: int, turn: str, with_graph: bool) -> Step:
+    def prepare(batch: dict[str, torch.Tensor], part: int, turn: str, with_graph: bool) -> Step:
         draw = Draw(config.seed, step, batch_size, rows[part], device, turn)
-        inputs = recipe.generator_inputs({}, draw)
+        inputs = recipe.generator_inputs(batch, draw)
         with torch.set_grad_enabled(with_graph), accelerator.autocast():
             fake = generator(*inputs).float()
         progress = step / config.max_train_steps
-        return Step(real, fake, inputs, generator, discriminator, draw, progress, augmentation=recipe.augmentation)
+        networks = (generator, discriminator)
+        shown = batch.get("labels")
+        return Step(batch["images"], fake, inputs, *networks, draw, progress, shown, recipe.augmentation)
 
     def draw_fixed_seeds() -> list:
-        make_ready_to_draw(average, recipe, config.seed)
+        make_ready_to_draw(average, recipe, config.seed, labels)
         return AlbumCoverPipeline(average)(seeds=SHEET_SEEDS, truncation=1.0).images
 
     def save(images: int) -> None:
@@ -198,15 +207,18 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
                 latest = []
                 for part in range(parts):
                     real = to_unit_range(next(real_batches).to(device, non_blocking=True))
+                    batch, indices = {"images": real}, next(index_batches)
+                    if labels is not None:
+                        batch["labels"] = labels[indices].to(device)
                     if peak_images < 1_000:
                         peak, peak_images = max(peak, real.abs().max().item()), peak_images + len(real)
                         check_range(peak, peak_images)
-                    current = prepare(real, part, f"discriminator {turn}", with_graph=share_fakes)
+                    current = prepare(batch, part, f"discriminator {turn}", with_graph=share_fakes)
                     with accelerator.autocast():
                         terms = recipe.discriminator_terms(current)
                     (sum(terms.values()) / parts).backward()
                     terms_of_parts.append(terms)
-                    latest.append(current)
+                    latest.append((current, batch))
                 average_gradients(accelerator, discriminator)
                 discriminator_optimizer.step()
                 discriminator_optimizer.zero_grad()
@@ -218,9 +230,9 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
             for parameter in judged:
                 parameter.requires_grad_(False)
             for part in range(parts):
-                current = latest[part]
+                current, batch = latest[part]
                 if not share_fakes:
-                    current = prepare(current.real, part, "generator", with_graph=True)
+                    current = prepare(batch, part, "generator", with_graph=True)
                 with accelerator.autocast():
                     generator_terms = recipe.generator_terms(current)
                 (sum(generator_terms.values()) / parts).backward()
@@ -273,7 +285,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         hours = round((seconds_before + time.monotonic() - started) / 3600, 3)
         record = {"images": images, "steps": step, "hours": hours, "covers": len(covers), "held_out": held_out}
         record |= {"hardware": hardware(accelerator.num_processes), **describe(config, recipe)}
-        pipe = save_model(output_dir, average, discriminator, recipe, config.seed, record)
+        pipe = save_model(output_dir, average, discriminator, recipe, config.seed, labels, record)
         journal.sheet(images, pipe(seeds=SHEET_SEEDS, truncation=1.0).images)
         print(f"see the covers:  album-gan demo --model {output_dir}")
         if config.push_to_hub:
@@ -284,7 +296,13 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
 
 
 def save_model(
-    folder: Path, average: ModelMixin, discriminator: ModelMixin, recipe: Recipe, seed: int, record: dict[str, Any]
+    folder: Path,
+    average: ModelMixin,
+    discriminator: ModelMixin,
+    recipe: Recipe,
+    seed: int,
+    labels: torch.Tensor | None,
+    record: dict[str, Any],
 ) -> AlbumCoverPipeline:
     """Write generator, discriminator and training.json so that `from_pretrained` and `--init_from` load them.
 
@@ -292,7 +310,7 @@ def save_model(
     """
     average = copy.deepcopy(average)
     round_to_half(average)
-    make_ready_to_draw(average, recipe, seed)
+    make_ready_to_draw(average, recipe, seed, labels)
     AlbumCoverPipeline(average).save_pretrained(folder)
     discriminator = copy.deepcopy(discriminator).eval()
     round_to_half(discriminator)
@@ -305,16 +323,22 @@ def save_model(
 
 
 @torch.no_grad()
-def make_ready_to_draw(generator: nn.Module, recipe: Recipe, seed: int) -> None:
-    """Give averaged weights their own BatchNorm statistics and mean stem, over seeded latents."""
+def make_ready_to_draw(generator: nn.Module, recipe: Recipe, seed: int, labels: torch.Tensor | None = None) -> None:
+    """Give averaged weights their own BatchNorm statistics and mean stem, over seeded latents.
+
+    `labels` (N,), those of the training covers, are drawn from as well.
+    """
     device = next(generator.parameters()).device
-    inputs = (
-        recipe.generator_inputs({}, Draw(seed, batch, STATISTICS_BATCH_SIZE, device=device, turn="statistics"))
-        for batch in range(STATISTICS_BATCHES)
+
+    def inputs(number: int, size: int, turn: str) -> tuple[torch.Tensor, ...]:
+        draw = Draw(seed, number, size, device=device, turn=turn)
+        some = {} if labels is None else {"labels": labels.to(device)[draw.integers("labels", 0, len(labels))]}
+        return recipe.generator_inputs(some, draw)
+
+    reestimate_batch_norm(
+        generator, (inputs(n, STATISTICS_BATCH_SIZE, "statistics") for n in range(STATISTICS_BATCHES))
     )
-    reestimate_batch_norm(generator, inputs)
-    (z, *_) = recipe.generator_inputs({}, Draw(seed, 0, 4_096, device=device, turn="stem"))
-    generator.stem_mean.copy_(generator.embed(z).mean(0))
+    generator.stem_mean.copy_(generator.embed(*inputs(0, 4_096, "stem")).mean(0))
 
 
 def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:
@@ -323,7 +347,9 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
     for name, network in (("generator", generator), ("discriminator", discriminator)):
         weights = read_weights(folder / name)
         try:
-            network.load_state_dict(weights)
+            found = network.load_state_dict(weights, strict=False)
+            if found.unexpected_keys or any(not key.startswith("label") for key in found.missing_keys):
+                raise RuntimeError(f"keys do not match: {found}")
         except RuntimeError as error:
             config = json.loads((folder / name / "config.json").read_text())
             raise ValueError(

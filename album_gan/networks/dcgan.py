@@ -3,6 +3,8 @@
 This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
@@ -29,16 +31,21 @@ def initialise(network: nn.Module) -> None:
 class DCGANGenerator(ModelMixin, ConfigMixin):
     """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]. Figure 1 of the paper at 64 px.
 
-    `width` is the number of channels at 4 px; it halves with every doubling of the size. With `classes` it takes
-    labels (B,) too, from 1 to `classes`; 0, or no labels, is an image of unknown class.
+    `width` is the number of channels at 4 px; it halves with every doubling of the size. With names of
+    `classes` it takes labels (B,) too: n is the n-th class; 0, or no labels, is an image of unknown class.
     """
 
     @register_to_config
     def __init__(
-        self, resolution: int = 64, latent_dim: int = 100, width: int = 1024, classes: int = 0, format_version: int = 1
+        self,
+        resolution: int = 64,
+        latent_dim: int = 100,
+        width: int = 1024,
+        classes: Sequence[str] = (),
+        format_version: int = 1,
     ):
         super().__init__()
-        self.label = nn.Embedding(classes + 1, latent_dim) if classes else None
+        self.label = nn.Embedding(len(classes) + 1, latent_dim) if classes else None
         self.project = nn.Linear(latent_dim * (2 if classes else 1), width * 4 * 4, bias=False)
         self.project_norm = nn.BatchNorm2d(width)
         self.register_buffer("stem_mean", torch.zeros(width, 4, 4))
@@ -79,9 +86,9 @@ class DCGANDiscriminator(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(self, resolution: int = 64, width: int = 1024, classes: int = 0, format_version: int = 1):
+    def __init__(self, resolution: int = 64, width: int = 1024, classes: Sequence[str] = (), format_version: int = 1):
         super().__init__()
-        self.label = nn.Embedding(classes + 1, resolution**2) if classes else None
+        self.label = nn.Embedding(len(classes) + 1, resolution**2) if classes else None
         layers = []
         channels = first = 4 if classes else 3
         for level in reversed([4, *levels_below(resolution)]):

@@ -3,6 +3,8 @@
 This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
@@ -73,10 +75,13 @@ class LiteGenerator(ModelMixin, ConfigMixin):
 
     `embed` gives the stem, the 4x4 feature in which covers are truncated and interpolated; `paint` does the rest.
     `stem_mean` (C, 4, 4) is the mean stem, the centre of truncation; training fills it in.
+    With names of `classes` it takes labels (B,) too: n is the n-th class; 0, or no labels, is a cover of any class.
     """
 
     @register_to_config
-    def __init__(self, resolution: int = 128, latent_dim: int = 128, format_version: int = 1):
+    def __init__(
+        self, resolution: int = 128, latent_dim: int = 128, classes: Sequence[str] = (), format_version: int = 1
+    ):
         super().__init__()
         if resolution not in (32, 64, 128, 256, 512):
             raise ValueError(f"resolution must be a power of two from 32 to 512, got {resolution}; crop or choose 128")
@@ -97,10 +102,16 @@ class LiteGenerator(ModelMixin, ConfigMixin):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.orthogonal_(module.weight)
+        self.label = nn.Embedding(len(classes) + 1, latent_dim) if classes else None
+        if classes:
+            nn.init.zeros_(self.label.weight[0])  # so a model without classes can be gone on from
 
-    def embed(self, z: Tensor) -> Tensor:
-        """(B, latent_dim) -> stem (B, 256, 4, 4); only the direction of z counts."""
+    def embed(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, latent_dim), labels (B,) -> stem (B, 256, 4, 4); only the direction of z counts."""
         z = F.normalize(z, dim=1) * z.shape[1] ** 0.5
+        if self.label is not None:
+            labels = torch.zeros(len(z), dtype=torch.long, device=z.device) if labels is None else labels
+            z = z + self.label(labels)
         return F.leaky_relu(self.stem_norm(self.stem(z[:, :, None, None])), 0.2)
 
     def paint(self, stem: Tensor) -> Tensor:
@@ -115,5 +126,5 @@ class LiteGenerator(ModelMixin, ConfigMixin):
             features[level] = x
         return torch.tanh(self.to_rgb(x))
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.paint(self.embed(z))
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.paint(self.embed(z, labels))

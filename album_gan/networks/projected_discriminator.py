@@ -8,6 +8,7 @@ This file is complete in itself: it is published beside the weights and needs on
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -117,10 +118,11 @@ def load_backbone_weights() -> dict[str, Tensor]:
 
 
 class ProjectedDiscriminator(ModelMixin, ConfigMixin):
-    """Logits of four scales, one row for each image: (B, 3, H, W) in [-1, 1] -> (B, N).
+    """Logits of four scales, one row for each image: (B, 3, H, W) in [-1, 1], labels (B,) -> (B, N).
 
     `features` is the frozen part, `judge` the part that trains. Images are enlarged to `input_size` first: the
-    backbone's stem has stride 2 and cannot see the finest texture otherwise.
+    backbone's stem has stride 2 and cannot see the finest texture otherwise. With names of `classes`, label n is the
+    n-th class; 0, or no labels, is a cover of any class.
     """
 
     @register_to_config
@@ -129,6 +131,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         input_size: int = 192,
         mixing_channels: int = 32,
         head_channels: int = 160,
+        classes: Sequence[str] = (),
         format_version: int = 1,
     ):
         super().__init__()
@@ -146,6 +149,10 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
             self._head(out, [min(head_channels, mixing_channels * 2 ** (scale + d + 1)) for d in range(3 - scale)])
             for scale, out in enumerate(outputs)
         )
+        # What each class looks like at each scale: Miyato and Koyama 2018, arXiv:1802.05637. At first nothing.
+        self.labels = nn.ModuleList(nn.Embedding(len(classes) + 1, h[-1].in_channels) for h in self.heads if classes)
+        for label in self.labels:
+            nn.init.zeros_(label.weight)
         self.channel_mixing.requires_grad_(False)
         self.scale_mixing.requires_grad_(False)
 
@@ -172,10 +179,18 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
             outputs.insert(0, mix(twice))
         return outputs
 
-    def judge(self, features: list[Tensor]) -> Tensor:
-        """Mixed features -> logits (B, N), all scales side by side."""
-        logits = [head(x).flatten(1) for head, x in zip(self.heads, features, strict=True)]
+    def judge(self, features: list[Tensor], labels: Tensor | None = None) -> Tensor:
+        """Mixed features, labels (B,) -> logits (B, N), all scales side by side."""
+        logits = []
+        for scale, (head, x) in enumerate(zip(self.heads, features, strict=True)):
+            x = head[:-1](x)
+            logit = head[-1](x)
+            if self.labels:
+                labels = torch.zeros(len(x), dtype=torch.long, device=x.device) if labels is None else labels
+                direction = self.labels[scale](labels)[:, :, None, None]
+                logit = logit + (F.avg_pool2d(x, 4, stride=1) * direction).sum(1, keepdim=True)
+            logits.append(logit.flatten(1))
         return torch.cat(logits, 1).float()
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.judge(self.features(images))
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.judge(self.features(images), labels)

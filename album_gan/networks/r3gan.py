@@ -3,6 +3,8 @@
 This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
@@ -75,7 +77,7 @@ class R3Generator(ModelMixin, ConfigMixin):
     """Latents (B, latent_dim), labels (B,) -> images (B, 3, resolution, resolution) in [-1, 1].
 
     `width` is the number of channels up to 32 px, `blocks` the number of residual blocks at each size. With
-    `classes`, labels run from 1 to `classes`; 0, or no labels, is an image of any class.
+    names of `classes`, label n is the n-th class; 0, or no labels, is an image of any class.
     """
 
     @register_to_config
@@ -85,12 +87,12 @@ class R3Generator(ModelMixin, ConfigMixin):
         latent_dim: int = 64,
         width: int = 768,
         blocks: int = 2,
-        classes: int = 0,
+        classes: Sequence[str] = (),
         format_version: int = 1,
     ):
         super().__init__()
         widths = list(widths_of(resolution, width).values())
-        self.label = nn.Embedding(classes + 1, latent_dim) if classes else None
+        self.label = nn.Embedding(len(classes) + 1, latent_dim) if classes else None
         self.basis = nn.Parameter(torch.randn(width, 4, 4))
         self.project = scaled(nn.Linear(latent_dim * (2 if classes else 1), width, bias=False), 1.0)
         self.register_buffer("stem_mean", torch.zeros(width, 4, 4))
@@ -124,7 +126,12 @@ class R3Discriminator(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, resolution: int = 64, width: int = 768, blocks: int = 2, classes: int = 0, format_version: int = 1
+        self,
+        resolution: int = 64,
+        width: int = 768,
+        blocks: int = 2,
+        classes: Sequence[str] = (),
+        format_version: int = 1,
     ):
         super().__init__()
         widths = list(reversed(widths_of(resolution, width).values()))
@@ -138,7 +145,7 @@ class R3Discriminator(ModelMixin, ConfigMixin):
             channels = level
         self.layers = nn.Sequential(*layers)
         self.gather = scaled(nn.Conv2d(width, width, 4, groups=width, bias=False), 1.0)
-        self.judge = scaled(nn.Linear(width, classes + 1, bias=False), 1.0)
+        self.judge = scaled(nn.Linear(width, len(classes) + 1, bias=False), 1.0)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         logits = self.judge(self.gather(self.layers(self.from_rgb(images))).flatten(1)).float()

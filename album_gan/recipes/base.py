@@ -28,12 +28,12 @@ class Step:
 
     real: Tensor
     fake: Tensor
-    inputs: tuple[Tensor, ...]  # what `fake` was drawn from
+    inputs: tuple[Tensor, ...]  # what `fake` was drawn from: latents, and labels where the recipe shows any
     generator: nn.Module
     discriminator: nn.Module
     draw: Draw
     progress: float  # 0 to 1
-    labels: Tensor | None = None
+    labels: Tensor | None = None  # (B,) of the real images, 0 where unknown; None without a column of labels
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
     memo: dict[str, Any] = field(default_factory=dict)  # for what both sides' terms would compute twice
 
@@ -42,8 +42,8 @@ class Step:
         return images if self.augmentation is None else self.augmentation(images, self.draw)
 
     def discriminate(self, images: Tensor) -> Tensor:
-        """The discriminator's logits for augmented images."""
-        return self.discriminator(self.augment(images))
+        """The discriminator's logits for augmented images, under the labels that the fakes were drawn for."""
+        return self.discriminator(self.augment(images), *self.inputs[1:])
 
 
 class Recipe(nn.Module):
@@ -54,6 +54,8 @@ class Recipe(nn.Module):
     largest_resolution = 512
     discriminator_steps = 1  # per generator step
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
+    takes_labels = False
+    classes: tuple[str, ...] = ()  # of the covers, label n is classes[n - 1]; set before the networks are built
 
     def __init__(self, config: Any, resolution: int):
         super().__init__()
@@ -85,6 +87,14 @@ class Recipe(nn.Module):
         """Arguments of the generator for one batch: latents, labels, codes."""
         raise NotImplementedError
 
+    def shown_labels(self, batch: dict[str, Tensor], draw: Draw, hidden: float) -> tuple[Tensor, ...]:
+        """The batch's labels (B,), a share of them hidden as 0, "any"; nothing where the covers have no classes."""
+        if not self.classes:
+            return ()
+        if "labels" not in batch:
+            return (torch.zeros(draw.rows.stop - draw.rows.start, dtype=torch.long, device=draw.device),)
+        return (batch["labels"].masked_fill(draw.uniform("hidden labels") < hidden, 0),)
+
     def discriminator_terms(self, step: Step) -> dict[str, Tensor]:
         """Named, weighted scalars whose sum the discriminator minimises; none reaches the generator."""
         raise NotImplementedError
@@ -95,6 +105,12 @@ class Recipe(nn.Module):
 
     def after_discriminator_step(self, step: Step) -> None:
         """Clipping, balances, historical averages."""
+
+
+def adam(network: nn.Module, learning_rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
+    """Adam over what trains in `network`."""
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return torch.optim.Adam(trainable, lr=learning_rate, betas=betas)
 
 
 def recipe_names() -> list[str]:

@@ -42,11 +42,9 @@ class Recipe(base.Recipe):
         )
 
     def optimizers(self, generator, discriminator):
-        def adam(network):
-            betas = (self.config.beta1, self.config.beta2)
-            return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, betas=betas)
-
-        return adam(generator), adam(discriminator)
+        config = self.config
+        betas = (config.beta1, config.beta2)
+        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
 
     def schedule(self, progress: float) -> base.Schedule:
         # The paper halves the rate when the run stalls; here it is halved every third of the run.

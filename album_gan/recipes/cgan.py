@@ -4,13 +4,12 @@ New: both networks are told the label, so that the discriminator rejects a good 
 whoever draws can ask for a class. Here on DCGAN's networks (the paper's are fully connected), with its settings.
 Use it to draw covers of a genre that you choose; it needs a data set with a column of labels.
 
-Labels run from 1 to `classes`. 0 is "unknown": covers without a label, and a share of the others, so that a cover
-of no particular class can be drawn as well.
+Label 0 is "unknown": covers without a label, and a share of the others, so that a cover of no particular class can
+be drawn as well. Without a column of labels this is DCGAN.
 """
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..draws import Draw
@@ -22,8 +21,7 @@ from . import base
 @dataclass(frozen=True, kw_only=True)
 class Config:
     latent_dim: int = 100
-    classes: int = 16  # labels run from 1 to this; more than the data has do no harm
-    unknown: float = 0.2  # share of labels that are hidden
+    unknown: float = 0.2  # share of labels that are hidden as well
     width: int = 1024  # channels at 4 px; halves with every doubling of the size
     learning_rate: float = 2e-4
     beta1: float = 0.5
@@ -33,38 +31,29 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
+    takes_labels = True
 
     def build_networks(self) -> tuple[DCGANGenerator, DCGANDiscriminator]:
         config = self.config
-        options = {"resolution": self.resolution, "width": config.width, "classes": config.classes}
+        options = {"resolution": self.resolution, "width": config.width, "classes": self.classes}
         return DCGANGenerator(latent_dim=config.latent_dim, **options), DCGANDiscriminator(**options)
 
     def optimizers(self, generator, discriminator):
-        def adam(network):
-            betas = (self.config.beta1, self.config.beta2)
-            return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, betas=betas)
-
-        return adam(generator), adam(discriminator)
+        config = self.config
+        betas = (config.beta1, config.beta2)
+        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
 
     def schedule(self, progress: float) -> base.Schedule:
         return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
         z = draw.normal("z", self.config.latent_dim)
-        labels = batch.get("labels")
-        if labels is None:
-            return z, torch.zeros(len(z), dtype=torch.long, device=z.device)
-        hidden = draw.uniform("hidden labels") < self.config.unknown
-        return z, labels.masked_fill(hidden, 0)
+        return z, *self.shown_labels(batch, draw, hidden=self.config.unknown)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         # Eq. (2): real and fake images under the same labels, those that the fakes were drawn for.
-        _, labels = step.inputs
-        real = step.discriminator(step.augment(step.real), labels)
-        fake = step.discriminator(step.augment(step.fake.detach()), labels)
+        real, fake = step.discriminate(step.real), step.discriminate(step.fake.detach())
         return {"cross_entropy": cross_entropy_discriminator(real, fake)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        _, labels = step.inputs
-        fake = step.discriminator(step.augment(step.fake), labels)
-        return {"cross_entropy": cross_entropy_generator(fake)}
+        return {"cross_entropy": cross_entropy_generator(step.discriminate(step.fake))}

@@ -7,7 +7,6 @@ trained without luck. Use it as the baseline, and to see how a classic looks; do
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..draws import Draw
@@ -37,11 +36,9 @@ class Recipe(base.Recipe):
         )
 
     def optimizers(self, generator, discriminator):
-        def adam(network):
-            betas = (self.config.beta1, self.config.beta2)
-            return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, betas=betas)
-
-        return adam(generator), adam(discriminator)
+        config = self.config
+        betas = (config.beta1, config.beta2)
+        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
 
     def schedule(self, progress: float) -> base.Schedule:
         return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment

@@ -46,11 +46,9 @@ class Recipe(base.Recipe):
         return generator, discriminator
 
     def optimizers(self, generator, discriminator):
-        def adam(network):
-            betas = (self.config.beta1, self.config.beta2)
-            return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, betas=betas)
-
-        return adam(generator), adam(discriminator)
+        config = self.config
+        betas = (config.beta1, config.beta2)
+        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
 
     def schedule(self, progress: float) -> base.Schedule:
         return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment

@@ -10,9 +10,8 @@ The reader, Q of the paper, belongs to the recipe and trains with the generator;
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..draws import Draw
 from ..losses import cross_entropy_discriminator, cross_entropy_generator
@@ -49,12 +48,11 @@ class Recipe(base.Recipe):
         )
 
     def optimizers(self, generator, discriminator):
-        def adam(parameters, learning_rate):
-            return torch.optim.Adam(parameters, lr=learning_rate, betas=(self.config.beta1, self.config.beta2))
-
+        config = self.config
+        betas = (config.beta1, config.beta2)
         return (
-            adam([*generator.parameters(), *self.reader.parameters()], self.config.generator_learning_rate),
-            adam(discriminator.parameters(), self.config.learning_rate),
+            base.adam(nn.ModuleList([generator, self.reader]), config.generator_learning_rate, betas),
+            base.adam(discriminator, config.learning_rate, betas),
         )
 
     def schedule(self, progress: float) -> base.Schedule:

@@ -10,7 +10,6 @@ The paper grows by 800,000 images for each fade and each pause; here the run is 
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..draws import Draw
@@ -51,11 +50,9 @@ class Recipe(base.Recipe):
         discriminator.growth.fill_(growth)
 
     def optimizers(self, generator, discriminator):
-        def adam(network):
-            betas = (self.config.beta1, self.config.beta2)
-            return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, betas=betas)
-
-        return adam(generator), adam(discriminator)
+        config = self.config
+        betas = (config.beta1, config.beta2)
+        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
 
     def schedule(self, progress: float) -> base.Schedule:
         return base.Schedule(average_half_life=self.config.average_half_life)

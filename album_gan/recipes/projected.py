@@ -4,6 +4,8 @@ Sauer et al. 2021, "Projected GANs Converge Faster" (arXiv:2111.01007), with a g
 2021, arXiv:2101.04775). New: the discriminator judges the features of a frozen, pretrained network, mixed at
 random, at four scales; so it knows edges, faces and letters before the first step, and only small heads train.
 Use it always, unless you want to learn how the classics work or may not use pretrained features.
+
+With a column of labels, half of them are dropped: label 0, "any", is learned from all covers.
 """
 
 from dataclasses import dataclass
@@ -32,39 +34,39 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     augmentation = staticmethod(diff_augment)
+    takes_labels = True
 
     def build_networks(self) -> tuple[LiteGenerator, ProjectedDiscriminator]:
         # At 128 the frozen stem is blind for the finest texture of 128 px covers: they get a two-pixel emboss.
         size = self.config.discriminator_size or (192 if self.resolution >= 128 else 128)
         return (
-            LiteGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim),
-            ProjectedDiscriminator(input_size=size),
+            LiteGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim, classes=self.classes),
+            ProjectedDiscriminator(input_size=size, classes=self.classes),
         )
 
     def optimizers(self, generator, discriminator):
-        def adam(network):
-            trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-            betas = (self.config.beta1, self.config.beta2)
-            return torch.optim.Adam(trainable, lr=self.config.learning_rate, betas=betas)
-
-        return adam(generator), adam(discriminator)
+        config = self.config
+        betas = (config.beta1, config.beta2)
+        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
 
     def schedule(self, progress: float) -> base.Schedule:
         return base.Schedule(average_half_life=self.config.average_half_life)
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        return (draw.normal("z", self.config.latent_dim),)
+        z = draw.normal("z", self.config.latent_dim)
+        return z, *self.shown_labels(batch, draw, hidden=0.5)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         with torch.no_grad():
             real = step.discriminator.features(step.augment(step.real))
         fake = [feature.detach() for feature in self._fake_features(step)]
         # Two forwards: the heads' BatchNorm must not mix real and fake.
-        judge = step.discriminator.judge
-        return {"hinge": hinge_discriminator(judge(real), judge(fake))}
+        judge, labels = step.discriminator.judge, step.inputs[1:]
+        return {"hinge": hinge_discriminator(judge(real, *labels), judge(fake, *labels))}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        return {"hinge": hinge_generator(step.discriminator.judge(self._fake_features(step)))}
+        judge, labels = step.discriminator.judge, step.inputs[1:]
+        return {"hinge": hinge_generator(judge(self._fake_features(step), *labels))}
 
     @staticmethod
     def _fake_features(step: base.Step) -> list[Tensor]:

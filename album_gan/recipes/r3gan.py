@@ -4,7 +4,7 @@ New: a loss that compares each fake with a real image, and a penalty on the disc
 together provably settle; so all the tricks of the years before fall away and the networks can be modern and plain.
 Use it when you have a GPU and time and want the best that trains from nothing; for a quick result take projected.
 
-With `classes`, half of the labels are dropped: label 0, "any", is learned from all covers.
+With a column of labels, half of them are dropped: label 0, "any", is learned from all covers.
 """
 
 import math
@@ -24,7 +24,6 @@ class Config:
     latent_dim: int = 64
     width: int = 768  # channels up to 32 px; 128 is for a laptop
     blocks: int = 2  # residual blocks at each size
-    classes: int = 0  # labels run from 1 to this
     learning_rate: float = 2e-4
     last_learning_rate: float = 5e-5
     beta2: float = 0.9
@@ -37,18 +36,18 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
+    takes_labels = True
 
     def build_networks(self) -> tuple[R3Generator, R3Discriminator]:
         config = self.config
         options = {"resolution": self.resolution, "width": config.width, "blocks": config.blocks}
-        options["classes"] = config.classes
+        options["classes"] = self.classes
         return R3Generator(latent_dim=config.latent_dim, **options), R3Discriminator(**options)
 
     def optimizers(self, generator, discriminator):
-        def adam(network):
-            return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, betas=(0.0, self.config.beta2))
-
-        return adam(generator), adam(discriminator)
+        config = self.config
+        betas = (0.0, config.beta2)
+        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
 
     def schedule(self, progress: float) -> base.Schedule:
         config = self.config
@@ -60,17 +59,11 @@ class Recipe(base.Recipe):
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
         z = draw.normal("z", self.config.latent_dim)
-        if self.config.classes == 0 or batch.get("labels") is None:
-            return (z,)
-        dropped = draw.uniform("dropped labels") < 0.5
-        return z, batch["labels"].masked_fill(dropped, 0)
+        return z, *self.shown_labels(batch, draw, hidden=0.5)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         real, fake = step.real, step.fake.detach()
-
-        def judge(images: Tensor) -> Tensor:
-            return step.discriminator(step.augment(images), *step.inputs[1:])
-
+        judge = step.discriminate
         half_gamma = cosine(self.config.gamma, self.config.last_gamma, step.progress) / 2
         return {
             "relativistic": relativistic_discriminator(judge(real), judge(fake)),
@@ -79,11 +72,9 @@ class Recipe(base.Recipe):
         }
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        labels = step.inputs[1:]  # reals of the same labels: `inputs` were drawn for this batch
         with torch.no_grad():
-            real = step.discriminator(step.augment(step.real), *labels)
-        fake = step.discriminator(step.augment(step.fake), *labels)
-        return {"relativistic": relativistic_generator(real, fake)}
+            real = step.discriminate(step.real)
+        return {"relativistic": relativistic_generator(real, step.discriminate(step.fake))}
 
 
 def cosine(first: float, last: float, progress: float) -> float:
