@@ -1,15 +1,16 @@
 """Speed and memory of building a data set of covers, against the least work that it can be.
 
-    python benchmarks/covers_build.py [--pictures 2000] [--workers 2] [--hashes 1000000]
+    python benchmarks/covers_build.py [--pictures 6000] [--workers 2] [--hashes 1000000]
 
-The limit: Pillow decodes, scales and encodes the same files, in as many processes, and nothing else. Then the memory
-of builds of a quarter of the files and of all of them, and the search for duplicates among simulated hashes.
-Pictures are drawn: 640 px JPEGs with grain, about 80 KB each.
+The limit: Pillow decodes, scales and encodes the same files, in as many processes, and nothing else; before the build
+and after it, for other work comes and goes. Then the memory of builds of a quarter of the files and of all of them,
+and the search for duplicates among simulated hashes. Pictures are drawn: 640 px JPEGs with grain, about 80 KB each.
 """
 
 import argparse
 import io
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -45,19 +46,27 @@ def least(paths: list[Path]) -> None:
         image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(io.BytesIO(), "JPEG", quality=SETTINGS.quality)
 
 
-def limit(folder: Path, workers: int) -> float:
-    """Images per second of the least work."""
+def processor_time() -> float:
+    """Seconds of this process and of those that it has waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def limit(folder: Path, workers: int) -> dict:
+    """Seconds and processor seconds of the least work."""
     paths = sorted(folder.glob("*.jpg"))
     parts = [paths[start : start + 100] for start in range(0, len(paths), 100)]
+    before = processor_time()
     with ProcessPoolExecutor(workers) as pool:
         list(pool.map(least, [part[:1] for part in parts]))  # the processes are there before the clock starts
         started = time.monotonic()
         list(pool.map(least, parts))
-        return len(paths) / (time.monotonic() - started)
+        seconds = time.monotonic() - started
+    return {"seconds": seconds, "processor": processor_time() - before}
 
 
 def built(folder: Path, workers: int) -> dict:
-    """Seconds, covers and peak memory of a build in this process and its workers."""
+    """Seconds, processor seconds, covers and peak memory of a build in this process and its workers."""
     from album_gan.covers.build import Build, build
 
     with tempfile.TemporaryDirectory() as out:
@@ -66,7 +75,7 @@ def built(folder: Path, workers: int) -> dict:
         seconds = time.monotonic() - started
     used = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     counts = {"files": summary.total, "kept": summary.kept}
-    return {"seconds": seconds, **counts, "memory": used[0], "worker_memory": used[1]}
+    return {"seconds": seconds, "processor": processor_time(), **counts, "memory": used[0], "worker_memory": used[1]}
 
 
 def search(count: int) -> dict:
@@ -97,7 +106,7 @@ def alone(what: str, *arguments: str | int | Path) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--pictures", type=int, default=6000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--hashes", type=int, default=1_000_000)
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
@@ -119,10 +128,14 @@ def main() -> None:
         whole = alone("build", all_files, arguments.workers)
         limits.append(limit(all_files, arguments.workers))  # before and after: other work comes and goes
         part = alone("build", quarter, arguments.workers)
-    speed, best = whole["files"] / whole["seconds"], np.mean(limits)
-    print(f"{whole['files']:,} files, {whole['kept']:,} kept, {arguments.workers} workers")
-    print(f"least work     {best:8.1f} files/s   ({limits[0]:.1f} before, {limits[1]:.1f} after)")
-    print(f"covers build   {speed:8.1f} files/s   {speed / best:.2f} of it, all phases and start-up included")
+    files, best = whole["files"], {name: (limits[0][name] + limits[1][name]) / 2 for name in limits[0]}
+    print(f"{files:,} files, {whole['kept']:,} kept, {arguments.workers} workers")
+    for name, run in (("before", limits[0]), ("after", limits[1])):
+        print(f"least work {name:7} {files / run['seconds']:7.1f} files/s, {run['processor']:6.1f} processor seconds")
+    print(f"covers build       {files / whole['seconds']:7.1f} files/s, {whole['processor']:6.1f} processor seconds")
+    share = {name: best[name] / whole[name] for name in best}
+    print(f"share of the limit {share['seconds']:7.2f}          {share['processor']:8.2f}")
+    print("(all phases and the start of all processes included)")
     for name, run in (("a quarter", part), ("all", whole)):
         print(f"peak memory, {name:9}  {run['memory']:6.0f} MB, a worker {run['worker_memory']:.0f} MB")
     for count in (arguments.hashes // 4, arguments.hashes):

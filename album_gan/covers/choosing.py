@@ -1,6 +1,7 @@
 """The second phase of a build: which candidates stay, and which belong together. The same answer each time."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +44,20 @@ class Candidates:
         return shards, rows - self.starts[shards]
 
     def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
-        """These columns of these rows, in this order; nothing is copied."""
+        """These columns of these rows, in this order, copied."""
         shards, places = (part.tolist() for part in self.locate(rows))
-        tables = {shard: self.shards[shard].table.select(columns) for shard in {0, *shards}}
+        used = {0, *shards}
+        tables = {shard: self.shards[shard].table.select(columns) for shard in used}
         picked = [tables[shard].slice(place, 1) for shard, place in zip(shards, places, strict=True)]
-        return pa.concat_tables([tables[0].slice(0, 0), *picked])
+        taken = pa.concat_tables([tables[0].slice(0, 0), *picked]).combine_chunks()
+        for shard in used:
+            self.shards[shard].forget()
+        return taken
 
-    def forget(self) -> None:
-        """Give back the memory of what was looked at in the shards."""
-        for shard in self.shards:
+    def each_shard(self, columns: list[str]) -> Iterator[tuple[int, list[dict]]]:
+        """These columns of one shard after the other, and which row is its first."""
+        for start, shard in zip(self.starts.tolist(), self.shards, strict=False):
+            yield start, shard.table.select(columns).to_pylist()
             shard.forget()
 
 
@@ -147,7 +153,6 @@ def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Ch
 
     pairs = near_hashes(files.hashes[alive, 0], files.hashes[alive, 1])
     same, related = look_closer(pairs, lambda rows: _thumbnails(files, alive[rows]))
-    files.forget()
     links.append(alive[pairs[related]])
     if settings.rejects("near_duplicate"):
         replaced = originals(pairs[same], len(alive))

@@ -164,7 +164,7 @@ def _clean(data: bytes, name: str, settings: Cleaning, cleaned: Cleaned) -> None
     image = squared(image, min(settings.resolution, width, height))
     thumbnail = perceptual.thumbnail(image)
     grey = perceptual.grey(thumbnail)
-    contrast = grey.std()
+    contrast = grey.astype(np.float32).std()
     if contrast < BLANK_CONTRAST and np.asarray(image).reshape(-1, 3).std(0).max() < 3 * BLANK_CONTRAST:
         note("near_blank", f"contrast {contrast:.1f}, at least {BLANK_CONTRAST} wanted")
     channels = perceptual.colour(thumbnail).astype(int)

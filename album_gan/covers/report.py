@@ -68,9 +68,8 @@ def summarise(files: Candidates, choice: Choice, sources: list[str], split: dict
     genres, years, sides, formats = Counter(), Counter(), Counter(), Counter()
     borrowed = borrowed_labels(files, choice)
     labels = Counter()
-    for shard, start in zip(files.shards, files.starts, strict=False):
-        table = shard.table.select([*LABELS, "source_width", "source_height", "source_format"])
-        for row, cover in enumerate(table.to_pylist(), start):
+    for start, covers in files.each_shard([*LABELS, "source_width", "source_height", "source_format"]):
+        for row, cover in enumerate(covers, start):
             if not kept[row]:
                 continue
             cover |= borrowed.get(row, {})

@@ -85,7 +85,6 @@ def write_covers(
                 with whole_file(path) as file, pq.ParquetWriter(file, schema, **PARQUET) as writer:
                     for start in range(0, len(part), ROW_GROUP):
                         writer.write_table(_table(files, choice, sources, part[start : start + ROW_GROUP], borrowed))
-                files.forget()
             yield len(part)
 
 
@@ -139,17 +138,17 @@ def write_list(files: Candidates, choice: Choice, sources: list[str], path: Path
         text = io.TextIOWrapper(packed, "utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["source", "file", "outcome", "detail", "kept_as", "notes"])
-        for shard in range(len(files.shards)):
-            writer.writerows(_lines(files, choice, sources, shard))
+        for start, rows in files.each_shard(["name", "detail", "notes"]):
+            writer.writerows(_lines(files, choice, sources, start, rows))
         text.flush()
 
 
-def _lines(files: Candidates, choice: Choice, sources: list[str], shard: int) -> Iterator[tuple]:
-    table = files.shards[shard].table.select(["name", "detail", "notes"])
-    for row, cover in enumerate(table.to_pylist(), files.starts[shard]):
+def _lines(files: Candidates, choice: Choice, sources: list[str], start: int, rows: list[dict]) -> Iterator[tuple]:
+    source = sources[files.sources[files.locate(start)[0]]]
+    for row, cover in enumerate(rows, start):
         reason, kept_as = choice.reasons[row], choice.kept_as[row]
         yield (
-            sources[files.sources[shard]],
+            source,
             cover["name"],
             "kept" if reason == KEPT else STEP_NAMES[reason],
             cover["detail"],
