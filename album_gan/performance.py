@@ -1,10 +1,11 @@
-"""Settings of the process that make training on CPUs several times as fast. For entry points, never on import."""
+"""Settings of the process that make training on CPUs several times as fast. For entry points, never on import.
+
+torch loads inside the functions that need it: builders of data sets do without.
+"""
 
 import ctypes
 import os
 import platform
-
-import torch
 
 # From glibc's malloc.h
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -24,12 +25,16 @@ def keep_freed_memory() -> None:
 
 def use_all_cores(processes: int) -> None:
     """Undo what `accelerate launch` does on CPUs unless told otherwise: one thread for each process."""
+    import torch
+
     if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
 
 
 def fast_in_bfloat16() -> bool:
     """Whether this machine computes in bf16 in hardware; where it does not, bf16 is slower than fp32."""
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

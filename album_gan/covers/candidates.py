@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from ..performance import keep_freed_memory
 from .cleaning import Cleaned, Cleaning, clean
 from .entry import Entry, with_bytes
 from .labels import LABELS
@@ -116,7 +117,7 @@ class _Workers:
     @staticmethod
     def _start(count: int) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # forking beside Arrow's threads can hang
-        return ProcessPoolExecutor(count, context, initializer=_die_with_parent)
+        return ProcessPoolExecutor(count, context, initializer=_start_worker)
 
     def __enter__(self) -> "_Workers":
         return self
@@ -177,8 +178,9 @@ def _try(entry: Entry, settings: Cleaning) -> None:
     _clean_entry(entry, settings)
 
 
-def _die_with_parent() -> None:
-    """A killed build must not leave workers behind."""
+def _start_worker() -> None:
+    """Keep memory from picture to picture, and end with the build, should that be killed."""
+    keep_freed_memory()
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

@@ -10,6 +10,7 @@ OUTLINES = [
     (radii > outline + 0.06, (radii < outline - 0.03) & (radii > outline - 0.12))
     for outline in (0.76, 0.82, 0.88, 0.94, 0.99)
 ]
+CORNERS = radii > 1.06
 SMOOTH = 10.0  # grey levels: spread of the ground outside a disc
 EDGE = 20.0  # grey levels between the ground and the rim
 
@@ -17,7 +18,7 @@ EDGE = 20.0  # grey levels between the ground and the rim
 def looks_like_disc(grey: np.ndarray) -> bool:
     """Whether a grey (64, 64) shows one smooth ground, and on it one circle that nearly fills the square."""
     corners = grey[[0, 0, -1, -1], [0, -1, 0, -1]]  # most covers end here, and at little cost
-    if corners.max() - corners.min() > 4 * SMOOTH or grey[radii > 1.06].std() > SMOOTH:
+    if corners.max() - corners.min() > 4 * SMOOTH or grey[CORNERS].std() > SMOOTH:
         return False
     for outside, rim in OUTLINES:
         ground = grey[outside].astype(np.float32)
