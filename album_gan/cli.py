@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--dataset-name", metavar="NAME", help="Hub id, or a builder such as parquet")
     added.add_argument("--train-data-dir", metavar="DIR", help="folder of pictures or parquet files")
     added.add_argument("--data-files", metavar="FILES", help="files for the builder, e.g. 'my_covers/*.parquet'")
-    added.add_argument("--image-column", default="image", metavar="NAME", help="column of the covers, default image")
+    added.add_argument("--image-column", metavar="NAME", help="column of the covers; found by itself where it can be")
     added.add_argument("--samples", type=_positive, default=2000, metavar="N", help="seeds drawn, default 2000")
     added.add_argument("--truncation", type=float, default=1.0, metavar="T", help="default 1")
     added.add_argument("--out", type=Path, metavar="FILE", help="the numbers as JSON")

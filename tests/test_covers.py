@@ -136,6 +136,20 @@ def test_bad_sources_say_what_is_wrong(tmp_path, arguments, message):
         load_covers(*arguments)
 
 
+@pytest.mark.parametrize("kind", ["image", "binary"])
+def test_column_of_pictures_is_found(tmp_path, kind):
+    pictures = [encoded(draw_cover(i, 32)) for i in range(20)]
+    features = {"title": datasets.Value("string"), "jpg": datasets.Value("binary")}
+    if kind == "image":
+        features["jpg"], pictures = datasets.Image(), [{"bytes": data, "path": None} for data in pictures]
+    made = datasets.Dataset.from_dict({"title": ["x"] * 20, "jpg": pictures}, features=datasets.Features(features))
+    made.to_parquet(tmp_path / "covers.parquet")
+    covers, held_out = load_covers(None, str(tmp_path), None, None, 32)
+    assert (covers.image_column, len(covers) + held_out) == ("jpg", 20)
+    with pytest.raises(ValueError, match="must hold pictures, but 'title' does not"):
+        load_covers(None, str(tmp_path), None, "title", 32)
+
+
 def test_nothing_decodes(tmp_path):
     for index in range(20):
         (tmp_path / f"{index}.png").write_bytes(b"broken %d" % index)

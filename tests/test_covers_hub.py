@@ -47,12 +47,7 @@ from album_gan.covers.loading import load_held_out
 assert len(load_held_out(sys.argv[1], None, None, "image", 32)) == held_out > 0
 print("RESULT", json.dumps([len(covers), list(covers.__getitems__([0, 1]).shape)]))
 """
-TRAIN = """
-import sys
-from album_gan.training import TrainingConfig, train
-options = {"recipe": "dcgan", "resolution": 32, "train_batch_size": 4, "max_train_steps": 2, "report_to": None}
-train(TrainingConfig(dataset_name=sys.argv[1], output_dir="run", **options))
-"""
+TRAIN = "import sys; from train import main; sys.exit(main(sys.argv[1:]))"
 
 
 def test_pushed_private_and_loaded_again(hub, tmp_path):
@@ -91,8 +86,12 @@ def test_trained_from_the_hub(hub, tmp_path):
     small = ["--resolution", "32", "--min-size", "16", "--num-workers", "0"]
     code, text = hub(CLI, "covers", "build", "pile", "--out", "made", *small, "--push-to-hub", "me/covers")
     assert code == 0, text
-    code, text = hub(TRAIN, "me/covers")
-    assert code == 0, text
+    quick = ["--recipe", "dcgan", "--resolution", "32", "--train_batch_size", "4", "--max_train_steps", "2"]
+    quick += ["--report_to", "none", "--dataset_name", "me/covers"]
+    for options in ([], ["--streaming"]):
+        code, text = hub(TRAIN, *quick, *options, "--output_dir", f"run{len(options)}")
+        assert code == 0, text
+        assert (tmp_path / f"run{len(options)}" / "generator").is_dir()
 
 
 def test_what_the_hub_has_not_says_so(hub):

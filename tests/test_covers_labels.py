@@ -19,8 +19,8 @@ def test_labels_follow_their_covers(tmp_path, monkeypatch, broken):
     features = datasets.Features({"image": datasets.Image(), **kinds})
     datasets.Dataset.from_list(made, features=features).to_parquet(tmp_path / "covers.parquet")
     expected = [row["genre"] for row in made[broken:] if not is_held_out(row["group"])]
-    for _ in range(2):  # from the pictures, then from the cache
-        covers, _ = load_covers(None, str(tmp_path), None, "image", 32, label_column="genre")
+    for column in ("genre", "auto"):  # from the pictures, then from the cache
+        covers, _ = load_covers(None, str(tmp_path), None, "image", 32, label_column=column)
         assert covers.classes == ["unknown", "jazz", "rock"]
         assert [covers.classes[label] for label in covers.labels] == [genre or "unknown" for genre in expected]
         assert len(covers.labels) == len(covers)

@@ -1,6 +1,7 @@
 """From the bytes of a picture to a square RGB array."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -31,6 +32,14 @@ def decode(encoded: bytes, resolution: int) -> np.ndarray:
         return np.asarray(squared(flattened(image), resolution))
     except Exception as error:  # broken pictures make decoders raise OSError, SyntaxError, struct.error, IndexError ...
         raise ValueError(f"not a readable picture: {error}") from error
+
+
+def read_bytes(row: dict) -> bytes:
+    """The encoded picture of a row, embedded or in a file of its own; ValueError when there is none."""
+    try:
+        return row["bytes"] or Path(row["path"]).read_bytes()
+    except (OSError, TypeError) as error:
+        raise ValueError(f"no picture: {error}") from error
 
 
 def turn_of(image: Image.Image) -> Image.Transpose | None:

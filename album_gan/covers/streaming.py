@@ -1,0 +1,67 @@
+"""Covers that fit on no disk, read from where they are as they are needed.
+
+`datasets` shuffles them in a buffer whose contents nobody can save: a run that goes on sees them in another order.
+"""
+
+import itertools
+import logging
+from collections.abc import Iterator
+
+import datasets
+import numpy as np
+import torch
+
+from .decoding import decode, read_bytes
+from .split import group_of, is_held_out
+
+logger = logging.getLogger(__name__)
+
+BUFFER = 2_048  # encoded covers from which a worker draws, about 40 MB
+AT_HAND = 1_024  # covers decoded at the start, to compare samples with
+LOOKED_AT = 16 * AT_HAND  # rows looked through for them, at most
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Endless batches, uint8 (B, resolution, resolution, 3), without what is held out; `seed` decides their order."""
+
+    def __init__(
+        self, rows: datasets.IterableDataset, image_column: str, resolution: int, batch_size: int, seed: list[int]
+    ):
+        self.rows = rows
+        self.image_column = image_column
+        self.resolution = resolution
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        gathered: list[np.ndarray] = []
+        for epoch in itertools.count():
+            seed = int(np.random.SeedSequence([*self.seed, epoch]).generate_state(1)[0])
+            shuffled = self.rows.shuffle(seed, buffer_size=BUFFER)
+            found = False
+            for pixels in _decoded(shuffled, self.image_column, self.resolution, held_out=False):
+                found = True
+                gathered.append(pixels)
+                if len(gathered) == self.batch_size:
+                    yield torch.from_numpy(np.stack(gathered))
+                    gathered = []
+            if not found:
+                raise ValueError("the stream must hold readable covers to train on, got none; look into the data set")
+
+
+def covers_at_hand(rows: datasets.IterableDataset, image_column: str, resolution: int, held_out: bool) -> np.ndarray:
+    """The first covers of a stream, held out or to train on: (N, resolution, resolution, 3) uint8, N up to AT_HAND."""
+    decoded = _decoded(rows.take(LOOKED_AT), image_column, resolution, held_out)
+    found = list(itertools.islice(decoded, AT_HAND))
+    return np.stack(found) if found else np.empty((0, resolution, resolution, 3), np.uint8)
+
+
+def _decoded(
+    rows: datasets.IterableDataset, image_column: str, resolution: int, held_out: bool
+) -> Iterator[np.ndarray]:
+    for row in rows:
+        if is_held_out(group_of(row, image_column)) == held_out:
+            try:
+                yield decode(read_bytes(row[image_column]), resolution)
+            except ValueError as error:
+                logger.warning("a cover skipped, %s", error)
