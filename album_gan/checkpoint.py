@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,12 @@ def save_checkpoint(
     modules: Mapping[str, nn.Module],
     optimizers: Mapping[str, torch.optim.Optimizer],
     state: Mapping[str, Any],
+    beside: Callable[[Path], Any] | None = None,
 ) -> None:
-    """Write `folder` under a temporary name, flush it to the disk, and rename it. An old one is replaced."""
+    """Write `folder` under a temporary name, flush it to the disk, and rename it. An old one is replaced.
+
+    `beside` may write more into the folder. Raises OSError where there is no room; the old one is still there then.
+    """
     tensors = {}
     for name, module in modules.items():
         for key, tensor in module.state_dict().items():
@@ -43,11 +47,18 @@ def save_checkpoint(
         save_file(tensors, weights)
         record = {"format_version": FORMAT_VERSION, "sha256": _sha256(weights), **state}
         (temporary / "state.json").write_text(json.dumps(record, indent=2))
-        for path in (weights, temporary / "state.json", temporary):
+        if beside is not None:
+            beside(temporary)
+        for path in (*temporary.rglob("*"), temporary):
             _flush(path)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
         _flush(folder.parent)
+    except (OSError, SafetensorError) as error:
+        raise OSError(
+            f"{folder.name} could not be written into {folder.parent} ({' '.join(str(error).split())}); make room, "
+            "then --resume_from_checkpoint latest goes on from the last whole one"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

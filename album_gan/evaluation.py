@@ -1,13 +1,15 @@
 """A model against covers that nobody trained on: features, numbers, a table.
 
-The extractors come as pip packages with their weights inside. `efficientnet-lite2` is of the family of the frozen
-network in `projected`'s discriminator, so it flatters that recipe; `stlpips-vgg` is not. Neither is Inception, so
-nothing here is called FID.
+Two extractors come as pip packages with their weights inside. `efficientnet-lite2` is of the family of the frozen
+network in `projected`'s discriminator, so it flatters that recipe; `stlpips-vgg` is not. `inception` and `dinov2`
+fetch their weights when first used. Only Inception's Frechet distance is called FID.
 """
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .images import to_unit_range
+from .metrics.frechet import frechet_distance
 from .metrics.kernel_distance import kernel_distance, subset_distances
 from .metrics.neighbours import coverage, distances, mean_distance, near_duplicate_rate, nearest
 from .metrics.spectrum import octave_differences, radial_spectrum
@@ -92,16 +95,78 @@ class ShiftTolerantVGG(nn.Module):
         return torch.cat(pooled, 1)
 
 
+class Inception(nn.Module):
+    """The network of FID, by torch-fidelity: images (B, 3, R, R) in [-1, 1] -> (B, 2048)."""
+
+    def __init__(self):
+        super().__init__()
+        try:
+            from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        except ImportError as error:
+            raise ImportError("inception needs torch-fidelity, and that needs torchvision; pip install both") from error
+        self.network = FeatureExtractorInceptionV3("inception", ["2048"])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(((images + 1) * 127.5).round().to(torch.uint8))[0]
+
+
+class DINOv2(nn.Module):
+    """DINOv2 base (Oquab et al. 2023, arXiv:2304.07193), by transformers: (B, 3, R, R) in [-1, 1] -> (B, 768)."""
+
+    MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+    def __init__(self):
+        super().__init__()
+        try:
+            from transformers import Dinov2Model
+        except ImportError as error:
+            raise ImportError("dinov2 needs transformers, which is not installed; pip install transformers") from error
+        self.network = Dinov2Model.from_pretrained("facebook/dinov2-base")
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = F.interpolate(images, size=(224, 224), mode="bicubic", antialias=True).clamp(-1, 1)
+        mean, spread = (images.new_tensor(values)[:, None, None] for values in (self.MEAN, self.SPREAD))
+        return self.network(((images + 1) / 2 - mean) / spread).pooler_output
+
+
 EXTRACTORS: dict[str, Callable[[], nn.Module]] = {
     "efficientnet-lite2": EfficientNetLite2,
     "stlpips-vgg": ShiftTolerantVGG,
+    "inception": Inception,
+    "dinov2": DINOv2,
 }
+OFFLINE = ("efficientnet-lite2", "stlpips-vgg")
+
+
+def build_extractor(name: str) -> nn.Module:
+    """An extractor in evaluation mode, on the GPU where there is one; ValueError for an unknown name."""
+    if name not in EXTRACTORS:
+        raise ValueError(f"extractors must be among {', '.join(EXTRACTORS)}, got {name!r}")
+    extractor = EXTRACTORS[name]().eval().requires_grad_(False)
+    return extractor.cuda() if torch.cuda.is_available() else extractor
+
+
+def cached_features(pixels: np.ndarray, extractor: nn.Module, description: str = "") -> np.ndarray:
+    """As `features_of`, from the cache where these very pictures have been through this extractor before."""
+    folder = Path(os.environ.get("ALBUM_GAN_CACHE", Path.home() / ".cache" / "album_gan")) / "features"
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    for part in np.array_split(pixels, max(1, len(pixels) // 1_000)):
+        digest.update(np.ascontiguousarray(part))
+    path = folder / f"{digest.hexdigest()[:16]}-{type(extractor).__name__}.npy"
+    if path.exists():
+        return np.load(path)
+    features = features_of(pixels, extractor, description=description)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp.npy")
+    np.save(temporary, features)
+    os.replace(temporary, path)
+    return features
 
 
 @torch.inference_mode()
 def features_of(pixels: np.ndarray, extractor: nn.Module, batch_size: int = 32, description: str = "") -> np.ndarray:
     """uint8 (N, R, R, 3) -> float32 (N, D)."""
-    device = next(extractor.buffers()).device
+    device = next(chain(extractor.buffers(), extractor.parameters())).device
     parts = []
     for start in tqdm(range(0, len(pixels), batch_size), desc=description, unit="batch", disable=not description):
         images = to_unit_range(torch.from_numpy(np.array(pixels[start : start + batch_size]))).to(device)
@@ -113,7 +178,7 @@ def compare(
     samples: np.ndarray,
     held_out: np.ndarray,
     training: np.ndarray | None = None,
-    extractors: tuple[str, ...] = tuple(EXTRACTORS),
+    extractors: tuple[str, ...] = OFFLINE,
     subset: int | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -124,14 +189,16 @@ def compare(
     """
     result: dict[str, Any] = {"samples": len(samples), "held_out": len(held_out), "subset": subset, "spaces": {}}
     for name in extractors:
-        extractor = EXTRACTORS[name]().eval()
-        if torch.cuda.is_available():
-            extractor.cuda()
-        extract = lambda pixels, what: features_of(pixels, extractor, description=f"{name}: {what}" * progress)  # noqa: E731, B023
-        fake, real = extract(samples, "samples"), extract(held_out, "held-out covers")
+        extractor = build_extractor(name)
+        label = f"{name}: {{}}" * progress
+        fake = features_of(samples, extractor, description=label.format("samples"))
+        real = cached_features(held_out, extractor, label.format("held-out covers"))
         result["spaces"][name] = numbers = in_one_space(fake, real, subset)
+        if name == "inception":
+            half = len(real) // 2
+            numbers |= {"fid": frechet_distance(real, fake), "fid_floor": frechet_distance(real[:half], real[half:])}
         if training is not None:
-            numbers |= copies(fake, real, extract(training, "training covers"))
+            numbers |= copies(fake, real, cached_features(training, extractor, label.format("training covers")))
     real_spectrum, fake_spectrum = radial_spectrum(held_out), radial_spectrum(samples)
     result["spectrum_db"] = octave_differences(real_spectrum, fake_spectrum)
     return result
@@ -173,14 +240,15 @@ def copies(fake: np.ndarray, real: np.ndarray, training: np.ndarray) -> dict[str
 def table(result: dict[str, Any]) -> str:
     """The numbers as text, one row for each measure, one column for each feature space."""
     spaces = result["spaces"]
-    measures = list(next(iter(spaces.values())))
+    measures = list(dict.fromkeys(measure for numbers in spaces.values() for measure in numbers))
     width = max(map(len, measures)) + 2
     lines = [f"{result['samples']:,} samples against {result['held_out']:,} held-out covers"]
     if result["subset"]:
         lines[0] += f"; kid: mean of {SUBSET_DRAWS} draws of {result['subset']} of each"
     lines.append(" " * width + "".join(f"{name:>22}" for name in spaces))
     for measure in measures:
-        lines.append(f"{measure:<{width}}" + "".join(f"{spaces[name][measure]:22.4f}" for name in spaces))
+        cells = (f"{numbers[measure]:.4f}" if measure in numbers else "" for numbers in spaces.values())
+        lines.append(f"{measure:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
     octaves = ", ".join(f"{octave}: {value:+.1f}" for octave, value in result["spectrum_db"].items())
     lines.append(f"power against held-out covers in dB, by octave (cycles a picture): {octaves}")
     return "\n".join(lines)

@@ -21,10 +21,12 @@ class Journal:
     def __init__(self, output_dir: Path, images: int):
         self.output_dir = output_dir
         self.log_path = output_dir / "log.jsonl"
+        self.records: list[dict[str, Any]] = []
         for folder in (output_dir / "samples", output_dir / "history"):
             folder.mkdir(parents=True, exist_ok=True)
         if self.log_path.exists():
             kept = [line for line in self.log_path.read_text().splitlines(True) if _images_of(line) <= images]
+            self.records = [json.loads(line) for line in kept]
             temporary = self.log_path.with_suffix(".tmp")
             temporary.write_text("".join(kept))
             os.replace(temporary, self.log_path)
@@ -34,8 +36,9 @@ class Journal:
 
     def log(self, images: int, values: dict[str, Any]) -> None:
         """Append one line of JSON."""
+        self.records.append({"images": images, **values})
         with self.log_path.open("a") as file:
-            file.write(json.dumps({"images": images, **values}) + "\n")
+            file.write(json.dumps(self.records[-1]) + "\n")
 
     def sheet(self, images: int, covers: list[Image.Image]) -> Path:
         """The fixed seeds, eight by eight, as samples/<images>.png."""

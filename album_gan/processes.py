@@ -1,5 +1,7 @@
 """What several training processes do together: same weights, averaged gradients, one decision to stop."""
 
+import hashlib
+
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
@@ -35,11 +37,25 @@ def average_buffers(accelerator: Accelerator, module: nn.Module) -> None:
                 buffer /= accelerator.num_processes
 
 
-def stopped(received: list[int], accelerator: Accelerator) -> bool:
-    """Whether any process was told to stop; all must agree, or the others wait for ever."""
+def check_same_weights(accelerator: Accelerator, *networks: nn.Module) -> None:
+    """RuntimeError unless all processes hold the same weights, bit for bit: a run that drifts apart learns nothing."""
+    if accelerator.num_processes > 1:
+        digest = hashlib.sha256()
+        for network in networks:
+            for parameter in network.parameters():
+                digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+        mine = torch.tensor([int.from_bytes(digest.digest()[:7], "little")], device=accelerator.device)
+        if len(set(accelerator.gather(mine).tolist())) > 1:
+            raise RuntimeError(
+                "the processes' weights have drifted apart; do they run the same code on equal machines?"
+            )
+
+
+def stopped(mine: bool, accelerator: Accelerator) -> bool:
+    """Whether any process must stop; all must agree, or the others wait for ever."""
     if accelerator.num_processes == 1:
-        return bool(received)
-    flag = torch.tensor([len(received)], device=accelerator.device)
+        return mine
+    flag = torch.tensor([mine], dtype=torch.int, device=accelerator.device)
     torch.distributed.all_reduce(flag)
     return flag.item() > 0
 

@@ -2,8 +2,8 @@
 
 import copy
 import dataclasses
-import json
-import logging
+import importlib.util
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -14,59 +14,70 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from diffusers import ModelMixin
-from torch import nn
 from tqdm import tqdm
 
 from . import performance
-from .averaging import reestimate_batch_norm, round_to_half, update_average
+from .averaging import update_average
 from .checkpoint import latest_checkpoint, load_checkpoint, read_state, rotate_checkpoints, save_checkpoint
-from .covers.loading import StepSampler, batches, load_covers
+from .covers.loading import Covers, StepSampler, batches, load_covers, load_held_out
 from .draws import Draw, named_generator
 from .hub import hardware, push
 from .images import to_unit_range
-from .journal import SHEET_SEEDS, Journal, next_moment
-from .pipeline import AlbumCoverPipeline, find_model, read_weights
-from .processes import average_buffers, average_gradients, broadcast_weights, rows_of_process, stopped
+from .models import load_initial_weights, make_ready_to_draw, save_model
+from .monitor import Monitor
+from .pipeline import AlbumCoverPipeline
+from .processes import (
+    average_buffers,
+    average_gradients,
+    broadcast_weights,
+    check_same_weights,
+    rows_of_process,
+    stopped,
+)
 from .recipes.base import Recipe, Step, recipe_module, recipe_modules
 
-logger = logging.getLogger(__name__)
-
 WARM_UP_STEPS = 1_000  # of the learning rate, after --init_from
-STATISTICS_BATCHES = 100
-STATISTICS_BATCH_SIZE = 8
-FEW_COVERS = 500
+TRACKERS = ("tensorboard", "trackio", "wandb", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Settings of a run; the names are those of diffusers' training examples."""
+    """Settings of a run; the names are those of diffusers' training examples. The comments are what --help says."""
 
+    # --- What
     recipe: str = "projected"  # which GAN
+    output_dir: str = "runs/album_gan"  # where everything goes
+    resolution: int = 128  # pixels; power of two
+    # --- Covers
     dataset_name: str | None = None  # Hub id, a builder such as parquet, or synthetic
     train_data_dir: str | None = None  # folder of pictures or parquet files
     data_files: str | None = None  # files for the builder, e.g. 'my_covers/*.parquet'
-    image_column: str = "image"  # column of the data set that holds the covers
-    label_column: str | None = None  # column of their classes, e.g. genre, for recipes that take labels
-    resolution: int = 128  # pixels; power of two
-    output_dir: str = "runs/album_gan"  # where everything goes
+    streaming: bool = False  # read covers as they are needed, for sets that fit on no disk; resumes inexactly
+    image_column: str | None = None  # column of the data set that holds the covers; found by itself
+    label_column: str | None = None  # column of their classes, e.g. genre, for recipes that take labels; auto finds it
+    dataloader_num_workers: int = 2  # processes that prepare batches
+    # --- How long, how fast
+    max_train_steps: int = 5_000  # generator updates
     train_batch_size: int = 32  # images for each process and each backward pass
     gradient_accumulation_steps: int = 1  # backward passes before an update
-    max_train_steps: int = 5_000  # generator updates
     learning_rate: float | None = None  # instead of the recipe's own
     mixed_precision: str = "auto"  # no, bf16, or auto: bf16 where the machine is fast at it
-    checkpointing_steps: int = 500  # steps from one checkpoint to the next
-    checkpoints_total_limit: int | None = 3  # older ones are deleted
-    resume_from_checkpoint: str | None = None  # a checkpoint's folder, or latest
+    seed: int = 0  # of everything random
+    # --- Starting and going on
     init_from: str | None = None  # start from a trained model: bundled, a folder, or a Hub id
-    sample_images: int = 5_000  # images from one sample sheet to the next
+    resume_from_checkpoint: str | None = None  # a checkpoint's folder, or latest
+    checkpointing_steps: int = 500  # steps from one checkpoint to the next
+    checkpoints_total_limit: int | None = 3  # older ones are deleted; the best by kid stays apart, in best/
+    # --- Watching
     logging_steps: int = 50  # steps from one line of the log to the next
-    report_to: str | None = "tensorboard"  # tracker of accelerate; none for none
+    sample_images: int = 5_000  # images from one sample sheet to the next
+    evaluation_images: int = 20_000  # images from one evaluation (kid, recall, alarms) to the next; 0 for none
+    evaluation_samples: int = 256  # samples in an evaluation, against as many held-out covers
+    report_to: str | None = "tensorboard"  # tensorboard, trackio, wandb or none
+    # --- Publishing
     push_to_hub: bool = False  # publish the finished model
     hub_model_id: str | None = None  # as this, owner/name
     data_rights: str | None = None  # what the model card says of the data; without it the repository stays private
-    seed: int = 0  # of everything random
-    dataloader_num_workers: int = 2  # processes that prepare batches
 
     def __post_init__(self) -> None:
         positive = ("train_batch_size", "gradient_accumulation_steps", "max_train_steps", "checkpointing_steps")
@@ -75,43 +86,50 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.checkpoints_total_limit is not None and self.checkpoints_total_limit < 1:
             raise ValueError(f"checkpoints_total_limit must be at least 1, got {self.checkpoints_total_limit}")
+        if self.evaluation_images < 0 or self.evaluation_samples < 8:
+            raise ValueError(
+                "evaluation_images must be 0 or more and evaluation_samples 8 or more, "
+                f"got {self.evaluation_images} and {self.evaluation_samples}"
+            )
         if self.mixed_precision not in ("no", "bf16", "auto"):
             raise ValueError(
                 f"mixed_precision must be no, bf16 or auto, got {self.mixed_precision!r}; "
                 "fp16 shares one loss scale between two optimisers, choose bf16"
             )
+        if self.report_to not in (None, *TRACKERS):
+            raise ValueError(f"report_to must be one of {', '.join(TRACKERS)}, got {self.report_to!r}")
+        if self.report_to not in (None, "none") and importlib.util.find_spec(self.report_to) is None:
+            raise ValueError(f"report_to {self.report_to} is not installed; pip install {self.report_to}, or none")
         if self.push_to_hub and (self.hub_model_id or "").count("/") != 1:
             raise ValueError(f"hub_model_id must be owner/name to push to, got {self.hub_model_id!r}; e.g. me/covers")
         if self.resume_from_checkpoint and self.init_from:
             raise ValueError("init_from starts a new run, resume_from_checkpoint goes on with one; give one of them")
+
+    @property
+    def source(self) -> tuple[str | None, str | None, str | None, str | None, int]:
+        """Where the covers are, as `load_covers` and `load_held_out` take it."""
+        return self.dataset_name, self.train_data_dir, self.data_files, self.image_column, self.resolution
 
 
 def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     """Train, and leave a model that `AlbumCoverPipeline.from_pretrained` loads in the folder that is returned.
 
     SIGINT and SIGTERM end the run after the step at hand, with a checkpoint and a model. Raises ValueError for
-    settings or data that cannot be trained on, before anything is written.
+    settings or data that cannot be trained on, before anything is written, and for losses that are no numbers any
+    more; OSError for a full disk. What was written before is whole.
     """
     # --- Setup: recipe, covers, networks, optimisers
     performance.keep_freed_memory()
-    module = recipe_module(config.recipe)
-    recipe = module.Recipe(recipe_config or module.Config(), config.resolution)
-    if config.label_column and not recipe.takes_labels:
-        takers = ", ".join(name for name, other in recipe_modules() if other.Recipe.takes_labels)
-        raise ValueError(f"label_column is for {takers}, got recipe {config.recipe}; choose another, or leave it out")
-    bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and performance.fast_in_bfloat16())
-    tracker = None if config.report_to in (None, "none") else config.report_to
+    recipe = build_recipe(config, recipe_config)
     output_dir = Path(config.output_dir)
-    precision = "bf16" if bf16 else "no"
+    bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and performance.fast_in_bfloat16())
+    precision, tracker = "bf16" if bf16 else "no", None if config.report_to == "none" else config.report_to
     accelerator = Accelerator(mixed_precision=precision, log_with=tracker, project_dir=str(output_dir))
     performance.use_all_cores(accelerator.num_processes)
     device, main = accelerator.device, accelerator.is_main_process
-    accelerator.print(f"watch {output_dir / 'samples'} (pictures) and {output_dir / 'log.jsonl'} (numbers)")
+    accelerator.print(f"watch {output_dir / 'progress.html'} in a browser; numbers are in {output_dir / 'log.jsonl'}")
     with accelerator.main_process_first():  # the first one decodes, the others find it done
-        covers, held_out = load_covers(
-            config.dataset_name, config.train_data_dir, config.data_files, config.image_column, config.resolution,
-            config.label_column,
-        )  # fmt: skip
+        covers, held_out = load_covers(*config.source, config.label_column, config.streaming)
     labels = None if covers.labels is None else torch.from_numpy(covers.labels)
     recipe.classes = tuple(covers.classes[1:])
     with torch.random.fork_rng():
@@ -131,69 +149,80 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     judged = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
 
     # --- Resume
-    first_step, seconds_before = 0, 0.0
+    step, images, seconds_before = 0, 0, 0.0
     checkpoint = find_checkpoint(config)
     if checkpoint:
         state = read_state(checkpoint)
         tell_changes(state["config"], describe(config, recipe), accelerator)
         load_checkpoint(checkpoint, modules, optimizers)
-        first_step, seconds_before = state["step"], state["seconds"]
+        step, images, seconds_before = state["step"], state["images"], state["seconds"]
     groups = (*generator_optimizer.param_groups, *discriminator_optimizer.param_groups)
     base_rates = [group["lr"] for group in groups]
-    parts = config.gradient_accumulation_steps
-    batch_size = config.train_batch_size * accelerator.num_processes * parts
-    images_per_step = batch_size * recipe.discriminator_steps
-    images = state["images"] if checkpoint else 0
     if main:
+        print(f"{covers} to train on, {held_out:,} held out; {precision}, {device}")
         output_dir.mkdir(parents=True, exist_ok=True)
-        journal = Journal(output_dir, images)
-        print(f"{len(covers):,} covers to train on, {held_out:,} held out; {'bf16' if bf16 else 'fp32'}, {device}")
-        if len(covers) < FEW_COVERS:
-            logger.warning("under %d covers a GAN copies what it saw; look for copies among samples", FEW_COVERS)
+        monitor = start_monitor(config, recipe, accelerator, images, covers, held_out)
     if tracker:
-        accelerator.init_trackers("tracker")
+        start_tracker(accelerator, config, describe(config, recipe), images)
 
     # --- Batches: each process and each part takes its rows of every batch
-    share_fakes = recipe.discriminator_steps == 1 and parts == 1  # one set of fakes a step saves a generator pass
+    turns, parts = recipe.discriminator_steps, config.gradient_accumulation_steps
+    share_fakes = turns == 1 and parts == 1  # one set of fakes a step saves a generator pass
+    batch_size = config.train_batch_size * accelerator.num_processes * parts
+    images_per_step = batch_size * turns
     rows = rows_of_process(accelerator, config.train_batch_size, parts)
-    turns = recipe.discriminator_steps
-    sampler = StepSampler(
-        len(covers), batch_size, rows, config.seed, first_step * turns, config.max_train_steps * turns
-    )
+    sampler = StepSampler(len(covers), batch_size, rows, config.seed, step * turns, config.max_train_steps * turns)
     real_batches, index_batches = batches(covers, sampler, config.dataloader_num_workers), iter(sampler)
+
+    def next_batch() -> tuple[dict[str, torch.Tensor], float]:
+        """Real images in [-1, 1] and their labels, and how long they were waited for in seconds."""
+        asked = time.monotonic()
+        batch = {"images": to_unit_range(next(real_batches).to(device, non_blocking=True))}
+        indices = next(index_batches)
+        if labels is not None:
+            batch["labels"] = labels[indices].to(device)
+        return batch, time.monotonic() - asked
 
     def prepare(batch: dict[str, torch.Tensor], part: int, turn: str, with_graph: bool) -> Step:
         draw = Draw(config.seed, step, batch_size, rows[part], device, turn)
         inputs = recipe.generator_inputs(batch, draw)
         with torch.set_grad_enabled(with_graph), accelerator.autocast():
             fake = generator(*inputs).float()
-        progress = step / config.max_train_steps
-        networks = (generator, discriminator)
+        networks, progress = (generator, discriminator), step / config.max_train_steps
         shown = batch.get("labels")
         return Step(batch["images"], fake, inputs, *networks, draw, progress, shown, recipe.augmentation)
 
-    def draw_fixed_seeds() -> list:
-        make_ready_to_draw(average, recipe, config.seed, labels)
-        return AlbumCoverPipeline(average)(seeds=SHEET_SEEDS, truncation=1.0).images
+    def write_state(folder: Path, beside: Any = None) -> None:
+        state = {"step": step, "images": images, "seconds": seconds_before + time.monotonic() - started}
+        save_checkpoint(folder, modules, optimizers, {**state, "config": describe(config, recipe)}, beside)
 
-    def save(images: int) -> None:
+    def write_model(folder: Path) -> AlbumCoverPipeline:
+        hours = round((seconds_before + time.monotonic() - started) / 3600, 3)
+        record = {"images": images, "steps": step, "hours": hours, "covers": len(covers), "held_out": held_out}
+        record |= {"hardware": hardware(accelerator.num_processes), **describe(config, recipe)}
+        return save_model(folder, average, discriminator, recipe, config.seed, labels, record)
+
+    def save() -> None:
         """A complete checkpoint of this step, written by the first process while the others wait."""
-        accelerator.wait_for_everyone()
+        check_same_weights(accelerator, generator, discriminator)
+        failure = None
         if main:
-            state = {"step": step, "images": images, "seconds": seconds_before + time.monotonic() - started}
-            state["config"] = describe(config, recipe)
-            save_checkpoint(output_dir / f"checkpoint-{step}", modules, optimizers, state)
-            rotate_checkpoints(output_dir, config.checkpoints_total_limit)
-        accelerator.wait_for_everyone()
+            try:
+                monitor.check_weights(images, generator, discriminator)
+                write_state(output_dir / f"checkpoint-{step}")
+                rotate_checkpoints(output_dir, config.checkpoints_total_limit)
+            except (OSError, ValueError) as error:
+                failure = error
+        if stopped(failure is not None, accelerator):
+            raise failure or SystemExit(2)
 
-    started = window_started = time.monotonic()
-    window_images, peak, peak_images, step = 0, 0.0, 0, first_step
+    started = time.monotonic()
     if main and images == 0:
-        journal.remember(0, draw_fixed_seeds())
-    next_sheet, next_thumbnails = next_multiple(images, config.sample_images), next_moment(images)
+        make_ready_to_draw(average, recipe, config.seed, labels)
+        monitor.look(0, AlbumCoverPipeline(average), [])
     progress_bar = tqdm(total=config.max_train_steps, initial=step, desc="training", unit="step", disable=not main)
     with stop_signals() as stop:
-        while step < config.max_train_steps and not stopped(stop, accelerator):
+        while step < config.max_train_steps and not stopped(bool(stop), accelerator):
             schedule = recipe.schedule(step / config.max_train_steps)
             warm_up = min(1.0, (step + 1) / WARM_UP_STEPS) if config.init_from else 1.0
             for group, rate in zip(groups, base_rates, strict=True):
@@ -203,34 +232,26 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
 
             # --- Discriminator updates
             for turn in range(turns):
-                terms_of_parts = []
                 latest = []
                 for part in range(parts):
-                    real = to_unit_range(next(real_batches).to(device, non_blocking=True))
-                    batch, indices = {"images": real}, next(index_batches)
-                    if labels is not None:
-                        batch["labels"] = labels[indices].to(device)
-                    if peak_images < 1_000:
-                        peak, peak_images = max(peak, real.abs().max().item()), peak_images + len(real)
-                        check_range(peak, peak_images)
+                    batch, waited = next_batch()
+                    if main:
+                        monitor.take(batch["images"], waited)
                     current = prepare(batch, part, f"discriminator {turn}", with_graph=share_fakes)
                     with accelerator.autocast():
-                        terms = recipe.discriminator_terms(current)
-                    (sum(terms.values()) / parts).backward()
-                    terms_of_parts.append(terms)
+                        discriminator_terms = recipe.discriminator_terms(current)
+                    (sum(discriminator_terms.values()) / parts).backward()
                     latest.append((current, batch))
                 average_gradients(accelerator, discriminator)
                 discriminator_optimizer.step()
                 discriminator_optimizer.zero_grad()
                 recipe.after_discriminator_step(current)
                 average_buffers(accelerator, recipe)
-            discriminator_terms = terms_of_parts[-1]
 
             # --- Generator update
             for parameter in judged:
                 parameter.requires_grad_(False)
-            for part in range(parts):
-                current, batch = latest[part]
+            for part, (current, batch) in enumerate(latest):
                 if not share_fakes:
                     current = prepare(batch, part, "generator", with_graph=True)
                 with accelerator.autocast():
@@ -250,43 +271,33 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
 
             # --- Log
             progress_bar.update()
-            window_images += images_per_step
-            if step % config.logging_steps == 0 and main:
-                values = {f"discriminator/{name}": term.item() for name, term in discriminator_terms.items()}
-                values |= {f"generator/{name}": term.item() for name, term in generator_terms.items()}
-                check_finite(values, output_dir)
-                values["images_per_second"] = round(window_images / (time.monotonic() - window_started), 2)
-                journal.log(images, {"step": step, **values})
-                accelerator.log(values, step=images)
-                short = {name.replace("iscriminator", "").replace("enerator", ""): v for name, v in values.items()}
-                progress_bar.set_postfix({**short, "images": f"{images:,}"})
-                window_started, window_images = time.monotonic(), 0
+            if step % config.logging_steps == 0:
+                terms = {f"discriminator/{name}": term.item() for name, term in discriminator_terms.items()}
+                terms |= {f"generator/{name}": term.item() for name, term in generator_terms.items()}
+                broken = stopped(not all(map(math.isfinite, terms.values())), accelerator)
+                if main:
+                    monitor.log(images, step, terms)
+                    short = {name.replace("iscriminator", "").replace("enerator", ""): v for name, v in terms.items()}
+                    progress_bar.set_postfix({**short, "images": f"{images:,}"})
+                if broken:
+                    raise ValueError("a loss of another process is no number any more")
 
-            # --- Sample sheets and history
-            if main and (images >= next_sheet or images >= next_thumbnails):
-                covers_now = draw_fixed_seeds()
-                if images >= next_sheet:
-                    journal.sheet(images, covers_now)
-                    next_sheet = next_multiple(images, config.sample_images)
-                if images >= next_thumbnails:
-                    journal.remember(images, covers_now)
-                    next_thumbnails = next_moment(images)
-                window_started, window_images = time.monotonic(), 0
+            # --- Sample sheets, history, evaluation
+            if main and monitor.due(images):
+                make_ready_to_draw(average, recipe, config.seed, labels)
+                if monitor.look(images, AlbumCoverPipeline(average), [current.scores for current, _ in latest]):
+                    write_state(output_dir / "best", beside=write_model)
 
             # --- Checkpoint
             if step % config.checkpointing_steps == 0:
-                save(images)
+                save()
     progress_bar.close()
 
     # --- The finished (or interrupted) run is a model
     if step % config.checkpointing_steps:
-        save(images)
+        save()
     if main:
-        hours = round((seconds_before + time.monotonic() - started) / 3600, 3)
-        record = {"images": images, "steps": step, "hours": hours, "covers": len(covers), "held_out": held_out}
-        record |= {"hardware": hardware(accelerator.num_processes), **describe(config, recipe)}
-        pipe = save_model(output_dir, average, discriminator, recipe, config.seed, labels, record)
-        journal.sheet(images, pipe(seeds=SHEET_SEEDS, truncation=1.0).images)
+        monitor.finish(images, write_model(output_dir))
         print(f"see the covers:  album-gan demo --model {output_dir}")
         if config.push_to_hub:
             push(str(output_dir), config.hub_model_id, data_rights=config.data_rights)
@@ -295,67 +306,39 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     return output_dir
 
 
-def save_model(
-    folder: Path,
-    average: ModelMixin,
-    discriminator: ModelMixin,
-    recipe: Recipe,
-    seed: int,
-    labels: torch.Tensor | None,
-    record: dict[str, Any],
-) -> AlbumCoverPipeline:
-    """Write generator, discriminator and training.json so that `from_pretrained` and `--init_from` load them.
-
-    Returns the pipeline as others will load it.
-    """
-    average = copy.deepcopy(average)
-    round_to_half(average)
-    make_ready_to_draw(average, recipe, seed, labels)
-    AlbumCoverPipeline(average).save_pretrained(folder)
-    discriminator = copy.deepcopy(discriminator).eval()
-    round_to_half(discriminator)
-    for tensor in (*discriminator.parameters(), *discriminator.buffers()):
-        tensor.data = tensor.data.contiguous()
-    discriminator.save_pretrained(folder / "discriminator")
-    discriminator.half().save_pretrained(folder / "discriminator", variant="fp16")
-    (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
-    return AlbumCoverPipeline.from_pretrained(folder)
+def build_recipe(config: TrainingConfig, recipe_config: Any = None) -> Recipe:
+    """The recipe of a run; ValueError for a resolution or a column of labels that it cannot take."""
+    module = recipe_module(config.recipe)
+    recipe = module.Recipe(recipe_config or module.Config(), config.resolution)
+    if config.label_column and not recipe.takes_labels:
+        takers = ", ".join(name for name, other in recipe_modules() if other.Recipe.takes_labels)
+        raise ValueError(f"label_column is for {takers}, got recipe {config.recipe}; choose another, or leave it out")
+    return recipe
 
 
-@torch.no_grad()
-def make_ready_to_draw(generator: nn.Module, recipe: Recipe, seed: int, labels: torch.Tensor | None = None) -> None:
-    """Give averaged weights their own BatchNorm statistics and mean stem, over seeded latents.
-
-    `labels` (N,), those of the training covers, are drawn from as well.
-    """
-    device = next(generator.parameters()).device
-
-    def inputs(number: int, size: int, turn: str) -> tuple[torch.Tensor, ...]:
-        draw = Draw(seed, number, size, device=device, turn=turn)
-        some = {} if labels is None else {"labels": labels.to(device)[draw.integers("labels", 0, len(labels))]}
-        return recipe.generator_inputs(some, draw)
-
-    reestimate_batch_norm(
-        generator, (inputs(n, STATISTICS_BATCH_SIZE, "statistics") for n in range(STATISTICS_BATCHES))
-    )
-    generator.stem_mean.copy_(generator.embed(*inputs(0, 4_096, "stem")).mean(0))
+def start_monitor(
+    config: TrainingConfig, recipe: Recipe, accelerator: Accelerator, images: int, covers: Covers, held_out: int
+) -> Monitor:
+    """The monitor of a run, with held-out covers to measure against where there are any."""
+    monitor = Monitor(
+        Path(config.output_dir), images, recipe, f"{config.recipe} at {config.resolution} px", accelerator.log,
+        config.sample_images, config.evaluation_images, config.evaluation_samples,
+    )  # fmt: skip
+    measured = held_out and config.evaluation_images
+    monitor.meet(images, covers, load_held_out(*config.source, config.streaming) if measured else None)
+    return monitor
 
 
-def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:
-    """Copy a published model's networks into freshly built ones; ValueError when they do not fit."""
-    folder = find_model(source, parts=("generator", "discriminator"))
-    for name, network in (("generator", generator), ("discriminator", discriminator)):
-        weights = read_weights(folder / name)
-        try:
-            found = network.load_state_dict(weights, strict=False)
-            if found.unexpected_keys or any(not key.startswith("label") for key in found.missing_keys):
-                raise RuntimeError(f"keys do not match: {found}")
-        except RuntimeError as error:
-            config = json.loads((folder / name / "config.json").read_text())
-            raise ValueError(
-                f"init_from {source!r} holds a {config['_class_name']} of {config.get('resolution', 'any')} px that "
-                f"does not fit this run's {type(network).__name__}; use the same recipe and resolution"
-            ) from error
+def start_tracker(accelerator: Accelerator, config: TrainingConfig, settings: dict[str, Any], images: int) -> None:
+    """Begin to log, or go on at `images`: what a killed run logged after its checkpoint is replaced."""
+    name = Path(config.output_dir).resolve().name
+    options = {
+        "tensorboard": {"purge_step": images},
+        "wandb": {"name": name, "id": f"{name}-{config.seed}", "resume": "allow"},
+        "trackio": {"name": name, "resume": "allow"},
+    }
+    flat = {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in settings.items()}
+    accelerator.init_trackers("album_gan", config=flat, init_kwargs=options)
 
 
 def find_checkpoint(config: TrainingConfig) -> Path | None:
@@ -400,20 +383,3 @@ def stop_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def check_range(peak: float, images: int) -> None:
-    """An alarm for covers that are not in [-1, 1] but in [0, 1/2] or so."""
-    if images >= 1_000 and peak < 0.5:
-        logger.warning("the first %d covers never leave [-0.5, 0.5], got %.2f: are they all so pale?", images, peak)
-
-
-def check_finite(values: dict[str, float], output_dir: Path) -> None:
-    """A run whose losses are no numbers any more is over; its last checkpoint is not."""
-    for name, value in values.items():
-        if value - value != 0:
-            raise ValueError(f"{name} must be finite, got {value}; resume {output_dir} with a lower learning_rate")
-
-
-def next_multiple(images: int, interval: int) -> int:
-    return (images // interval + 1) * interval

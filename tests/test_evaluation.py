@@ -8,7 +8,7 @@ import torch
 
 from album_gan import cli
 from album_gan.covers.synthetic import draw_cover
-from album_gan.evaluation import EXTRACTORS, compare, features_of, table
+from album_gan.evaluation import EXTRACTORS, OFFLINE, compare, features_of, table
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def covers() -> np.ndarray:
     return np.stack([np.asarray(draw_cover(index, 32)) for index in range(90)])
 
 
-@pytest.mark.parametrize("name", EXTRACTORS)
+@pytest.mark.parametrize("name", OFFLINE)
 def test_extractors_see_differences_and_do_not_depend_on_the_batch(name, covers):
     extractor = EXTRACTORS[name]().eval()
     features = features_of(covers[:6], extractor)
@@ -64,7 +64,7 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
     assert cli.main([*words, "--out", str(out)]) == 0
     assert "kid" in capsys.readouterr().out
     result = json.loads(out.read_text())
-    assert set(result["spaces"]) == set(EXTRACTORS)
+    assert set(result["spaces"]) == set(OFFLINE)
     assert result["samples"] == 20
 
 

@@ -104,7 +104,7 @@ def test_killed_and_resumed_is_never_killed(recipe, my_covers, tmp_path):
     options = ("--max_train_steps", steps, "--checkpointing_steps", 3, "--logging_steps", 1)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     output = finish(start(command(my_covers, whole, recipe, *options)))
-    assert output.startswith(f"watch {whole / 'samples'}")
+    assert output.startswith(f"watch {whole / 'progress.html'}")
     assert output.splitlines()[-2].startswith("see the covers:  album-gan demo --model")
     assert output.splitlines()[-1].startswith("publish them:")
 
@@ -121,6 +121,7 @@ def test_killed_and_resumed_is_never_killed(recipe, my_covers, tmp_path):
     expected = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
     for line in (*numbers, *expected):
         assert line.pop("images_per_second") > 0
+        assert 0 <= line.pop("waiting_for_data") < 1
     assert numbers == expected
     assert [line["step"] for line in numbers] == list(range(1, steps + 1))
 

@@ -36,6 +36,7 @@ class Step:
     labels: Tensor | None = None  # (B,) of the real images, 0 where unknown; None without a column of labels
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
     memo: dict[str, Any] = field(default_factory=dict)  # for what both sides' terms would compute twice
+    scores: tuple[Tensor, Tensor] | None = None  # what the discriminator said of real and fake, noted for alarms
 
     def augment(self, images: Tensor) -> Tensor:
         """The recipe's augmentation, the same for whatever images it is given in this step."""
@@ -44,6 +45,11 @@ class Step:
     def discriminate(self, images: Tensor) -> Tensor:
         """The discriminator's logits for augmented images, under the labels that the fakes were drawn for."""
         return self.discriminator(self.augment(images), *self.inputs[1:])
+
+    def opinions(self) -> tuple[Tensor, Tensor]:
+        """The logits of real and of fake images, for the discriminator's side: none reaches the generator."""
+        self.scores = self.discriminate(self.real), self.discriminate(self.fake.detach())
+        return self.scores
 
 
 class Recipe(nn.Module):
@@ -55,6 +61,10 @@ class Recipe(nn.Module):
     discriminator_steps = 1  # per generator step
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
     takes_labels = False
+    # When the discriminator is too far ahead: by the share of pairs that it tells apart, where its loss saturates; by
+    # how far apart it scores them, where it may diverge.
+    largest_auc: float | None = None
+    largest_gap: float | None = None
     classes: tuple[str, ...] = ()  # of the covers, label n is classes[n - 1]; set before the networks are built
 
     def __init__(self, config: Any, resolution: int):
@@ -96,7 +106,7 @@ class Recipe(nn.Module):
         return (batch["labels"].masked_fill(draw.uniform("hidden labels") < hidden, 0),)
 
     def discriminator_terms(self, step: Step) -> dict[str, Tensor]:
-        """Named, weighted scalars whose sum the discriminator minimises; none reaches the generator."""
+        """Named, weighted scalars whose sum the discriminator minimises; none reaches the generator. Notes scores."""
         raise NotImplementedError
 
     def generator_terms(self, step: Step) -> dict[str, Tensor]:

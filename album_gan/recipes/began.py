@@ -29,6 +29,7 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
+    largest_gap = 1.0  # of the errors, half of the range of a pixel
 
     def __init__(self, config: Config, resolution: int):
         super().__init__(config, resolution)
@@ -54,7 +55,7 @@ class Recipe(base.Recipe):
         return (draw.normal("z", self.config.latent_dim),)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        real, fake = step.discriminate(step.real).mean(), step.discriminate(step.fake.detach()).mean()
+        real, fake = (errors.mean() for errors in step.opinions())
         step.memo["errors"] = real.detach(), fake.detach()
         return {"error_of_real": real, "error_of_fake": -self.balance * fake}
 

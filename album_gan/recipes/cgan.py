@@ -31,6 +31,7 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
+    largest_auc = 0.99
     takes_labels = True
 
     def build_networks(self) -> tuple[DCGANGenerator, DCGANDiscriminator]:
@@ -52,7 +53,7 @@ class Recipe(base.Recipe):
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         # Eq. (2): real and fake images under the same labels, those that the fakes were drawn for.
-        real, fake = step.discriminate(step.real), step.discriminate(step.fake.detach())
+        real, fake = step.opinions()
         return {"cross_entropy": cross_entropy_discriminator(real, fake)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:

@@ -34,6 +34,7 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
+    largest_auc = 0.99
 
     def build_networks(self) -> tuple[ImprovedGenerator, ImprovedDiscriminator]:
         config = self.config
@@ -57,7 +58,7 @@ class Recipe(base.Recipe):
         return (draw.normal("z", self.config.latent_dim),)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        real, fake = step.discriminate(step.real), step.discriminate(step.fake.detach())
+        real, fake = step.opinions()
         return {
             "cross_entropy": cross_entropy_discriminator(real, fake, self.config.real_target),
             "history": self._history(step.discriminator, self.discriminator_history),

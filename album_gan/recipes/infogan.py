@@ -37,6 +37,7 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
+    largest_auc = 0.99
 
     def build_networks(self) -> tuple[InfoGenerator, InfoDiscriminator]:
         config = self.config
@@ -62,7 +63,7 @@ class Recipe(base.Recipe):
         return (draw.normal("z", self.config.latent_dim),)  # the generator takes the codes out of it
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        real, fake = step.discriminate(step.real), step.discriminate(step.fake.detach())
+        real, fake = step.opinions()
         return {"cross_entropy": cross_entropy_discriminator(real, fake)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:

@@ -34,6 +34,10 @@ class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
 
+    def __init__(self, config: Config, resolution: int):
+        super().__init__(config, resolution)
+        self.largest_gap = 2 * 3**0.5 * resolution  # no two images differ by more, and a slope of 1 scores no more
+
     def build_networks(self) -> tuple[ProgressiveGenerator, ProgressiveDiscriminator]:
         config = self.config
         generator = ProgressiveGenerator(self.resolution, config.latent_dim, config.width)
@@ -62,7 +66,7 @@ class Recipe(base.Recipe):
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         seen, fake = step.discriminator.seen(step.real), step.fake.detach()
-        real_score, fake_score = step.discriminate(seen), step.discriminate(fake)
+        real_score, fake_score = step.scores = step.discriminate(seen), step.discriminate(fake)
         penalty = gradient_penalty(step.discriminate, seen, fake, step.draw.uniform("mix", 1, 1, 1))
         return {
             "wasserstein": wasserstein_critic(real_score, fake_score),

@@ -35,6 +35,7 @@ class Recipe(base.Recipe):
     Config = Config
     augmentation = staticmethod(diff_augment)
     takes_labels = True
+    largest_auc = 0.99
 
     def build_networks(self) -> tuple[LiteGenerator, ProjectedDiscriminator]:
         # At 128 the frozen stem is blind for the finest texture of 128 px covers: they get a two-pixel emboss.
@@ -62,7 +63,8 @@ class Recipe(base.Recipe):
         fake = [feature.detach() for feature in self._fake_features(step)]
         # Two forwards: the heads' BatchNorm must not mix real and fake.
         judge, labels = step.discriminator.judge, step.inputs[1:]
-        return {"hinge": hinge_discriminator(judge(real, *labels), judge(fake, *labels))}
+        step.scores = judge(real, *labels), judge(fake, *labels)
+        return {"hinge": hinge_discriminator(*step.scores)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
         judge, labels = step.discriminator.judge, step.inputs[1:]

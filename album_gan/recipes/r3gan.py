@@ -37,6 +37,7 @@ class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
     takes_labels = True
+    largest_auc = 0.99
 
     def build_networks(self) -> tuple[R3Generator, R3Discriminator]:
         config = self.config
@@ -66,7 +67,7 @@ class Recipe(base.Recipe):
         judge = step.discriminate
         half_gamma = cosine(self.config.gamma, self.config.last_gamma, step.progress) / 2
         return {
-            "relativistic": relativistic_discriminator(judge(real), judge(fake)),
+            "relativistic": relativistic_discriminator(*step.opinions()),
             "r1": half_gamma * zero_centred_penalty(judge, real),
             "r2": half_gamma * zero_centred_penalty(judge, fake),
         }

@@ -28,6 +28,7 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 64
+    largest_auc = 0.99
 
     def build_networks(self) -> tuple[PerceptronGenerator, PerceptronDiscriminator]:
         config = self.config
@@ -52,6 +53,7 @@ class Recipe(base.Recipe):
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         real = self._discriminate(step, step.real, "dropped of real")
         fake = self._discriminate(step, step.fake.detach(), "dropped of fake")
+        step.scores = real, fake
         return {"cross_entropy": cross_entropy_discriminator(real, fake)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:

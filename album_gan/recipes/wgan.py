@@ -28,6 +28,7 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
+    largest_gap = 10.0
 
     def __init__(self, config: Config, resolution: int):
         super().__init__(config, resolution)
@@ -54,7 +55,7 @@ class Recipe(base.Recipe):
         return (draw.normal("z", self.config.latent_dim),)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        real, fake = step.discriminate(step.real), step.discriminate(step.fake.detach())
+        real, fake = step.opinions()
         return {"wasserstein": wasserstein_critic(real, fake)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:

@@ -1,0 +1,132 @@
+"""Alarms in words: what a run shows, what that means, what to try. Pure functions of what was measured."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+RANGE_IMAGES = 1_000  # so many real images may stay on one side of HALF_WAY
+HALF_WAY = 0.5
+DISTINCT_SHARE = 0.5  # of the training covers that must differ from each other
+DIVERSITY_SHARE = 0.3  # of the reals' that the fixed seeds must reach
+COPY_DISTANCE = 0.5  # median distance of samples to training covers, in units of held-out covers'
+COPY_SHARE = 0.1  # of samples that may be closer to a training cover than any held-out cover is
+PATIENCE = 3  # evaluations without an improvement
+IN_A_ROW = 2  # evaluations in which the discriminator must be ahead, or the samples alike
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One sentence each: what was seen, what it means, what to try."""
+
+    name: str
+    saw: str
+    means: str
+    attempt: str
+
+    def __str__(self) -> str:
+        return f"ALARM {self.name}: {self.saw} {self.means} Try: {self.attempt}"
+
+
+def range_alarm(low: float, high: float, images: int) -> Alarm | None:
+    """Real images are to fill [-1, 1]; `low` and `high` are the extremes of the first `images` of them."""
+    if images < RANGE_IMAGES or (low < -HALF_WAY and high > HALF_WAY):
+        return None
+    return Alarm(
+        "range",
+        f"The first {images:,} covers lie in [{low:.2f}, {high:.2f}].",
+        "A generator that ends with tanh fills [-1, 1], so the discriminator tells fakes by their range alone.",
+        "look at a cover of yours; its darkest pixels should be near 0 and its lightest near 255.",
+    )
+
+
+def repetition_alarm(distinct: int, covers: int) -> Alarm | None:
+    """`distinct` different pictures among `covers`."""
+    if distinct > DISTINCT_SHARE * covers:
+        return None
+    return Alarm(
+        "copies",
+        f"Only {distinct:,} of {covers:,} training covers differ from each other.",
+        "The model can do no better than to copy them.",
+        "album-gan covers build, which finds duplicates; or add covers.",
+    )
+
+
+def finite_alarm(name: str, value: float) -> Alarm | None:
+    """A loss, or a sum over weights."""
+    if math.isfinite(value):
+        return None
+    return Alarm(
+        "nan",
+        f"{name} is {value}.",
+        "Numbers have left what a computer can hold, and every further step would spread that; the run ends here.",
+        "resume from the last checkpoint, which is good, with half of the learning_rate.",
+    )
+
+
+def evaluation_alarms(
+    evaluations: Sequence[dict[str, Any]], largest_auc: float | None = None, largest_gap: float | None = None
+) -> list[Alarm]:
+    """What the latest of all `evaluations` so far says, beside those before it.
+
+    Each holds kid, diversity, auc, gap, nearest_training_cover and closer_than_any_held_out. The limits are the
+    recipe's: of the area under the curve for losses that saturate, of the scores' gap for those that may diverge.
+    """
+    found = [_ahead(evaluations, largest_auc, largest_gap), _collapse(evaluations)]
+    found += [_copies(evaluations[-1]), _stalled([evaluation["kid"] for evaluation in evaluations])]
+    return [alarm for alarm in found if alarm]
+
+
+def _ahead(evaluations: Sequence[dict[str, Any]], largest_auc: float | None, largest_gap: float | None) -> Alarm | None:
+    latest, row = evaluations[-1], evaluations[-IN_A_ROW:]
+    if largest_gap is not None and not abs(latest["gap"]) <= largest_gap:
+        return Alarm(
+            "discriminator ahead",
+            f"It scores real and fake {abs(latest['gap']):.3g} apart; up to {largest_gap:.3g} can mean something.",
+            "Its scores diverge, and what the generator learns from them is noise.",
+            "a lower learning rate for the discriminator, or a larger batch.",
+        )
+    if largest_auc is not None and len(row) == IN_A_ROW and all(one["auc"] > largest_auc for one in row):
+        return Alarm(
+            "discriminator ahead",
+            f"It tells real from fake in {latest['auc']:.2%} of all pairs, for {IN_A_ROW} evaluations now.",
+            "Its loss saturates, and the generator hears only that everything is wrong.",
+            "a lower learning rate for the discriminator, more covers, or a recipe with augmentation (projected).",
+        )
+    return None
+
+
+def _collapse(evaluations: Sequence[dict[str, Any]]) -> Alarm | None:
+    row = evaluations[-IN_A_ROW:]
+    if len(row) < IN_A_ROW or not all(one["diversity"] < DIVERSITY_SHARE for one in row):
+        return None
+    return Alarm(
+        "collapse",
+        f"Samples of different seeds are {row[-1]['diversity']:.0%} as far apart as real covers.",
+        "The generator draws variations of a few covers, whatever the seed; it seldom recovers.",
+        "the last checkpoint before, or best/, with a lower learning_rate, a larger batch, or another recipe.",
+    )
+
+
+def _copies(latest: dict[str, Any]) -> Alarm | None:
+    distance, share = latest.get("nearest_training_cover", 1.0), latest.get("closer_than_any_held_out", 0.0)
+    if distance >= COPY_DISTANCE and share <= COPY_SHARE:
+        return None
+    return Alarm(
+        "copies",
+        f"Samples are {distance:.0%} as far from training covers as new covers are; {share:.0%} are closer than any.",
+        "The model repeats covers that it saw instead of drawing new ones.",
+        "more covers, or fewer steps: best/ may hold a model from before.",
+    )
+
+
+def _stalled(kids: Sequence[float]) -> Alarm | None:
+    if len(kids) <= PATIENCE or min(kids[-PATIENCE:]) < min(kids[:-PATIENCE]):
+        return None
+    return Alarm(
+        "no improvement",
+        f"The last {PATIENCE} evaluations (kid {', '.join(f'{kid:.3f}' for kid in kids[-PATIENCE:])}) are no better "
+        f"than {min(kids[:-PATIENCE]):.3f} before.",
+        "The run has reached what it can, or has begun to fall apart.",
+        "look at the film strip; then take best/, or go on with a lower learning_rate.",
+    )

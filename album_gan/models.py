@@ -1,0 +1,81 @@
+"""A trained generator made into a model that others load, and a model taken to go on from."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ModelMixin
+from torch import Tensor, nn
+
+from .averaging import reestimate_batch_norm, round_to_half
+from .draws import Draw
+from .pipeline import AlbumCoverPipeline, find_model, read_weights
+from .recipes.base import Recipe
+
+STATISTICS_BATCHES = 100
+STATISTICS_BATCH_SIZE = 8
+
+
+def save_model(
+    folder: Path,
+    average: ModelMixin,
+    discriminator: ModelMixin,
+    recipe: Recipe,
+    seed: int,
+    labels: Tensor | None,
+    record: dict[str, Any],
+) -> AlbumCoverPipeline:
+    """Write generator, discriminator and training.json so that `from_pretrained` and `--init_from` load them.
+
+    Returns the pipeline as others will load it.
+    """
+    average = copy.deepcopy(average)
+    round_to_half(average)
+    make_ready_to_draw(average, recipe, seed, labels)
+    AlbumCoverPipeline(average).save_pretrained(folder)
+    discriminator = copy.deepcopy(discriminator).eval()
+    round_to_half(discriminator)
+    for tensor in (*discriminator.parameters(), *discriminator.buffers()):
+        tensor.data = tensor.data.contiguous()
+    discriminator.save_pretrained(folder / "discriminator")
+    discriminator.half().save_pretrained(folder / "discriminator", variant="fp16")
+    (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+    return AlbumCoverPipeline.from_pretrained(folder)
+
+
+@torch.no_grad()
+def make_ready_to_draw(generator: nn.Module, recipe: Recipe, seed: int, labels: Tensor | None = None) -> None:
+    """Give averaged weights their own BatchNorm statistics and mean stem, over seeded latents.
+
+    `labels` (N,), those of the training covers, are drawn from as well.
+    """
+    device = next(generator.parameters()).device
+
+    def inputs(number: int, size: int, turn: str) -> tuple[Tensor, ...]:
+        draw = Draw(seed, number, size, device=device, turn=turn)
+        some = {} if labels is None else {"labels": labels.to(device)[draw.integers("labels", 0, len(labels))]}
+        return recipe.generator_inputs(some, draw)
+
+    reestimate_batch_norm(
+        generator, (inputs(n, STATISTICS_BATCH_SIZE, "statistics") for n in range(STATISTICS_BATCHES))
+    )
+    generator.stem_mean.copy_(generator.embed(*inputs(0, 4_096, "stem")).mean(0))
+
+
+def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:
+    """Copy a published model's networks into freshly built ones; ValueError when they do not fit."""
+    folder = find_model(source, parts=("generator", "discriminator"))
+    for name, network in (("generator", generator), ("discriminator", discriminator)):
+        weights = read_weights(folder / name)
+        try:
+            found = network.load_state_dict(weights, strict=False)
+            if found.unexpected_keys or any(not key.startswith("label") for key in found.missing_keys):
+                raise RuntimeError(f"keys do not match: {found}")
+        except RuntimeError as error:
+            config = json.loads((folder / name / "config.json").read_text())
+            raise ValueError(
+                f"init_from {source!r} holds a {config['_class_name']} of {config.get('resolution', 'any')} px that "
+                f"does not fit this run's {type(network).__name__}; use the same recipe and resolution"
+            ) from error
