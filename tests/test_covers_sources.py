@@ -4,6 +4,7 @@ import http.server
 import io
 import json
 import os
+import pickle
 import tarfile
 import threading
 import zipfile
@@ -12,6 +13,7 @@ import datasets
 import pytest
 
 from album_gan.covers import download as downloads
+from album_gan.covers.entry import with_bytes
 from album_gan.covers.labels import labels_from, labels_from_name
 from album_gan.covers.sources import open_source
 from album_gan.covers.synthetic import draw_cover
@@ -106,6 +108,22 @@ def test_hostile_zip(tmp_path):
     found = read(tmp_path / "broken.zip", tmp_path)
     assert isinstance(found["a/ok.jpg"][2], Exception)
     assert found["../up.jpg"][2] == jpeg(2)
+
+
+def test_whatever_is_in_an_archive_goes_to_another_process(tmp_path):
+    hostile_tar(tmp_path / "a.tar")
+    hostile_tar(tmp_path / "b.tar.gz", "w:gz")
+    with zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ok.jpg", jpeg(1))
+        archive.writestr("bomb.jpg", bytes(80 << 20))
+    found = open_source(str(tmp_path), tmp_path / "downloads").entries()
+    sent = [pickle.loads(pickle.dumps(entry if entry.lasting else with_bytes(entry))) for entry in found]
+    read = {entry.name: entry.read() for entry in sent if not entry.reason}
+    for archive in ("a.tar", "b.tar.gz"):
+        assert read[f"{archive}/folder/a.jpg"] == jpeg(1)
+        assert read[f"{archive}/Queen - Jazz.jpg"] == jpeg(4)
+    assert read["c.zip/ok.jpg"] == jpeg(1)
+    assert [entry.reason for entry in sent if entry.name == "c.zip/bomb.jpg"] == ["too_many_bytes"]
 
 
 def test_hostile_folder(tmp_path):

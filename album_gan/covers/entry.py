@@ -24,14 +24,14 @@ class Entry:
 
 
 def with_bytes(entry: Entry) -> Entry:
-    """The entry with what it reads, or with the reason why it cannot be read."""
+    """The entry with what it reads, or with the reason why it cannot be read: fit for another process."""
     if entry.reason:
-        return entry
+        return replace(entry, read=bytes)
     try:
         data = entry.read()
     except Exception as error:  # disks and archives fail in many ways: OSError, BadZipFile, zlib.error, ...
         # Its message may hold the path of this machine, which is nobody's business.
-        return replace(entry, reason="unreadable", detail=type(error).__name__)
+        return replace(entry, read=bytes, reason="unreadable", detail=type(error).__name__)
     if len(data) > MAX_BYTES:  # more than its archive said
-        return replace(entry, reason="too_many_bytes")
+        return replace(entry, read=bytes, reason="too_many_bytes")
     return replace(entry, read=partial(bytes, data))
