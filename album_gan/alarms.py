@@ -70,7 +70,7 @@ def evaluation_alarms(
     """What the latest of all `evaluations` so far says, beside those before it.
 
     Each holds kid, diversity, auc, gap, nearest_training_cover and closer_than_any_held_out. The limits are the
-    recipe's: of the area under the curve for losses that saturate, of the scores' gap for those that may diverge.
+    recipe's. A loss that saturates does so when both are passed; without `largest_auc`, a gap alone is divergence.
     """
     found = [_ahead(evaluations, largest_auc, largest_gap), _collapse(evaluations)]
     found += [_copies(evaluations[-1]), _stalled([evaluation["kid"] for evaluation in evaluations])]
@@ -79,17 +79,20 @@ def evaluation_alarms(
 
 def _ahead(evaluations: Sequence[dict[str, Any]], largest_auc: float | None, largest_gap: float | None) -> Alarm | None:
     latest, row = evaluations[-1], evaluations[-IN_A_ROW:]
-    if largest_gap is not None and not abs(latest["gap"]) <= largest_gap:
+    if largest_gap is None:
+        return None
+    if largest_auc is None and not abs(latest["gap"]) <= largest_gap:
         return Alarm(
             "discriminator ahead",
             f"It scores real and fake {abs(latest['gap']):.3g} apart; up to {largest_gap:.3g} can mean something.",
             "Its scores diverge, and what the generator learns from them is noise.",
             "a lower learning rate for the discriminator, or a larger batch.",
         )
-    if largest_auc is not None and len(row) == IN_A_ROW and all(one["auc"] > largest_auc for one in row):
+    won = [one["auc"] > largest_auc and one["gap"] > largest_gap for one in row] if largest_auc is not None else []
+    if len(won) == IN_A_ROW and all(won):
         return Alarm(
             "discriminator ahead",
-            f"It tells real from fake in {latest['auc']:.2%} of all pairs, for {IN_A_ROW} evaluations now.",
+            f"It tells real from fake in {latest['auc']:.1%} of all pairs, with scores {latest['gap']:.3g} apart.",
             "Its loss saturates, and the generator hears only that everything is wrong.",
             "a lower learning rate for the discriminator, more covers, or a recipe with augmentation (projected).",
         )

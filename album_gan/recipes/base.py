@@ -61,8 +61,8 @@ class Recipe(nn.Module):
     discriminator_steps = 1  # per generator step
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
     takes_labels = False
-    # When the discriminator is too far ahead: by the share of pairs that it tells apart, where its loss saturates; by
-    # how far apart it scores them, where it may diverge.
+    # Beyond these the discriminator is too far ahead. Where a loss saturates: the share of pairs that it tells apart,
+    # and how far apart it scores them; where scores may diverge, the latter alone.
     largest_auc: float | None = None
     largest_gap: float | None = None
     classes: tuple[str, ...] = ()  # of the covers, label n is classes[n - 1]; set before the networks are built

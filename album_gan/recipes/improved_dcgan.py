@@ -35,6 +35,7 @@ class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
     largest_auc = 0.99
+    largest_gap = 9.0  # certainties of 99 % and 1 %
 
     def build_networks(self) -> tuple[ImprovedGenerator, ImprovedDiscriminator]:
         config = self.config

@@ -38,6 +38,7 @@ class Recipe(base.Recipe):
     largest_resolution = 128
     takes_labels = True
     largest_auc = 0.99
+    largest_gap = 9.0
 
     def build_networks(self) -> tuple[R3Generator, R3Discriminator]:
         config = self.config
