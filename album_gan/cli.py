@@ -127,9 +127,16 @@ def _parser() -> argparse.ArgumentParser:
         "Enlarge pictures.",
         "album-gan upscale covers/00000042.png --size 512 --out large",
     )
-    added.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="pictures of any kind")
-    added.add_argument("--size", required=True, type=int, metavar="PIXELS", help="of the longer side, up to 4096")
+    added.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="still pictures of 8 bits a channel")
     added.add_argument("--out", required=True, type=Path, metavar="DIR", help="made if need be: DIR/<name>.png")
+    size = added.add_mutually_exclusive_group(required=True)
+    size.add_argument("--size", type=int, metavar="PIXELS", help="of the longer side, up to 4096")
+    size.add_argument("--store", action="store_true", help="the 3000x3000 JPEG that shops ask for, below 10 MB")
+    added.add_argument("--jpeg", action="store_true", help="JPEG instead of PNG")
+    added.add_argument(
+        "--engine", metavar="NAME",
+        help="bundled (the model's own, default), lanczos, or diffusers:ID with the id or folder of a pipeline",
+    )  # fmt: skip
 
     added = command(
         "evaluate", _evaluate, "Measure a model against covers that no training saw.",
@@ -140,8 +147,25 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--data-files", metavar="FILES", help="files for the builder, e.g. 'my_covers/*.parquet'")
     added.add_argument("--image-column", metavar="NAME", help="column of the covers; found by itself where it can be")
     added.add_argument("--samples", type=_positive, default=2000, metavar="N", help="seeds drawn, default 2000")
+    added.add_argument(
+        "--extractors",
+        type=_words,
+        metavar="NAMES",
+        help="of efficientnet-lite2,stlpips-vgg (default),inception,dinov2",
+    )
     added.add_argument("--truncation", type=float, default=1.0, metavar="T", help="default 1")
     added.add_argument("--out", type=Path, metavar="FILE", help="the numbers as JSON")
+
+    summary = "Make the film of a training out of its history."
+    added = commands.add_parser(
+        "timelapse", help=summary, description=summary, allow_abbrev=False,
+        epilog="example: album-gan timelapse runs/mine --out training.mp4",
+    )  # fmt: skip
+    added.set_defaults(run=_timelapse)
+    added.add_argument("folder", metavar="RUN", help="the folder of a run, or bundled")
+    added.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second, 1 to 60, default 30")
+    added.add_argument("--seconds", type=float, default=0.5, metavar="S", help="for each moment, default 0.5")
+    added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .mp4, .gif or .webp")
 
     added = commands.add_parser(
         "push", help="Publish a model on the Hugging Face Hub.", description="Publish a model on the Hugging Face Hub.",
@@ -256,7 +280,7 @@ def _generate(args: argparse.Namespace) -> None:
     _check_folder(args.out)
     from tqdm import tqdm
 
-    from .images import save_png
+    from .pictures import save_png
     from .pipeline import AlbumCoverPipeline
 
     pipeline = AlbumCoverPipeline.from_pretrained(args.model)
@@ -299,24 +323,38 @@ def _upscale(args: argparse.Namespace) -> None:
     _check_folder(args.out)
     from tqdm import tqdm
 
-    from .images import read_settings, save_png
-    from .upscaling import check_upscale, upscale
+    from .pictures import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
+    from .pipeline import AlbumCoverPipeline
+    from .upscaling import RIGHTS, check_upscale
 
+    size, ending = (STORE_SIZE, ".jpg") if args.store else (args.size, ".jpg" if args.jpeg else ".png")
     targets = {}
     for source in args.pictures:
-        target = args.out / f"{source.stem}.png"
+        target = args.out / f"{source.stem}{ending}"
         if target in targets:
             raise ValueError(f"pictures must have names of their own, got {targets[target]} and {source}; rename one")
         if target.resolve() == source.resolve():
             raise ValueError(f"out must be another folder than that of {source}, which would be overwritten")
-        check_upscale(_read_picture(source), args.size)
+        picture = read_picture(source)
+        check_upscale(picture, size)
+        if args.store and picture.width != picture.height:
+            raise ValueError(f"covers for shops must be square, {source} is {picture.width}x{picture.height}; crop it")
         targets[target] = source
+    pipeline = AlbumCoverPipeline.from_pretrained(args.model)
+    pipeline.find_engine(args.engine)
 
     args.out.mkdir(parents=True, exist_ok=True)
+    save = save_for_store if args.store else save_print
     for target, source in tqdm(targets.items(), unit="picture", disable=None):
-        picture = _read_picture(source)
-        save_png(upscale(picture, args.size), target, read_settings(picture))
+        picture = read_picture(source)
+        save(pipeline.upscale(picture, size, args.engine), target, read_settings(picture))
     print(f"{len(targets)} pictures in {args.out}")
+    if args.store:
+        print(RIGHTS)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -329,24 +367,30 @@ def _evaluate(args: argparse.Namespace) -> None:
         )
     import json
 
-    import numpy as np
+    from .evaluation import evaluate, table
 
-    from .covers.loading import load_covers, load_held_out
-    from .evaluation import compare, table
-    from .pipeline import AlbumCoverPipeline
-
-    pipeline = AlbumCoverPipeline.from_pretrained(args.model)
-    where = (args.dataset_name, args.train_data_dir, args.data_files, args.image_column)
-    held_out = load_held_out(*where, pipeline.generator.config.resolution)
-    training, _ = load_covers(*where, pipeline.generator.config.resolution)
-    drawn = pipeline(seeds=range(args.samples), truncation=args.truncation, progress=True).images
-    samples = np.stack([np.asarray(image) for image in drawn])
-    result = {"model": pipeline.fingerprint, "truncation": args.truncation}
-    result |= compare(samples, held_out.all_pixels(), training.all_pixels())
+    source = (args.dataset_name, args.train_data_dir, args.data_files, args.image_column)
+    result = evaluate(args.model, source, args.samples, args.truncation, args.extractors)
     print(table(result))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _timelapse(args: argparse.Namespace) -> None:
+    from .animation import check_ending, check_fps
+
+    check_ending(args.out)
+    check_fps(args.fps)
+    _check_folder(args.out.parent)
+    from .animation import write_animation
+    from .pipeline import find_model
+    from .timelapse import frames_of, moments_of
+
+    moments = moments_of(find_model(args.folder, parts=("history",)))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_animation(frames_of(moments, args.fps, args.seconds), args.out, args.fps)
+    print(f"{len(moments)} moments in {args.out}")
 
 
 def _push(args: argparse.Namespace) -> None:
@@ -364,21 +408,6 @@ def _demo(args: argparse.Namespace) -> None:
     from .space.app import launch
 
     launch(model=args.model, host="0.0.0.0" if args.lan else "127.0.0.1", port=int(port), lan=args.lan)
-
-
-def _read_picture(path: Path):
-    from PIL import Image
-
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; name the pictures in it")
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; check its name")
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture
-    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... each at its own defect
-        raise ValueError(f"{path} is no picture that can be read ({type(error).__name__})") from error
 
 
 def _check_folder(folder: Path) -> None:

@@ -4,18 +4,11 @@ This is the one place that knows the pixel range. Byte 0 is -1, byte 255 is 1, a
 round trip exactly.
 """
 
-import json
-import os
-import secrets
-from pathlib import Path
-
 import numpy as np
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 RANGE_TOLERANCE = 1e-3  # float rounding may step this far outside [-1, 1]; more is a mistake
-SETTINGS_KEY = "album_gan"
 
 
 def to_unit_range(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -89,33 +82,3 @@ def grid(pictures: list[Image.Image], columns: int, gap: int = 0) -> Image.Image
     for i, picture in enumerate(pictures):
         sheet.paste(picture, (i % columns * (width + gap), i // columns * (height + gap)))
     return sheet
-
-
-def save_png(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
-    """Write a PNG, whole or not at all, with `settings` as JSON under the text key `album_gan`.
-
-    Raises OSError when the folder is missing or not writable.
-    """
-    text = PngInfo()
-    if settings is not None:
-        text.add_text(SETTINGS_KEY, json.dumps(settings))
-    path = Path(path)
-    # A name of its own in the same folder, so that the rename is atomic and two writers cannot mix.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        image.save(temporary, format="PNG", pnginfo=text)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_settings(source: str | Path | Image.Image) -> dict | None:
-    """The settings inside a PNG of ours; None for a picture without them or with other text there."""
-    if isinstance(source, (str, Path)):
-        with Image.open(source) as image:
-            return read_settings(image)
-    try:
-        settings = json.loads(source.info.get(SETTINGS_KEY, "null"))
-    except (TypeError, ValueError):
-        return None
-    return settings if isinstance(settings, dict) else None

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import safetensors.torch
@@ -30,7 +31,7 @@ from tqdm.auto import tqdm
 
 from .images import to_pil, to_zero_one
 from .latents import DEFAULT_TRUNCATION, SEED_COUNT, latents_of, name_of, parse_seeds, path, seed_of, truncate
-from .upscaling import upscale
+from .upscaling import Engine, find_engine, upscale
 from .words import NOUNS  # noqa: F401  latents.py needs it, and diffusers fetches only what this file names
 
 FORMAT_VERSION = 1
@@ -50,11 +51,15 @@ class AlbumCoverOutput(ImagePipelineOutput):
 class AlbumCoverPipeline(DiffusionPipeline):
     """Draws album covers with one generator: a ModelMixin with `embed` (B, latent_dim) -> stem (B, C, 4, 4),
     `paint` stem -> images (B, 3, R, R) in [-1, 1], the buffer `stem_mean` (C, 4, 4), and `resolution`,
-    `latent_dim` and `format_version` in its config. It is put into evaluation mode."""
+    `latent_dim` and `format_version` in its config. It is put into evaluation mode.
 
-    def __init__(self, generator: ModelMixin):
+    `upscaler`, where there is one, enlarges (B, 3, H, W) in [-1, 1] and has `reach` (see `upscaling.one_pass`)."""
+
+    _optional_components: ClassVar = ["upscaler"]
+
+    def __init__(self, generator: ModelMixin, upscaler: ModelMixin | None = None):
         super().__init__()
-        self.register_modules(generator=generator.eval())
+        self.register_modules(generator=generator.eval(), upscaler=upscaler)
 
     @classmethod
     def from_pretrained(
@@ -75,16 +80,18 @@ class AlbumCoverPipeline(DiffusionPipeline):
         for the Hub.
         Raises OSError when there is no such model, ValueError when it is not one of ours or is damaged.
         """
-        folder = find_model(source, revision, bool(local_files_only), token)
+        folder = find_model(source, revision, bool(local_files_only), token, parts=("generator", "upscaler"))
         _read_json(folder / "model_index.json")
-        network = _load_network(folder / "generator", variant)
-        pipeline = cls(network)
+        # A model without an upscaler of its own, such as a training run's, takes the bundled one.
+        places = [place / "upscaler" for place in (folder, find_model("bundled"))]
+        place = next((place for place in places if place.is_dir()), None)
+        pipeline = cls(
+            _load_network(folder / "generator", "paint", variant), place and _load_network(place, "reach", variant)
+        )
         if dtype is not None and dtype != torch.float32:
             _ = pipeline.fingerprint  # of the true weights: rounded ones would give another
-            network.to(dtype)
-        if device is not None:
-            network.to(device)
-        return pipeline
+            pipeline.to(dtype)
+        return pipeline if device is None else pipeline.to(device)
 
     def save_pretrained(self, save_directory: str | os.PathLike) -> None:
         """Write the model as float32 and float16 safetensors, both holding the values rounded to float16.
@@ -92,13 +99,16 @@ class AlbumCoverPipeline(DiffusionPipeline):
         model_index.json, which makes a folder a model, comes last, and each file appears whole or not at all.
         The weights in memory keep their precision. Raises ValueError for weights that float16 cannot hold.
         """
-        folder = Path(save_directory) / "generator"
-        folder.mkdir(parents=True, exist_ok=True)
-        rounded = _rounded_weights(self.generator)
-        widened = {name: t.float() if t.is_floating_point() else t for name, t in rounded.items()}
-        _write(folder / FP16_WEIGHTS, _to_safetensors(rounded))
-        _write(folder / WEIGHTS, _to_safetensors(widened))
-        self.generator.save_config(folder)
+        for name, network in (("generator", self.generator), ("upscaler", self.upscaler)):
+            if network is None:
+                continue
+            folder = Path(save_directory) / name
+            folder.mkdir(parents=True, exist_ok=True)
+            rounded = _rounded_weights(network)
+            widened = {name: t.float() if t.is_floating_point() else t for name, t in rounded.items()}
+            _write(folder / FP16_WEIGHTS, _to_safetensors(rounded))
+            _write(folder / WEIGHTS, _to_safetensors(widened))
+            network.save_config(folder)
         self.save_config(save_directory)
 
     @cached_property
@@ -115,7 +125,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         return list(self.generator.config.get("classes") or ())
 
     def settings(self, seed: int | str, truncation: float = DEFAULT_TRUNCATION, label: str | None = None) -> dict:
-        """What it takes to draw a cover again, for the text inside its PNG (`images.save_png`)."""
+        """What it takes to draw a cover again, for the text inside its PNG (`pictures.save_png`)."""
         seed = seed_of(seed)
         return {
             "format": 1,
@@ -215,9 +225,13 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
         return draw()
 
-    def upscale(self, image: Image.Image, size: int, engine: str = "lanczos") -> Image.Image:
-        """Enlarge a picture until its longer side has `size` pixels; see `upscaling.upscale`."""
-        return upscale(image, size, engine)
+    def upscale(self, image: Image.Image, size: int, engine: str | None = None) -> Image.Image:
+        """Enlarge a picture until its longer side has `size` pixels; see `upscaling.upscale` and `find_engine`."""
+        return upscale(image, size, self.find_engine(engine))
+
+    def find_engine(self, name: str | None = None) -> Engine:
+        """The engine `name`; by default "bundled", or "lanczos" where the model has no upscaler. Errors as there."""
+        return find_engine(name or ("lanczos" if self.upscaler is None else "bundled"), self.upscaler)
 
     def _tensor(self, values: np.ndarray | torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(values).to(self.generator.device, self.generator.dtype)
@@ -305,7 +319,7 @@ def find_model(
     return Path(folder)
 
 
-def _load_network(folder: Path, variant: str | None) -> ModelMixin:
+def _load_network(folder: Path, ability: str, variant: str | None) -> ModelMixin:
     config = _read_json(folder / "config.json")
     version = config.get("format_version", 1)
     if version > FORMAT_VERSION:
@@ -313,7 +327,7 @@ def _load_network(folder: Path, variant: str | None) -> ModelMixin:
             f"format_version must be at most {FORMAT_VERSION}, got {version} in {folder / 'config.json'}; "
             "upgrade with `pip install -U album-gan`"
         )
-    network_class = _network_class(config.get("_class_name"))
+    network_class = _network_class(config.get("_class_name"), ability)
     # No memory and no random numbers are spent on weights that the file is about to give.
     with torch.device("meta"):
         network = network_class.from_config(config)
@@ -342,18 +356,19 @@ def read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Te
     return {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
 
 
-def _network_class(name: object) -> type[ModelMixin]:
-    """The class of this name among our networks: what a model asks for is looked up, never executed."""
+def _network_class(name: object, ability: str) -> type[ModelMixin]:
+    """The class of this name among our networks that have `ability`, "paint" or "reach": what a model asks for is
+    looked up, never executed."""
     networks = importlib.import_module(f"{__package__}.networks")
-    painters = {}
+    able = {}
     for module in pkgutil.iter_modules(networks.__path__):
         for value in vars(importlib.import_module(f"{networks.__name__}.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, ModelMixin) and hasattr(value, "paint"):
-                painters[value.__name__] = value
-    if not isinstance(name, str) or name not in painters:
-        known = ", ".join(sorted(painters))
+            if isinstance(value, type) and issubclass(value, ModelMixin) and hasattr(value, ability):
+                able[value.__name__] = value
+    if not isinstance(name, str) or name not in able:
+        known = ", ".join(sorted(able))
         raise ValueError(f"_class_name must be one of {known}, got {name!r}; a newer album-gan may know it")
-    return painters[name]
+    return able[name]
 
 
 def _read_json(file: Path) -> dict:

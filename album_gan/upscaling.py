@@ -1,37 +1,152 @@
-"""Larger pictures. An engine is a function (RGB or RGBA picture, (width, height)) -> picture of that size."""
+"""Larger pictures. An engine is a function (RGB picture, (width, height)) -> RGB picture of that size.
 
+`bundled` is the network that comes with the model, `lanczos` plain resizing, `diffusers:ID` an upscaling pipeline of
+diffusers. Whatever the engine, `upscale` sees to transparency, proportions and limits.
+"""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
 from PIL import Image, ImageOps
+from torch import Tensor, nn
 
-MAX_SIZE = 4096
+from .images import to_pixels, to_tensor
+
+MIN_SIZE, MAX_SIZE = 8, 4096
+ENGINES = ("bundled", "lanczos", "diffusers:ID")
+TILE = 256  # input pixels; 160 MB of memory for a network of 64 channels
+WORTH_A_PASS = 1.5  # what is left to enlarge by less than this is left to Lanczos
+RIGHTS = (
+    "Drawn by a network that learned from copyrighted covers. Enjoy it, show it, learn from it; we can grant no rights "
+    "for releasing it. Check that it resembles no existing cover first."
+)
+
+Engine = Callable[[Image.Image, tuple[int, int]], Image.Image]
 
 
-def _lanczos(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return image.resize(size, Image.Resampling.LANCZOS)  # Pillow weighs colours by their alpha
+def upscale(image: Image.Image, size: int, engine: Engine | None = None) -> Image.Image:
+    """Enlarge a picture so that its longer side is `size` pixels, in the same proportions; Lanczos by default.
+
+    Turned upright where its EXIF says so. Transparent pictures come back as RGBA, all others as RGB. Raises ValueError
+    when size is below the picture's longer side or above 4096, and for a picture below 8 or above 4096 pixels.
+    """
+    check_upscale(image, size)
+    image, engine = ImageOps.exif_transpose(image), engine or lanczos
+    scale = size / max(image.size)
+    target = tuple(max(1, round(side * scale)) for side in image.size)
+    if not image.has_transparency_data:
+        return engine(image.convert("RGB"), target)
+    # Colours weighed by their alpha, so that what is invisible does not bleed into what is not.
+    *colours, alpha = image.convert("RGBA").convert("RGBa").split()
+    enlarged = np.asarray(engine(Image.merge("RGB", colours), target))
+    alpha = np.asarray(lanczos(alpha, target))[:, :, None]
+    weighed = np.concatenate([np.minimum(enlarged, alpha), alpha], 2)
+    return Image.frombytes("RGBa", target, weighed.tobytes()).convert("RGBA")
 
 
-ENGINES = {"lanczos": _lanczos}
-
-
-def check_upscale(image: Image.Image, size: int, engine: str = "lanczos") -> None:
+def check_upscale(image: Image.Image, size: int) -> None:
     """Raise the ValueError that `upscale` would raise, at no cost."""
-    if engine not in ENGINES:
-        raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     longer = max(image.size)
-    if longer > MAX_SIZE:
-        raise ValueError(f"pictures must be at most {MAX_SIZE} pixels long to be enlarged, got {longer}")
+    if not MIN_SIZE <= longer <= MAX_SIZE:
+        raise ValueError(f"pictures must be from {MIN_SIZE} to {MAX_SIZE} pixels long to be enlarged, got {longer}")
     if not longer <= size <= MAX_SIZE:
         raise ValueError(f"size must be from {longer}, the picture's longer side, to {MAX_SIZE}, got {size}")
 
 
-def upscale(image: Image.Image, size: int, engine: str = "lanczos") -> Image.Image:
-    """Enlarge a picture so that its longer side is `size` pixels, in the same proportions.
+def find_engine(name: str, network: nn.Module | None = None) -> Engine:
+    """The engine called `name`; `network` is the bundled one.
 
-    Turns it upright where its EXIF says so. Transparent pictures come back as RGBA, all others as RGB.
-    Raises ValueError when size is below the picture's longer side or above 4096, and for an unknown engine.
+    Raises ValueError for an unknown name, ImportError where diffusers' pipelines need more than is installed, OSError
+    where theirs cannot be found.
     """
-    check_upscale(image, size, engine)
-    image = ImageOps.exif_transpose(image)
-    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    scale = size / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    return ENGINES[engine](image, (width, height))
+    if name == "bundled":
+        if network is None:
+            raise ValueError("engine bundled needs an upscaler, and this model has none; choose lanczos")
+        return functools.partial(enlarge, network)
+    if name == "lanczos":
+        return lanczos
+    kind, _, source = name.partition(":")
+    if kind == "diffusers" and source:
+        return load_diffusers(source)
+    raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {name[:80]!r}")
+
+
+def lanczos(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Plain resizing; any mode without alpha."""
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def enlarge(network: nn.Module, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """With an upscaling network (`networks/cover_upscaler.py`): two passes at most, and Lanczos for the rest."""
+    for _ in range(2):
+        if max(size) < WORTH_A_PASS * max(image.size):
+            break
+        image = one_pass(network, image)
+    return lanczos(image, size)
+
+
+@torch.inference_mode()
+def one_pass(network: nn.Module, image: Image.Image, tile: int = TILE) -> Image.Image:
+    """Enlarge an RGB picture by the network's own factor, tile by tile.
+
+    Tiles overlap by as far as the network looks, so they join without a seam, in the memory that one of them takes.
+    """
+    network.eval()
+    width, height = image.size
+    reach, result = network.reach, None
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            window = (max(0, left - reach), max(0, top - reach))
+            window += (min(width, left + tile + reach), min(height, top + tile + reach))
+            with torch.autocast(network.device.type, enabled=False):
+                drawn = network(to_tensor([image.crop(window)]).to(network.device, network.dtype))
+            scale = drawn.shape[-1] // (window[2] - window[0])
+            result = result or Image.new("RGB", (width * scale, height * scale))
+            inner = _inside(drawn, (left - window[0]) * scale, (top - window[1]) * scale, tile * scale)
+            result.paste(inner, (left * scale, top * scale))
+    return result
+
+
+def _inside(drawn: Tensor, left: int, top: int, side: int) -> Image.Image:
+    [pixels] = to_pixels(drawn[:, :, top : top + side, left : left + side])
+    return Image.fromarray(pixels)
+
+
+@functools.lru_cache(maxsize=1)
+def load_diffusers(source: str) -> Engine:
+    """An upscaling pipeline of diffusers, such as Stable Diffusion x4 or LDM super-resolution, by Hub id or folder.
+
+    It is asked for one step of its own factor and the same random draws every time; Lanczos does the rest.
+    """
+    from diffusers import DiffusionPipeline
+
+    try:
+        pipe = DiffusionPipeline.from_pretrained(source)
+    except (ImportError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        kind = ImportError if isinstance(error, ImportError) else OSError
+        raise kind(
+            f"engine diffusers:{source} cannot be loaded: {reason}; it may need pip install 'album-gan[diffusion]'"
+        ) from error
+    pipe.to("cuda" if torch.cuda.is_available() else "cpu").set_progress_bar_config(desc="diffusion", unit="step")
+    accepted = inspect.signature(pipe.__call__).parameters
+    if "image" not in accepted:
+        raise ValueError(f"engine diffusers:{source} takes no image, so it cannot enlarge one; name an upscaler")
+    prompt = {"prompt": "album cover"} if "prompt" in accepted else {}
+
+    def engine(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        # These networks halve a picture several times: sides must be multiples of 64.
+        padded = [math.ceil(side / 64) * 64 for side in image.size]
+        whole = Image.fromarray(
+            np.pad(np.asarray(image), [(0, padded[1] - image.height), (0, padded[0] - image.width), (0, 0)], "edge")
+        )
+        drawn = pipe(image=whole, generator=torch.Generator().manual_seed(0), **prompt).images[0].convert("RGB")
+        across, down = drawn.width / whole.width, drawn.height / whole.height
+        cropped = drawn.crop((0, 0, round(image.width * across), round(image.height * down)))
+        return lanczos(cropped, size)
+
+    return engine

@@ -18,7 +18,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from album_gan import AlbumCoverPipeline
-from album_gan.images import save_png
 from album_gan.latents import (
     DEFAULT_TRUNCATION,
     MAX_TRUNCATION,
@@ -27,6 +26,7 @@ from album_gan.latents import (
     seed_for_any_text,
     seed_of,
 )
+from album_gan.pictures import save_png
 
 MAX_COVERS = 64  # a call
 MAX_FRAMES = 240

@@ -6,8 +6,8 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from album_gan.images import read_settings, save_png
 from album_gan.latents import DEFAULT_TRUNCATION, name_of, seed_for_any_text
+from album_gan.pictures import read_settings, save_png
 from album_gan.space.studio import MAX_SIZE, Studio, check_truncation, scratch, told
 
 SIZES = (256, 512, 1024, 2048)

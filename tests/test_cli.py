@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from album_gan.cli import main
-from album_gan.images import read_settings, save_png
+from album_gan.pictures import read_settings, save_png
 
 
 def pixels(path) -> np.ndarray:

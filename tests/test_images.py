@@ -79,36 +79,6 @@ def test_grid_of_one_and_bad_grids():
             images.grid(pictures, columns, gap)
 
 
-def test_png_carries_its_settings(tmp_path):
-    settings = {"format": 1, "seed": 42, "name": "velvet-otter-042", "label": None}
-    picture = Image.fromarray(all_bytes()[0])
-    images.save_png(picture, tmp_path / "a.png", settings)
-    assert images.read_settings(tmp_path / "a.png") == settings
-    with Image.open(tmp_path / "a.png") as reopened:
-        assert images.read_settings(reopened) == settings
-        assert reopened.tobytes() == picture.tobytes()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-
-
-@pytest.mark.parametrize("text", [None, "no json", "[1]", "3"])
-def test_pictures_without_settings(tmp_path, text):
-    picture = Image.new("RGB", (2, 2))
-    if text is not None:
-        picture.info["album_gan"] = text
-    assert images.read_settings(picture) is None
-    images.save_png(Image.new("RGB", (2, 2)), tmp_path / "b.png")
-    assert images.read_settings(tmp_path / "b.png") is None
-
-
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"old")
-    with pytest.raises(OSError, match="cannot write mode"):
-        images.save_png(Image.new("HSV", (2, 2)), path)
-    assert path.read_bytes() == b"old"
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_zero_to_one():
     assert images.to_zero_one(torch.tensor([-1.0, 0.0, 1.0005]).view(1, 3, 1, 1)).ravel().tolist() == [
         0,

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from serving import free_port, serve
 
-from album_gan.images import read_settings, save_png
 from album_gan.latents import name_of
+from album_gan.pictures import read_settings, save_png
 
 gradio_client = pytest.importorskip("gradio_client", reason="the page needs album-gan[demo]")
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from serving import free_port, serve
 
-from album_gan.images import read_settings
 from album_gan.latents import name_of, seed_for_any_text
+from album_gan.pictures import read_settings
 
 playwright = pytest.importorskip("playwright.sync_api", reason="browser tests need playwright")
 expect = playwright.expect

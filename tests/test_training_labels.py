@@ -8,8 +8,8 @@ from tiny_recipes import build
 from album_gan import AlbumCoverPipeline, cli
 from album_gan.checkpoint import latest_checkpoint, read_state
 from album_gan.covers.synthetic import rows
-from album_gan.pictures import read_settings
 from album_gan.models import load_initial_weights
+from album_gan.pictures import read_settings
 from album_gan.recipes import cgan
 from train import main
 

@@ -1,0 +1,55 @@
+"""The upscaler: four times as many pixels each way, out of a plain stack of 3x3 convolutions at the input's resolution.
+
+Everything is computed small and unfolded at the end (Shi et al. 2016, "sub-pixel convolution", arXiv:1609.05158), so
+it is quick on a CPU. This file is complete in itself: it is published beside the weights and needs only torch and
+diffusers.
+"""
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+SCALE = 4
+
+
+class ResidualBlock(nn.Module):
+    """(B, C, H, W) -> (B, C, H, W)"""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)  # a block does nothing at first
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.leaky_relu(self.first(x), 0.2))
+
+
+class CoverUpscaler(ModelMixin, ConfigMixin):
+    """Enlarges pictures, (B, 3, H, W) in [-1, 1] -> (B, 3, 4H, 4W) in [-1, 1].
+
+    What it adds to plain bilinear enlargement is all that it learns. Each output pixel depends on the input within
+    `reach` pixels: tiles that overlap by as much give the same picture as the whole.
+    """
+
+    @register_to_config
+    def __init__(self, channels: int = 64, blocks: int = 7, format_version: int = 1):
+        super().__init__()
+        self.enter = nn.Conv2d(3, channels, 3, padding=1)
+        self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
+        self.leave = nn.Conv2d(channels, 3 * SCALE**2, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    @property
+    def reach(self) -> int:
+        """Input pixels each way that an output pixel depends on: one for each 3x3 convolution in a row."""
+        return 2 + 2 * self.config.blocks
+
+    def forward(self, images: Tensor) -> Tensor:
+        detail = F.pixel_shuffle(self.leave(self.body(self.enter(images))), SCALE)
+        plain = F.interpolate(images, scale_factor=float(SCALE), mode="bilinear", align_corners=False)
+        return torch.clamp(plain + detail, -1, 1) if not self.training else plain + detail
