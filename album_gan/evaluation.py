@@ -25,6 +25,7 @@ from .metrics.kernel_distance import kernel_distance, subset_distances
 from .metrics.neighbours import coverage, distances, mean_distance, near_duplicate_rate, nearest
 from .metrics.spectrum import octave_differences, radial_spectrum
 from .networks.projected_discriminator import FrozenBlock, FrozenConv
+from .pipeline import AlbumCoverPipeline
 
 SUBSET_DRAWS = 50
 COPY_QUANTILE = 0.001  # two different held-out covers are closer than this distance once in a thousand times
@@ -138,10 +139,15 @@ EXTRACTORS: dict[str, Callable[[], nn.Module]] = {
 OFFLINE = ("efficientnet-lite2", "stlpips-vgg")
 
 
-def build_extractor(name: str) -> nn.Module:
-    """An extractor in evaluation mode, on the GPU where there is one; ValueError for an unknown name."""
+def check_extractor(name: str) -> None:
+    """ValueError for the name of no extractor."""
     if name not in EXTRACTORS:
         raise ValueError(f"extractors must be among {', '.join(EXTRACTORS)}, got {name!r}")
+
+
+def build_extractor(name: str) -> nn.Module:
+    """An extractor in evaluation mode, on the GPU where there is one; ValueError for an unknown name."""
+    check_extractor(name)
     extractor = EXTRACTORS[name]().eval().requires_grad_(False)
     return extractor.cuda() if torch.cuda.is_available() else extractor
 
@@ -172,6 +178,27 @@ def features_of(pixels: np.ndarray, extractor: nn.Module, batch_size: int = 32, 
         images = to_unit_range(torch.from_numpy(np.array(pixels[start : start + batch_size]))).to(device)
         parts.append(extractor(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
     return np.concatenate(parts)
+
+
+def evaluate(
+    model: str,
+    source: tuple[str | None, str | None, str | None, str],
+    samples: int,
+    truncation: float = 1.0,
+    extractors: tuple[str, ...] | None = None,
+) -> dict[str, Any]:
+    """A model (bundled, a folder or a Hub id) against the covers of `source`, which `load_covers` takes, at its size."""
+    from .covers.loading import load_covers, load_held_out  # here, so that a table can be drawn without datasets
+
+    for name in extractors or ():
+        check_extractor(name)
+    pipeline = AlbumCoverPipeline.from_pretrained(model)
+    resolution = pipeline.generator.config.resolution
+    held_out, (training, _) = load_held_out(*source, resolution), load_covers(*source, resolution)
+    drawn = pipeline(seeds=range(samples), truncation=truncation, progress=True).images
+    pixels = np.stack([np.asarray(image) for image in drawn])
+    result = {"model": pipeline.fingerprint, "truncation": truncation}
+    return result | compare(pixels, held_out.all_pixels(), training.all_pixels(), extractors or OFFLINE)
 
 
 def compare(

@@ -1,0 +1,164 @@
+"""Every recipe on the same covers at 64 px for the same minutes of processor time: one table, one picture.
+
+    python benchmarks/compare_recipes.py --train_data_dir my_covers [--minutes 10] [--out runs/compare]
+
+Minutes are of processor time, summed over all threads, so other work on the machine does not matter. What a step
+costs is the difference of two short runs; from that follows how many steps a recipe gets, and its schedules fit them.
+Sheets, measurements and starting up are not counted. Each recipe has its paper's own settings, but for SETTINGS.
+
+Finished recipes are kept in --out: called again, it goes on with the others. `--recipes dcgan,wgan` takes only some.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from PIL import Image, ImageDraw  # noqa: E402
+
+from album_gan.recipes.base import recipe_module, recipe_names  # noqa: E402
+
+RESOLUTION, BATCH_SIZE = 64, 32
+SHORT, LONG = 2, 6  # steps of the two runs that tell what a step costs
+EVALUATIONS = 5  # in the course of a run, for alarms
+SAMPLES, ROW = 1_000, 12
+SPACES = ("stlpips-vgg", "efficientnet-lite2")  # the first is neutral, the second flatters projected
+SETTINGS = {"r3gan": {"width": 128}}  # the paper's 768 channels are for a GPU
+LABELS = {"cgan": "genre"}  # without labels it is dcgan
+
+
+def run(name: str, arguments: argparse.Namespace, steps: int, folder: Path, **more) -> float:
+    """Train for so many steps; seconds of processor time of this process."""
+    from album_gan.training import TrainingConfig, train
+
+    shutil.rmtree(folder, ignore_errors=True)
+    config = TrainingConfig(
+        recipe=name,
+        train_data_dir=arguments.train_data_dir,
+        label_column=LABELS.get(name) if arguments.labels else None,
+        resolution=RESOLUTION,
+        train_batch_size=BATCH_SIZE,
+        max_train_steps=steps,
+        checkpointing_steps=1_000_000,
+        dataloader_num_workers=0,
+        output_dir=str(folder),
+        report_to=None,
+        **more,
+    )
+    started = time.process_time()
+    train(config, recipe_module(name).Config(**SETTINGS.get(name, {})))
+    return time.process_time() - started
+
+
+def one(name: str, arguments: argparse.Namespace) -> None:
+    """Train and measure one recipe; its result.json comes last."""
+    import numpy as np
+
+    from album_gan import AlbumCoverPipeline
+    from album_gan.covers.loading import load_held_out
+    from album_gan.evaluation import compare
+
+    folder = arguments.out / name
+    run(name, arguments, 1, folder / "trial", evaluation_images=0)  # whatever is done only once
+    costs = [run(name, arguments, steps, folder / "trial", evaluation_images=0) for steps in (SHORT, LONG)]
+    shutil.rmtree(folder / "trial")
+    cost = (costs[1] - costs[0]) / (LONG - SHORT)
+    steps = max(1, round(arguments.minutes * 60 / cost))
+    images = steps * BATCH_SIZE * recipe_module(name).Recipe(
+        recipe_module(name).Config(**SETTINGS.get(name, {})), RESOLUTION
+    ).discriminator_steps  # fmt: skip
+    more = {"evaluation_images": max(1, images // EVALUATIONS), "sample_images": max(1, images // EVALUATIONS)}
+    run(name, arguments, steps, folder / "run", logging_steps=max(1, steps // 200), **more)
+
+    held_out = load_held_out(None, arguments.train_data_dir, None, "image", RESOLUTION).all_pixels()
+    covers = AlbumCoverPipeline.from_pretrained(folder / "run")(seeds=range(SAMPLES), truncation=1.0).images
+    measured = compare(np.stack([np.asarray(cover) for cover in covers]), held_out, extractors=SPACES, progress=False)
+    records = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
+    row = Image.new("RGB", (ROW * RESOLUTION, RESOLUTION))
+    for column, cover in enumerate(covers[:ROW]):
+        row.paste(cover, (column * RESOLUTION, 0))
+    row.save(folder / "row.png")
+    result = {
+        "recipe": name,
+        "steps": steps,
+        "images": images,
+        "cpu_seconds_a_step": cost,
+        "minutes": arguments.minutes,
+    }
+    result |= {"alarms": [record["alarm"]["name"] for record in records if "alarm" in record], **measured}
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def table(results: list[dict]) -> str:
+    """The results in Markdown, best first by the neutral space."""
+    lines = [
+        f"| recipe | kid, {SPACES[0]} | recall | kid, {SPACES[1]} | recall | images | a CPU second | alarms |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for result in sorted(results, key=lambda one: one["spaces"][SPACES[0]]["kid"]):
+        neutral, other = (result["spaces"][space] for space in SPACES)
+        alarms = ", ".join(dict.fromkeys(result["alarms"])) or "none"
+        speed = result["images"] / (result["steps"] * result["cpu_seconds_a_step"])
+        lines.append(
+            f"| `{result['recipe']}` | {neutral['kid']:.4f} | {neutral['recall']:.3f} | {other['kid']:.4f} "
+            f"| {other['recall']:.3f} | {result['images']:,} | {speed:.1f} | {alarms} |"
+        )
+    floors = " and ".join(f"{results[0]['spaces'][space]['kid_floor']:.4f}" for space in SPACES)
+    lines.append(f"\nReal covers against real covers: kid {floors}. {SAMPLES:,} samples each, "
+                 f"{results[0]['held_out']:,} held-out covers, {results[0]['minutes']:g} CPU minutes.")  # fmt: skip
+    return "\n".join(lines)
+
+
+def picture(results: list[dict], out: Path) -> Image.Image:
+    """A row of samples for each recipe, the same seeds from left to right."""
+    ordered = sorted(results, key=lambda one: one["spaces"][SPACES[0]]["kid"])
+    sheet = Image.new("RGB", (120 + ROW * RESOLUTION, len(ordered) * RESOLUTION), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, result in enumerate(ordered):
+        draw.text((6, number * RESOLUTION + 24), result["recipe"], "black", font_size=14)
+        sheet.paste(Image.open(out / result["recipe"] / "row.png"), (120, number * RESOLUTION))
+    return sheet
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train_data_dir", default=str(ROOT.parent / "shared" / "covers"))
+    parser.add_argument("--minutes", type=float, default=10, help="of processor time for each recipe")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "compare")
+    parser.add_argument("--recipes", default=",".join(recipe_names()))
+    parser.add_argument("--labels", action=argparse.BooleanOptionalAction, default=True, help="the covers have genres")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        one(arguments.one, arguments)
+        return
+    if not Path(arguments.train_data_dir).is_dir():
+        sys.exit(f"--train_data_dir must be a folder of covers, got {arguments.train_data_dir}, which is none")
+    names = arguments.recipes.split(",")
+    for name in names:
+        if not (arguments.out / name / "result.json").exists():
+            print(f"--- {name}", flush=True)
+            code = subprocess.run(
+                [sys.executable, __file__, *sys.argv[1:], "--one", name], env={**os.environ}
+            ).returncode
+            if code == -2 or code == 130:
+                sys.exit("interrupted; call again to go on")
+            if code:
+                print(f"{name} ended with code {code}", file=sys.stderr)
+    found = [arguments.out / name / "result.json" for name in names]
+    results = [json.loads(path.read_text()) for path in found if path.exists()]
+    text = table(results)
+    (arguments.out / "table.md").write_text(text + "\n")
+    picture(results, arguments.out).save(arguments.out / "rows.png", optimize=True)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
