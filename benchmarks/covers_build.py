@@ -1,6 +1,6 @@
 """Speed and memory of building a data set of covers, against the least work that it can be.
 
-    python benchmarks/covers_build.py [--pictures 6000] [--workers 2] [--hashes 1000000]
+    python benchmarks/covers_build.py [--pictures 8000] [--workers 2] [--hashes 1000000]
 
 The limit: Pillow decodes, scales and encodes the same files, in as many processes, and nothing else; before the build
 and after it, for other work comes and goes. Then the memory of builds of a quarter of the files and of all of them,
@@ -106,7 +106,7 @@ def alone(what: str, *arguments: str | int | Path) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=6000)
+    parser.add_argument("--pictures", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--hashes", type=int, default=1_000_000)
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
@@ -120,10 +120,11 @@ def main() -> None:
         all_files, quarter = Path(folder) / "all", Path(folder) / "quarter"
         for made in (all_files, quarter):
             made.mkdir()
-        for index in range(arguments.pictures):
-            draw(all_files / f"{index:06d}.jpg", index)
-            if index % 4 == 0:
-                (quarter / f"{index:06d}.jpg").hardlink_to(all_files / f"{index:06d}.jpg")
+        files = [all_files / f"{index:06d}.jpg" for index in range(arguments.pictures)]
+        with ProcessPoolExecutor(arguments.workers) as pool:
+            list(pool.map(draw, files, range(len(files)), chunksize=50))
+        for file in files[::4]:
+            (quarter / file.name).hardlink_to(file)
         limits = [limit(all_files, arguments.workers)]
         whole = alone("build", all_files, arguments.workers)
         limits.append(limit(all_files, arguments.workers))  # before and after: other work comes and goes
