@@ -187,7 +187,7 @@ def evaluate(
     truncation: float = 1.0,
     extractors: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
-    """A model (bundled, a folder or a Hub id) against the covers of `source`, which `load_covers` takes, at its size."""
+    """A model (bundled, a folder or a Hub id) against the covers of `source`, the first arguments of `load_covers`."""
     from .covers.loading import load_covers, load_held_out  # here, so that a table can be drawn without datasets
 
     for name in extractors or ():
