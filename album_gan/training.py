@@ -220,8 +220,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     if main and images == 0:
         make_ready_to_draw(average, recipe, config.seed, labels)
         monitor.look(0, AlbumCoverPipeline(average), [])
-    progress_bar = tqdm(total=config.max_train_steps, initial=step, desc="training", unit="step", disable=not main)
-    with stop_signals() as stop:
+    bar = tqdm(total=config.max_train_steps, initial=step, desc="training", unit="step", disable=not main)
+    with stop_signals() as stop, bar as progress_bar:
         while step < config.max_train_steps and not stopped(bool(stop), accelerator):
             schedule = recipe.schedule(step / config.max_train_steps)
             warm_up = min(1.0, (step + 1) / WARM_UP_STEPS) if config.init_from else 1.0
@@ -291,7 +291,6 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
             # --- Checkpoint
             if step % config.checkpointing_steps == 0:
                 save()
-    progress_bar.close()
 
     # --- The finished (or interrupted) run is a model
     if step % config.checkpointing_steps:

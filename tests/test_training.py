@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,3 +239,76 @@ def test_a_changed_setting_is_said_on_resume(my_covers, tmp_path, capsys):
                 resume_from_checkpoint="latest", report_to=None,
             )
         )  # fmt: skip
+
+
+LIMITED = """
+import resource, sys
+sys.path.insert(0, ".")
+from train import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(my_covers, tmp_path):
+    """No file may grow beyond half of a checkpoint: the same error, on any machine, as a disk without room."""
+    words = command(my_covers, tmp_path, "dcgan", "--checkpointing_steps", 2, "--evaluation_images", 0)
+    assert main([*words, "--max_train_steps", "2"]) == 0
+    before = (tmp_path / "checkpoint-2" / "state.safetensors").read_bytes()
+    words += ["--max_train_steps", "6", "--resume_from_checkpoint", "latest"]
+    limited = [sys.executable, "-c", LIMITED, str(len(before) // 2), *words]
+    run = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert run.returncode == 2
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("train.py: checkpoint-4 could not be written into")
+    assert "make room, then --resume_from_checkpoint latest goes on from the last whole one" in last
+    assert "Traceback" not in run.stderr
+    assert [path.name for path in tmp_path.glob("*checkpoint-*")] == ["checkpoint-2"]
+    assert (tmp_path / "checkpoint-2" / "state.safetensors").read_bytes() == before
+    assert read_state(latest_checkpoint(tmp_path))["step"] == 2
+    assert main([*words, "--max_train_steps", "4"]) == 0
+    assert read_state(latest_checkpoint(tmp_path))["step"] == 4
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a small disk")
+def test_a_disk_that_is_really_full(my_covers, tmp_path, capsys):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this machine mounts no small disk")
+    try:
+        words = command(my_covers, disk / "run", "dcgan", "--max_train_steps", 40, "--checkpointing_steps", 1)
+        assert main([*words, "--checkpoints_total_limit", "20", "--evaluation_images", "0"]) == 2
+        assert "make room, then --resume_from_checkpoint latest" in capsys.readouterr().err.splitlines()[-1]
+        assert read_state(latest_checkpoint(disk / "run"))["step"] >= 1
+        assert not list((disk / "run").glob(".checkpoint*"))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_best_by_kid_is_kept_apart(my_covers, tmp_path, monkeypatch):
+    """best/ is a model, and a checkpoint to go on from; rotation leaves it alone."""
+    from album_gan.monitor import Monitor
+
+    kids = iter([0.5, 0.3, 0.4, 0.6])
+
+    def evaluate(self, images, samples, scores):
+        kid = next(kids)
+        self.journal.log(images, {"kid": kid, "kid_floor": 0.01, "recall": 0.1})
+        return kid
+
+    monkeypatch.setattr(Monitor, "evaluate", evaluate)
+    monkeypatch.setattr("album_gan.monitor.FEW_HELD_OUT", 1)
+    words = command(my_covers, tmp_path, "dcgan", "--max_train_steps", 8, "--checkpointing_steps", 1)
+    assert main([*words, "--evaluation_images", "8", "--checkpoints_total_limit", "1"]) == 0
+    assert read_state(tmp_path / "best")["step"] == 4
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-8"]
+    assert AlbumCoverPipeline.from_pretrained(tmp_path / "best").fingerprint
+    page = (tmp_path / "progress.html").read_text()
+    assert "best 0.3000 at 16 covers" in page
+    assert 'http-equiv="refresh"' not in page  # it is over
+    shutil.rmtree(tmp_path / "checkpoint-8")
+    more = ["--resume_from_checkpoint", str(tmp_path / "best"), "--evaluation_images", "0"]
+    assert main([*words, *more]) == 0
+    assert read_state(latest_checkpoint(tmp_path))["step"] == 8
