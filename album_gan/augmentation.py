@@ -6,6 +6,8 @@ from torch import Tensor
 
 from .draws import Draw
 
+SOFT_RADIUS = 2  # pixels that `soften` reaches
+
 
 def diff_augment(images: Tensor, draw: Draw) -> Tensor:
     """Colour, translation and cutout (Zhao et al. 2020, arXiv:2006.10738), (B, 3, H, W) -> (B, 3, H, W).
@@ -43,3 +45,14 @@ def _cut_out(images: Tensor, draw: Draw) -> Tensor:
     across = (place >= left) & (place < left + hole)
     down = (place >= top) & (place < top + hole)
     return images * ~(down[:, None, :, None] & across[:, None, None, :])
+
+
+def soften(images: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur by a standard deviation of its own, in pixels, for each image; (B, 3, H, W), (B,)."""
+    place = torch.arange(-SOFT_RADIUS, SOFT_RADIUS + 1, device=images.device)
+    weight = torch.exp(-(place**2) / (2 * sigma[:, None].clamp(min=1e-3) ** 2))
+    weight = (weight / weight.sum(1, keepdim=True)).repeat_interleave(3, 0)
+    count, size = images.shape[0] * 3, images.shape[-1]
+    flat = F.pad(images.reshape(1, count, size, size), [SOFT_RADIUS] * 4, mode="replicate")
+    flat = F.conv2d(flat, weight[:, None, None, :], groups=count)
+    return F.conv2d(flat, weight[:, None, :, None], groups=count).view_as(images).clamp(-1, 1)

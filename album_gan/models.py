@@ -2,17 +2,21 @@
 
 import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import ModelMixin
+from PIL import Image
 from torch import Tensor, nn
 
 from .averaging import reestimate_batch_norm, round_to_half
 from .draws import Draw
+from .networks.cover_upscaler import SCALE
 from .pipeline import AlbumCoverPipeline, find_model, read_weights
 from .recipes.base import Recipe
+from .upscaling import lanczos, one_pass
 
 STATISTICS_BATCHES = 100
 STATISTICS_BATCH_SIZE = 8
@@ -26,15 +30,15 @@ def save_model(
     seed: int,
     labels: Tensor | None,
     record: dict[str, Any],
-) -> AlbumCoverPipeline:
+) -> ModelMixin:
     """Write generator, discriminator and training.json so that `from_pretrained` and `--init_from` load them.
 
-    Returns the pipeline as others will load it.
+    Returns the averaged network as others will load it.
     """
     average = copy.deepcopy(average)
     round_to_half(average)
     make_ready_to_draw(average, recipe, seed, labels)
-    AlbumCoverPipeline(average).save_pretrained(folder)
+    pipeline_of(average).save_pretrained(folder)
     discriminator = copy.deepcopy(discriminator).eval()
     round_to_half(discriminator)
     for tensor in (*discriminator.parameters(), *discriminator.buffers()):
@@ -42,7 +46,8 @@ def save_model(
     discriminator.save_pretrained(folder / "discriminator")
     discriminator.half().save_pretrained(folder / "discriminator", variant="fp16")
     (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
-    return AlbumCoverPipeline.from_pretrained(folder)
+    loaded = AlbumCoverPipeline.from_pretrained(folder)
+    return loaded.generator if draws(average) else loaded.upscaler
 
 
 @torch.no_grad()
@@ -61,7 +66,29 @@ def make_ready_to_draw(generator: nn.Module, recipe: Recipe, seed: int, labels: 
     reestimate_batch_norm(
         generator, (inputs(n, STATISTICS_BATCH_SIZE, "statistics") for n in range(STATISTICS_BATCHES))
     )
-    generator.stem_mean.copy_(generator.embed(*inputs(0, 4_096, "stem")).mean(0))
+    if draws(generator):
+        generator.stem_mean.copy_(generator.embed(*inputs(0, 4_096, "stem")).mean(0))
+
+
+def draws(network: nn.Module) -> bool:
+    """Whether a network draws covers; the upscaler, trained in the same loop, enlarges what others have drawn."""
+    return hasattr(network, "paint")
+
+
+def pipeline_of(network: ModelMixin) -> AlbumCoverPipeline:
+    """A pipeline that draws with `network`, or that enlarges with it what the bundled model draws."""
+    if draws(network):
+        return AlbumCoverPipeline(network)
+    return AlbumCoverPipeline(AlbumCoverPipeline.from_pretrained().generator, network)
+
+
+def draw_samples(network: ModelMixin, seeds: Sequence[int]) -> list[Image.Image]:
+    """What to show of a network: covers of these seeds; of an upscaler, covers made small and enlarged by it."""
+    covers = pipeline_of(network)(seeds=seeds, truncation=1.0).images
+    if draws(network):
+        return covers
+    small = (covers[0].width // SCALE, covers[0].height // SCALE)
+    return [one_pass(network, lanczos(cover, small)) for cover in covers]
 
 
 def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import ModelMixin
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -21,7 +22,7 @@ from .covers.loading import Covers
 from .evaluation import build_extractor, cached_features, copies, features_of, in_one_space
 from .journal import SHEET_SEEDS, Journal, next_moment
 from .metrics.separation import area_under_curve
-from .pipeline import AlbumCoverPipeline
+from .models import draw_samples
 from .progress import write_page
 from .recipes.base import Recipe
 
@@ -135,19 +136,19 @@ class Monitor:
         """Whether a sheet, thumbnails or an evaluation are wanted by now."""
         return any(images >= moment for moment in self.next.values())
 
-    def look(self, images: int, pipeline: AlbumCoverPipeline, scores: list[tuple[Tensor, Tensor]]) -> bool:
-        """Draw and measure what is due; True when the model is the best so far.
+    def look(self, images: int, network: ModelMixin, scores: list[tuple[Tensor, Tensor]]) -> bool:
+        """Draw and measure what is due; True when the averaged `network` is the best so far.
 
         `scores` are the discriminator's latest, of real and of fake images.
         """
-        self.check_weights(images, pipeline.generator)
+        self.check_weights(images, network)
         due = {name for name, moment in self.next.items() if images >= moment}
         for name in due:
             self.next[name] = (
                 next_moment(images) if name == "thumbnails" else next_multiple(images, self.intervals[name])
             )
         measured = "evaluation" in due and self.held_out is not None
-        covers = pipeline(seeds=range(max(self.samples * measured, len(SHEET_SEEDS))), truncation=1.0).images
+        covers = draw_samples(network, range(max(self.samples * measured, len(SHEET_SEEDS))))
         best = False
         if "thumbnails" in due:
             self.journal.remember(images, covers[: len(SHEET_SEEDS)])
@@ -161,9 +162,9 @@ class Monitor:
         self.restart_clock(images)
         return best
 
-    def finish(self, images: int, pipeline: AlbumCoverPipeline) -> None:
-        """The last sheet, drawn by the model as others will load it, and a page that rests."""
-        self.journal.sheet(images, pipeline(seeds=SHEET_SEEDS, truncation=1.0).images)
+    def finish(self, images: int, network: ModelMixin) -> None:
+        """The last sheet, drawn by the network as others will load it, and a page that rests."""
+        self.journal.sheet(images, draw_samples(network, SHEET_SEEDS))
         self.page(over=True)
 
     def evaluate(self, images: int, samples: np.ndarray, scores: list[tuple[Tensor, Tensor]]) -> float:

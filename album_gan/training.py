@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from diffusers import ModelMixin
 from tqdm import tqdm
 
 from . import performance
@@ -25,7 +26,6 @@ from .hub import hardware, push
 from .images import to_unit_range
 from .models import load_initial_weights, make_ready_to_draw, save_model
 from .monitor import Monitor
-from .pipeline import AlbumCoverPipeline
 from .processes import (
     average_buffers,
     average_gradients,
@@ -196,7 +196,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         state = {"step": step, "images": images, "seconds": seconds_before + time.monotonic() - started}
         save_checkpoint(folder, modules, optimizers, {**state, "config": describe(config, recipe)}, beside)
 
-    def write_model(folder: Path) -> AlbumCoverPipeline:
+    def write_model(folder: Path) -> ModelMixin:
         hours = round((seconds_before + time.monotonic() - started) / 3600, 3)
         record = {"images": images, "steps": step, "hours": hours, "covers": len(covers), "held_out": held_out}
         record |= {"hardware": hardware(accelerator.num_processes), **describe(config, recipe)}
@@ -219,7 +219,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     started = time.monotonic()
     if main and images == 0:
         make_ready_to_draw(average, recipe, config.seed, labels)
-        monitor.look(0, AlbumCoverPipeline(average), [])
+        monitor.look(0, average, [])
     bar = tqdm(total=config.max_train_steps, initial=step, desc="training", unit="step", disable=not main)
     with stop_signals() as stop, bar as progress_bar:
         while step < config.max_train_steps and not stopped(bool(stop), accelerator):
@@ -285,7 +285,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
             # --- Sample sheets, history, evaluation
             if main and monitor.due(images):
                 make_ready_to_draw(average, recipe, config.seed, labels)
-                if monitor.look(images, AlbumCoverPipeline(average), [current.scores for current, _ in latest]):
+                if monitor.look(images, average, [current.scores for current, _ in latest]):
                     write_state(output_dir / "best", beside=write_model)
 
             # --- Checkpoint

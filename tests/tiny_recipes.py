@@ -1,11 +1,11 @@
-"""Every recipe with networks so small that tests can train them."""
+"""Every recipe that draws, with networks so small that tests can train them."""
 
 import torch
 
 from album_gan.draws import Draw
 from album_gan.recipes.base import Step, recipe_modules
 
-RECIPES = dict(recipe_modules())
+RECIPES = {name: module for name, module in recipe_modules() if name != "upscaler"}
 SMALL = {
     "began": {"width": 16, "learning_rate": 1e-3},
     "cgan": {"width": 64},
@@ -34,3 +34,12 @@ def step_of(recipe, generator, discriminator, number: int = 0) -> Step:
     real = torch.rand(4, 3, 32, 32) * 2 - 1
     augmentation = recipe.augmentation
     return Step(real, generator(*inputs), inputs, generator, discriminator, draw, 0.0, augmentation=augmentation)
+
+
+STILL = {"learning_rate": 1e-12, "generator_learning_rate": 1e-12, "critic_steps": 1}  # so the first step moves nothing
+
+
+def settings_of(name: str, more: dict) -> dict:
+    """SMALL and `more`, of which only what the recipe knows."""
+    known = RECIPES[name].Config.__dataclass_fields__
+    return {**SMALL.get(name, {}), **{key: value for key, value in more.items() if key in known}}

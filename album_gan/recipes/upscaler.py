@@ -1,0 +1,114 @@
+"""The upscaler: no GAN that draws, but one that enlarges what another has drawn, four times each way.
+
+After SRGAN (Ledig et al. 2017, arXiv:1609.04802), whose generator sees a small picture instead of noise and must give
+back the large one. New: features and judgement both come out of `projected`'s frozen network (so ST-LPIPS, which
+measures the outcome, stays a stranger to it), and covers are made small as a GAN and the web make them: soft, through
+JPEG. Use it when the bundled upscaler does not suit your pictures; train with --resolution 256.
+"""
+
+import io
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ..augmentation import soften
+from ..draws import Draw
+from ..images import to_pil, to_tensor
+from ..losses import hinge_discriminator, hinge_generator
+from ..networks.cover_upscaler import SCALE, CoverUpscaler
+from ..networks.projected_discriminator import ProjectedDiscriminator
+from . import base
+
+PATCH = 128  # pixels that are given back, out of a quarter as many each way; less of smaller covers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    channels: int = 64
+    blocks: int = 7
+    learning_rate: float = 4e-4
+    discriminator_learning_rate: float = 2e-4
+    feature_weight: float = 0.1  # of the pixels' weight, which is 1
+    adversarial_weight: float = 0.005
+    adversarial_from: float = 0.25  # share of the run; before it, pixels and features alone
+    softness: float = 0.8  # standard deviation in pixels, at most, by which every other small image is blurred
+    lowest_quality: int = 50  # of JPEG, which every other small image went through
+
+
+class Recipe(base.Recipe):
+    Config = Config
+
+    def build_networks(self) -> tuple[CoverUpscaler, ProjectedDiscriminator]:
+        return CoverUpscaler(self.config.channels, self.config.blocks), ProjectedDiscriminator(input_size=PATCH)
+
+    def optimizers(self, generator, discriminator):
+        return (
+            base.adam(generator, self.config.learning_rate, (0.9, 0.99)),
+            base.adam(discriminator, self.config.discriminator_learning_rate, (0.0, 0.99)),
+        )
+
+    def schedule(self, progress: float) -> base.Schedule:
+        return base.Schedule(learning_rate=min(1.0, 2 * (1 - progress)))
+
+    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
+        return (self.spoiled(self.target(batch["images"], draw), draw),)
+
+    def target(self, images: Tensor, draw: Draw) -> Tensor:
+        """What is to be given back: in every other batch the whole of each cover, smaller, else a piece of it.
+
+        (B, 3, R, R) -> (B, 3, P, P)
+        """
+        size = min(PATCH, self.resolution)
+        if draw.step % 2:
+            return F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
+        room = self.resolution - size + 1
+        across, down = draw.integers("piece across", 0, room).tolist(), draw.integers("piece down", 0, room).tolist()
+        places = zip(images, across, down, strict=True)
+        return torch.stack([image[:, y : y + size, x : x + size] for image, x, y in places])
+
+    def spoiled(self, images: Tensor, draw: Draw) -> Tensor:
+        """Made small in one of three ways, then perhaps softened, then perhaps saved as JPEG.
+
+        (B, 3, P, P) -> (B, 3, P/4, P/4)
+        """
+        size = (images.shape[-2] // SCALE, images.shape[-1] // SCALE)
+        ways = [F.interpolate(images, size=size, mode=mode, antialias=True) for mode in ("bilinear", "bicubic")]
+        ways = torch.stack([F.avg_pool2d(images, SCALE), *ways])
+        small = ways[draw.integers("way", 0, len(ways)), torch.arange(len(images))].clamp(-1, 1)
+        softness = draw.uniform("softness") * self.config.softness * draw.integers("soft or not", 0, 2)
+        pictures = to_pil(soften(small, softness))
+        qualities = draw.integers("quality", self.config.lowest_quality, 101).tolist()
+        pressed = draw.integers("JPEG or not", 0, 2).tolist()
+        spoiled = [jpeg(*pair) if yes else pair[0] for *pair, yes in zip(pictures, qualities, pressed, strict=True)]
+        return to_tensor(spoiled).to(images)
+
+    def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        target, judge = self.target(step.real, step.draw), step.discriminator.judge
+        with torch.no_grad():
+            real = step.discriminator.features(target)
+        fake = step.discriminator.features(step.fake)
+        step.memo = {"target": target, "real": real, "fake": fake}
+        step.scores = judge(real), judge([feature.detach() for feature in fake])
+        return {"hinge": hinge_discriminator(*step.scores)}
+
+    def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
+        if not step.memo:
+            self.discriminator_terms(step)
+        target, real, fake = step.memo["target"], step.memo["real"], step.memo["fake"]
+        # The charbonnier form of the absolute difference, Eq. (4) of Lai et al. 2017, arXiv:1704.03915
+        terms = {"pixels": ((step.fake - target) ** 2 + 1e-6).sqrt().mean()}
+        away = [F.l1_loss(f.float(), r.float()) / r.float().abs().mean() for f, r in zip(fake, real, strict=True)]
+        terms["features"] = self.config.feature_weight * sum(away) / len(away)
+        if step.progress >= self.config.adversarial_from:
+            terms["hinge"] = self.config.adversarial_weight * hinge_generator(step.discriminator.judge(fake))
+        return terms
+
+
+def jpeg(picture: Image.Image, quality: int) -> Image.Image:
+    """What is left of a picture after JPEG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer)
