@@ -1,0 +1,49 @@
+"""One of two gloo processes that train the recipes named on its command line, one after the other.
+
+RANK=0 python tests/pair.py COVERS OUT PORT recipe recipe ...
+"""
+
+import os
+import sys
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from tiny_recipes import RECIPES, STILL, settings_of
+
+from album_gan.processes import broadcast_weights, check_same_weights
+from album_gan.training import TrainingConfig, train
+
+
+def begin(port: int) -> None:
+    """A new group: each training ends its own."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    os.environ["MASTER_PORT"] = str(port)
+
+
+def main(covers: str, out: str, port: int, recipes: list[str]) -> None:
+    torch.set_num_threads(1)
+    for number, name in enumerate(recipes):
+        for turn, (kind, settings, steps) in enumerate((("still", STILL, 1), ("moving", {}, 3))):
+            begin(port + 2 * number + turn)
+            config = TrainingConfig(
+                recipe=name, train_data_dir=covers, resolution=32, train_batch_size=4, max_train_steps=steps,
+                checkpointing_steps=1, mixed_precision="no", dataloader_num_workers=0, report_to=None,
+                evaluation_images=0, output_dir=f"{out}/{name}-{kind}",
+            )  # fmt: skip
+            train(config, RECIPES[name].Config(**settings_of(name, settings)))
+    begin(port + 100)
+    accelerator = Accelerator()
+    network = torch.nn.Linear(2, 2)
+    broadcast_weights(accelerator, network)
+    check_same_weights(accelerator, network)
+    with torch.no_grad():
+        network.weight[0, 0] += accelerator.process_index * 1e-6
+    try:
+        check_same_weights(accelerator, network)
+    except RuntimeError as error:
+        print(f"told: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:])
