@@ -107,11 +107,11 @@ def table(results: list[dict]) -> str:
         alarms = ", ".join(dict.fromkeys(result["alarms"])) or "none"
         speed = result["images"] / (result["steps"] * result["cpu_seconds_a_step"])
         lines.append(
-            f"| `{result['recipe']}` | {neutral['kid']:.4f} | {neutral['recall']:.3f} | {other['kid']:.4f} "
+            f"| `{result['recipe']}` | {1_000 * neutral['kid']:.3f} | {neutral['recall']:.3f} | {1_000 * other['kid']:.1f} "
             f"| {other['recall']:.3f} | {result['images']:,} | {speed:.1f} | {alarms} |"
         )
-    floors = " and ".join(f"{results[0]['spaces'][space]['kid_floor']:.4f}" for space in SPACES)
-    lines.append(f"\nReal covers against real covers: kid {floors}. {SAMPLES:,} samples each, "
+    floors = " and ".join(f"{1_000 * results[0]['spaces'][space]['kid_floor']:.3f}" for space in SPACES)
+    lines.append(f"\nkid times 1,000; real covers against real covers: {floors}. {SAMPLES:,} samples each, "
                  f"{results[0]['held_out']:,} held-out covers, {results[0]['minutes']:g} CPU minutes.")  # fmt: skip
     return "\n".join(lines)
 
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--train_data_dir", default=str(ROOT.parent / "shared" / "covers"))
     parser.add_argument("--minutes", type=float, default=10, help="of processor time for each recipe")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "compare")
-    parser.add_argument("--recipes", default=",".join(recipe_names()))
+    parser.add_argument("--recipes", default=",".join(name for name in recipe_names() if name != "upscaler"))
     parser.add_argument("--labels", action=argparse.BooleanOptionalAction, default=True, help="the covers have genres")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
