@@ -107,7 +107,8 @@ def table(results: list[dict]) -> str:
         alarms = ", ".join(dict.fromkeys(result["alarms"])) or "none"
         speed = result["images"] / (result["steps"] * result["cpu_seconds_a_step"])
         lines.append(
-            f"| `{result['recipe']}` | {1_000 * neutral['kid']:.3f} | {neutral['recall']:.3f} | {1_000 * other['kid']:.1f} "
+            f"| `{result['recipe']}` | {1_000 * neutral['kid']:.3f} | {neutral['recall']:.3f} "
+            f"| {1_000 * other['kid']:.1f} "
             f"| {other['recall']:.3f} | {result['images']:,} | {speed:.1f} | {alarms} |"
         )
     floors = " and ".join(f"{1_000 * results[0]['spaces'][space]['kid_floor']:.3f}" for space in SPACES)
