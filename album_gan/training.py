@@ -332,8 +332,8 @@ def start_tracker(accelerator: Accelerator, config: TrainingConfig, settings: di
     """Begin to log, or go on at `images`: what a killed run logged after its checkpoint is replaced."""
     name = Path(config.output_dir).resolve().name
     options = {
-        "tensorboard": {"purge_step": images},
-        "wandb": {"name": name, "id": f"{name}-{config.seed}", "resume": "allow"},
+        "tensorboard": {"purge_step": images + 1},
+        "wandb": {"name": name, "id": f"{name}-{config.seed}", "resume": "allow", "dir": config.output_dir},
         "trackio": {"name": name, "resume": "allow"},
     }
     flat = {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in settings.items()}

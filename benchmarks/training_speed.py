@@ -1,7 +1,9 @@
 """Images per second of the trainer, against the same networks in a plain loop with none of the levers.
 
     python benchmarks/training_speed.py [--discriminator_size 192] [--steps 12]
+    python benchmarks/training_speed.py --all
 
+With --all: every recipe as its paper has it, at 64 px, and the share of the time that it waits for data.
 Each side runs in a process of its own. The plain loop is what one writes first: fp32, channels first, nearest
 upsampling before each convolution, new fakes for the generator's step, the system's default memory allocator.
 """
@@ -26,27 +28,38 @@ from album_gan.draws import Draw  # noqa: E402
 from album_gan.losses import hinge_discriminator, hinge_generator  # noqa: E402
 from album_gan.networks import lite_generator  # noqa: E402
 from album_gan.recipes import projected  # noqa: E402
+from album_gan.recipes.base import recipe_module, recipe_names  # noqa: E402
 
 RESOLUTION, BATCH_SIZE, WARM_UP = 128, 32, 3
+SMALL_RESOLUTION, FEW_STEPS = 64, 4  # with --all
+SETTINGS = {"r3gan": {"width": 128}}  # the paper's 768 channels are for a GPU
 
 
-def trainer(size: int, steps: int) -> float:
-    """Images per second of `train()`, from its own log."""
+def train_and_time(recipe: str, recipe_config: object, resolution: int, steps: int) -> dict[str, float]:
+    """The last line of the log of `train()`: images per second, and the share of the time spent waiting for data."""
     from album_gan.training import TrainingConfig, train
 
     with tempfile.TemporaryDirectory() as folder:
         config = TrainingConfig(
+            recipe=recipe,
             dataset_name="synthetic",
-            resolution=RESOLUTION,
+            resolution=resolution,
             output_dir=folder,
             train_batch_size=BATCH_SIZE,
             max_train_steps=WARM_UP * 2 + steps,
             logging_steps=WARM_UP + steps // 2,
+            evaluation_images=0,
             report_to=None,
         )
-        train(config, projected.Config(discriminator_size=size))
+        train(config, recipe_config)
         # The first window holds the start of everything; the last is steady.
-        return json.loads((Path(folder) / "log.jsonl").read_text().splitlines()[-1])["images_per_second"]
+        return json.loads((Path(folder) / "log.jsonl").read_text().splitlines()[-1])
+
+
+def trainer(size: int, steps: int) -> float:
+    """Images per second of `train()`, from its own log."""
+    config = projected.Config(discriminator_size=size)
+    return train_and_time("projected", config, RESOLUTION, steps)["images_per_second"]
 
 
 def plain(size: int, steps: int) -> float:
@@ -75,12 +88,29 @@ def plain(size: int, steps: int) -> float:
     return BATCH_SIZE * steps / (time.monotonic() - started)
 
 
+def all_recipes() -> None:
+    print("| recipe | images a second | waiting for data |\n| --- | --- | --- |")
+    for name in recipe_names():
+        command = [sys.executable, __file__, "--side", name]
+        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+        line = json.loads(run.stdout.splitlines()[-1])
+        print(f"| `{name}` | {line['images_per_second']:.1f} | {line['waiting_for_data']:.2%} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", choices=("trainer", "plain"))
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--all", action="store_true", help="every recipe, at 64 px")
     parser.add_argument("--discriminator_size", type=int, default=192)
     parser.add_argument("--steps", type=int, default=12)
     arguments = parser.parse_args()
+    if arguments.all:
+        all_recipes()
+        return
+    if arguments.side in recipe_names():
+        config = recipe_module(arguments.side).Config(**SETTINGS.get(arguments.side, {}))
+        print(json.dumps(train_and_time(arguments.side, config, SMALL_RESOLUTION, FEW_STEPS)))
+        return
     if arguments.side:
         side = trainer if arguments.side == "trainer" else plain
         print(json.dumps(side(arguments.discriminator_size, arguments.steps)))
