@@ -1,6 +1,7 @@
 """A model against covers: extractors, the table, and the command."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from album_gan import cli
 from album_gan.covers.synthetic import draw_cover
-from album_gan.evaluation import EXTRACTORS, OFFLINE, compare, features_of, table
+from album_gan.evaluation import EXTRACTORS, OFFLINE, build_extractor, cached_features, compare, features_of, table
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +72,35 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
 def test_no_covers_is_one_line(tiny_model, tmp_path, capsys):
     assert cli.main(["evaluate", "--model", str(tiny_model), "--train-data-dir", str(tmp_path)]) == 2
     assert "train_data_dir must hold pictures" in capsys.readouterr().err
+
+
+def test_reference_features_are_computed_once(covers, tmp_path, monkeypatch):
+    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path))
+    calls = []
+
+    class Counting(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("one", torch.ones(1))
+
+        def forward(self, images):
+            calls.append(len(images))
+            return images.mean((2, 3))
+
+    first = cached_features(covers[:10], Counting())
+    assert (cached_features(covers[:10].copy(), Counting()) == first).all()
+    assert calls == [10]
+    assert not np.array_equal(cached_features(covers[10:20], Counting()), first)
+    assert calls == [10, 10]
+
+
+@pytest.mark.parametrize(("name", "package"), [("inception", "torch_fidelity"), ("dinov2", "transformers")])
+def test_extractors_that_must_be_installed_say_what_to_install(
+    name, package, tiny_model, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match="pip install"):
+        build_extractor(name)
+    words = ["evaluate", "--model", str(tiny_model), "--train-data-dir", str(tmp_path), "--extractors", "vgg"]
+    assert cli.main(words) == 2
+    assert "extractors must be among efficientnet-lite2, stlpips-vgg, inception, dinov2" in capsys.readouterr().err

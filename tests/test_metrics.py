@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from album_gan.metrics.frechet import frechet_distance
 from album_gan.metrics.kernel_distance import kernel_distance, subset_distances
 from album_gan.metrics.neighbours import coverage, mean_distance, near_duplicate_rate, nearest
+from album_gan.metrics.separation import area_under_curve
 from album_gan.metrics.spectrum import octave_differences, radial_spectrum
 
 
@@ -88,3 +90,36 @@ def test_spectrum_finds_the_octave_that_is_off():
     assert list(differences) == ["1-2", "2-4", "4-8", "8-16", "16-32"]
     assert differences["16-32"] > 1
     assert abs(differences["4-8"]) < 0.5
+
+
+def test_frechet_distance_is_torchmetrics():
+    fid = pytest.importorskip("torchmetrics.image.fid")
+
+    class Identity(torch.nn.Module):
+        num_features = 16
+
+        def forward(self, x):
+            return x.flatten(1)
+
+    metric = fid.FrechetInceptionDistance(feature=Identity(), normalize=True, input_img_size=(1, 4, 4))
+    metric.set_dtype(torch.float64)
+    real, fake = points(200), points(150, shift=0.3, scale=1.2, seed=1)
+    metric.update(torch.from_numpy(real).double(), real=True)
+    metric.update(torch.from_numpy(fake).double(), real=False)
+    assert frechet_distance(real, fake) == pytest.approx(metric.compute().item(), rel=1e-4)
+    assert frechet_distance(real, real) == pytest.approx(0, abs=1e-6)
+    shifted = real + np.float32(2)
+    assert frechet_distance(real, shifted) == pytest.approx(16 * 4, rel=1e-4)  # the same covariance: means alone count
+
+
+def test_area_under_curve_is_torchmetrics():
+    from torchmetrics.functional.classification import binary_auroc
+
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(0.7, 1, 80).round(1), rng.normal(0, 1, 50).round(1)  # rounded: there are ties
+    scores = torch.from_numpy(np.concatenate([real, fake]))
+    target = torch.cat([torch.ones(80, dtype=torch.long), torch.zeros(50, dtype=torch.long)])
+    expected = binary_auroc(torch.sigmoid(scores), target).item()
+    assert area_under_curve(real, fake) == pytest.approx(expected, abs=1e-5)
+    assert area_under_curve(np.array([2.0]), np.array([1.0])) == 1
+    assert area_under_curve(np.zeros(3), np.zeros(3)) == 0.5
