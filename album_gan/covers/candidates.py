@@ -225,7 +225,7 @@ def _example(cleaned: Cleaned) -> bytes:
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write into that is there whole or not at all, whatever kills us."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # what a killed build left here is overwritten
     try:
         with open(temporary, "wb") as file:
             yield file

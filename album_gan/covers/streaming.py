@@ -37,7 +37,9 @@ class Stream(torch.utils.data.IterableDataset):
         gathered: list[np.ndarray] = []
         for epoch in itertools.count():
             seed = int(np.random.SeedSequence([*self.seed, epoch]).generate_state(1)[0])
-            shuffled = self.rows.shuffle(seed, buffer_size=BUFFER)
+            # One shard after the other, in an order of their own: reading several at once takes threads of `datasets`
+            # that cost five seconds at the end of each epoch. Shards of `album-gan covers build` are mixed already.
+            shuffled = self.rows.shuffle(seed, buffer_size=BUFFER, max_buffer_input_shards=1)
             found = False
             for pixels in _decoded(shuffled, self.image_column, self.resolution, held_out=False):
                 found = True
