@@ -13,6 +13,7 @@ from pathlib import Path
 from . import __version__
 from .cli_covers import add_covers, check_folder
 from .latents import DEFAULT_TRUNCATION, MAX_TRUNCATION, check_truncation, parse_seeds
+from .sleeve import LAYOUTS, check_type
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -138,6 +139,9 @@ def _parser() -> argparse.ArgumentParser:
         "--engine", metavar="NAME",
         help="bundled (the model's own, default), lanczos, or diffusers:ID with the id or folder of a pipeline",
     )  # fmt: skip
+    added.add_argument("--title", default="", metavar="TEXT", help="set on the cover in real type")
+    added.add_argument("--artist", default="", metavar="TEXT", help="likewise")
+    added.add_argument("--layout", default="headline", choices=LAYOUTS, help="of the type: " + ", ".join(LAYOUTS))
 
     added = command(
         "evaluate", _evaluate, "Measure a model against covers that no training saw.",
@@ -237,6 +241,7 @@ def _upscale(args: argparse.Namespace) -> None:
     from .pipeline import AlbumCoverPipeline
     from .upscaling import RIGHTS, check_upscale
 
+    check_type(args.title, args.artist, args.layout)
     size, ending = (STORE_SIZE, ".jpg") if args.store else (args.size, ".jpg" if args.jpeg else ".png")
     targets = {}
     for source in args.pictures:
@@ -257,7 +262,10 @@ def _upscale(args: argparse.Namespace) -> None:
     save = save_for_store if args.store else save_print
     for target, source in tqdm(targets.items(), unit="picture", disable=None):
         picture = read_picture(source)
-        save(pipeline.upscale(picture, size, args.engine), target, read_settings(picture))
+        enlarged = pipeline.upscale(
+            picture, size, args.engine, title=args.title, artist=args.artist, layout=args.layout
+        )
+        save(enlarged, target, read_settings(picture))
     print(f"{len(targets)} pictures in {args.out}")
     if args.store:
         print(RIGHTS)

@@ -225,9 +225,26 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
         return draw()
 
-    def upscale(self, image: Image.Image, size: int, engine: str | None = None) -> Image.Image:
-        """Enlarge a picture until its longer side has `size` pixels; see `upscaling.upscale` and `find_engine`."""
-        return upscale(image, size, self.find_engine(engine))
+    def upscale(
+        self,
+        image: Image.Image,
+        size: int,
+        engine: str | None = None,
+        *,
+        title: str = "",
+        artist: str = "",
+        layout: str = "headline",
+    ) -> Image.Image:
+        """Enlarge a picture until its longer side has `size` pixels, and set title and artist on it in real type.
+
+        See `upscaling.upscale`, `find_engine` and `sleeve.set_type`.
+        """
+        if not title and not artist:
+            return upscale(image, size, self.find_engine(engine))
+        from .sleeve import check_type, set_type  # here, because models on the Hub come without fonts
+
+        check_type(title, artist, layout)
+        return set_type(upscale(image, size, self.find_engine(engine)), title, artist, layout)
 
     def find_engine(self, name: str | None = None) -> Engine:
         """The engine `name`; by default "bundled", or "lanczos" where the model has no upscaler. Errors as there."""

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
-    "draws": 0, "words": 0, "losses": 0, "augmentation": 0, "images": 0, "pictures": 0, "latents": 0, "averaging": 0,
+    "draws": 0, "words": 0, "losses": 0, "augmentation": 0, "images": 0, "pictures": 0, "latents": 0, "averaging": 0, "sleeve": 0,
     "animation": 0, "networks": 0, "performance": 0, "metrics": 0,
     "pretrained": 0,
     "upscaling": 1, "pipeline": 1, "recipes": 1, "covers": 1, "journal": 1, "progress": 1, "alarms": 1,

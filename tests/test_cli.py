@@ -97,6 +97,18 @@ def test_upscale_keeps_settings(run, tmp_path):
     assert read_settings(tmp_path / "large" / "b.png") is None
 
 
+def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
+    save_png(Image.new("RGB", (32, 32), (9, 99, 199)), tmp_path / "a.png", {"seed": 3})
+    command = "upscale a.png --store --engine lanczos --artist Band --title"
+    code, out, _ = run(f"{command} Words --layout modern --out shop")
+    assert code == 0
+    assert "we can grant no rights" in out
+    with Image.open(tmp_path / "shop" / "a.jpg") as image:
+        assert (image.size, image.format) == ((3000, 3000), "JPEG")
+        assert len(image.getcolors(1_000_000)) > 2  # there is type on it
+    assert read_settings(tmp_path / "shop" / "a.jpg") == {"seed": 3}
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -138,6 +150,11 @@ def test_upscale_keeps_settings(run, tmp_path):
         ("upscale good.png empty/../good.png --size 64 --out x", "names of their own"),
         ("upscale good.png --size 64 --out taken", "taken is a file"),
         ("upscale --size 64 --out x", "IN"),
+        ("upscale good.png --out x", "one of the arguments --size --store is required"),
+        ("upscale good.png --size 64 --store --out x", "not allowed with argument"),
+        ("upscale good.png --size 64 --engine magic --out x", "engine must be one of bundled, lanczos, diffusers:ID"),
+        ("upscale good.png --size 64 --title 夜 --out x", "title has a character that no bundled font has"),
+        ("upscale wide.png --store --out x", "covers for shops must be square"),
         ("demo --port seven", "port must be a number from 1 to 65535, got 'seven'"),
         ("paint", "invalid choice: 'paint'"),
     ],
@@ -150,6 +167,7 @@ def test_bad_input_is_one_line_and_leaves_no_trace(refused, tmp_path, line, mess
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)),
         tmp_path / "good.png",
     )
+    Image.new("RGB", (32, 16)).save(tmp_path / "wide.png")
     (tmp_path / "broken.png").write_bytes(b"this is no picture")
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:1500])
     assert message in refused(line)
