@@ -1,6 +1,8 @@
 """What the protocol promises of every recipe that the package holds, on tiny batches."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -195,3 +197,25 @@ def test_the_pipeline_draws_classes_by_name(name, tmp_path):
     assert pipe.settings(1, 1.0, "jazz")["label"] == "jazz"
     with pytest.raises(ValueError, match="label must be one of jazz, metal, rock, got 'polka'"):
         pipe(seeds=[1], label="polka")
+
+
+FRESH = """
+import sys
+from album_gan import AlbumCoverPipeline
+
+for folder in sys.argv[1:]:
+    print(AlbumCoverPipeline.from_pretrained(folder)(seeds=[3], output_type="pt").images.double().sum().item())
+"""
+
+
+def test_models_of_all_recipes_load_in_a_fresh_process(tmp_path):
+    expected = []
+    for name in RECIPES:
+        _, generator, _ = build(name)
+        AlbumCoverPipeline(generator).save_pretrained(tmp_path / name)
+        loaded = AlbumCoverPipeline.from_pretrained(tmp_path / name)
+        expected.append(loaded(seeds=[3], output_type="pt").images.double().sum().item())
+    folders = [str(tmp_path / name) for name in RECIPES]
+    run = subprocess.run([sys.executable, "-c", FRESH, *folders], capture_output=True, text=True, timeout=200)
+    assert run.returncode == 0, run.stderr
+    assert [float(line) for line in run.stdout.splitlines()] == pytest.approx(expected, rel=1e-6)
