@@ -1,5 +1,6 @@
 """Two processes train as one: the gradients of the first step, and weights that never drift apart."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -61,34 +62,40 @@ def run_pair(covers: Path, out: Path, recipes: tuple[str, ...]) -> Path:
     return out
 
 
+def add_gradients(network: torch.nn.Module, other: torch.nn.Module) -> None:
+    for mine, theirs in zip(network.parameters(), other.parameters(), strict=True):
+        if theirs.grad is not None:
+            mine.grad = theirs.grad.clone() if mine.grad is None else mine.grad + theirs.grad
+
+
 def plain_state(name: str, covers: Path, shards: int) -> dict[str, dict[int, dict[str, torch.Tensor]]]:
     """What both optimisers hold after the first step of a plain loop over the shards of the batch."""
     module = RECIPES[name]
     recipe = module.Recipe(module.Config(**settings_of(name, STILL)), 32)
     torch.manual_seed(named_generator(0, "initial weights").initial_seed())
-    generator, discriminator = recipe.build_networks()
+    # In the loop's memory format: in fp32 another one moves gradients through the frozen network by a hundredth (in
+    # fp64 by 1e-14), for a last digit can decide on which side of a kink a feature lies.
+    generator, discriminator = (network.to(memory_format=torch.channels_last) for network in recipe.build_networks())
     optimizers = recipe.optimizers(generator, discriminator)
     data, _ = load_covers(None, str(covers), None, "image", 32)
     order = np.random.Generator(np.random.Philox(key=[0, 0])).permutation(len(data))[:BATCH].tolist()
     real = to_unit_range(data.__getitems__(order))
     steps = []
-    for shard in range(shards):
+    for shard in range(shards):  # each process has networks of its own: BatchNorm and spectral norm remember
         rows = slice(shard * BATCH // shards, (shard + 1) * BATCH // shards)
         draw = Draw(0, 0, BATCH, rows, turn="discriminator 0")
         inputs = recipe.generator_inputs({}, draw)
-        networks = (generator, discriminator)
-        steps.append(Step(real[rows], generator(*inputs), inputs, *networks, draw, 0.0, None, recipe.augmentation))
+        networks = (copy.deepcopy(generator), copy.deepcopy(discriminator))
+        steps.append(Step(real[rows], networks[0](*inputs), inputs, *networks, draw, 0.0, None, recipe.augmentation))
     for step in steps:
         (sum(recipe.discriminator_terms(step).values()) / shards).backward()
+        add_gradients(discriminator, step.discriminator)
     optimizers[1].step()
-    recipe.after_discriminator_step(steps[-1])
-    judged = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
-    for parameter in judged:
-        parameter.requires_grad_(False)
     for step in steps:
+        recipe.after_discriminator_step(step)
+        step.discriminator.requires_grad_(False)
         (sum(recipe.generator_terms(step).values()) / shards).backward()
-    for parameter in judged:
-        parameter.requires_grad_(True)
+        add_gradients(generator, step.generator)
     optimizers[0].step()
     sides = zip(("generator_optimizer", "discriminator_optimizer"), optimizers, strict=True)
     return {side: optimizer.state_dict()["state"] for side, optimizer in sides}
@@ -97,15 +104,16 @@ def plain_state(name: str, covers: Path, shards: int) -> dict[str, dict[int, dic
 def assert_same_gradients(name: str, state: dict, checkpoint: Path) -> None:
     """First moments are the gradients up to a factor, the same on both sides; RMSprop's are their squares."""
     saved = load_file(checkpoint / "state.safetensors")
-    compared = 0
+    compared, largest = 0, 0.0
     for side, moments in state.items():
         for index, values in moments.items():
             (key,) = {"exp_avg", "momentum_buffer", "square_avg"} & values.keys()
             expected, found = values[key].double(), saved[f"{side}.{index}.{key}"].double()
             if key == "square_avg":
                 expected, found = expected.sqrt(), found.sqrt()
-            distance = (expected - found).norm().item()
-            assert distance <= 1e-4 * expected.norm().item() + 1e-9, f"{name}: {side} {index}, {distance}"
+            distance, largest = (expected - found).norm().item(), max(largest, expected.norm().item())
+            # A bias before a BatchNorm has no gradient but rounding.
+            assert distance <= 1e-4 * expected.norm().item() + 1e-6 * largest, f"{name}: {side} {index}, {distance}"
             compared += 1
     assert compared > 4
 
