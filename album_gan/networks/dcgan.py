@@ -100,6 +100,9 @@ class DCGANDiscriminator(ModelMixin, ConfigMixin):
             channels = out
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * 4 * 4, 1))
         initialise(self)
+        if classes:  # an even plane each at first: convolutions do not tell one pattern of noise from another
+            with torch.no_grad():
+                self.label.weight.copy_(torch.randn(len(classes) + 1, 1).expand_as(self.label.weight))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         if self.label is not None:
