@@ -1,6 +1,7 @@
 """What several test files share: a model so small that it draws at once."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,11 @@ def tiny_pipeline(tiny_model):
     from album_gan.pipeline import AlbumCoverPipeline
 
     return AlbumCoverPipeline.from_pretrained(tiny_model)
+
+
+@pytest.fixture(autouse=True)
+def _no_trainer_remembers_another():
+    """accelerate keeps one state a process and refuses another precision; each test trains as if it were the first."""
+    yield
+    if "accelerate.state" in sys.modules:
+        sys.modules["accelerate.state"].AcceleratorState._reset_state(reset_partial_state=True)
