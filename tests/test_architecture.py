@@ -10,8 +10,9 @@ FLOORS = {
     "draws": 0, "words": 0, "losses": 0, "augmentation": 0, "images": 0, "pictures": 0, "latents": 0, "averaging": 0, "sleeve": 0,
     "animation": 0, "networks": 0, "performance": 0, "metrics": 0,
     "pretrained": 0,
+    "model_files": 0,
     "upscaling": 1, "pipeline": 1, "recipes": 1, "covers": 1, "journal": 1, "progress": 1, "alarms": 1,
-    "checkpoint": 2, "processes": 2, "evaluation": 2, "hub": 2, "models": 2, "monitor": 2, "timelapse": 2,
+    "checkpoint": 2, "processes": 2, "evaluation": 2, "card": 2, "hub": 2, "models": 2, "monitor": 2, "timelapse": 2, "directions": 2,
     "training": 3,
     "dry_run": 4, "cli": 4, "cli_covers": 4, "space": 4,
 }  # fmt: skip
@@ -21,7 +22,9 @@ NEIGHBOURS = {
     ("augmentation", "draws"),
     ("cli", "space"),
     ("cli", "cli_covers"),
-    ("hub", "evaluation"),
+    ("card", "evaluation"),
+    ("hub", "card"),
+    ("hub", "checkpoint"),
     ("monitor", "evaluation"),
     ("monitor", "models"),
 }
