@@ -14,6 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from .model_files import refuse_pickles
+
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
@@ -75,7 +77,8 @@ def load_checkpoint(
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The JSON part of a checkpoint; ValueError when it is corrupt or too new."""
+    """The JSON part of a checkpoint; ValueError when it is corrupt, too new, or holds a pickle."""
+    refuse_pickles(folder)
     try:
         state = json.loads((folder / "state.json").read_text())
         if state["format_version"] > FORMAT_VERSION:

@@ -299,7 +299,7 @@ def _timelapse(args: argparse.Namespace) -> None:
     check_fps(args.fps)
     check_folder(args.out.parent)
     from .animation import write_animation
-    from .pipeline import find_model
+    from .model_files import find_model
     from .timelapse import frames_of, moments_of
 
     moments = moments_of(find_model(args.folder, parts=("history",)))

@@ -2,23 +2,35 @@
 
 import inspect
 import json
-import platform
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import torch
 from diffusers import __version__ as diffusers_version
-from huggingface_hub import EvalResult, HfApi, ModelCardData
+from huggingface_hub import HfApi
+from torch import nn
 
+from .card import card, public_record
+from .checkpoint import latest_checkpoint
 from .images import grid
-from .pipeline import AlbumCoverPipeline, find_model
+from .model_files import (
+    FP16_WEIGHTS,
+    WEIGHTS,
+    find_model,
+    network_class,
+    read_json,
+    read_weights,
+    to_safetensors,
+    write_whole,
+)
+from .pipeline import AlbumCoverPipeline
 
 # Copied as they are: pipeline.py imports its neighbours, here and there.
-PIPELINE_FILES = ("pipeline.py", "latents.py", "words.py", "images.py", "upscaling.py")
-COMPONENT_MODULE = "modeling_album_gan"
+PIPELINE_FILES = ("pipeline.py", "latents.py", "words.py", "images.py", "model_files.py", "upscaling.py")
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
+CHECKPOINT = "checkpoint"
+# What a push replaces as a whole; other files in the repository are their owner's.
+REPLACED = ("generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "log.jsonl", "evaluation.json")
 PACKAGE = Path(__file__).parent
 
 
@@ -31,23 +43,59 @@ def push(
 ) -> str:
     """Publish a model (bundled, a run's folder, or a Hub id) as `repo_id` on the Hub; returns the address.
 
-    One commit: an interrupted push leaves the repository as it was. Without `data_rights` it stays private, for
-    nobody should publish what came of covers without a word on them. Raises ValueError for a malformed id.
+    All in one commit: an interrupted push leaves the repository as it was, and earlier states stay revisions. Without
+    `data_rights` a new repository is private, for nobody should publish what came of covers without a word on them.
+    Raises ValueError for a malformed id and for a public repository without `data_rights`, OSError where the Hub
+    refuses.
     """
-    if repo_id.count("/") != 1 or not all(repo_id.split("/")):
-        raise ValueError(f"repo_id must be owner/name, got {repo_id!r}; e.g. me/album-covers")
+    check_repo_id(repo_id)
     api = HfApi(token=token)
+    create(api, repo_id, "model", private or data_rights is None)
+    if data_rights is None and not api.repo_info(repo_id).private:
+        raise ValueError(
+            f"data_rights must be given for {repo_id}, which is public; say what may be done with the covers it saw "
+            "(--data-rights TEXT), or push to a private repository"
+        )
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        assemble(model, folder, repo_id, data_rights)
-        api.create_repo(repo_id, private=private or data_rights is None, exist_ok=True)
-        commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Upload album_gan model")
+        assemble(model, Path(temporary), repo_id, data_rights)
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            folder_path=temporary,
+            commit_message="Upload album_gan model",
+            delete_patterns=list(REPLACED),
+        )
     return str(commit.repo_url)
 
 
-def assemble(model: str, folder: Path, repo_id: str, data_rights: str | None = None) -> None:
-    """Write the repository of a model into an empty folder."""
-    source = find_model(model, parts=("generator", *EXTRAS))
+def check_repo_id(repo_id: str, name: str = "repo_id") -> None:
+    """ValueError for what is no owner/name."""
+    if repo_id.count("/") != 1 or not all(repo_id.split("/")):
+        raise ValueError(f"{name} must be owner/name, got {repo_id!r}; e.g. me/album-covers")
+
+
+def create(api: HfApi, repo_id: str, kind: str, private: bool, **options: str) -> None:
+    """Make a repository if need be; OSError, with the way out, when the Hub does not let us."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True, **options)
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status not in (401, 403):
+            raise
+        raise OSError(
+            f"{repo_id} cannot be written to: the Hub answers {status}; log in with `hf auth login` as one who may, or "
+            "set HF_TOKEN to a token that may write"
+        ) from None
+
+
+def assemble(model: str, folder: Path, repo_id: str, data_rights: str | None = None) -> AlbumCoverPipeline:
+    """Write the repository of a model into an empty folder; returns the pipeline that it holds.
+
+    A run's latest checkpoint goes with it, so that `--resume_from_checkpoint` goes on from the Hub.
+    """
+    parts = ("generator", "upscaler", "discriminator", "history/*", CHECKPOINT, *EXTRAS[2:])
+    source = find_model(model, parts=parts)
     pipe = AlbumCoverPipeline.from_pretrained(source)
     pipe.save_pretrained(folder)
     for name in EXTRAS:
@@ -55,90 +103,65 @@ def assemble(model: str, folder: Path, repo_id: str, data_rights: str | None = N
             shutil.copytree(source / name, folder / name)
         elif (source / name).exists():
             shutil.copyfile(source / name, folder / name)
+    if (folder / "training.json").exists():
+        record = public_record(read_json(folder / "training.json"))
+        (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+    copy_checkpoint(source, folder)
+
+    index = {"_class_name": ["pipeline", type(pipe).__name__], "_diffusers_version": diffusers_version}
+    for name in ("generator", "upscaler"):
+        if getattr(pipe, name) is not None:
+            index[name] = copy_code(type(getattr(pipe, name)), folder / name)
+    index["auto_map"] = {"AutoModel": ".".join(index["generator"])}  # for the bare generator
+    if (folder / "discriminator").is_dir():
+        finish_discriminator(folder / "discriminator")
     for name in PIPELINE_FILES:
         shutil.copyfile(PACKAGE / name, folder / name)
-    network = type(pipe.generator)
-    shutil.copyfile(inspect.getsourcefile(network), folder / "generator" / f"{COMPONENT_MODULE}.py")
-    index = {
-        "_class_name": ["pipeline", type(pipe).__name__],
-        "_diffusers_version": diffusers_version,
-        "generator": [COMPONENT_MODULE, network.__name__],
-    }
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     grid(pipe(seeds=range(64), truncation=1.0).images, 8).save(folder / "sheet.png", optimize=True)
     (folder / "README.md").write_text(card(pipe, folder, repo_id, data_rights))
+    return pipe
 
 
-def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str | None) -> str:
-    """The model card: metadata and text from training.json and, where there is one, evaluation.json of `folder`."""
-    record = read_record(folder)
-    numbers, results = "Not measured; `album-gan evaluate` does it.", []
-    if (folder / "evaluation.json").exists():
-        from .evaluation import table
+def copy_code(network: type[nn.Module], folder: Path) -> list[str]:
+    """Put a network's file beside its weights, as it is; returns [module, class], diffusers' name for it.
 
-        measured = json.loads((folder / "evaluation.json").read_text())
-        numbers = f"```\n{table(measured)}\n```"
-        results = [
-            EvalResult(
-                task_type="unconditional-image-generation",
-                dataset_type=record["data"],
-                dataset_name="held-out covers",
-                metric_type="kid",
-                metric_name=f"kernel distance, {space}, {measured['samples']} samples",
-                metric_value=round(values["kid"], 4),
-            )
-            for space, values in measured["spaces"].items()
-        ]
-    title = repo_id.rpartition("/")[2]
-    data = ModelCardData(
-        library_name="diffusers",
-        pipeline_tag="unconditional-image-generation",
-        license="other",
-        tags=["gan", "album-covers", "album-gan"],
-        datasets=[record["data"]] if record["data"].count("/") == 1 else None,
-        model_name=title if results else None,
-        eval_results=results or None,
-    )
-    text = (PACKAGE / "model_card.md").read_text()
-    text = text.format(
-        **record,
-        title=title,
-        repo_id=repo_id,
-        fingerprint=pipe.fingerprint,
-        parameters=sum(parameter.numel() for parameter in pipe.generator.parameters()) / 1e6,
-        resolution=pipe.generator.config.resolution,
-        data_rights=data_rights or "not stated",
-        numbers=numbers,
-    )
-    return f"---\n{data.to_yaml()}\n---\n\n{text}"
+    The file keeps its name: diffusers lays the modules of all components of a model into one folder.
+    """
+    file = Path(inspect.getsourcefile(network))
+    shutil.copyfile(file, folder / file.name)
+    return [file.stem, network.__name__]
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """What a card says of a training, out of training.json; zeros where a model came without one."""
-    path = folder / "training.json"
-    record = json.loads(path.read_text()) if path.exists() else {}
-    return {
-        "recipe": record.get("recipe", "unknown"),
-        "covers": record.get("covers", 0),
-        "held_out": record.get("held_out", 0),
-        "images": record.get("images", 0),
-        "steps": record.get("steps", 0),
-        "hours": record.get("hours", 0.0),
-        "batch": record.get("train_batch_size", 0),
-        "hardware": record.get("hardware", "unknown hardware"),
-        "data": record.get("data") or public_name(record.get("dataset_name")),
-    }
+def finish_discriminator(folder: Path) -> None:
+    """Both precisions, whichever the model came with, and the code."""
+    weights = read_weights(folder)
+    write_whole(folder / WEIGHTS, to_safetensors(weights))
+    halves = {name: t.half() if t.is_floating_point() else t for name, t in weights.items()}
+    write_whole(folder / FP16_WEIGHTS, to_safetensors(halves))
+    copy_code(network_class(read_json(folder / "config.json").get("_class_name"), "forward"), folder)
 
 
-def public_name(dataset_name: str | None) -> str:
-    """A data set's name where the world can find it by that name; folders of one's own are not named."""
-    if dataset_name and (dataset_name.count("/") == 1 or dataset_name == "synthetic"):
-        return dataset_name
-    return "a private collection"
+def copy_checkpoint(source: Path, folder: Path) -> None:
+    """The complete state of training, without places on the machine that trained."""
+    state = latest_checkpoint(source) or source / CHECKPOINT
+    if (state / "state.json").exists():
+        shutil.copytree(state, folder / CHECKPOINT)
+        record = read_json(folder / CHECKPOINT / "state.json")
+        record["config"] = public_record(record["config"])
+        (folder / CHECKPOINT / "state.json").write_text(json.dumps(record, indent=2))
 
 
-def hardware(processes: int) -> str:
-    """What this run computes on, in words."""
-    if torch.cuda.is_available():
-        return f"{processes} x {torch.cuda.get_device_name()}"
-    return f"{torch.get_num_threads() * processes} CPU cores ({platform.machine()})"
+def fetch_run(source: str, output_dir: Path) -> Path:
+    """The checkpoint of a run on the Hub, to resume from; its log and history are laid into `output_dir`.
+
+    Raises OSError when there is none.
+    """
+    folder = find_model(source, parts=(CHECKPOINT, "history/*", "log.jsonl"))
+    if not (folder / CHECKPOINT / "state.json").exists():
+        raise OSError(f"{source} has no checkpoint to resume from; start from its networks with --init_from {source}")
+    if not (output_dir / "log.jsonl").exists() and (folder / "log.jsonl").exists():
+        (output_dir / "history").mkdir(parents=True, exist_ok=True)
+        for path in (folder / "log.jsonl", *(folder / "history").glob("*.webp")):
+            shutil.copyfile(path, output_dir / path.relative_to(folder))
+    return folder / CHECKPOINT

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from .averaging import reestimate_batch_norm, round_to_half
 from .draws import Draw
+from .model_files import find_model, read_weights
 from .networks.cover_upscaler import SCALE
-from .pipeline import AlbumCoverPipeline, find_model, read_weights
+from .pipeline import AlbumCoverPipeline
 from .recipes.base import Recipe
 from .upscaling import lanczos, one_pass
 

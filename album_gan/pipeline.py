@@ -4,41 +4,43 @@
     pipe(seeds=[42, "velvet-otter-042"]).images
 
 A cover depends on the model, the seed, the truncation and the label alone. This file is published with the weights,
-beside latents.py, words.py, images.py and upscaling.py: it imports nothing else of this package at the top.
+beside latents.py, words.py, images.py, model_files.py and upscaling.py: it imports nothing else of this package at
+the top.
 """
 
 import hashlib
 import importlib
-import json
 import os
-import pkgutil
-import re
-import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import safetensors.torch
 import torch
 from diffusers import DiffusionPipeline, ModelMixin
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from PIL import Image
-from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
 from .images import to_pil, to_zero_one
 from .latents import DEFAULT_TRUNCATION, SEED_COUNT, latents_of, name_of, parse_seeds, path, seed_of, truncate
+from .model_files import (
+    FP16_WEIGHTS,
+    WEIGHTS,
+    check_index,
+    find_model,
+    load_network,
+    rounded_weights,
+    to_safetensors,
+    write_whole,
+)
 from .upscaling import Engine, find_engine, upscale
 from .words import NOUNS  # noqa: F401  latents.py needs it, and diffusers fetches only what this file names
 
-FORMAT_VERSION = 1
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-FP16_WEIGHTS = "diffusion_pytorch_model.fp16.safetensors"
-
 Seeds = int | str | Iterable[int | str]
+Labels = int | str | None
 
 
 @dataclass
@@ -80,13 +82,13 @@ class AlbumCoverPipeline(DiffusionPipeline):
         for the Hub.
         Raises OSError when there is no such model, ValueError when it is not one of ours or is damaged.
         """
-        folder = find_model(source, revision, bool(local_files_only), token, parts=("generator", "upscaler"))
-        _read_json(folder / "model_index.json")
+        folder = find_model(source, revision, bool(local_files_only), token, ("generator", "upscaler"), variant)
+        check_index(folder, source or "bundled", cls.__name__)
         # A model without an upscaler of its own, such as a training run's, takes the bundled one.
         places = [place / "upscaler" for place in (folder, find_model("bundled"))]
         place = next((place for place in places if place.is_dir()), None)
         pipeline = cls(
-            _load_network(folder / "generator", "paint", variant), place and _load_network(place, "reach", variant)
+            load_network(folder / "generator", "paint", variant), place and load_network(place, "reach", variant)
         )
         if dtype is not None and dtype != torch.float32:
             _ = pipeline.fingerprint  # of the true weights: rounded ones would give another
@@ -104,10 +106,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
                 continue
             folder = Path(save_directory) / name
             folder.mkdir(parents=True, exist_ok=True)
-            rounded = _rounded_weights(network)
+            rounded = rounded_weights(network)
             widened = {name: t.float() if t.is_floating_point() else t for name, t in rounded.items()}
-            _write(folder / FP16_WEIGHTS, _to_safetensors(rounded))
-            _write(folder / WEIGHTS, _to_safetensors(widened))
+            write_whole(folder / FP16_WEIGHTS, to_safetensors(rounded))
+            write_whole(folder / WEIGHTS, to_safetensors(widened))
             network.save_config(folder)
         self.save_config(save_directory)
 
@@ -117,7 +119,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
         Worked out once: build a new pipeline after changing weights.
         """
-        return hashlib.sha256(_to_safetensors(_rounded_weights(self.generator))).hexdigest()[:8]
+        return hashlib.sha256(to_safetensors(rounded_weights(self.generator))).hexdigest()[:8]
 
     @property
     def labels(self) -> list[str]:
@@ -136,10 +138,21 @@ class AlbumCoverPipeline(DiffusionPipeline):
             "label": label or None,
         }
 
-    def stems_of(self, seeds: Seeds, label: str | None = None) -> torch.Tensor:
-        """The stems (N, C, 4, 4) of seeds, not truncated; ValueError for a label that the model does not know."""
-        latents = latents_of(_seed_list(seeds), self.generator.config.latent_dim)
-        return self._embed(latents, label).clone()  # the clone is free of inference mode, so gradients may pass it
+    def latents_of(self, seeds: Seeds) -> torch.Tensor:
+        """The latents z (N, latent_dim) of seeds, standard normal, float32."""
+        return torch.from_numpy(latents_of(_seed_list(seeds), self.generator.config.latent_dim))
+
+    def stems_of(
+        self, seeds: Seeds | None = None, label: str | None = None, *, latents: np.ndarray | torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The stems (N, C, 4, 4) of seeds, or of latents (N, latent_dim), not truncated.
+
+        Covers are truncated and interpolated as stems, and are best edited as stems. Raises ValueError for a label
+        that the model does not know.
+        """
+        z = self.latents_of(seeds) if latents is None else self._checked(latents, "latents", self._latent_shape)
+        numbers = [self.check_label(label)] * len(z)
+        return self._embed(z, numbers).clone()  # the clone is free of inference mode, so gradients may pass it
 
     def __call__(
         self,
@@ -151,6 +164,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         stems: np.ndarray | torch.Tensor | None = None,
         truncation: float = DEFAULT_TRUNCATION,
         label: str | None = None,
+        class_labels: Labels | Sequence[Labels] = None,
         batch_size: int = 16,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -161,10 +175,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
         Or of `latents` (B, latent_dim), or of `stems` (B, C, 4, 4); truncation, 0 to 1.5, acts on these too.
         With none of the three, `num_images` seeds are drawn from `generator`, or from torch's global one.
         `label` is one of `labels`, for all of them; None is a cover of any class. Stems have theirs inside.
+        `class_labels` is diffusers' way to say it: names or places in `labels`, for all covers or one for each.
         output_type: "pil" (RGB pictures), "np" (B, R, R, 3) or "pt" (B, 3, R, R), both float32 in 0..1.
         Raises ValueError for a seed, truncation, label, shape or option out of range.
         """
-        self.check_label(label)
         given = [
             name for name, value in (("seeds", seeds), ("latents", latents), ("stems", stems)) if value is not None
         ]
@@ -181,17 +195,17 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if stems is not None:
             rows = self._checked(stems, "stems", tuple(self.generator.stem_mean.shape))
         elif latents is not None:
-            rows = self._checked(latents, "latents", (self.generator.config.latent_dim,))
+            rows = self._checked(latents, "latents", self._latent_shape)
         else:
             rows = seeds = _seed_list(seeds)
+        numbers = self._class_numbers(label, class_labels, len(rows))
 
         images = []
         for start in tqdm(range(0, len(rows), batch_size), unit="batch", disable=not progress):
             batch = rows[start : start + batch_size]
-            if seeds is not None:
-                batch = self.stems_of(batch, label)
-            elif latents is not None:
-                batch = self._embed(batch, label)
+            if stems is None:
+                z = self.latents_of(batch) if latents is None else batch
+                batch = self._embed(z, numbers[start : start + batch_size])
             drawn = self._paint(truncate(self._tensor(batch), self.generator.stem_mean, truncation))
             images += to_pil(drawn) if output_type == "pil" else [to_zero_one(drawn)]
         if output_type != "pil":
@@ -241,14 +255,20 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """
         if not title and not artist:
             return upscale(image, size, self.find_engine(engine))
-        from .sleeve import check_type, set_type  # here, because models on the Hub come without fonts
-
-        check_type(title, artist, layout)
-        return set_type(upscale(image, size, self.find_engine(engine)), title, artist, layout)
+        try:  # by name: diffusers looks for whatever is imported with `from`, and models on the Hub come without fonts
+            sleeve = importlib.import_module(".sleeve", __package__)
+        except ImportError as error:
+            raise ImportError("title and artist need fonts that come with album_gan; pip install album-gan") from error
+        sleeve.check_type(title, artist, layout)
+        return sleeve.set_type(upscale(image, size, self.find_engine(engine)), title, artist, layout)
 
     def find_engine(self, name: str | None = None) -> Engine:
         """The engine `name`; by default "bundled", or "lanczos" where the model has no upscaler. Errors as there."""
         return find_engine(name or ("lanczos" if self.upscaler is None else "bundled"), self.upscaler)
+
+    @property
+    def _latent_shape(self) -> tuple[int]:
+        return (self.generator.config.latent_dim,)
 
     def _tensor(self, values: np.ndarray | torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(values).to(self.generator.device, self.generator.dtype)
@@ -269,11 +289,26 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError(f"label must be {known}, got {str(label)[:40]!r}{rest}")
         return self.labels.index(label) + 1
 
+    def _class_numbers(self, label: str | None, class_labels: Labels | Sequence[Labels], count: int) -> list[int]:
+        """The number of each cover's class, 0 for any."""
+        if class_labels is None:
+            return [self.check_label(label)] * count
+        if label:
+            raise ValueError(f"covers need label or class_labels, got {label!r} and {class_labels!r}; pass one of them")
+        each = [class_labels] * count if isinstance(class_labels, (int, str)) else list(class_labels)
+        if len(each) != count:
+            raise ValueError(f"class_labels must be one for all or one for each of {count} covers, got {len(each)}")
+        known = len(self.labels)
+        for value in each:
+            if isinstance(value, int) and not 0 <= value < known:
+                raise ValueError(f"class_labels must be below {known}, the number of this model's classes, got {value}")
+        return [value + 1 if isinstance(value, int) else self.check_label(value) for value in each]
+
     # Autocast is switched off: a cover must not depend on the mode that its caller happens to be in.
     @torch.inference_mode()
-    def _embed(self, latents: np.ndarray | torch.Tensor, label: str | None = None) -> torch.Tensor:
-        z, number = self._tensor(latents), self.check_label(label)
-        labels = (torch.full((len(z),), number, device=z.device),) if number else ()
+    def _embed(self, latents: np.ndarray | torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
+        z = self._tensor(latents)
+        labels = (torch.tensor(numbers, device=z.device),) if any(numbers) else ()
         with torch.autocast(self.generator.device.type, enabled=False):
             return self.generator.eval().embed(z, *labels)
 
@@ -292,135 +327,3 @@ def _seed_list(seeds: Seeds) -> list[int]:
             raise ValueError("seeds must be one or more, got none; try [42]")
         return seeds
     return [seed_of(seeds)]
-
-
-def find_model(
-    source: str | os.PathLike | None,
-    revision: str | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-    parts: tuple[str, ...] = ("generator",),
-) -> Path:
-    """The local folder of a model: bundled, a folder, or `parts` of one on the Hub, fetched if need be.
-
-    Raises OSError when there is no such model.
-    """
-    if source is None or source == "bundled":
-        return Path(__file__).parent / "pretrained"
-    if Path(source).is_dir():
-        return Path(source)
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(source)):
-        raise OSError(f"model must be bundled, a folder or a Hub id owner/name, got {str(source)!r}, no folder here")
-
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
-    try:
-        folder = snapshot_download(
-            str(source),
-            revision=revision,
-            local_files_only=local_files_only,
-            token=token,
-            allow_patterns=["model_index.json", *(f"{part}/*" for part in parts)],
-        )
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise OSError(
-            f"model {str(source)!r} is neither a folder here nor a model you can read on the Hub; "
-            "check its name, or log in with `hf auth login`"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise OSError(
-            f"model {str(source)!r} is no folder here, and the Hub cannot be reached; "
-            "offline, use bundled or a local folder"
-        ) from error
-    return Path(folder)
-
-
-def _load_network(folder: Path, ability: str, variant: str | None) -> ModelMixin:
-    config = _read_json(folder / "config.json")
-    version = config.get("format_version", 1)
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"format_version must be at most {FORMAT_VERSION}, got {version} in {folder / 'config.json'}; "
-            "upgrade with `pip install -U album-gan`"
-        )
-    network_class = _network_class(config.get("_class_name"), ability)
-    # No memory and no random numbers are spent on weights that the file is about to give.
-    with torch.device("meta"):
-        network = network_class.from_config(config)
-
-    try:
-        network.load_state_dict(read_weights(folder, variant), assign=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"weights in {folder} do not fit: {reason}; save or fetch the model again") from error
-    return network.requires_grad_(False)
-
-
-def read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Tensor]:
-    """A network's weights as float32, from the file of `variant` or whichever is there: both hold the same values.
-
-    Raises OSError when they are missing, ValueError when they are damaged.
-    """
-    names = [WEIGHTS, FP16_WEIGHTS] if variant is None else [WEIGHTS.replace(".", f".{variant}.", 1)]
-    file = next((folder / name for name in names if (folder / name).is_file()), None)
-    if file is None:
-        raise OSError(f"weights are missing: {folder / names[0]}; save or fetch the model again")
-    try:
-        weights = safetensors.torch.load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"weights in {file} are damaged ({error}); save or fetch the model again") from error
-    return {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
-
-
-def _network_class(name: object, ability: str) -> type[ModelMixin]:
-    """The class of this name among our networks that have `ability`, "paint" or "reach": what a model asks for is
-    looked up, never executed."""
-    networks = importlib.import_module(f"{__package__}.networks")
-    able = {}
-    for module in pkgutil.iter_modules(networks.__path__):
-        for value in vars(importlib.import_module(f"{networks.__name__}.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, ModelMixin) and hasattr(value, ability):
-                able[value.__name__] = value
-    if not isinstance(name, str) or name not in able:
-        known = ", ".join(sorted(able))
-        raise ValueError(f"_class_name must be one of {known}, got {name!r}; a newer album-gan may know it")
-    return able[name]
-
-
-def _read_json(file: Path) -> dict:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise OSError(f"{file.parent} is no model: {file.name} is missing") from None
-    except ValueError as error:
-        raise ValueError(f"{file} must be JSON, got text that is not ({error}); save the model again") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} must be a JSON object, got a {type(content).__name__}; save the model again")
-    return content
-
-
-def _rounded_weights(network: ModelMixin) -> dict[str, torch.Tensor]:
-    """State on the CPU, floats as float16; ValueError where a value is not finite or beyond 65504."""
-    rounded = {}
-    for name, tensor in network.state_dict().items():
-        tensor = tensor.detach().cpu()
-        if tensor.is_floating_point():
-            tensor = tensor.half()
-            if not tensor.isfinite().all():
-                raise ValueError(f"weights must be finite and within 65504, {name} is not; the training diverged")
-        rounded[name] = tensor.contiguous()
-    return rounded
-
-
-def _to_safetensors(weights: dict[str, torch.Tensor]) -> bytes:
-    return safetensors.torch.save(weights, metadata={"format": "pt"})
-
-
-def _write(file: Path, content: bytes) -> None:
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -19,10 +19,11 @@ from tqdm import tqdm
 
 from . import performance
 from .averaging import update_average
+from .card import hardware, is_hub_id
 from .checkpoint import latest_checkpoint, load_checkpoint, read_state, rotate_checkpoints, save_checkpoint
 from .covers.loading import Covers, StepSampler, batches, load_covers, load_held_out
 from .draws import Draw, named_generator
-from .hub import hardware, push
+from .hub import fetch_run, push
 from .images import to_unit_range
 from .models import load_initial_weights, make_ready_to_draw, save_model
 from .monitor import Monitor
@@ -65,7 +66,7 @@ class TrainingConfig:
     seed: int = 0  # of everything random
     # --- Starting and going on
     init_from: str | None = None  # start from a trained model: bundled, a folder, or a Hub id
-    resume_from_checkpoint: str | None = None  # a checkpoint's folder, or latest
+    resume_from_checkpoint: str | None = None  # a checkpoint's folder, latest, or the Hub id of a pushed run
     checkpointing_steps: int = 500  # steps from one checkpoint to the next
     checkpoints_total_limit: int | None = 3  # older ones are deleted; the best by kid stays apart, in best/
     # --- Watching
@@ -344,8 +345,9 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     """The checkpoint to go on from, None to start afresh. Whether a named one is whole, `read_state` tells."""
     if config.resume_from_checkpoint is None:
         return None
-    if config.resume_from_checkpoint != "latest":
-        return Path(config.resume_from_checkpoint)
+    named = config.resume_from_checkpoint
+    if named != "latest":
+        return fetch_run(named, Path(config.output_dir)) if is_hub_id(named) else Path(named)
     found = latest_checkpoint(Path(config.output_dir))
     print(f"resuming from {found}" if found else f"no checkpoint in {config.output_dir} yet, starting afresh")
     return found

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import re
+import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,8 +17,9 @@ REPOSITORIES: dict[tuple[str, str], dict] = {}  # (kind, id) -> private, commits
 LARGE_FILES: dict[str, bytes] = {}
 LARGE_ENDINGS = ("safetensors", "bin", "parquet", "png", "jpg", "gz")
 API = re.compile(
-    r"/api/(model|dataset|space)s/([^/]+/[^/]+?)(?:/(preupload|commit|revision|tree|paths-info|refs)(?:/(.*))?)?"
+    r"/api/(model|dataset|space)s/([^/]+/[^/]+?)(?:/(preupload|commit|revision|tree|paths-info|refs|variables)(?:/(.*))?)?"
 )
+HOLD, HELD = threading.Event(), threading.Event()  # for tests that kill a push: uploads of large files hang
 KIND = r"/(?:(dataset|space)s/)?([^/]+/[^/]+)"
 
 
@@ -73,6 +75,28 @@ class Hub(BaseHTTPRequestHandler):
             self.answer(
                 200, {"transfer": "basic", "objects": objects}, {"Content-Type": "application/vnd.git-lfs+json"}
             )
+        elif path == "/test/hold":
+            HOLD.set()
+            self.answer(200, HELD.wait(float(query["seconds"][0])) if "seconds" in query else None)
+        elif path == "/test/release":
+            HOLD.clear()
+            self.answer(200)
+        elif path == "/test/state":
+            state = {
+                f"{kind}/{repo_id}": {
+                    "private": repository["private"],
+                    "commits": [commit["sha"] for commit in repository["commits"]],
+                    "files": sorted(repository["commits"][-1]["files"]),
+                    "variables": repository.get("variables", {}),
+                    "hardware": repository.get("hardware"),
+                }
+                for (kind, repo_id), repository in REPOSITORIES.items()
+            }
+            self.answer(200, state)
+        elif path == "/large" and HOLD.is_set():
+            HELD.set()
+            self.close_connection = True
+            threading.Event().wait(60)
         elif path == "/large":
             LARGE_FILES[hashlib.sha256(body).hexdigest()] = body
             self.answer(200)
@@ -92,15 +116,24 @@ class Hub(BaseHTTPRequestHandler):
         if (kind, repo_id) in REPOSITORIES:
             self.answer(409, {"error": "You already created this repo", "url": url})
             return
+        if not self.known():
+            self.answer(401, {"error": "Invalid username or password."})
+            return
         private = wish.get("visibility") == "private" or bool(wish.get("private"))
-        REPOSITORIES[kind, repo_id] = {"private": private, "commits": [{"sha": "0" * 40, "files": {}}]}
+        commits = [{"sha": "0" * 40, "files": {}}]
+        REPOSITORIES[kind, repo_id] = {"private": private, "commits": commits, "hardware": wish.get("hardware")}
         self.answer(200, {"url": url, "name": repo_id, "id": "x"})
+
+    def known(self) -> bool:
+        """Whether a request comes with a token."""
+        return self.headers.get("Authorization", "").startswith("Bearer ")
 
     def commit_of(self, kind: str, repo_id: str, revision: str) -> dict | None:
         """The commit, or None, when the error has been sent."""
         repository = REPOSITORIES.get((kind, repo_id))
-        if repository is None:
-            self.missing("RepoNotFound", "Repository not found")
+        if repository is None or (repository["private"] and not self.known()):
+            code = {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}
+            self.answer(404 if self.known() else 401, {"error": "Repository not found"}, code)
             return None
         if revision in ("", "main", "refs/heads/main"):
             return repository["commits"][-1]
@@ -122,6 +155,11 @@ class Hub(BaseHTTPRequestHandler):
             self.answer(200, {"files": files})
         elif verb == "commit":
             self.commit(kind, repo_id, body)
+        elif verb == "variables":
+            variable = json.loads(body)
+            variables = REPOSITORIES[kind, repo_id].setdefault("variables", {})
+            variables[variable["key"]] = variable["value"]
+            self.answer(200, {key: {"key": key, "value": value} for key, value in variables.items()})
         elif verb == "tree":
             entries = tree(commit["files"], below, query.get("recursive", ["false"])[0].lower() in ("true", "1"))
             self.answer(200, entries) if entries or not below else self.missing("EntryNotFound", "not found")

@@ -9,8 +9,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from album_gan import AlbumCoverPipeline
+from album_gan.model_files import read_weights
 from album_gan.networks.projected_discriminator import ProjectedDiscriminator
-from album_gan.pipeline import read_weights
 
 FOLDER = Path(__file__).parent.parent / "album_gan" / "pretrained"
 

@@ -125,7 +125,7 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
         ("generate --seeds 1 --out x --batch-size 0", "must be a whole number, 1 or more, got '0'"),
         ("generate --seeds 1 --out taken/x", "taken is a file"),
         ("generate --seeds 1 --out taken", "taken is a file"),
-        ("generate --seeds 1 --out x --model empty", "empty is no model: model_index.json is missing"),
+        ("generate --seeds 1 --out x --model empty", "empty is no album_gan model: model_index.json is missing"),
         ("generate --seeds 1 --out x --model /no/where", "model must be bundled, a folder or a Hub id"),
         ("generate --seeds 1 --out x --colour red", "unrecognized arguments: --colour red"),
         ("interpolate --seeds 5 --out x.mp4", "2 or more seeds, got 1"),
@@ -236,7 +236,7 @@ def test_a_failing_process_says_one_line(tmp_path):
     out, err = failing.communicate(timeout=120)
     assert failing.returncode == 2
     assert out == ""
-    assert err == f"album-gan: {tmp_path} is no model: model_index.json is missing\n"
+    assert err == f"album-gan: {tmp_path} is no album_gan model: model_index.json is missing\n"
 
 
 def test_interrupted_covers_are_whole(tmp_path, tiny_model):

@@ -63,7 +63,10 @@ def test_pushed_private_and_loaded_again(hub, tmp_path):
     code, text = hub(CLI, "covers", "build", folder, "--out", "made", *small, "--push-to-hub", "me/covers")
     assert code == 0, text
     kept = int(text.partition(" covers from ")[0].split()[-1])
-    with urllib.request.urlopen(f"{hub.address}/api/datasets/me/covers") as answer:
+    request = urllib.request.Request(
+        f"{hub.address}/api/datasets/me/covers", headers={"Authorization": "Bearer hf_test"}
+    )
+    with urllib.request.urlopen(request) as answer:
         info = json.load(answer)
     assert info["private"]
     names = {file["rfilename"] for file in info["siblings"]}

@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 
 from album_gan.images import to_pixels
 from album_gan.latents import latents_of
+from album_gan.model_files import FP16_WEIGHTS, WEIGHTS
 from album_gan.networks.dcgan import DCGANGenerator
 from album_gan.networks.lite_generator import LiteGenerator
-from album_gan.pipeline import FP16_WEIGHTS, WEIGHTS, AlbumCoverPipeline
+from album_gan.pipeline import AlbumCoverPipeline
 
 
 def pixels(pictures) -> np.ndarray:
@@ -322,7 +323,7 @@ def test_folders_that_are_no_model(tmp_path, copy):
     with pytest.raises(OSError, match=r"model must be bundled, a folder or a Hub id owner/name, got '/no/such/place'"):
         load("/no/such/place")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(OSError, match=r"empty is no model: model_index\.json is missing"):
+    with pytest.raises(OSError, match=r"empty is no album_gan model: model_index\.json is missing"):
         load(tmp_path / "empty")
     with pytest.raises(OSError, match=r"weights are missing: .*bf16"):
         load(copy, variant="bf16")
@@ -371,7 +372,9 @@ def test_an_unreachable_hub_says_how_to_go_on_without_it():
     )
     for environment in ({"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}):
         result = run(code, **environment)
-        assert "'someone/covers' is no folder here, and the Hub cannot be reached" in result.stdout, result.stderr
+        assert (
+            "'someone/covers' is neither a folder here nor in the cache, and the Hub cannot be reached" in result.stdout
+        ), result.stderr
         assert "use bundled or a local folder" in result.stdout
 
 
