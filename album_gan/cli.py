@@ -15,6 +15,8 @@ from .cli_covers import add_covers, check_folder
 from .latents import DEFAULT_TRUNCATION, MAX_TRUNCATION, check_truncation, parse_seeds
 from .sleeve import LAYOUTS, check_type
 
+FORMATS = ("onnx", "html")
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run `album-gan` with these arguments, the process's by default. Returns the exit code.
@@ -181,6 +183,13 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--private", action="store_true", help="for your eyes only; always so without --data-rights")
     added.add_argument("--data-rights", metavar="TEXT", help="what the card says of the rights to the covers it saw")
 
+    added = command(
+        "export", _export, "Make one file of a model: ONNX for other programs, HTML that draws in any browser.",
+        "album-gan export --format html --out covers.html",
+    )  # fmt: skip
+    added.add_argument("--format", required=True, choices=FORMATS, help="onnx, or html: no server, no internet")
+    added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .onnx or .html")
+
     added = command("demo", _demo, "Start the page in which to draw covers.", "album-gan demo --lan")
     added.add_argument("--lan", action="store_true", help="listen on the network, for the audience's phones")
     added.add_argument("--port", metavar="N", help="default: the environment's PORT, or 7860")
@@ -315,6 +324,28 @@ def _push(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
+def _export(args: argparse.Namespace) -> None:
+    if args.out.suffix != f".{args.format}" or args.out.is_dir():
+        raise ValueError(f"out must be a file that ends in .{args.format}, got {args.out}")
+    check_folder(args.out.parent)
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise ImportError(f"export needs {missing[0]}, which is not installed; run: pip install 'album-gan[export]'")
+    from .pipeline import AlbumCoverPipeline
+
+    pipeline = AlbumCoverPipeline.from_pretrained(args.model)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    if args.format == "onnx":
+        from .export.onnx_model import export_onnx
+
+        difference = export_onnx(pipeline, args.out)
+        print(f"{args.out}; its covers are the pipeline's, to {difference}/255")
+    else:
+        from .export.html_page import export_html
+
+        print(f"{args.out}, {export_html(pipeline, args.out) / 1e6:.1f} MB; open it with a double click")
+
+
     port = args.port or os.environ.get("PORT") or "7860"
     if not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise ValueError(f"port must be a number from 1 to 65535, got {port!r}; 7860 is usual")

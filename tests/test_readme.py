@@ -41,7 +41,7 @@ def test_training_commands_parse(line):
 def test_album_gan_commands_run_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     commands = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("album-gan")]
-    assert {words[0] for words in commands} >= {"generate", "interpolate", "upscale", "timelapse"}
+    assert {words[0] for words in commands} >= {"generate", "interpolate", "upscale", "timelapse", "export"}
     for words in commands:
         assert cli.main(words) == 0, words
     assert len(list((tmp_path / "covers").glob("*.png"))) == 64

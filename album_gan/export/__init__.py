@@ -1,0 +1,1 @@
+"""Models for places without this package: ONNX for other programs, one HTML file for any browser."""

@@ -1,0 +1,98 @@
+// Seeds, names and latents: what album_gan/latents.py does, said in JavaScript. WORDS comes from there.
+
+const BITS = (1n << 64n) - 1n;
+
+/** Four 64-bit words: Philox4x64-10 (Salmon et al. 2011) with the key (seed, 0) and the counter (counter, 0, 0, 0). */
+function philox(seed, counter) {
+  let [a, b, c, d] = [counter, 0n, 0n, 0n];
+  let [key0, key1] = [seed, 0n];
+  for (let round = 0; round < 10; round++) {
+    const first = 0xd2e7470ee14c6c93n * a;
+    const second = 0xca5a826395121157n * c;
+    [a, b, c, d] = [(second >> 64n) ^ b ^ key0, second & BITS, (first >> 64n) ^ d ^ key1, first & BITS];
+    key0 = (key0 + 0x9e3779b97f4a7c15n) & BITS;
+    key1 = (key1 + 0xbb67ae8584caa73bn) & BITS;
+  }
+  return [a, b, c, d];
+}
+
+/** A seed -> its standard normal latent, by Box-Muller. */
+function latentOf(seed, size) {
+  const latent = new Float32Array(size);
+  for (let block = 0; 4 * block < size; block++) {
+    const words = philox(BigInt(seed), BigInt(block + 1)).map((word) => Number(word >> 11n));
+    for (const pair of [0, 2]) {
+      const radius = Math.sqrt(-2 * Math.log((words[pair] + 1) / 2 ** 53));
+      const angle = 2 * Math.PI * (words[pair + 1] / 2 ** 53);
+      const at = 4 * block + pair;
+      if (at < size) latent[at] = radius * Math.cos(angle);
+      if (at + 1 < size) latent[at + 1] = radius * Math.sin(angle);
+    }
+  }
+  return latent;
+}
+
+/** 42 -> its readable name. */
+function nameOf(seed) {
+  const number = Number((BigInt(seed) * BigInt(WORDS.multiplier) + BigInt(WORDS.offset)) % BigInt(WORDS.count));
+  const rest = Math.floor(number / 1000);
+  const [adjective, noun] = [Math.floor(rest / WORDS.nouns.length), rest % WORDS.nouns.length];
+  return `${WORDS.adjectives[adjective]}-${WORDS.nouns[noun]}-${String(number % 1000).padStart(3, "0")}`;
+}
+
+// What Python counts as white space, and how it folds case.
+const SPACE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
+const trimmed = (text) => text.replace(new RegExp(`^${SPACE}+|${SPACE}+$`, "g"), "");
+const folded = (text) => Array.from(text, (letter) => WORDS.fold[letter] ?? letter).join("");
+
+/** A seed for whatever was typed: a number, a name, or any text, which chooses by its SHA-256. */
+function seedForAnyText(text) {
+  const number = /^0*([0-9]{1,8})$/.exec(trimmed(text));
+  if (number) return Number(number[1]);
+  const parts = folded(trimmed(text)).split(new RegExp(`(?:${SPACE}|[_-])+`));
+  if (parts.length === 3 && /^[0-9]{3}$/.test(parts[2])) {
+    const [adjective, noun] = [WORDS.adjectives.indexOf(parts[0]), WORDS.nouns.indexOf(parts[1])];
+    if (adjective >= 0 && noun >= 0) {
+      const number = BigInt((adjective * WORDS.nouns.length + noun) * 1000 + Number(parts[2]));
+      const count = BigInt(WORDS.count);
+      return Number(((((number - BigInt(WORDS.offset)) * BigInt(WORDS.inverse)) % count) + count) % count);
+    }
+  }
+  const words = trimmed(folded(text.normalize("NFC"))).split(new RegExp(`${SPACE}+`)).join(" ");
+  return sha256(new TextEncoder().encode(words)).reduce((rest, byte) => (rest * 256 + byte) % WORDS.count, 0);
+}
+
+/** FIPS 180-4. crypto.subtle is not there in pages that some browsers open from a disk. */
+function sha256(bytes) {
+  const primes = [];
+  for (let n = 2; primes.length < 64; n++) if (primes.every((prime) => n % prime)) primes.push(n);
+  const fraction = (x) => ((x - Math.floor(x)) * 2 ** 32) | 0;
+  const constants = primes.map((prime) => fraction(Math.cbrt(prime)));
+  const state = primes.slice(0, 8).map((prime) => fraction(Math.sqrt(prime)));
+
+  const padded = new Uint8Array(((bytes.length + 72) >> 6) << 6);
+  padded.set(bytes);
+  padded[bytes.length] = 0x80;
+  const view = new DataView(padded.buffer);
+  view.setUint32(padded.length - 4, bytes.length * 8);
+  const turn = (x, by) => (x >>> by) | (x << (32 - by));
+  for (let start = 0; start < padded.length; start += 64) {
+    const w = Array.from({ length: 16 }, (_, i) => view.getInt32(start + 4 * i));
+    let [a, b, c, d, e, f, g, h] = state;
+    for (let i = 0; i < 64; i++) {
+      if (i >= 16) {
+        const [x, y] = [w[i - 15], w[i - 2]];
+        const low = turn(x, 7) ^ turn(x, 18) ^ (x >>> 3);
+        const high = turn(y, 17) ^ turn(y, 19) ^ (y >>> 10);
+        w[i] = (w[i - 16] + low + w[i - 7] + high) | 0;
+      }
+      const one = (h + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + constants[i] + w[i]) | 0;
+      const two = ((turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+      [a, b, c, d, e, f, g, h] = [(one + two) | 0, a, b, c, (d + one) | 0, e, f, g];
+    }
+    [a, b, c, d, e, f, g, h].forEach((value, i) => (state[i] = (state[i] + value) | 0));
+  }
+  const digest = new DataView(new ArrayBuffer(32));
+  state.forEach((value, i) => digest.setInt32(4 * i, value));
+  return new Uint8Array(digest.buffer);
+}
