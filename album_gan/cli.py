@@ -182,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="where to; made if need be")
     added.add_argument("--private", action="store_true", help="for your eyes only; always so without --data-rights")
     added.add_argument("--data-rights", metavar="TEXT", help="what the card says of the rights to the covers it saw")
+    added.add_argument("--space", metavar="OWNER/NAME", help="publish the page too, showing this model, as this Space")
 
     added = command(
         "export", _export, "Make one file of a model: ONNX for other programs, HTML that draws in any browser.",
@@ -318,12 +319,17 @@ def _timelapse(args: argparse.Namespace) -> None:
 
 
 def _push(args: argparse.Namespace) -> None:
-    from .hub import push
+    from .hub import check_repo_id, push
 
     print(push(args.model, args.repo_id, args.private, args.data_rights))
+    if args.space:
+        check_repo_id(args.space, "space")
 
+    if args.space:
+        from .deploy import push_space
 
-def _demo(args: argparse.Namespace) -> None:
+        print(push_space(args.space, args.repo_id))
+
 def _export(args: argparse.Namespace) -> None:
     if args.out.suffix != f".{args.format}" or args.out.is_dir():
         raise ValueError(f"out must be a file that ends in .{args.format}, got {args.out}")
@@ -347,6 +353,7 @@ def _export(args: argparse.Namespace) -> None:
 
 
     port = args.port or os.environ.get("PORT") or "7860"
+def _demo(args: argparse.Namespace) -> None:
     if not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise ValueError(f"port must be a number from 1 to 65535, got {port!r}; 7860 is usual")
     if find_spec("gradio") is None:

@@ -12,7 +12,7 @@ FLOORS = {
     "pretrained": 0,
     "model_files": 0,
     "upscaling": 1, "pipeline": 1, "recipes": 1, "covers": 1, "journal": 1, "progress": 1, "alarms": 1,
-    "checkpoint": 2, "processes": 2, "evaluation": 2, "card": 2, "hub": 2, "export": 2, "models": 2, "monitor": 2, "timelapse": 2, "neighbours": 2, "directions": 2,
+    "checkpoint": 2, "processes": 2, "evaluation": 2, "card": 2, "hub": 2, "deploy": 2, "export": 2, "models": 2, "monitor": 2, "timelapse": 2, "neighbours": 2, "directions": 2,
     "training": 3,
     "dry_run": 4, "cli": 4, "cli_covers": 4, "space": 4,
 }  # fmt: skip
@@ -24,6 +24,7 @@ NEIGHBOURS = {
     ("cli", "cli_covers"),
     ("card", "evaluation"),
     ("hub", "card"),
+    ("deploy", "hub"),
     ("hub", "checkpoint"),
     ("monitor", "evaluation"),
     ("monitor", "models"),
