@@ -321,14 +321,14 @@ def _timelapse(args: argparse.Namespace) -> None:
 def _push(args: argparse.Namespace) -> None:
     from .hub import check_repo_id, push
 
-    print(push(args.model, args.repo_id, args.private, args.data_rights))
     if args.space:
         check_repo_id(args.space, "space")
-
+    print(push(args.model, args.repo_id, args.private, args.data_rights))
     if args.space:
         from .deploy import push_space
 
         print(push_space(args.space, args.repo_id))
+
 
 def _export(args: argparse.Namespace) -> None:
     if args.out.suffix != f".{args.format}" or args.out.is_dir():
@@ -352,8 +352,8 @@ def _export(args: argparse.Namespace) -> None:
         print(f"{args.out}, {export_html(pipeline, args.out) / 1e6:.1f} MB; open it with a double click")
 
 
-    port = args.port or os.environ.get("PORT") or "7860"
 def _demo(args: argparse.Namespace) -> None:
+    port = args.port or os.environ.get("PORT") or "7860"
     if not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise ValueError(f"port must be a number from 1 to 65535, got {port!r}; 7860 is usual")
     if find_spec("gradio") is None:
