@@ -141,6 +141,35 @@ def test_latents_and_stems_draw_the_same_cover(tiny_pipeline):
         assert np.abs(pixels(covers.images) - expected).max() <= 1
 
 
+def test_latents_of_both_spaces_go_out_and_in(tiny_pipeline):
+    drawn = tiny_pipeline(seeds=[4, 5], output_type="pt").images
+    z = tiny_pipeline.latents_of([4, 5])
+    assert z.shape == (2, 128)
+    stems = tiny_pipeline.stems_of(latents=z)
+    assert torch.equal(stems, tiny_pipeline.stems_of([4, 5]))
+    for again in ({"latents": z}, {"stems": stems}):
+        assert (tiny_pipeline(**again, output_type="pt").images - drawn).abs().max() < 1e-5
+    with pytest.raises(ValueError, match="latents must have the shape"):
+        tiny_pipeline.stems_of(latents=z[:, :5])
+
+
+def test_classes_by_diffusers_name_for_them():
+    network = LiteGenerator(resolution=32, classes=("jazz", "rock")).eval()
+    network.label.weight.data[1:].normal_()
+    pipe = AlbumCoverPipeline(network)
+    each = [pipe(seeds=[seed], label=label).images[0] for seed, label in ((1, "rock"), (2, None), (3, "jazz"))]
+    together = pipe(seeds=[1, 2, 3], class_labels=[1, None, "jazz"], batch_size=2).images
+    assert [
+        np.abs(np.asarray(a, int) - np.asarray(b, int)).max() <= 1 for a, b in zip(each, together, strict=True)
+    ] == [True] * 3
+    assert pipe(seeds=[1], class_labels="rock").images == pipe(seeds=[1], class_labels=1).images
+    for wrong, message in (([0, 1], "one for each of 3"), (2, "must be below 2"), ("pop", "label must be one of jazz")):
+        with pytest.raises(ValueError, match=message):
+            pipe(seeds=[1, 2, 3], class_labels=wrong)
+    with pytest.raises(ValueError, match="label or class_labels"):
+        pipe(seeds=[1], label="jazz", class_labels=0)
+
+
 def test_stems_may_carry_gradients_onwards(tiny_pipeline):
     stems = tiny_pipeline.stems_of(1).requires_grad_()
     tiny_pipeline.generator.paint(stems).sum().backward()

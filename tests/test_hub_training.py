@@ -1,0 +1,65 @@
+"""A run is pushed when it ends; others go on with it, or start from it, by its Hub id: with a Hub on this machine."""
+
+import json
+
+import pytest
+from loopback import loopback
+
+from album_gan.covers.synthetic import draw_cover
+
+# One after the other in one process: torch and datasets load once.
+RUN = """
+import json, sys
+from album_gan.checkpoint import read_state
+from album_gan.pipeline import AlbumCoverPipeline
+from train import main
+from pathlib import Path
+
+common = ["--recipe", "dcgan", "--dcgan.width", "16", "--resolution", "32", "--train_data_dir", "covers",
+          "--train_batch_size", "4", "--dataloader_num_workers", "0", "--report_to", "none", "--evaluation_images", "0",
+          "--checkpointing_steps", "4", "--logging_steps", "2", "--sample_images", "8"]
+push = ["--push_to_hub", "--hub_model_id", "me/run", "--data_rights", "drawn by the tests"]
+def train(output, steps, *more):
+    assert main([*common, "--output_dir", output, "--max_train_steps", str(steps), *more]) == 0
+
+train("whole", 12)
+train("first", 8, *push)
+train("second", 12, "--resume_from_checkpoint", "me/run", *push)
+train("other", 2, "--init_from", "me/run")
+weights = lambda folder: AlbumCoverPipeline.from_pretrained(folder).fingerprint
+logged = [json.loads(line)["images"] for line in Path("second/log.jsonl").read_text().splitlines()]
+print("RESULT", json.dumps({
+    "same": weights("whole") == weights("second") == weights("me/run"),
+    "logged": logged, "moments": sorted(path.name for path in Path("second/history").iterdir()),
+    "command": json.loads(Path("second/training.json").read_text())["resume_from_checkpoint"],
+}))
+for wrong in (["--resume_from_checkpoint", "me/nothing"], ["--init_from", "me/nothing"]):
+    assert main([*common, "--output_dir", "none", *wrong]) == 2
+"""
+
+
+@pytest.mark.slow
+def test_train_push_resume_and_start_from_the_hub(tmp_path):
+    (tmp_path / "covers").mkdir()
+    for index in range(24):
+        draw_cover(index, 32).save(tmp_path / "covers" / f"{index}.png")
+    with loopback(tmp_path) as hub:
+        code, text = hub.run(RUN)
+        assert code == 0, text[-3000:]
+        found = json.loads(text.partition("RESULT ")[2].splitlines()[0])
+        assert found["same"], "a run resumed from the Hub must equal one that never stopped"
+        assert found["logged"] == sorted(found["logged"])
+        assert found["logged"][0] == 8
+        assert found["moments"][0] == "000000000.webp"
+        assert text.count("'me/nothing' is neither a folder here nor a model you can read on the Hub") == 2
+
+        state = json.loads(hub.ask("/test/state"))["model/me/run"]
+        assert len(state["commits"]) == 3  # the empty one, and two pushes
+        assert {"checkpoint/state.safetensors", "history/000000000.webp", "log.jsonl"} <= set(state["files"])
+        for file in ("training.json", "checkpoint/state.json", "README.md"):
+            content = hub.ask(f"/me/run/resolve/main/{file}").decode()
+            assert str(tmp_path) not in content
+            assert '"covers"' not in content.replace('"covers":', "")
+        card = hub.ask("/me/run/resolve/main/README.md").decode()
+        assert "accelerate launch train.py \\\n    --train_data_dir my_covers" in card
+        assert "--dcgan.width 16" in card
