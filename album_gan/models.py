@@ -94,8 +94,9 @@ def draw_samples(network: ModelMixin, seeds: Sequence[int]) -> list[Image.Image]
 
 def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:
     """Copy a published model's networks into freshly built ones; ValueError when they do not fit."""
-    folder = find_model(source, parts=("generator", "discriminator"))
-    for name, network in (("generator", generator), ("discriminator", discriminator)):
+    drawing = "generator" if draws(generator) else "upscaler"
+    folder = find_model(source, parts=(drawing, "discriminator"))
+    for name, network in ((drawing, generator), ("discriminator", discriminator)):
         weights = read_weights(folder / name)
         try:
             found = network.load_state_dict(weights, strict=False)

@@ -7,6 +7,9 @@ from PIL import Image
 from album_gan import AlbumCoverPipeline
 from album_gan.augmentation import soften
 from album_gan.draws import Draw
+from album_gan.models import load_initial_weights
+from album_gan.networks.cover_upscaler import CoverUpscaler
+from album_gan.networks.projected_discriminator import ProjectedDiscriminator
 from album_gan.recipes import upscaler
 from album_gan.recipes.base import Step
 from album_gan.training import TrainingConfig, train
@@ -89,4 +92,7 @@ def test_a_run_leaves_a_model_that_enlarges(tmp_path):
     assert pipe.upscaler.config.channels == 8
     assert pipe.fingerprint == AlbumCoverPipeline.from_pretrained().fingerprint
     assert pipe.upscale(Image.new("RGB", (16, 16)), 64).size == (64, 64)
+    goes_on, discriminator = CoverUpscaler(channels=8, blocks=1), ProjectedDiscriminator(input_size=128)
+    load_initial_weights(str(tmp_path), goes_on, discriminator)
+    assert torch.equal(goes_on.enter.weight, pipe.upscaler.enter.weight)
     assert len(list((tmp_path / "samples").glob("*.png"))) == 1
