@@ -7,7 +7,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
 
-from .hub import check_repo_id, create
+from .hub import check_repo_id, explained
 
 PACKAGE = Path(__file__).parent
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "pretrained", "export", "space", "model_card*")
@@ -46,11 +46,13 @@ def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
     """
     check_repo_id(space_id, "space")
     api = HfApi(token=token)
-    private = bool(api.repo_info(repo_id).private)
-    create(api, space_id, "space", private, space_sdk="gradio")
-    if private and not api.repo_info(space_id, repo_type="space").private:
-        raise ValueError(f"space must be private, as the model {repo_id} is, but {space_id} is public; choose another")
-    with tempfile.TemporaryDirectory() as temporary:
+    with explained(space_id), tempfile.TemporaryDirectory() as temporary:
+        private = bool(api.repo_info(repo_id).private)
+        api.create_repo(space_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+        if private and not api.repo_info(space_id, repo_type="space").private:
+            raise ValueError(
+                f"space must be private, as the model {repo_id} is, but {space_id} is public; choose another"
+            )
         folder = Path(temporary)
         assemble_space(folder, repo_id, private)
         if private:

@@ -4,10 +4,13 @@ import inspect
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from diffusers import __version__ as diffusers_version
 from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
 from .card import card, public_record
@@ -32,6 +35,8 @@ CHECKPOINT = "checkpoint"
 # What a push replaces as a whole; other files in the repository are their owner's.
 REPLACED = ("generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "log.jsonl", "evaluation.json")
 PACKAGE = Path(__file__).parent
+# The HTTP library that huggingface_hub uses changes with its version; this is the base of its errors.
+HTTPError = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
 
 def push(
@@ -48,15 +53,8 @@ def push(
     Raises ValueError for a malformed id and for a public repository without `data_rights`, OSError where the Hub
     refuses.
     """
-    check_repo_id(repo_id)
-    api = HfApi(token=token)
-    create(api, repo_id, "model", private or data_rights is None)
-    if data_rights is None and not api.repo_info(repo_id).private:
-        raise ValueError(
-            f"data_rights must be given for {repo_id}, which is public; say what may be done with the covers it saw "
-            "(--data-rights TEXT), or push to a private repository"
-        )
-    with tempfile.TemporaryDirectory() as temporary:
+    with explained(repo_id), tempfile.TemporaryDirectory() as temporary:
+        api = open_repository(repo_id, private, data_rights, token)
         assemble(model, Path(temporary), repo_id, data_rights)
         commit = api.upload_folder(
             repo_id=repo_id,
@@ -67,26 +65,45 @@ def push(
     return str(commit.repo_url)
 
 
+def open_repository(
+    repo_id: str, private: bool = False, data_rights: str | None = None, token: str | None = None
+) -> HfApi:
+    """Make the repository if need be. Errors as `push`: a training that is to end in one fails at its start."""
+    check_repo_id(repo_id)
+    api = HfApi(token=token)
+    with explained(repo_id):
+        api.create_repo(repo_id, private=private or data_rights is None, exist_ok=True)
+        public = not api.repo_info(repo_id).private
+    if public and data_rights is None:
+        raise ValueError(
+            f"data_rights must be given for {repo_id}, which is public; say what may be done with the covers it saw "
+            "(--data-rights TEXT), or push to a private repository"
+        )
+    return api
+
+
 def check_repo_id(repo_id: str, name: str = "repo_id") -> None:
     """ValueError for what is no owner/name."""
     if repo_id.count("/") != 1 or not all(repo_id.split("/")):
         raise ValueError(f"{name} must be owner/name, got {repo_id!r}; e.g. me/album-covers")
 
 
-def create(api: HfApi, repo_id: str, kind: str, private: bool, **options: str) -> None:
-    """Make a repository if need be; OSError, with the way out, when the Hub does not let us."""
-    from huggingface_hub.errors import HfHubHTTPError
-
+@contextmanager
+def explained(repo_id: str) -> Iterator[None]:
+    """What the Hub refuses, and when it does not answer, as OSErrors of one line that say what to do."""
     try:
-        api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True, **options)
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        if status not in (401, 403):
-            raise
+        yield
+    except HTTPError as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status in (401, 403):
+            raise OSError(
+                f"{repo_id} cannot be written to: the Hub answers {status}; log in with `hf auth login` as one who "
+                "may, or set HF_TOKEN to a token that may write"
+            ) from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise OSError(
-            f"{repo_id} cannot be written to: the Hub answers {status}; log in with `hf auth login` as one who may, or "
-            "set HF_TOKEN to a token that may write"
-        ) from None
+            f"{repo_id} cannot be written to: {reason}; what is there stays whole: push again later"
+        ) from error
 
 
 def assemble(model: str, folder: Path, repo_id: str, data_rights: str | None = None) -> AlbumCoverPipeline:

@@ -23,7 +23,7 @@ from .card import hardware, is_hub_id
 from .checkpoint import latest_checkpoint, load_checkpoint, read_state, rotate_checkpoints, save_checkpoint
 from .covers.loading import Covers, StepSampler, batches, load_covers, load_held_out
 from .draws import Draw, named_generator
-from .hub import fetch_run, push
+from .hub import fetch_run, open_repository, push
 from .images import to_unit_range
 from .models import load_initial_weights, make_ready_to_draw, save_model
 from .monitor import Monitor
@@ -128,6 +128,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     accelerator = Accelerator(mixed_precision=precision, log_with=tracker, project_dir=str(output_dir))
     performance.use_all_cores(accelerator.num_processes)
     device, main = accelerator.device, accelerator.is_main_process
+    if config.push_to_hub and main:
+        open_repository(config.hub_model_id, data_rights=config.data_rights)  # now, and not after hours
     accelerator.print(f"watch {output_dir / 'progress.html'} in a browser; numbers are in {output_dir / 'log.jsonl'}")
     with accelerator.main_process_first():  # the first one decodes, the others find it done
         covers, held_out = load_covers(*config.source, config.label_column, config.streaming)

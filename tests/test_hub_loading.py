@@ -245,7 +245,10 @@ def test_no_token_is_ever_shown(hub, model):
     """Neither where things go wrong nor in huggingface_hub's own debug log."""
     noisy = "import logging; logging.basicConfig(level=0)\n" + CLI
     more = {"ALBUM_GAN_DEBUG": "1", "HF_DEBUG": "1", "HF_HUB_VERBOSITY": "debug", "HF_ENDPOINT": "http://127.0.0.1:9"}
-    code, text = hub.run(noisy, "push", model[0], "--repo-id", "me/new", "--data-rights", "x", **more)
+    words = ("push", model[0], "--repo-id", "me/new", "--data-rights", "x")
+    code, text = hub.run(noisy, *words, **more)
     assert code == 1
     assert "Traceback" in text
+    assert "OSError: me/new cannot be written to: " in text
+    assert "what is there stays whole: push again later" in text
     assert TOKEN not in text

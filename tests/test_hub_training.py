@@ -33,8 +33,9 @@ print("RESULT", json.dumps({
     "logged": logged, "moments": sorted(path.name for path in Path("second/history").iterdir()),
     "command": json.loads(Path("second/training.json").read_text())["resume_from_checkpoint"],
 }))
-for wrong in (["--resume_from_checkpoint", "me/nothing"], ["--init_from", "me/nothing"]):
+for wrong in (push[:3], ["--resume_from_checkpoint", "me/nothing"], ["--init_from", "me/nothing"]):
     assert main([*common, "--output_dir", "none", *wrong]) == 2
+    assert not Path("none").exists()
 """
 
 
