@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_recipes import RECIPES, build
 
 from album_gan import AlbumCoverPipeline, cli
 from album_gan.latents import latents_of, name_of, seed_for_any_text
@@ -17,7 +18,7 @@ from album_gan.pictures import read_settings
 onnx = pytest.importorskip("onnx", reason="exports need the extra export")
 onnxruntime = pytest.importorskip("onnxruntime", reason="exports need the extra export")
 from album_gan.export.html_page import build_page, runtime_script  # noqa: E402
-from album_gan.export.onnx_model import to_onnx  # noqa: E402
+from album_gan.export.onnx_model import check, to_onnx  # noqa: E402
 
 SEEDS = [0, 7, 42, 12_345_678, 99_999_999]
 TEXTS = [
@@ -72,6 +73,16 @@ def test_onnx_with_classes():
     assert np.abs(theirs - ours).max() <= 2
     page = build_page(pipe, content)
     assert '<option value="2">rock</option>' in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_onnx_of_every_recipe(name):
+    """As every generator that a recipe trains, with classes where it takes them."""
+    classes = ("jazz", "rock") if RECIPES[name].Recipe.takes_labels else ()
+    _, generator, _ = build(name, classes=classes)
+    pipe = AlbumCoverPipeline(generator.eval())
+    assert check(to_onnx(pipe), pipe) <= 2
 
 
 def test_the_page_is_one_small_file(files):

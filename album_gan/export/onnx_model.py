@@ -3,6 +3,7 @@
 Weights are stored as the float16 values that they were rounded to, and computed with as float32.
 """
 
+import copy
 import json
 import logging
 import warnings
@@ -52,7 +53,12 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
     """
     import onnx
 
-    network = Drawing(pipe.generator.float().cpu().eval()).eval()
+    network = Drawing(copy.deepcopy(pipe.generator).float().cpu()).eval()
+    for module in network.modules():
+        for name, value in list(module.named_buffers(recurse=False)):
+            if value.dim() == 0 and value.is_floating_point():  # it steers the network, as a growing one's size does
+                delattr(module, name)
+                setattr(module, name, value.item())
     size = torch.export.Dim("N")
     arguments = [torch.zeros(2, pipe.generator.config.latent_dim), torch.tensor(1.0)]
     shapes, names = [{0: size}, {}], ["latents", "truncation"]
