@@ -5,6 +5,7 @@ from a library's random numbers, which may change with a release, but from arith
 repeat; `latents_of` writes it down. numpy only: nothing here needs a network.
 """
 
+import difflib
 import hashlib
 import math
 import operator
@@ -100,6 +101,19 @@ def seed_for_any_text(text: str) -> tuple[int, str]:
         normal = " ".join(unicodedata.normalize("NFC", text).casefold().split())
         digest = hashlib.sha256(normal.encode("utf-8", "surrogatepass")).digest()
         return int.from_bytes(digest, "big") % SEED_COUNT, "words"
+
+
+def near_miss(text: str) -> str | None:
+    """The name that somebody meant who typed almost one: "velvt oter 42" -> "velvet-otter-042"; None otherwise."""
+    parts = re.split(r"[\s_-]+", text.strip().casefold())
+    if len(parts) != 3 or len(text) > 60 or not re.fullmatch(r"[0-9]{1,3}", parts[2]):
+        return None
+    words = [
+        next(iter(difflib.get_close_matches(part, known, 1, 0.7)), None)
+        for part, known in zip(parts, (ADJECTIVES, NOUNS), strict=False)
+    ]
+    name = f"{words[0]}-{words[1]}-{int(parts[2]):03d}"
+    return name if None not in words and name != "-".join(parts) else None
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -240,3 +240,19 @@ def test_shortest_paths(points):
     for frames in (1, 0, -5):
         with pytest.raises(ValueError, match=f"frames must be 2 or more, got {frames}"):
             latents.path(points, frames, loop=True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("velvt oter 42", "velvet-otter-042"),
+        ("velvet otter 42", "velvet-otter-042"),
+        ("VELVET-OTER-042", "velvet-otter-042"),
+        ("velvet-otter-042", None),  # is one
+        ("My Grandmother's polka", None),
+        ("room on 12", None),
+        ("", None),
+    ],
+)
+def test_a_near_miss_of_a_name_is_known(typed, meant):
+    assert latents.near_miss(typed) == meant
