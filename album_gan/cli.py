@@ -193,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
 
     added = command("demo", _demo, "Start the page in which to draw covers.", "album-gan demo --lan")
     added.add_argument("--lan", action="store_true", help="listen on the network, for the audience's phones")
+    added.add_argument("--public-url", metavar="URL", help="the address that the audience's QR code shows instead")
     added.add_argument("--port", metavar="N", help="default: the environment's PORT, or 7860")
     add_covers(commands)
     return parser
@@ -360,7 +361,7 @@ def _demo(args: argparse.Namespace) -> None:
         raise ImportError("demo needs gradio, which is not installed; run: pip install 'album-gan[demo]'")
     from .space.app import launch
 
-    launch(model=args.model, host="0.0.0.0" if args.lan else "127.0.0.1", port=int(port), lan=args.lan)
+    launch(args.model, "0.0.0.0" if args.lan else "127.0.0.1", int(port), args.lan, args.public_url)
 
 
 if __name__ == "__main__":

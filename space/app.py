@@ -5,10 +5,13 @@ install and on a Space, which needs only this file, README.md and requirements.t
 album_gan that it installs carries the rest.
 """
 
+import dataclasses
 import errno
 import os
 import re
 import socket
+import threading
+from pathlib import Path
 
 # Before gradio and huggingface_hub are imported, which read these: nothing leaves this machine.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -18,24 +21,45 @@ import gradio as gr
 
 from album_gan import AlbumCoverPipeline
 from album_gan.latents import DEFAULT_TRUNCATION, name_of
-from album_gan.space import generate, interpolate, upscale
-from album_gan.space.studio import Studio, check_seeds, check_truncation
+from album_gan.model_files import find_model
+from album_gan.sleeve import LAYOUTS
+from album_gan.space import generate, interpolate, learn, upscale
+from album_gan.space.checks import MAX_PINS, Cover, check_seeds, check_truncation, told
+from album_gan.space.invitation import invitation
+from album_gan.space.leftovers import keep_clean
+from album_gan.space.routes import routes
+from album_gan.space.studio import Studio
 from album_gan.space.theme import head, theme
+from album_gan.space.visitor import SIGNED, read_visitor, visitor_field
+from album_gan.timelapse import moments_of
 
-TABS = ("generate", "interpolate", "upscale")
+TABS = ("generate", "interpolate", "upscale", "learn")
+TITLE = '<h1>Album GAN</h1><button id="present-open" onclick="albumGan.present()">Present</button>'
 
 
-def launch(model: str | None = None, host: str = "127.0.0.1", port: int = 7860, lan: bool = False) -> None:
+def launch(
+    model: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    lan: bool = False,
+    public_url: str | None = None,
+) -> None:
     """Serve the page until Ctrl-C. `lan` listens on the network and prints the address and its QR code.
 
-    Raises OSError when the port is taken or there is no such model, ValueError when it is none of ours.
+    `public_url` is what the audience is told instead. Raises OSError when the port is taken or there is no such model,
+    ValueError when it is none of ours or public_url is no address.
     """
     host = "0.0.0.0" if lan else host
+    way_here = invitation(port, lan, public_url)
     check_port(host, port)
+    keep_clean()
     studio = Studio(AlbumCoverPipeline.from_pretrained(model))
-    studio.pngs(generate.FIRST_WALL, DEFAULT_TRUNCATION)  # the first visitor waits for nothing
-    page = build(studio)
+    first = generate.first_wall(studio.pipe.fingerprint)[0]
+    studio.ask(map(Cover, first))  # the first visitor waits for nothing
+    moments = history_of(model)
+    page = build(studio, moments)
     page.queue(max_size=100)
+    invited = {**dataclasses.asdict(way_here), "qr": way_here.qr}
     page.launch(
         server_name=host,
         server_port=port,
@@ -44,87 +68,127 @@ def launch(model: str | None = None, host: str = "127.0.0.1", port: int = 7860, 
         footer_links=[],
         max_file_size="20mb",
         ssr_mode=False,
+        show_error=False,
+        mcp_server=has_mcp(),
         theme=theme(),
-        head=head(),
-        app_kwargs={"routes": studio.routes()},
+        head=head({"model": studio.pipe.fingerprint, "layouts": list(LAYOUTS), "invitation": invited}),
+        app_kwargs={"routes": routes(studio, moments)},
     )
-    print(f"The page is at http://{'127.0.0.1' if lan else host}:{port} (Ctrl-C stops it).", flush=True)
-    if lan:
-        invite(port)
+    studio.pngs(map(Cover, first))
+    threading.Thread(target=studio.neighbours.prepare, daemon=True).start()
+    local = f"http://{'127.0.0.1' if lan else host}:{port}"
+    print(f"The page is at {local} (Ctrl-C stops it).", flush=True)
+    if way_here.url:
+        print(way_here.printed())
+        print(f"For the presenter, whose covers come first: {local}/?presenter={studio.presenter_key}", flush=True)
+    elif lan:
+        print(way_here.printed(), flush=True)
     page.block_thread()
 
 
-def build(studio: Studio) -> gr.Blocks:
-    """The whole page. Files made for visitors, and those they upload, are deleted within the hour."""
-    with gr.Blocks(title="Album GAN", fill_width=True, delete_cache=(300, 3300), analytics_enabled=False) as page:
-        gr.HTML("<h1>Album GAN</h1>", elem_id="title", apply_default_css=False)
+def build(studio: Studio, moments: list[Path]) -> gr.Blocks:
+    """The whole page. Tabs without anything to show are left out."""
+    with gr.Blocks(title="Album GAN", fill_width=True, analytics_enabled=False) as page:
+        gr.HTML(TITLE, elem_id="title", apply_default_css=False)
         notice = gr.HTML(visible=False, elem_id="notice", apply_default_css=False)
+        visitor = visitor_field()
+        first = generate.first_wall(studio.pipe.fingerprint)[0]
         with gr.Tabs(selected=TABS[0], elem_id="tabs") as tabs:
             with gr.Tab("Generate", id="generate") as generate_tab:
-                wall = generate.build(studio)
+                wall = generate.build(studio, visitor)
+            look = [wall.truncation, wall.label]
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
-                morph = interpolate.build(studio, generate.FIRST_WALL[:2], wall.truncation)
+                morph = interpolate.build(studio, first[:3], look, visitor)
             with gr.Tab("Upscale", id="upscale") as upscale_tab:
-                large = upscale.build(studio, generate.FIRST_WALL[0], wall.truncation)
+                large = upscale.build(studio, first[0], look, visitor)
+            if moments:
+                with gr.Tab("Learn", id="learn") as learn_tab:
+                    learn.build(moments)
 
-        def restore(request: gr.Request):
+        def restore(said: str):
             """The view that a link asks for; what is unknown or wrong in it is ignored."""
-            query = dict(request.query_params)
+            who = read_visitor(said, studio)
+            query = who.query
             tab = query.get("tab") if query.get("tab") in TABS else TABS[0]
             truncation, seeds = DEFAULT_TRUNCATION, []
+            label = query.get("label") if query.get("label") in studio.pipe.labels else ""
             try:
                 truncation = check_truncation(query.get("truncation", DEFAULT_TRUNCATION))
                 seeds = check_seeds(query["seeds"]) if "seeds" in query else []
             except ValueError:
                 pass
-            names = ", ".join(map(name_of, seeds))
             ours, theirs = studio.pipe.fingerprint, query.get("model", "")
             foreign = re.fullmatch(r"[0-9a-f]{8}", theirs) and theirs != ours
             warning = f"This link is from another model ({theirs}). This one, {ours}, draws other covers."
+            opening, picked = generate.first_wall(ours)
+            on_wall = seeds if seeds and tab == "generate" else opening[: who.count]
+            note = "Picked by eye" if picked and on_wall is not seeds and truncation == DEFAULT_TRUNCATION else ""
             return {
                 tabs: gr.Tabs(selected=tab),
                 wall.truncation: truncation,
-                wall.wall: generate.wall_of(
-                    studio, seeds if seeds and tab == "generate" else generate.FIRST_WALL, truncation
-                ),
-                morph.seeds: names if seeds and tab == "interpolate" else gr.skip(),
+                wall.label: label,
+                wall.wall: generate.wall_of(studio, on_wall, truncation, label, note),
+                morph.seeds: ", ".join(map(name_of, seeds[:MAX_PINS])) if seeds and tab == "interpolate" else gr.skip(),
                 large.name: name_of(seeds[0]) if seeds and tab == "upscale" else gr.skip(),
-                large.picture: studio.save(seeds[:1], truncation)[0] if seeds and tab == "upscale" else gr.skip(),
+                large.picture: studio.save([Cover(seeds[0], truncation, label or None)])[0]
+                if seeds and tab == "upscale"
+                else gr.skip(),
                 notice: gr.HTML(warning, visible=True) if foreign else gr.skip(),
+                **morph.make.for_visitor(who),
+                **large.make.for_visitor(who),
             }
 
-        def send(way: str, truncation: float, event: gr.EventData):
-            """Take a cover from the wall to another tab."""
+        @told
+        def send(truncation: float, label: str, event: gr.EventData):
+            """Take a cover from the wall to Upscale."""
             seed = check_seeds(str(event.seed))[0]
-            if event.to == "interpolate":
-                names = [name for name in (item.strip() for item in way.split(",")) if name]
-                way = ", ".join([*names, name_of(seed)])
-                return gr.Tabs(selected="interpolate"), way, gr.skip(), gr.skip()
-            picture = studio.save([seed], check_truncation(truncation))[0]
-            return gr.Tabs(selected="upscale"), gr.skip(), name_of(seed), picture
+            studio.pipe.check_label(label)
+            picture = studio.save([Cover(seed, check_truncation(truncation), label or None)])[0]
+            return gr.Tabs(selected="upscale"), name_of(seed), picture
 
-        restored = page.load(  # through the queue: only there gradio hands on the address's query
-            restore,
-            None,
-            [tabs, wall.truncation, wall.wall, morph.seeds, large.name, large.picture, notice],
-            show_progress="hidden",
-            api_visibility="private",
-            concurrency_limit=None,
-        )
-        restored.then(None, wall.wall, None, js="(wall) => { albumGan.wall = wall }", api_visibility="private")
-        wall.wall.send(
-            send,
-            [morph.seeds, wall.truncation],
-            [tabs, morph.seeds, large.name, large.picture],
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        remember = {"fn": None, "outputs": None, "api_visibility": "private"}
-        generate_tab.select(**remember, inputs=wall.wall, js="(wall) => albumGan.remember('generate', wall.seeds)")
-        interpolate_tab.select(**remember, inputs=morph.seeds, js="(seeds) => albumGan.remember('interpolate', seeds)")
-        upscale_tab.select(**remember, inputs=large.name, js="(name) => albumGan.remember('upscale', name)")
+        quick = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+        shown = [tabs, *look, wall.wall, morph.seeds, large.name, large.picture, notice]
+        shown += [*morph.make.buttons.values(), *large.make.buttons.values()]
+        restored = page.load(restore, [visitor], shown, js=SIGNED, **quick)
+        script = "(wall, way) => { albumGan.wall = wall; albumGan.pinned(way) }"
+        restored.then(None, [wall.wall, morph.seeds], None, js=script, api_visibility="private")
+        wall.wall.send(send, look, [tabs, large.name, large.picture], **quick)
+
+        script = {"fn": None, "api_visibility": "private"}
+        way = {"inputs": morph.seeds, **script}
+        wall.wall.pin(outputs=morph.seeds, js="(way) => albumGan.togglePin(way)", **way)
+        morph.seeds.change(outputs=None, js="(way) => albumGan.pinned(way)", **way)
+        script["outputs"] = None
+        generate_tab.select(**script, inputs=wall.wall, js="(wall) => albumGan.remember('generate', wall.seeds)")
+        interpolate_tab.select(**script, inputs=morph.seeds, js="(seeds) => albumGan.remember('interpolate', seeds)")
+        upscale_tab.select(**script, inputs=large.name, js="(name) => albumGan.remember('upscale', name)")
+        if moments:
+            learn_tab.select(**script, inputs=wall.wall, js="(wall) => albumGan.remember('learn', wall.seeds)")
+
+        def fill(picture: str | None, name: str, truncation: float, label: str):
+            if picture:
+                return gr.skip()
+            try:
+                return studio.save([Cover(check_seeds(name)[0], check_truncation(truncation), label or None)])[0]
+            except ValueError:
+                return gr.skip()
+
+        upscale_tab.select(fill, [large.picture, large.name, *look], large.picture, **quick)
     return page
+
+
+def history_of(model: str | None) -> list[Path]:
+    """The thumbnails of a model's training, first to last; none where it left none."""
+    try:
+        return moments_of(find_model(model, parts=("history/*",)))
+    except (OSError, ValueError):
+        return []
+
+
+def has_mcp() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("mcp") is not None
 
 
 def check_port(host: str, port: int) -> None:
@@ -140,26 +204,6 @@ def check_port(host: str, port: int) -> None:
                 f"port {port} on {host} is taken, perhaps by a page that still runs; "
                 f"stop that one or choose another with --port {port + 1}"
             ) from error
-
-
-def invite(port: int) -> None:
-    """Print the address for phones on the same network, with its QR code."""
-    import qrcode
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("10.255.255.255", 1))  # sends nothing: it only asks which address would be used
-            address = probe.getsockname()[0]
-        except OSError:
-            address = "127.0.0.1"
-    if address.startswith("127."):
-        print("This machine is on no network: join a wifi or start a hotspot, then start again.", flush=True)
-        return
-    url = f"http://{address}:{port}"
-    code = qrcode.QRCode(border=2)
-    code.add_data(url)
-    code.print_ascii(invert=True)
-    print(f"Phones on the same network: {url}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Interpolate: a smooth loop through two or more covers."""
+"""Interpolate: a smooth loop through two to eight pinned covers."""
 
 from dataclasses import dataclass
 
@@ -6,41 +6,55 @@ import gradio as gr
 
 from album_gan.animation import write_animation
 from album_gan.latents import DEFAULT_TRUNCATION, name_of
-from album_gan.space.studio import (
+from album_gan.space.checks import (
+    FORMATS,
     MAX_FRAMES,
-    Studio,
+    MAX_PINS,
     check_seeds,
     check_truncation,
-    scratch,
     seeds_of_anything,
     told,
+    whole_number,
 )
+from album_gan.space.studio import FPS, Studio, scratch
+from album_gan.space.turns import Lane
+from album_gan.space.visitor import HeavyButton
 
-FPS = 30
-FORMATS = ("mp4", "gif", "webp")
+SPEEDS = {"half": 0.5, "normal": 1.0, "double": 2.0}
+STEP = 12  # frames between two looks at whether the job was cancelled
 
 
 @dataclass(frozen=True)
 class InterpolateTab:
     seeds: gr.Textbox
+    make: HeavyButton
 
 
-def build(studio: Studio, first: list[int], truncation: gr.Slider) -> InterpolateTab:
-    """Lay out the tab, with the seeds `first` in its field, and wire it. `truncation` is Generate's."""
+def build(studio: Studio, first: list[int], look: list, visitor: gr.Textbox) -> InterpolateTab:
+    """Lay out the tab, with the seeds `first` in its field, and wire it. `look` is Generate's truncation and label."""
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=1, min_width=280):
             seeds = gr.Textbox(
                 ", ".join(map(name_of, first)),
-                label="Covers, two or more, separated by commas",
+                label=f"Pinned covers, two to {MAX_PINS}",
+                info="Pin them on the wall, or write names, seeds or any words here, with commas between.",
                 lines=3,
                 max_length=2000,
                 elem_id="way",
             )
-            frames = gr.Slider(24, MAX_FRAMES, 90, step=6, label=f"Frames ({FPS} a second)", buttons=[])
+            longest = MAX_FRAMES // FPS
+            seconds = gr.Slider(2, longest, longest, step=1, label="Length in seconds", buttons=[], elem_id="length")
+            speed = gr.Radio(list(SPEEDS), value="normal", label="Speed")
             kind = gr.Radio(FORMATS, value="mp4", label="Download as")
             loop = gr.Checkbox(True, label="Back to the first cover, for an endless loop")
-            make = gr.Button("Morph", variant="primary", elem_id="morph")
+            make = HeavyButton("Morph", "morph")
         with gr.Column(scale=2, min_width=280):
+            strip = gr.HTML(
+                '<div class="strip"></div>',
+                js_on_load="albumGan.showStrip()",
+                apply_default_css=False,
+                elem_id="strip",
+            )
             video = gr.Video(
                 label="The loop",
                 show_label=False,
@@ -48,6 +62,7 @@ def build(studio: Studio, first: list[int], truncation: gr.Slider) -> Interpolat
                 loop=True,
                 buttons=[],
                 interactive=False,
+                visible=False,
                 elem_id="loop",
             )
             scrub = gr.Slider(
@@ -55,30 +70,32 @@ def build(studio: Studio, first: list[int], truncation: gr.Slider) -> Interpolat
             )
             download = gr.DownloadButton("Download", visible=False, elem_id="download-loop")
 
-    def check(frames: float, kind: str) -> int:
-        if not 2 <= frames <= MAX_FRAMES or frames != int(frames):
-            raise ValueError(f"frames must be from 2 to {MAX_FRAMES}, got {frames:g}; 90 is three seconds")
-        if kind not in FORMATS:
-            raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {str(kind)[:20]!r}")
-        return int(frames)
-
-    def draw(seeds: list[int], frames: int, loop: bool, truncation: float, progress: gr.Progress):
-        way = studio.frames(seeds, frames, loop, truncation)
-        for number, frame in enumerate(way, 1):
-            progress(number / frames, desc=f"Frame {number} of {frames}")
-            yield frame
-
     @told
-    def morph(text: str, frames: float, loop: bool, kind: str, truncation: float, progress=gr.Progress()):  # noqa: B008
-        count = check(frames, kind)
-        drawn = list(draw(seeds_of_anything(text), count, bool(loop), check_truncation(truncation), progress))
+    def morph(text, seconds, speed, loop, kind, truncation, label, lane: Lane, progress):
+        numbers = seeds_of_anything(text)
+        if len(numbers) > MAX_PINS:
+            raise ValueError(f"a loop must have at most {MAX_PINS} covers, got {len(numbers)}; take some out")
+        count = whole_number(seconds, "length", 1, MAX_FRAMES // FPS, "8 seconds is the longest") * FPS
+        check_format(kind)
+        if speed not in SPEEDS:
+            raise ValueError(f"speed must be one of {', '.join(SPEEDS)}, got {str(speed)[:20]!r}")
+        fps = round(FPS * SPEEDS[speed])
+        drawn, hold = [], (gr.skip(),) * 4
+        for frame in studio.frames(numbers, count, bool(loop), check_truncation(truncation), label or None, lane):
+            drawn.append(frame)
+            if len(drawn) % STEP == 0:
+                progress(len(drawn) / count, desc=f"Frame {len(drawn)} of {count}")
+                yield hold
         shown = scratch() / "loop.mp4"  # browsers can seek in a video only, so it is shown whatever is asked for
-        write_animation(drawn, shown, FPS)
+        write_animation(drawn, shown, fps)
         wanted = shown.with_suffix(f".{kind}")
         if wanted != shown:
-            write_animation(drawn, wanted, FPS)
-        return (
-            str(shown),
+            progress(1, desc=f"Writing {kind}")
+            yield hold
+            write_animation(drawn, wanted, fps)
+        yield (
+            gr.HTML(visible=False),
+            gr.Video(str(shown), visible=True),
             gr.Slider(value=1, maximum=count, visible=True),
             gr.DownloadButton(f"Download {kind}", value=str(wanted), visible=True),
         )
@@ -102,23 +119,19 @@ def build(studio: Studio, first: list[int], truncation: gr.Slider) -> Interpolat
         Returns:
             The animation's file.
         """
-        count = check(frames, format)
-        drawn = draw(check_seeds(seeds), count, bool(loop), DEFAULT_TRUNCATION, progress)
+        numbers = check_seeds(seeds)
+        count = whole_number(frames, "frames", 2, MAX_FRAMES, "90 is three seconds")
+        check_format(format)
+        way = studio.frames(numbers, count, bool(loop), DEFAULT_TRUNCATION)
         file = scratch() / f"loop.{format}"
-        write_animation(drawn, file, FPS)
+        write_animation(progress.tqdm(way, total=count, desc="frames"), file, FPS)
         return str(file)
 
-    gr.on(
-        [make.click, seeds.submit],
-        morph,
-        [seeds, frames, loop, kind, truncation],
-        [video, scrub, download],
-        api_visibility="private",
-        concurrency_id="draw",
-        show_progress_on=video,
-    )
+    asked = [seeds, seconds, speed, loop, kind, *look, visitor]
+    make.wire(morph, studio, asked, [strip, video, scrub, download], video, also=(seeds.submit,))
     # Frames are scrubbed in the browser: the video is there already.
-    scrub.input(None, scrub, None, js=f"(frame) => albumGan.seek(frame, {FPS})", api_visibility="private")
+    script = f"(frame, speed) => albumGan.seek(frame, {FPS} * {{half: 0.5, normal: 1, double: 2}}[speed])"
+    scrub.input(None, [scrub, speed], None, js=script, api_visibility="private")
     with gr.Row(visible=False):
         asked = [
             gr.Textbox(label="seeds"),
@@ -126,5 +139,17 @@ def build(studio: Studio, first: list[int], truncation: gr.Slider) -> Interpolat
             gr.Checkbox(True, label="loop"),
             gr.Textbox("mp4", label="format"),
         ]
-        gr.Button().click(interpolate, asked, gr.File(label="animation"), api_name="interpolate", concurrency_id="draw")
-    return InterpolateTab(seeds)
+        gr.Button().click(
+            interpolate,
+            asked,
+            gr.File(label="animation"),
+            api_name="interpolate",
+            concurrency_id="heavy-audience",
+            concurrency_limit=2,
+        )
+    return InterpolateTab(seeds, make)
+
+
+def check_format(kind: str) -> None:
+    if kind not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {str(kind)[:20]!r}")

@@ -1,174 +1,236 @@
-"""The model as the page uses it: covers at URLs, drawn together and kept; and the limits of a public page."""
+"""The model as the page uses it: covers, films and enlargements, drawn in turns and kept for whoever asks next."""
 
 import functools
-import html
-import re
+import hmac
+import io
+import os
+import secrets
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
-import gradio as gr
+import torch
 from gradio.utils import get_upload_folder
 from PIL import Image
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from album_gan import AlbumCoverPipeline
-from album_gan.latents import (
-    DEFAULT_TRUNCATION,
-    MAX_TRUNCATION,
-    name_of,
-    parse_seeds,
-    seed_for_any_text,
-    seed_of,
-)
+from album_gan.animation import write_animation
+from album_gan.latents import name_of
+from album_gan.neighbours import Neighbours
 from album_gan.pictures import save_png
+from album_gan.space.checks import Cover
+from album_gan.space.turns import Lane, QueueFullError, Turns
+from album_gan.upscaling import enlarge, find_engine, upscale
 
-MAX_COVERS = 64  # a call
-MAX_FRAMES = 240
-MAX_SIZE = 2048
-TOGETHER = 16  # covers drawn in one batch
+TOGETHER = 4  # covers drawn in one batch: the fastest per cover on two cores, and the first are there soon
 KEPT = 2_000  # covers in memory, some 30 KB each
+KEPT_FILMS = 48  # some 200 KB each
+MOST_WAITING = 600  # covers: ten seconds of drawing on two cores
+MOST_ENLARGING = 12
+FPS = 30
+FILM_FRAMES = 90  # from one cover to the next, in Presenting
+
+try:  # on a Space with ZeroGPU a graphics card is lent to what is marked so, for as many seconds
+    import spaces
+
+    on_gpu = spaces.GPU(duration=60)
+except ImportError:
+
+    def on_gpu(function):
+        return function
 
 
 class Studio:
-    """One model, drawing one batch at a time: torch uses every core, so two at once would be slower."""
+    """One model. Everything here may be called from any thread."""
 
     def __init__(self, pipe: AlbumCoverPipeline):
         self.pipe = pipe
-        self.drawing = threading.Lock()
-        self._books = threading.Lock()  # guards the two below
-        self._kept: OrderedDict[tuple[int, float], Future] = OrderedDict()
-        self._waiting: dict[tuple[int, float], Future] = {}
+        self.turns = Turns()
+        self.presenter_key = os.environ.get("ALBUM_GAN_PRESENTER") or secrets.token_hex(4)
+        self.neighbours = Neighbours(pipe)
+        self._paint = on_gpu(functools.partial(paint, pipe))
+        self._books = threading.Condition()  # guards the three below
+        self._kept: OrderedDict[Cover, Future] = OrderedDict()
+        self._waiting: dict[Lane, OrderedDict[Cover, Future]] = {lane: OrderedDict() for lane in Lane}
+        self._films: OrderedDict[tuple, Future] = OrderedDict()
+        self._enlarging = threading.BoundedSemaphore(MOST_ENLARGING)
+        threading.Thread(target=self._draw_for_ever, daemon=True, name="studio").start()
 
-    def pngs(self, seeds: list[int], truncation: float) -> list[bytes]:
-        """Covers as PNG files with their settings inside.
+    def lane(self, key: str | None) -> Lane:
+        """The presenter's, for who has her key."""
+        known = hmac.compare_digest(str(key or "").encode(), self.presenter_key.encode())
+        return Lane.PRESENTER if known else Lane.AUDIENCE
 
-        Whoever gets to draw draws for all who wait, so that a crowd of phones costs a few batches.
-        """
-        futures = [self._ask((seed, truncation)) for seed in seeds]
-        for future in futures:
-            while not future.done():
-                with self.drawing:
-                    if not future.done():
-                        self._draw_waiting()
-        return [future.result() for future in futures]
+    # Covers ----------------------------------------------------------------------------------------------------
 
-    def _ask(self, cover: tuple[int, float]) -> Future:
+    def ask(self, covers: Iterable[Cover], lane: Lane = Lane.AUDIENCE) -> list[Future]:
+        """A future PNG, with its settings inside, for each. Raises QueueFullError, for the audience only."""
         with self._books:
-            if cover not in self._kept:
-                self._kept[cover] = self._waiting[cover] = Future()
-                if len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(cover)
-            return self._kept[cover]
+            covers = list(covers)
+            fresh = {cover for cover in covers if cover not in self._kept}
+            if lane is Lane.AUDIENCE and len(self._waiting[lane]) + len(fresh) > MOST_WAITING:
+                raise QueueFullError
+            for cover in covers:
+                if cover not in self._kept:
+                    self._kept[cover] = self._waiting[lane][cover] = Future()
+                elif lane is Lane.PRESENTER and cover in self._waiting[Lane.AUDIENCE]:
+                    self._waiting[lane][cover] = self._waiting[Lane.AUDIENCE].pop(cover)
+                self._kept.move_to_end(cover)
+            futures = [self._kept[cover] for cover in covers]
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+            self._books.notify()
+            return futures
 
-    def _draw_waiting(self) -> None:
-        with self._books:
-            truncation = next(iter(self._waiting))[1]
-            covers = [cover for cover in self._waiting if cover[1] == truncation][:TOGETHER]
-            futures = [self._waiting.pop(cover) for cover in covers]
-        try:
-            images = self.pipe(seeds=[seed for seed, _ in covers], truncation=truncation).images
-            with tempfile.TemporaryDirectory() as folder:
-                for (seed, _), image, future in zip(covers, images, futures, strict=True):
-                    file = Path(folder) / "cover.png"
-                    save_png(image, file, self.pipe.settings(seed, truncation))
-                    future.set_result(file.read_bytes())
-        except Exception as error:
-            with self._books:
-                for cover in covers:
-                    self._kept.pop(cover, None)
-            for future in futures:
-                if not future.done():
-                    future.set_exception(error)
+    def pngs(self, covers: Iterable[Cover], lane: Lane = Lane.AUDIENCE) -> list[bytes]:
+        return [future.result() for future in self.ask(covers, lane)]
 
-    def frames(self, seeds: list[int], frames: int, loop: bool, truncation: float) -> Iterator[Image.Image]:
-        """`pipe.interpolate`, letting covers be drawn between two batches of frames."""
-        with self.drawing:
-            way = self.pipe.interpolate(seeds, frames=frames, loop=loop, truncation=truncation)
+    def pictures(self, covers: Iterable[Cover], lane: Lane = Lane.AUDIENCE) -> list[Image.Image]:
+        return [Image.open(io.BytesIO(png)).convert("RGB") for png in self.pngs(covers, lane)]
 
-        def draw() -> Iterator[Image.Image]:
-            while True:
-                with self.drawing:
-                    frame = next(way, None)
-                if frame is None:
-                    return
-                yield frame
+    def more_like(self, cover: Cover, count: int, lane: Lane = Lane.AUDIENCE) -> list[int]:
+        """The seeds of `count` covers near this one."""
 
-        return draw()
+        def draw(seeds: list[int]) -> list[Image.Image]:
+            return self.pictures([cover._replace(seed=seed) for seed in seeds], lane)
 
-    def routes(self) -> list[Route]:
-        """cover/SEED.png?truncation=&model=: a cover never changes, so browsers may keep it."""
+        return self.neighbours.of(cover.seed, count, draw)
 
-        def cover(request: Request) -> Response:
-            try:
-                seed = seed_of(request.path_params["seed"])
-                truncation = check_truncation(request.query_params.get("truncation", DEFAULT_TRUNCATION))
-            except ValueError as error:
-                return PlainTextResponse(str(error), 404)
-            if request.query_params.get("model", self.pipe.fingerprint) != self.pipe.fingerprint:
-                return PlainTextResponse(f"this page draws with model {self.pipe.fingerprint}; reload it", 404)
-            [png] = self.pngs([seed], truncation)
-            return Response(png, media_type="image/png", headers={"Cache-Control": "public, max-age=604800"})
-
-        return [Route("/cover/{seed}.png", cover)]
-
-    def save(self, seeds: list[int], truncation: float) -> list[str]:
-        """Covers as PNG files that gradio hands out and deletes within the hour; names as file names."""
+    def save(self, covers: list[Cover], lane: Lane = Lane.AUDIENCE) -> list[str]:
+        """Covers as PNG files that gradio hands out and the sweeper deletes; names as file names."""
         folder = scratch()
-        files = [folder / f"{name_of(seed)}.png" for seed in seeds]
-        for file, png in zip(files, self.pngs(seeds, truncation), strict=True):
+        files = [folder / f"{name_of(cover.seed)}.png" for cover in covers]
+        for file, png in zip(files, self.pngs(covers, lane), strict=True):
             file.write_bytes(png)
         return [str(file) for file in files]
 
+    def _draw_for_ever(self) -> None:
+        while True:
+            with self._books:
+                self._books.wait_for(lambda: any(self._waiting.values()))
+                lane = next(lane for lane in Lane if self._waiting[lane])
+            with self.turns.take(lane):
+                self._draw_some()
+
+    def _draw_some(self) -> None:
+        """One batch of those that wait, the presenter's first: a crowd of phones is drawn together."""
+        with self._books:
+            waiting = next(waiting for waiting in self._waiting.values() if waiting)
+            _, truncation, label = next(iter(waiting))
+            alike = [cover for cover in waiting if cover[1:] == (truncation, label)][:TOGETHER]
+            batch = {cover: waiting.pop(cover) for cover in alike}
+        try:
+            images = self._paint([cover.seed for cover in batch], truncation, label)
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "cover.png"
+                for (cover, future), image in zip(batch.items(), images, strict=True):
+                    save_png(image, file, self.pipe.settings(cover.seed, truncation, label))
+                    future.set_result(file.read_bytes())
+        except Exception as error:
+            with self._books:
+                for cover in batch:
+                    self._kept.pop(cover, None)
+            for future in batch.values():
+                if not future.done():
+                    future.set_exception(error)
+
+    # Films -----------------------------------------------------------------------------------------------------
+
+    def frames(
+        self,
+        seeds: list[int],
+        frames: int,
+        loop: bool,
+        truncation: float,
+        label: str | None = None,
+        lane: Lane = Lane.AUDIENCE,
+    ) -> Iterator[Image.Image]:
+        """`pipe.interpolate`, one turn for every few frames. Wrong arguments are told at once."""
+        with self.turns.take(lane):
+            way = self.pipe.interpolate(seeds, frames, loop, truncation, TOGETHER, label)
+
+        def draw() -> Iterator[Image.Image]:
+            while True:
+                with self.turns.take(lane):
+                    some = [frame for _, frame in zip(range(TOGETHER), way, strict=False)]
+                yield from some
+                if len(some) < TOGETHER:
+                    return
+
+        return draw()
+
+    def film(self, first: Cover, last: Cover, lane: Lane = Lane.AUDIENCE) -> bytes:
+        """The way from one cover to another as mp4, drawn once however many ask."""
+        key = (first, last)
+        with self._books:
+            future, ours = self._films.get(key), key not in self._films
+            if ours:
+                future = self._films[key] = Future()
+                while len(self._films) > KEPT_FILMS:
+                    self._films.popitem(last=False)
+        if ours:
+            try:
+                way = self.frames([first.seed, last.seed], FILM_FRAMES, False, first.truncation, first.label, lane)
+                with tempfile.TemporaryDirectory() as folder:
+                    write_animation(way, Path(folder) / "way.mp4", FPS)
+                    future.set_result((Path(folder) / "way.mp4").read_bytes())
+            except BaseException as error:
+                with self._books:
+                    self._films.pop(key, None)
+                future.set_exception(error)
+        return future.result()
+
+    # Enlargements ----------------------------------------------------------------------------------------------
+
+    @property
+    def engines(self) -> list[str]:
+        return ["bundled", "lanczos"] if self.pipe.upscaler is not None else ["lanczos"]
+
+    def enlarge(
+        self, image: Image.Image, size: int, engine: str | None = None, lane: Lane = Lane.AUDIENCE
+    ) -> Image.Image:
+        """`upscaling.upscale`, a turn for every tile. Raises QueueFullError, ValueError as there."""
+        engine = engine or self.engines[0]
+        if engine not in self.engines:
+            raise ValueError(f"engine must be one of {', '.join(self.engines)}, got {str(engine)[:40]!r}")
+        if lane is Lane.AUDIENCE and not self._enlarging.acquire(blocking=False):
+            raise QueueFullError
+        try:
+            if engine == "bundled":
+                network = TakingTurns(self.pipe.upscaler, self.turns, lane)
+                return upscale(image, size, functools.partial(enlarge, network))
+            return upscale(image, size, find_engine(engine))
+        finally:
+            if lane is Lane.AUDIENCE:
+                self._enlarging.release()
+
+
+def paint(pipe: AlbumCoverPipeline, seeds: list[int], truncation: float, label: str | None) -> list[Image.Image]:
+    if torch.cuda.is_available():
+        pipe.to("cuda")
+    return pipe(seeds=seeds, truncation=truncation, label=label).images
+
+
+class TakingTurns:
+    """An upscaling network that takes a turn for each tile."""
+
+    def __init__(self, network, turns: Turns, lane: Lane):
+        self.network, self.turns, self.lane = network, turns, lane
+        self.reach, self.device, self.dtype = network.reach, network.device, network.dtype
+
+    def eval(self):
+        self.network.eval()
+
+    def __call__(self, tile):
+        with self.turns.take(self.lane):
+            return self.network(tile)
+
 
 def scratch() -> Path:
-    """A new folder inside gradio's cache, whose files gradio serves once returned, and deletes when old."""
+    """A new folder inside gradio's cache, whose files gradio serves once returned, and the sweeper deletes."""
     cache = Path(get_upload_folder())
     cache.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=cache))
-
-
-def check_truncation(value: str | float) -> float:
-    """0 to 1.5 in hundredths; ValueError otherwise."""
-    try:
-        truncation = round(float(value), 2)
-    except (TypeError, ValueError):
-        truncation = float("nan")
-    if not 0 <= truncation <= MAX_TRUNCATION:
-        raise ValueError(f"truncation must be from 0 to {MAX_TRUNCATION}, got {str(value)[:20]!r}; 1 is plain")
-    return truncation
-
-
-def check_seeds(text: str) -> list[int]:
-    """ "1,2,7-9" or names -> up to 64 seeds; ValueError otherwise."""
-    seeds = parse_seeds(text or "")
-    if len(seeds) > MAX_COVERS:
-        raise ValueError(f"seeds must be at most {MAX_COVERS} a call, got {len(seeds)}; ask in several calls")
-    return seeds
-
-
-def seeds_of_anything(text: str) -> list[int]:
-    """As `check_seeds`, but an item that is neither seed, range nor name chooses a seed by its words."""
-    items = [item for item in (text or "").split(",") if item.strip()]
-    exact = [item if re.fullmatch(r"[\d\s-]+", item) else str(seed_for_any_text(item)[0]) for item in items]
-    return check_seeds(",".join(exact)) if exact else []
-
-
-def told(handler):
-    """Show a handler's ValueError to the person at the page or the API as one clear line."""
-
-    @functools.wraps(handler)
-    def wrapped(*args, **kwargs):
-        try:
-            return handler(*args, **kwargs)
-        except ValueError as error:
-            # The page shows messages as HTML, and they quote what was typed.
-            raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from error
-
-    return wrapped

@@ -1,5 +1,6 @@
 """The look: near-black and quiet, so that the covers are the only colour. One mode for everybody."""
 
+import json
 from pathlib import Path
 
 import gradio as gr
@@ -66,7 +67,14 @@ def theme() -> gr.themes.Base:
     return look
 
 
-def head() -> str:
-    """Style and script for the page's <head>, inline: the page makes no request but for covers."""
-    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js"))
-    return f'<meta name="color-scheme" content="dark"><style>{style}</style><script>{script}</script>'
+def head(setup: dict) -> str:
+    """Style and scripts for the page's <head>, inline: the page makes no request but for covers.
+
+    `setup` is what the scripts know of the model and the way here: {model, layouts, invitation}.
+    """
+    style, *scripts = ((HERE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js", "present.js"))
+    known = json.dumps(setup).replace("<", "\\u003c")
+    return (
+        f'<meta name="color-scheme" content="dark"><style>{style}</style>'
+        f"<script>{scripts[0]}; albumGan.setup = {known}; {scripts[1]}</script>"
+    )

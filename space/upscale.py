@@ -1,27 +1,35 @@
-"""Upscale: a cover or an own picture, enlarged, before and after."""
+"""Upscale: a cover or an own picture, enlarged, before and after, with words on it in real type."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
-from PIL import Image
 
-from album_gan.latents import DEFAULT_TRUNCATION, name_of, seed_for_any_text
-from album_gan.pictures import read_settings, save_png
-from album_gan.space.studio import MAX_SIZE, Studio, check_truncation, scratch, told
+from album_gan.latents import name_of, seed_for_any_text
+from album_gan.pictures import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
+from album_gan.sleeve import LAYOUTS, LONGEST_TEXT, check_type, set_type
+from album_gan.space.checks import Cover, check_truncation, told, whole_number
+from album_gan.space.studio import Studio, scratch
+from album_gan.space.turns import Lane
+from album_gan.space.visitor import HeavyButton
+from album_gan.upscaling import RIGHTS, check_upscale
 
-SIZES = (256, 512, 1024, 2048)
+MAX_SIZE = 2048  # pixels, but for shops
+SIZES = {"512": 512, "1024": 1024, "2048": 2048}
+STORE = "JPEG for shops, 3000"
 PROMISE = "Your picture goes only to the computer running this page and is deleted within the hour."
+ENGINES = {"bundled": "This model's own network", "lanczos": "Plain resizing (Lanczos)"}
 
 
 @dataclass(frozen=True)
 class UpscaleTab:
     name: gr.Textbox
     picture: gr.Image
+    make: HeavyButton
 
 
-def build(studio: Studio, first: int, truncation: gr.Slider) -> UpscaleTab:
-    """Lay out the tab, with the cover of seed `first` in it, and wire it. `truncation` is Generate's."""
+def build(studio: Studio, first: int, look: list, visitor: gr.Textbox) -> UpscaleTab:
+    """Lay out the tab, with the name of seed `first` in it, and wire it. `look` is Generate's truncation and label."""
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=1, min_width=280):
             name = gr.Textbox(
@@ -30,7 +38,6 @@ def build(studio: Studio, first: int, truncation: gr.Slider) -> UpscaleTab:
             own = gr.UploadButton("or a picture of your own", file_types=["image"], size="md", elem_id="own")
             gr.HTML(PROMISE, elem_classes="fine", apply_default_css=False)
             picture = gr.Image(
-                studio.save([first], DEFAULT_TRUNCATION)[0],
                 label="The picture to enlarge",
                 show_label=False,
                 type="filepath",
@@ -41,8 +48,14 @@ def build(studio: Studio, first: int, truncation: gr.Slider) -> UpscaleTab:
                 height=160,
                 elem_id="picture",
             )
-            size = gr.Radio(SIZES, value=1024, label="Longer side in pixels")
-            enlarge = gr.Button("Upscale", variant="primary", elem_id="enlarge")
+            size = gr.Radio([*SIZES, STORE], value="1024", label="Longer side in pixels", elem_id="size")
+            with gr.Accordion("Title, artist, engine", open=False, elem_id="sleeve"):
+                title = gr.Textbox(label="Title", max_length=LONGEST_TEXT, elem_id="sleeve-title")
+                artist = gr.Textbox(label="Artist", max_length=LONGEST_TEXT, elem_id="sleeve-artist")
+                layout = gr.Radio(list(LAYOUTS), value="headline", label="Layout")
+                engines = [(ENGINES[engine], engine) for engine in studio.engines]
+                engine = gr.Radio(engines, value=studio.engines[0], label="Enlarged by", elem_id="engine")
+            make = HeavyButton("Upscale", "enlarge")
         with gr.Column(scale=2, min_width=280):
             compare = gr.ImageSlider(
                 label="Before and after",
@@ -52,63 +65,107 @@ def build(studio: Studio, first: int, truncation: gr.Slider) -> UpscaleTab:
                 interactive=False,
                 buttons=[],
                 max_height=720,
+                visible=False,
                 elem_id="compare",
             )
-            download = gr.DownloadButton("Download PNG", visible=False, elem_id="download-large")
+            rights = gr.HTML(RIGHTS, visible=False, elem_classes="fine", elem_id="rights", apply_default_css=False)
+            download = gr.DownloadButton("Download", visible=False, elem_id="download-large")
 
     @told
-    def choose(text: str, truncation: float) -> str:
+    def choose(text: str, truncation: float, label: str) -> str:
         if not text.strip():
             raise ValueError("the field is empty; type a seed, a name, or anything at all")
-        return studio.save([seed_for_any_text(text)[0]], check_truncation(truncation))[0]
+        studio.pipe.check_label(label)
+        seed = seed_for_any_text(text)[0]
+        return studio.save([Cover(seed, check_truncation(truncation), label or None)])[0]
 
     @told
     def check(file: str) -> str:
         """The upload, once it is known to be a picture: gr.Image itself would only say "Error"."""
-        open_picture(file).close()
+        read_picture(file)
+        return file
+
+    def enlarged(image: str, size: int, engine: str | None, words: tuple, lane: Lane, store: bool = False) -> Path:
+        """The file of an enlarged picture. Raises ValueError before anything is drawn."""
+        if not image:
+            raise ValueError("image is missing; choose a cover or upload a picture")
+        check_type(*words)
+        source = read_picture(image)
+        settings = read_settings(source)
+        check_upscale(source, size)
+        if store and source.width != source.height:
+            raise ValueError(f"covers for shops must be square, got {source.width}x{source.height}; crop it")
+        large = set_words(studio.enlarge(source, size, engine, lane), words)
+        stem = "".join(letter for letter in Path(image).stem if letter.isalnum() or letter in "-_ ")[:60] or "picture"
+        file = scratch() / f"{stem}-{size}.{'jpg' if store else 'png'}"
+        (save_for_store if store else save_print)(large, file, settings)
         return file
 
     @told
-    def upscale(image: str, size: float) -> str:
-        """Enlarge a picture, keeping its proportions.
+    def upscale(
+        image: str,
+        size: float,
+        engine: str | None = None,
+        title: str = "",
+        artist: str = "",
+        layout: str = "headline",
+    ) -> str:
+        """Enlarge a picture, keeping its proportions, and set title and artist on it in real type.
 
         Args:
             image: a picture file, for example a cover from /generate.
             size: the new longer side, from the picture's own to 2048 pixels.
+            engine: "bundled", the model's own network where it has one, or "lanczos"; empty for the best there is.
+            title: words to set on the picture; empty for none.
+            artist: more words, smaller.
+            layout: "headline", "poster", "corner" or "modern".
 
         Returns:
             The enlarged picture as a PNG file.
         """
-        if not image:
-            raise ValueError("image is missing; choose a cover or upload a picture")
-        if size is None or not 1 <= size <= MAX_SIZE:
-            raise ValueError(f"size must be from 1 to {MAX_SIZE} pixels, got {size}; try 1024")
-        with open_picture(image) as source:
-            settings = read_settings(source)
-            enlarged = studio.pipe.upscale(source, int(size))
-        file = scratch() / f"{Path(image).stem[:60]}-{int(size)}.png"
-        save_png(enlarged, file, settings)
-        return str(file)
+        pixels = whole_number(size, "size", 1, MAX_SIZE, "try 1024")
+        return str(enlarged(image, pixels, engine, (title or "", artist or "", layout), Lane.AUDIENCE))
 
-    def upscale_and_compare(image: str, size: float):
-        file = upscale(image, size)
-        return (image, file), gr.DownloadButton(value=file, visible=True)
+    @told
+    def upscale_and_compare(image, size, engine, title, artist, layout, lane: Lane, progress):
+        if size not in (*SIZES, STORE):
+            raise ValueError(f"size must be one of {', '.join(SIZES)} or {STORE!r}, got {str(size)[:20]!r}")
+        progress(0.1, desc="Enlarging")
+        yield (gr.skip(),) * 3
+        store = size == STORE
+        pixels = STORE_SIZE if store else SIZES[size]
+        file = str(enlarged(image, pixels, engine, (title or "", artist or "", layout), lane, store))
+        kind = "JPEG" if store else "PNG"
+        yield (
+            gr.ImageSlider((image, file), visible=True),
+            gr.HTML(visible=store),
+            gr.DownloadButton(f"Download {kind}", value=file, visible=True),
+        )
 
-    page = {"api_visibility": "private", "concurrency_id": "draw"}
-    name.submit(choose, [name, truncation], picture, **page)
+    page = {"api_visibility": "private", "concurrency_limit": 8}
+    name.submit(choose, [name, *look], picture, **page)
     own.upload(check, own, picture, **page)
-    enlarge.click(upscale_and_compare, [picture, size], [compare, download], show_progress_on=compare, **page)
+    inputs = [picture, size, engine, title, artist, layout, visitor]
+    make.wire(upscale_and_compare, studio, inputs, [compare, rights, download], compare)
     with gr.Row(visible=False):
-        asked = [gr.File(label="image"), gr.Number(1024, label="size")]
-        gr.Button().click(upscale, asked, gr.File(label="picture"), api_name="upscale", concurrency_id="draw")
-    return UpscaleTab(name, picture)
+        asked = [
+            gr.File(label="image"),
+            gr.Number(1024, label="size"),
+            gr.Textbox(None, label="engine"),
+            gr.Textbox("", label="title"),
+            gr.Textbox("", label="artist"),
+            gr.Textbox("headline", label="layout"),
+        ]
+        gr.Button().click(
+            upscale,
+            asked,
+            gr.File(label="picture"),
+            api_name="upscale",
+            concurrency_id="heavy-audience",
+            concurrency_limit=2,
+        )
+    return UpscaleTab(name, picture, make)
 
 
-def open_picture(file: str) -> Image.Image:
-    """The picture in a file, read; ValueError for anything else."""
-    try:
-        picture = Image.open(file)
-        picture.load()
-        return picture
-    except Exception as error:  # decoders raise all sorts: OSError, SyntaxError, struct.error, ...
-        raise ValueError("image must be a picture such as PNG or JPEG; this file is none that opens") from error
+def set_words(image, words: tuple[str, str, str]):
+    return set_type(image, *words) if words[0] or words[1] else image

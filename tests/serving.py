@@ -44,3 +44,4 @@ def serve(model: Path, port: int, files: Path) -> Iterator[str]:
         finally:
             watchdog.cancel()
             process.terminate()
+            process.wait(30)

@@ -1,129 +1,16 @@
+# ruff: noqa: F811  fixtures come from browsing.py
 """The page as a person uses it, in Chromium: clicks, and a look at the pixels that came back."""
 
-import shutil
 from io import BytesIO
 from urllib.parse import urlparse
 
 import numpy as np
 import pytest
+from browsing import ask_for, browser, expect, look, model, same, server, visit, wait_for_wall  # noqa: F401
 from PIL import Image
-from serving import free_port, serve
 
 from album_gan.latents import name_of, seed_for_any_text
 from album_gan.pictures import read_settings
-
-playwright = pytest.importorskip("playwright.sync_api", reason="browser tests need playwright")
-expect = playwright.expect
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None:
-    pytest.skip("browser tests need Chromium: apt-get install chromium", allow_module_level=True)
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
-PATIENCE = 20_000  # ms: the machine may be busy
-# What the page shows, not what the server sent: each cover drawn on a canvas, as [name, pixels].
-LOOK = """tiles => tiles.map(tile => {
-    const image = tile.querySelector("img");
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-    const context = canvas.getContext("2d");
-    context.drawImage(image, 0, 0);
-    const pixels = Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data);
-    return [tile.querySelector("span").textContent, pixels];
-})"""
-
-
-class Server:
-    """The page's process, which a test may restart at the same address."""
-
-    def __init__(self, model, files):
-        self.model, self.files, self.port = model, files, free_port()
-
-    def start(self):
-        self.running = serve(self.model, self.port, self.files)
-        self.address = self.running.__enter__()
-
-    def stop(self):
-        self.running.__exit__(None, None, None)
-
-
-@pytest.fixture(scope="module")
-def server(tiny_model, tmp_path_factory):
-    server = Server(tiny_model, tmp_path_factory.mktemp("files"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser, server):
-    """Opens the page in a fresh browser. In the end no request has left the machine, no script has failed."""
-    contexts, requests, errors = [], [], []
-
-    def visit(query="", width=1280, height=720):
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{server.address}/{query}")
-        page.wait_for_function("window.albumGan?.wall")
-        wait_for_wall(page)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    outside = [
-        url
-        for url in requests
-        if urlparse(url).scheme not in ("data", "blob") and urlparse(url).hostname != "127.0.0.1"
-    ]
-    assert outside == []
-    assert errors == []
-
-
-def wait_for_wall(page):
-    """Until every cover asked for is there."""
-    page.wait_for_function(
-        "document.querySelector('.tile') && !document.querySelector('.tile[aria-busy], .tile:not([data-name])')"
-    )
-
-
-def look(page) -> dict[str, np.ndarray]:
-    """Names of the covers on the wall, with their pixels."""
-    return {name: np.array(pixels, np.uint8) for name, pixels in page.eval_on_selector_all(".wall .tile", LOOK)}
-
-
-def same(first, second) -> bool:
-    """Up to 1 of 255: batches of another size round otherwise."""
-    return first.keys() == second.keys() and all(
-        np.abs(first[name].astype(int) - second[name]).max() <= 1 for name in first
-    )
-
-
-def ask_for(page, text):
-    field = page.get_by_label("Type any name, get its cover")
-    field.fill(text)
-    field.press("Enter")
-    expect(page.get_by_role("dialog")).to_be_visible()
 
 
 def test_the_wall_is_there_when_the_page_opens(visit):
@@ -153,7 +40,7 @@ def test_a_name_gets_its_cover(visit, tiny_pipeline):
     expect(page.get_by_text("Seed 31415")).to_be_visible()
     expect(page.locator("dialog .note")).to_be_empty()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download PNG").click()
+        page.get_by_role("link", name="Download", exact=True).click()
     assert download.value.suggested_filename == f"{name_of(31415)}.png"
     with Image.open(BytesIO(download.value.path().read_bytes())) as image:
         assert read_settings(image) == tiny_pipeline.settings(31415)
@@ -190,9 +77,16 @@ def test_links_that_make_no_sense_open_the_page_all_the_same(visit):
 
 def test_covers_morph_in_a_video_that_plays_and_scrubs(visit):
     page = visit()
-    page.get_by_role("button", name=name_of(4)).click()
-    page.get_by_role("button", name="Add to Interpolate").click()
-    expect(page.locator("#way textarea")).to_have_value(", ".join(map(name_of, (0, 1, 4))))
+    for seed in (4, 7):
+        page.locator(".wall .tile", has_text=name_of(seed)).click()
+        page.get_by_role("button", name="Pin", exact=True).click()
+        expect(page.get_by_role("button", name="Unpin")).to_be_visible()
+        page.keyboard.press("Escape")
+    expect(page.locator("[data-shelf=pins] .tile")).to_have_text([f"A  {name_of(4)}", f"B  {name_of(7)}"])
+    page.get_by_role("tab", name="Interpolate").click()
+    expect(page.locator("#way textarea")).to_have_value(", ".join(map(name_of, (4, 7))))
+    expect(page.locator("#strip img")).to_have_count(2)
+    page.locator("#length input[type=range]").fill("3")
     page.get_by_label("gif").check()
     page.get_by_role("button", name="Morph").click()
     page.wait_for_function("document.querySelector('#loop video')?.readyState >= 2")
@@ -220,8 +114,8 @@ def test_one_cover_cannot_morph_and_nothing_breaks(visit):
 
 def test_upscale_a_cover_and_an_own_picture(visit, tmp_path):
     page = visit()
-    page.get_by_role("button", name=name_of(4)).click()
-    page.get_by_role("button", name="Upscale", exact=True).click()
+    page.locator(".wall .tile", has_text=name_of(4)).click()
+    page.get_by_role("dialog").get_by_role("button", name="Upscale").click()
     expect(page.locator("#which textarea, #which input")).to_have_value(name_of(4))
     expect(page.locator(f"#picture img[src*='{name_of(4)}']")).to_be_visible()
     page.get_by_label("512").check()
@@ -240,13 +134,14 @@ def test_upscale_a_cover_and_an_own_picture(visit, tmp_path):
         page.get_by_role("button", name="or a picture of your own").click()
     chooser.value.set_files(own)
     expect(page.locator("#picture img[src*='own']")).to_be_visible()
-    page.get_by_label("256").check()
+    page.get_by_label("1024").check()
     page.locator("#enlarge").click()
-    page.wait_for_function("document.querySelectorAll('#compare img')[1]?.naturalWidth === 256")
+    page.wait_for_function("document.querySelectorAll('#compare img')[1]?.naturalWidth === 1024")
 
 
 def test_a_phone_shows_two_columns_and_never_scrolls_sideways(visit):
-    page = visit(width=390, height=844)
+    page = visit(width=360, height=740)
+    assert page.locator(".wall .tile").count() == 4
     lefts = page.eval_on_selector_all(".tile", "tiles => tiles.map(tile => tile.getBoundingClientRect().left)")
     assert len(set(lefts)) == 2
     for tab in ("Generate", "Interpolate", "Upscale"):

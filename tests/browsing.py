@@ -1,0 +1,127 @@
+"""Chromium looking at the real page: what the tests of the page in a browser share."""
+
+import shutil
+from urllib.parse import urlparse
+
+import numpy as np
+import pytest
+from serving import free_port, serve
+
+playwright = pytest.importorskip("playwright.sync_api", reason="browser tests need playwright")
+expect = playwright.expect
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("browser tests need Chromium: apt-get install chromium", allow_module_level=True)
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+PATIENCE = 12_000  # ms: the machine may be busy
+# What the page shows, not what the server sent: each cover drawn on a canvas, as [name, pixels].
+LOOK = """tiles => tiles.map(tile => {
+    const image = tile.querySelector("img");
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const pixels = Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data);
+    return [tile.querySelector("span").textContent, pixels];
+})"""
+
+
+class Server:
+    """The page's process, which a test may restart at the same address."""
+
+    def __init__(self, model, files):
+        self.model, self.files, self.port = model, files, free_port()
+
+    def start(self):
+        self.running = serve(self.model, self.port, self.files)
+        self.address = self.running.__enter__()
+
+    def stop(self):
+        self.running.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    """What the page draws with; a file of tests may have another."""
+    return tiny_model
+
+
+@pytest.fixture(scope="module")
+def server(model, tmp_path_factory):
+    server = Server(model, tmp_path_factory.mktemp("files"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Opens the page in a fresh browser. In the end no request has left the machine, no script has failed."""
+    contexts, requests, errors = [], [], []
+
+    def visit(query="", width=1280, height=720):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{server.address}/{query}")
+        page.wait_for_function("window.albumGan?.wall")
+        wait_for_wall(page)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    outside = [
+        url
+        for url in requests
+        if urlparse(url).scheme not in ("data", "blob") and urlparse(url).hostname != "127.0.0.1"
+    ]
+    assert outside == []
+    assert errors == []
+
+
+def wait_for_wall(page):
+    """Until every cover asked for is there."""
+    page.wait_for_function(
+        "document.querySelector('.tile') && !document.querySelector('.tile[aria-busy], .tile:not([data-name])')"
+    )
+
+
+def look(page) -> dict[str, np.ndarray]:
+    """Names of the covers on the wall, with their pixels."""
+    return {name: np.array(pixels, np.uint8) for name, pixels in page.eval_on_selector_all(".wall .tile", LOOK)}
+
+
+def same(first, second) -> bool:
+    """Up to 1 of 255: batches of another size round otherwise."""
+    return first.keys() == second.keys() and all(
+        np.abs(first[name].astype(int) - second[name]).max() <= 1 for name in first
+    )
+
+
+def ask_for(page, text):
+    field = page.get_by_label("Type any name, get its cover")
+    field.fill(text)
+    field.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
