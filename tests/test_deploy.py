@@ -62,6 +62,7 @@ def test_a_private_model_lies_inside_a_private_space(hub):
     assert "model/me/new" not in hub.state
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("gradio") is None, reason="the page needs the extra demo")
 def test_the_space_starts_with_what_is_in_it(hub, tmp_path):
     """As on the Hub: app.py in its own folder, this checkout out of reach, no internet."""

@@ -40,6 +40,7 @@ def run(script: str, *arguments: object, cwd: Path) -> str:
     return process.stdout.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_album_gan_and_diffusers_alone_draw_the_same(repository, tmp_path):
     ours = AlbumCoverPipeline.from_pretrained(repository)
     fingerprint = run(WITHOUT_ALBUM_GAN, repository, tmp_path / "theirs.png", cwd=tmp_path)
