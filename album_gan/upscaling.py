@@ -12,13 +12,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor, nn
+from torch import nn
 
-from .images import to_pixels, to_tensor
+from .images import to_pil, to_unit_range
 
 MIN_SIZE, MAX_SIZE = 8, 4096
 ENGINES = ("bundled", "lanczos", "diffusers:ID")
 TILE = 256  # input pixels; 160 MB of memory for a network of 64 channels
+BORDER = 8  # input pixels that a picture is continued by
 WORTH_A_PASS = 1.5  # what is left to enlarge by less than this is left to Lanczos
 RIGHTS = (
     "Drawn by a network that learned from copyrighted covers. Enjoy it, show it, learn from it; we can grant no rights "
@@ -94,26 +95,23 @@ def one_pass(network: nn.Module, image: Image.Image, tile: int = TILE) -> Image.
     """Enlarge an RGB picture by the network's own factor, tile by tile.
 
     Tiles overlap by as far as the network looks, so they join without a seam, in the memory that one of them takes.
+    Beyond its edges the picture goes on as it ends there: what the network pads with, grey, would shine in.
     """
     network.eval()
-    width, height = image.size
-    reach, result = network.reach, None
-    for top in range(0, height, tile):
-        for left in range(0, width, tile):
-            window = (max(0, left - reach), max(0, top - reach))
-            window += (min(width, left + tile + reach), min(height, top + tile + reach))
+    reach, around, result = network.reach, min(BORDER, network.reach), None
+    pixels = np.pad(np.asarray(image), [(around, around), (around, around), (0, 0)], "edge")
+    for top in range(around, around + image.height, tile):
+        for left in range(around, around + image.width, tile):
+            low, high = (max(0, top - reach), max(0, left - reach)), (top + tile + reach, left + tile + reach)
+            window = to_unit_range(pixels[None, low[0] : high[0], low[1] : high[1]])
             with torch.autocast(network.device.type, enabled=False):
-                drawn = network(to_tensor([image.crop(window)]).to(network.device, network.dtype))
-            scale = drawn.shape[-1] // (window[2] - window[0])
-            result = result or Image.new("RGB", (width * scale, height * scale))
-            inner = _inside(drawn, (left - window[0]) * scale, (top - window[1]) * scale, tile * scale)
-            result.paste(inner, (left * scale, top * scale))
+                drawn = network(window.to(network.device, network.dtype))
+            scale = drawn.shape[-1] // window.shape[-1]
+            inner = drawn[:, :, (top - low[0]) * scale :, (left - low[1]) * scale :]
+            [enlarged] = to_pil(inner[:, :, : tile * scale, : tile * scale])
+            result = result or Image.new("RGB", (image.width * scale, image.height * scale))
+            result.paste(enlarged, ((left - around) * scale, (top - around) * scale))
     return result
-
-
-def _inside(drawn: Tensor, left: int, top: int, side: int) -> Image.Image:
-    [pixels] = to_pixels(drawn[:, :, top : top + side, left : left + side])
-    return Image.fromarray(pixels)
 
 
 @functools.lru_cache(maxsize=1)

@@ -31,8 +31,8 @@ class Config:
     blocks: int = 7
     learning_rate: float = 4e-4
     discriminator_learning_rate: float = 2e-4
-    feature_weight: float = 0.1  # of the pixels' weight, which is 1
-    adversarial_weight: float = 0.005
+    feature_weight: float = 0.03  # of the pixels' weight, which is 1
+    adversarial_weight: float = 0.002
     adversarial_from: float = 0.25  # share of the run; before it, pixels and features alone
     softness: float = 0.8  # standard deviation in pixels, at most, by which every other small image is blurred
     lowest_quality: int = 50  # of JPEG, which every other small image went through
