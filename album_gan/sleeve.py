@@ -4,6 +4,7 @@ Type stands where the cover is calm, in a colour of the cover's own that can be 
 least 4.5 behind every glyph); where no colour can be read, the ground is shaded until one can.
 """
 
+import bisect
 import functools
 import unicodedata
 from dataclasses import dataclass
@@ -107,9 +108,17 @@ def contrast(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def luminance(colours: np.ndarray) -> np.ndarray:
     """WCAG relative luminance, 0 to 1, of sRGB colours (..., 3) in 0..255."""
-    share = np.asarray(colours, np.float64) / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    colours = np.asarray(colours)
+    linear = LINEAR[colours] if colours.dtype == np.uint8 else _linear(colours)
     return linear @ np.array([0.2126, 0.7152, 0.0722])
+
+
+def _linear(values: np.ndarray) -> np.ndarray:
+    share = np.asarray(values, np.float64) / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+
+LINEAR = _linear(np.arange(256))  # a cover for shops has millions of pixels behind its title
 
 
 def check_type(title: str, artist: str, layout: str) -> dict[str, tuple[str, str]]:
@@ -232,7 +241,7 @@ def _readable(image: Image.Image, box: tuple[int, int, int, int]) -> tuple[tuple
     """A colour for type in `box`, and the picture, shaded there as little as it takes to read it."""
     pad = round(0.02 * image.width)
     outer = (box[0] - pad, box[1] - pad, box[2] + pad, box[3] + pad)  # the margin has room for it
-    behind = np.asarray(image.crop(outer), float)
+    behind = np.asarray(image.crop(outer))
     palette = image.resize((32, 32), Image.Resampling.BOX).quantize(6).getpalette()[: 6 * 3]
     own = [tuple(palette[start : start + 3]) for start in range(0, len(palette), 3)]
     # The most colourful of those that can be read as it is, else white or black, whichever changes the picture less.
@@ -246,12 +255,12 @@ def _readable(image: Image.Image, box: tuple[int, int, int, int]) -> tuple[tuple
 
 def _share(behind: np.ndarray, colour: tuple[int, int, int], shade: float) -> float:
     """The smallest share of `shade`, in 64ths, that makes `colour` readable on all of `behind`."""
-    steps = (
-        step / 64
-        for step in range(65)
-        if contrast(np.array(colour), np.rint(behind + (shade - behind) * step / 64)).min() >= CONTRAST
-    )
-    return next(steps)
+
+    def readable(step: int) -> bool:
+        shaded = np.rint(behind + (shade - behind) * step / 64).astype(np.uint8)
+        return contrast(np.array(colour), shaded).min() >= CONTRAST
+
+    return bisect.bisect_left(range(64), True, key=readable) / 64  # more shade never makes it less readable
 
 
 def _shaded(image: Image.Image, box: tuple[int, int, int, int], shade: float, share: float) -> Image.Image:
