@@ -23,7 +23,7 @@ from album_gan import AlbumCoverPipeline
 from album_gan.latents import DEFAULT_TRUNCATION, name_of
 from album_gan.model_files import find_model
 from album_gan.sleeve import LAYOUTS
-from album_gan.space import generate, interpolate, learn, upscale
+from album_gan.space import edit, generate, interpolate, learn, upscale
 from album_gan.space.checks import MAX_PINS, Cover, check_seeds, check_truncation, told
 from album_gan.space.invitation import invitation
 from album_gan.space.leftovers import keep_clean
@@ -33,7 +33,7 @@ from album_gan.space.theme import head, theme
 from album_gan.space.visitor import SIGNED, read_visitor, visitor_field
 from album_gan.timelapse import moments_of
 
-TABS = ("generate", "interpolate", "upscale", "learn")
+TABS = ("generate", "interpolate", "upscale", "edit", "learn")
 TITLE = '<h1>Album GAN</h1><button id="present-open" onclick="albumGan.present()">Present</button>'
 
 
@@ -58,7 +58,7 @@ def launch(
     studio.ask(map(Cover, first))  # the first visitor waits for nothing
     moments = history_of(model)
     page = build(studio, moments)
-    page.queue(max_size=100)
+    page.queue(max_size=400)
     invited = {**dataclasses.asdict(way_here), "qr": way_here.qr}
     page.launch(
         server_name=host,
@@ -101,6 +101,8 @@ def build(studio: Studio, moments: list[Path]) -> gr.Blocks:
                 morph = interpolate.build(studio, first[:3], look, visitor)
             with gr.Tab("Upscale", id="upscale") as upscale_tab:
                 large = upscale.build(studio, first[0], look, visitor)
+            with gr.Tab("Edit", id="edit") as edit_tab:
+                edit.build(studio, first[0])
             if moments:
                 with gr.Tab("Learn", id="learn") as learn_tab:
                     learn.build(moments)
@@ -146,12 +148,13 @@ def build(studio: Studio, moments: list[Path]) -> gr.Blocks:
             picture = studio.save([Cover(seed, check_truncation(truncation), label or None)])[0]
             return gr.Tabs(selected="upscale"), name_of(seed), picture
 
-        quick = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+        quick = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
         shown = [tabs, *look, wall.wall, morph.seeds, large.name, large.picture, notice]
         shown += [*morph.make.buttons.values(), *large.make.buttons.values()]
         restored = page.load(restore, [visitor], shown, js=SIGNED, **quick)
-        script = "(wall, way) => { albumGan.wall = wall; albumGan.pinned(way) }"
+        script = "(wall, way) => { albumGan.wall = wall; albumGan.pinned(way); albumGan.openEdit() }"
         restored.then(None, [wall.wall, morph.seeds], None, js=script, api_visibility="private")
+        wall.wall.edit(lambda: gr.Tabs(selected="edit"), None, tabs, **quick)
         wall.wall.send(send, look, [tabs, large.name, large.picture], **quick)
 
         script = {"fn": None, "api_visibility": "private"}
@@ -162,6 +165,7 @@ def build(studio: Studio, moments: list[Path]) -> gr.Blocks:
         generate_tab.select(**script, inputs=wall.wall, js="(wall) => albumGan.remember('generate', wall.seeds)")
         interpolate_tab.select(**script, inputs=morph.seeds, js="(seeds) => albumGan.remember('interpolate', seeds)")
         upscale_tab.select(**script, inputs=large.name, js="(name) => albumGan.remember('upscale', name)")
+        edit_tab.select(**script, inputs=wall.wall, js="() => albumGan.remember('edit', albumGan.editing)")
         if moments:
             learn_tab.select(**script, inputs=wall.wall, js="(wall) => albumGan.remember('learn', wall.seeds)")
 

@@ -98,8 +98,8 @@ def build(studio: Studio, visitor: gr.Textbox) -> GenerateTab:
             js_on_load="albumGan.tools(element)",
             apply_default_css=False,
         )
-    # These only choose seeds: the browser then fetches each cover at its URL, so no queue is needed.
-    quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    # These only choose seeds: the browser then fetches each cover at its URL. So nobody waits for anybody here.
+    quick = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
     @told
     def draw_new_wall(truncation: float, label: str, visitor: str) -> dict:

@@ -21,7 +21,7 @@ from album_gan.space.turns import Lane
 from album_gan.space.visitor import HeavyButton
 
 SPEEDS = {"half": 0.5, "normal": 1.0, "double": 2.0}
-STEP = 12  # frames between two looks at whether the job was cancelled
+STEP = 24  # frames between two looks at whether the job was cancelled
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,14 @@ window.albumGan = {
     history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}`);
   },
 
+  // gradio gives the button around a picture no name.
+  nameButtons() {
+    const name = () => document.querySelector("#picture button")?.setAttribute("aria-label", "The picture to enlarge");
+    for (const wait of [0, 100, 400, 1500]) setTimeout(name, wait);
+  },
+
+  busy: (id, busy) => document.getElementById(`${id}-cancel`)?.classList.toggle("busy", busy),
+
   seek(frame, fps) {
     const video = document.querySelector("#loop video");
     if (!video) return;
@@ -107,6 +115,17 @@ window.albumGan = {
       query.delete("presenter");
       history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
     }
+  },
+
+  // Edit: the cover that is edited; an address may name it.
+  editing: null,
+  openEdit() {
+    const query = new URLSearchParams(location.search);
+    if (query.get("tab") === "edit" && query.get("seeds")) this.edit(query.get("seeds").split(",")[0]);
+  },
+  edit(name) {
+    this.editing = name;
+    this.onEdit?.(name); // once its tab has been opened
   },
 
   // Behind More: links follow the wall whenever it opens.

@@ -16,6 +16,7 @@
   let index = 0;
   let morphing = false;
   let waiting = 0;
+  let resting = 0;
 
   const isOpen = () => dialog.isConnected;
   const look = () => ({ truncation: albumGan.wall?.truncation, label: albumGan.wall?.label });
@@ -33,11 +34,11 @@
       const cover = covers[at];
       if (!cover.small) {
         cover.small = Object.assign(new Image(), { src: albumGan.coverUrl({ ...cover, ...look() }) });
-        cover.large = Object.assign(new Image(), { src: albumGan.coverUrl({ ...cover, ...look() }, "webp", { size: 1024 }) });
+        cover.large = Object.assign(new Image(), { src: albumGan.coverUrl({ ...cover, ...look() }, "webp", { size: 512 }) });
       }
     }
-    await film(i);
-    film(i + 1);
+    clearTimeout(resting);
+    resting = setTimeout(async () => (await film(i), film(i + 1)), 700); // not for covers that are only leafed through
   }
 
   async function film(i) {
@@ -70,7 +71,7 @@
   async function morph() {
     if (morphing) return;
     morphing = true;
-    await prepare(index);
+    await film(index);
     const cover = covers[index];
     if (!cover?.film?.startsWith("blob:")) return void setTimeout(() => morphing && isOpen() && ((morphing = false), morph()), 400);
     video.src = cover.film;

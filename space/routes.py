@@ -3,6 +3,7 @@
     cover/NAME.png?truncation=&label=&model=        the cover, its settings inside
     cover/NAME.webp?size=1024                       enlarged, for the screen
     cover/NAME.png?size=&title=&artist=&layout=     enlarged, with title and artist in type
+    edit/NAME.webp?edits={"darker": 1}&style=NAME   changed, and coloured as another
     way/NAME/NAME.mp4                               from one cover to the next
     covers.zip?seeds=1,2,7-9                        PNG files
     deal.json?count=16                              seeds drawn by lot, with their names
@@ -21,6 +22,7 @@ import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
+from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
@@ -30,11 +32,13 @@ from album_gan.latents import DEFAULT_TRUNCATION, SEED_COUNT, name_of, seed_of
 from album_gan.pictures import save_print
 from album_gan.sleeve import check_type, set_type
 from album_gan.space.checks import MAX_COVERS, Cover, check_seeds, check_truncation, whole_number
+from album_gan.space.edit import check_edits, edited
 from album_gan.space.studio import Studio
 from album_gan.space.turns import QueueFullError
 
 FOREVER = {"Cache-Control": "public, max-age=604800"}
 SIZES = (256, 512, 1024)
+KINDS = {"png": "image/png", "webp": "image/webp"}
 KEPT_LARGE = 64  # for the screen, some 150 KB each
 
 
@@ -73,9 +77,9 @@ def routes(studio: Studio, moments: list[Path]) -> list[Route]:
     async def cover(request: Request) -> Response:
         [wanted] = asked(request, request.path_params["seed"])
         query, ending = request.query_params, request.path_params["ending"]
-        kind = {"png": "image/png", "webp": "image/webp"}.get(ending)
-        if kind is None:
+        if ending not in KINDS:
             raise ValueError(f"covers end in .png or .webp, got .{ending[:10]}")
+        kind = KINDS[ending]
         if ending == "png" and "size" not in query:
             [future] = studio.ask([wanted], lane(request))
             return Response(await asyncio.wrap_future(future), media_type=kind, headers=FOREVER)
@@ -94,14 +98,26 @@ def routes(studio: Studio, moments: list[Path]) -> list[Route]:
     def large(wanted: Cover, size: int, words: tuple[str, str, str], ending: str, lane) -> bytes:
         [small] = studio.pictures([wanted], lane)
         image = set_type(studio.enlarge(small, max(size, *small.size), lane=lane), *words)
-        if ending == "webp":
-            buffer = io.BytesIO()
-            image.save(buffer, "WEBP", quality=88)
-            return buffer.getvalue()
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "cover.png"
-            save_print(image, file, studio.pipe.settings(*wanted))
-            return file.read_bytes()
+        return encoded(image, ending, studio.pipe.settings(*wanted))
+
+    @answered
+    async def edit(request: Request) -> Response:
+        query, ending = request.query_params, request.path_params["ending"]
+        named = [query["style"]] if query.get("style") else []
+        [wanted, *style] = asked(request, request.path_params["seed"], *named)
+        amounts = check_edits(query.get("edits", ""), studio.editor.names)
+        if ending not in KINDS or query.get("size", "512") != "512":
+            raise ValueError("edited covers end in .png or .webp, and have no size or 512")
+        who = lane(request)
+
+        def draw() -> bytes:
+            image = edited(studio, wanted, amounts, style[0].seed if style else None, who)
+            if "size" in query:
+                image = studio.enlarge(image, max(512, *image.size), lane=who)
+            settings = {**studio.pipe.settings(*wanted), "edits": amounts, "style": style[0].seed if style else None}
+            return encoded(image, ending, settings)
+
+        return Response(await run_in_threadpool(draw), media_type=KINDS[ending], headers=FOREVER)
 
     @answered
     async def way(request: Request) -> Response:
@@ -133,11 +149,24 @@ def routes(studio: Studio, moments: list[Path]) -> list[Route]:
 
     return [
         Route("/cover/{seed}.{ending}", cover),
+        Route("/edit/{seed}.{ending}", edit),
         Route("/way/{first}/{last}.mp4", way),
         Route("/covers.zip", archive),
         Route("/deal.json", deal),
         Route("/moment/{number}.webp", moment),
     ]
+
+
+def encoded(image: Image.Image, ending: str, settings: dict) -> bytes:
+    """WebP for the screen, PNG with its settings inside to keep."""
+    if ending == "webp":
+        buffer = io.BytesIO()
+        image.save(buffer, "WEBP", quality=88)
+        return buffer.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "cover.png"
+        save_print(image, file, settings)
+        return file.read_bytes()
 
 
 def _number(text: str) -> int | str:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from album_gan import AlbumCoverPipeline
 from album_gan.animation import write_animation
+from album_gan.directions import Editor
 from album_gan.latents import name_of
 from album_gan.neighbours import Neighbours
 from album_gan.pictures import save_png
@@ -51,6 +52,7 @@ class Studio:
         self.turns = Turns()
         self.presenter_key = os.environ.get("ALBUM_GAN_PRESENTER") or secrets.token_hex(4)
         self.neighbours = Neighbours(pipe)
+        self._preparing = threading.Lock()
         self._paint = on_gpu(functools.partial(paint, pipe))
         self._books = threading.Condition()  # guards the three below
         self._kept: OrderedDict[Cover, Future] = OrderedDict()
@@ -136,6 +138,11 @@ class Studio:
             for future in batch.values():
                 if not future.done():
                     future.set_exception(error)
+
+    @functools.cached_property
+    def editor(self) -> Editor:
+        with self._preparing:
+            return Editor(self.pipe)
 
     # Films -----------------------------------------------------------------------------------------------------
 

@@ -145,6 +145,7 @@ def build(studio: Studio, first: int, look: list, visitor: gr.Textbox) -> Upscal
     page = {"api_visibility": "private", "concurrency_limit": 8}
     name.submit(choose, [name, *look], picture, **page)
     own.upload(check, own, picture, **page)
+    picture.change(None, js="() => albumGan.nameButtons()", api_visibility="private")
     inputs = [picture, size, engine, title, artist, layout, visitor]
     make.wire(upscale_and_compare, studio, inputs, [compare, rights, download], compare)
     with gr.Row(visible=False):

@@ -50,13 +50,16 @@ class HeavyButton:
             lane: gr.Button(text, variant="primary", visible=lane is Lane.AUDIENCE, elem_id=f"{elem_id}{suffix}")
             for lane, suffix in ((Lane.AUDIENCE, ""), (Lane.PRESENTER, "-first"))
         }
-        self.cancel = gr.Button("Cancel", visible=False, elem_id=f"{elem_id}-cancel")
+        self.cancel = gr.Button("Cancel", elem_id=f"{elem_id}-cancel", elem_classes="cancel")
+        self._busy = f"albumGan.busy({elem_id!r}, %s)"  # shows and hides it, in the browser
 
     def wire(self, handler: Callable, studio: Studio, inputs: list, outputs: list, shown_on, also: tuple = ()) -> None:
         """On a click or an event of `also` run `handler(*inputs, lane, progress)`; the last input is the visitor."""
         jobs = []
         for lane, button in self.buttons.items():
             run = self._in_lane(handler, studio, lane)
+            # First: gradio goes through what listens to a click one by one, and waits for each.
+            button.click(None, js=f"() => {self._busy % 'true'}", api_visibility="private")
             job = gr.on(
                 [button.click, *(also if lane is Lane.AUDIENCE else ())],
                 run,
@@ -68,11 +71,10 @@ class HeavyButton:
                 concurrency_limit=2,
                 show_progress_on=shown_on,
             )
-            quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-            button.click(lambda: gr.Button(visible=True), None, self.cancel, **quick)
-            job.then(lambda: gr.Button(visible=False), None, self.cancel, **quick)
+            job.then(None, js=f"() => {self._busy % 'false'}", api_visibility="private")
             jobs.append(job)
-        self.cancel.click(lambda: gr.Button(visible=False), None, self.cancel, cancels=jobs, api_visibility="private")
+        stop = f"() => {self._busy % 'false'}"
+        self.cancel.click(None, js=stop, cancels=jobs, api_visibility="private")
 
     def _in_lane(self, handler: Callable, studio: Studio, lane: Lane) -> Callable:
         def run(*inputs, progress=gr.Progress()):  # noqa: B008

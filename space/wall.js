@@ -102,8 +102,7 @@ function open(list, i, { note = "", words = "", meant = null } = {}) {
 async function show(cover, words = {}) {
   const set = words.title || words.artist ? words : {};
   const picture = part("img");
-  const size = albumGan.isPhone() ? 512 : 1024;
-  const large = albumGan.coverUrl(cover, "webp", { size, ...set });
+  const large = albumGan.coverUrl(cover, "webp", { size: 512, ...set }); // one pass of the upscaling network
   dialog.dataset.large = large;
   if (!set.layout) picture.src = albumGan.coverUrl(cover);
   picture.alt = `Album cover ${cover.name}`;
@@ -139,6 +138,11 @@ const actions = {
   upscale() {
     dialog.close();
     trigger("send", { seed: covers[index].seed });
+  },
+  edit() {
+    dialog.close();
+    albumGan.edit(covers[index].name);
+    trigger("edit");
   },
   pin() {
     albumGan.chosen = covers[index].name;
