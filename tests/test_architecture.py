@@ -7,12 +7,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
-    "draws": 0, "words": 0, "losses": 0, "augmentation": 0, "images": 0, "pictures": 0, "latents": 0, "averaging": 0, "sleeve": 0,
-    "animation": 0, "networks": 0, "performance": 0, "metrics": 0,
-    "pretrained": 0,
-    "model_files": 0,
+    "draws": 0, "words": 0, "latents": 0, "images": 0, "pictures": 0, "animation": 0, "sleeve": 0, "networks": 0,
+    "losses": 0, "augmentation": 0, "averaging": 0, "metrics": 0, "performance": 0, "model_files": 0, "pretrained": 0,
     "upscaling": 1, "pipeline": 1, "recipes": 1, "covers": 1, "journal": 1, "progress": 1, "alarms": 1,
-    "checkpoint": 2, "processes": 2, "evaluation": 2, "card": 2, "hub": 2, "deploy": 2, "export": 2, "models": 2, "monitor": 2, "timelapse": 2, "neighbours": 2, "directions": 2,
+    "checkpoint": 2, "processes": 2, "evaluation": 2, "monitor": 2, "models": 2, "timelapse": 2, "neighbours": 2,
+    "directions": 2, "card": 2, "hub": 2, "deploy": 2, "export": 2,
     "training": 3,
     "dry_run": 4, "cli": 4, "cli_covers": 4, "space": 4,
 }  # fmt: skip
