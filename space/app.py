@@ -18,6 +18,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from album_gan import AlbumCoverPipeline
 from album_gan.latents import DEFAULT_TRUNCATION, name_of
@@ -27,7 +28,7 @@ from album_gan.space import edit, generate, interpolate, learn, upscale
 from album_gan.space.checks import MAX_PINS, Cover, check_seeds, check_truncation, told
 from album_gan.space.invitation import invitation
 from album_gan.space.leftovers import keep_clean
-from album_gan.space.routes import routes
+from album_gan.space.routes import ByQueueOnly, routes
 from album_gan.space.studio import Studio
 from album_gan.space.theme import head, theme
 from album_gan.space.visitor import SIGNED, read_visitor, visitor_field
@@ -72,7 +73,7 @@ def launch(
         mcp_server=has_mcp(),
         theme=theme(),
         head=head({"model": studio.pipe.fingerprint, "layouts": list(LAYOUTS), "invitation": invited}),
-        app_kwargs={"routes": routes(studio, moments)},
+        app_kwargs={"routes": routes(studio, moments), "middleware": [Middleware(ByQueueOnly)]},
     )
     studio.pngs(map(Cover, first))
     threading.Thread(target=studio.neighbours.prepare, daemon=True).start()
