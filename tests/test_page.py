@@ -327,3 +327,21 @@ def test_an_upload_is_gone_when_the_page_is_stopped_and_what_a_killed_page_left_
         assert pictures  # the upload and what was made of it
         assert not left.exists()
     assert not any(picture.exists() for picture in pictures)
+
+
+def test_a_model_with_styles_draws_them(tmp_path):
+    from album_gan.networks.lite_generator import LiteGenerator
+    from album_gan.pipeline import AlbumCoverPipeline
+
+    network = LiteGenerator(resolution=32, classes=["jazz", "metal"])
+    network.label.weight.data.normal_()
+    AlbumCoverPipeline(network).save_pretrained(tmp_path / "model")
+    with serve(tmp_path / "model", free_port(), tmp_path) as address:
+        client = gradio_client.Client(address, verbose=False, download_files=str(tmp_path))
+        pictures = [
+            client.predict("1", 1.0, label, api_name="/generate")[0]["image"] for label in ("jazz", "metal", "")
+        ]
+        assert [read_settings(picture)["label"] for picture in pictures] == ["jazz", "metal", None]
+        pixels = {np.asarray(Image.open(picture)).tobytes() for picture in pictures}
+        assert len(pixels) == 3
+        assert "one of jazz, metal" in refusal(client, "1", 1.0, "polka", api_name="/generate")
