@@ -167,8 +167,7 @@ def build(studio: Studio, visitor: gr.Textbox) -> GenerateTab:
         """Draw album covers. The same seed always gives the same cover.
 
         Args:
-            seeds: up to 64 seeds as text, such as "1,2,7-9"; each is a number from 0 to 99999999 or a cover's
-                name such as "velvet-otter-042".
+            seeds: up to 64, as text such as "1,2,7-9"; a seed is 0 to 99999999, or a name like velvet-otter-042.
             truncation: from 0 (all alike) to 1.5 (strange); 1 is plain.
             label: a style that this model knows; empty for any. Most models know none.
 

@@ -40,6 +40,8 @@ def serve(model: Path, port: int, files: Path) -> Iterator[str]:
             else:
                 raise AssertionError("the page did not start:\n" + "".join(printed))
             watchdog.cancel()
+            # A full pipe would stop the page.
+            threading.Thread(target=lambda: [None for _ in process.stdout], daemon=True).start()
             yield f"http://127.0.0.1:{port}"
         finally:
             watchdog.cancel()
