@@ -23,7 +23,9 @@ class Phone:
     """What the page's script does on a phone, by HTTP: the page, its first four covers, and New wall."""
 
     def __init__(self, address: str, number: int):
-        self.client = httpx.AsyncClient(base_url=address, timeout=120)
+        # A connection each: unlike browsers, httpx does not ask again when the server closed an idle one.
+        alone = httpx.Limits(max_keepalive_connections=0)
+        self.client = httpx.AsyncClient(base_url=address, timeout=120, limits=alone)
         self.draw, self.session = random.Random(number), f"phone{number}"
         self.waits: list[float] = []
         self.full = 0
@@ -49,11 +51,11 @@ class Phone:
         event = next(d for d in self.config["dependencies"] if [button, "click"] in [list(t) for t in d["targets"]])
         visitor = json.dumps({"count": 4, "presenter": "", "query": ""})
         data = {"data": [1.0, "", visitor], "fn_index": event["id"], "session_hash": self.session}
+        joined = await self.client.post("/gradio_api/queue/join", json=data)
+        if joined.status_code == 503:
+            assert FULL in joined.text.lower()
+            return None
         async with self.client.stream("GET", f"/gradio_api/queue/data?session_hash={self.session}") as stream:
-            joined = await self.client.post("/gradio_api/queue/join", json=data)
-            if joined.status_code == 503:
-                assert FULL in joined.text.lower()
-                return None
             async for line in stream.aiter_lines():
                 if "process_completed" in line:
                     return json.loads(line.removeprefix("data:"))["output"]["data"][0]["seeds"]
