@@ -11,8 +11,9 @@ BIN := .venv/bin
 demo: .venv/.demo
 	@$(BIN)/album-gan demo --port $(PORT) $(if $(LAN),--lan)
 
+# Side by side, a file each: most tests use one core.
 test: .venv/.test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: .venv/.test
 	@$(BIN)/python -m pytest -m slow --timeout 3600

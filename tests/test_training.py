@@ -226,13 +226,14 @@ def test_dashes_and_underscores_are_the_same(my_covers, tmp_path, capsys):
 
 
 def test_a_changed_setting_is_said_on_resume(my_covers, tmp_path, capsys):
-    arguments = command(my_covers, tmp_path, "projected", "--max_train_steps", 1)
+    arguments = command(my_covers, tmp_path, "vanilla", "--max_train_steps", 1)
     assert main(arguments) == 0
-    longer = command(my_covers, tmp_path, "projected", "--max_train_steps", 2, "--resume_from_checkpoint", "latest")
-    assert main([*longer, "--projected.discriminator_size", "160"]) == 0
+    longer = command(my_covers, tmp_path, "vanilla", "--max_train_steps", 2, "--resume_from_checkpoint", "latest")
+    assert main([*longer, "--vanilla.learning_rate", "1e-3"]) == 0
     said = capsys.readouterr().out
     assert "max_train_steps was 1 and is now 2" in said
-    with pytest.raises(ValueError, match="recipe must stay 'projected'"):
+    assert "'learning_rate': 0.001" in said
+    with pytest.raises(ValueError, match="recipe must stay 'vanilla'"):
         train(
             TrainingConfig(
                 recipe="dcgan", train_data_dir=str(my_covers), output_dir=str(tmp_path), resolution=32,
