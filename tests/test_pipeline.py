@@ -273,7 +273,9 @@ def test_saving_rounds_what_is_written_and_not_what_is_used(tiny_model, tmp_path
         assert value.dtype == (torch.float16 if value.is_floating_point() else torch.int64)
         torch.testing.assert_close(wide[name], value.to(wide[name].dtype), rtol=0, atol=0)
     files = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file())
-    networks = [f"{name}/{file}" for name in ("generator", "upscaler") for file in ("config.json", FP16_WEIGHTS, WEIGHTS)]
+    networks = [
+        f"{name}/{file}" for name in ("generator", "upscaler") for file in ("config.json", FP16_WEIGHTS, WEIGHTS)
+    ]
     assert files == sorted([*networks, "model_index.json"])  # the upscaler is the bundled one, as the model has none
     pipeline.save_pretrained(tmp_path)  # again, over the first
 
