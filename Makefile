@@ -6,7 +6,7 @@ PYTHON ?= python3
 PORT ?= 7860
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint install clean
+.PHONY: demo test test-slow results lint install clean
 
 demo: .venv/.demo
 	@$(BIN)/album-gan demo --port $(PORT) $(if $(LAN),--lan)
@@ -17,6 +17,10 @@ test: .venv/.test
 
 test-slow: .venv/.test
 	@$(BIN)/python -m pytest -m slow --timeout 3600
+
+# The bundled model's sheet, card and tables, measured anew; needs ../shared.
+results: .venv/.test
+	@$(BIN)/python tools/results
 
 lint: .venv/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

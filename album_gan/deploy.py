@@ -12,6 +12,7 @@ from .hub import check_repo_id, explained
 PACKAGE = Path(__file__).parent
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "pretrained", "export", "space", "model_card*")
 INSIDE = "model"  # where the weights of a private model lie; a private Space needs no token for them
+SHOWN = ("model_index.json", "generator/", "upscaler/", "history/")  # what the page reads
 APP = '''"""Starts the page on a Space, on CPU Basic and on ZeroGPU."""
 
 import os
@@ -54,7 +55,8 @@ def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
                 f"space must be private, as the model {repo_id} is, but {space_id} is public; choose another"
             )
         folder = Path(temporary)
-        assemble_space(folder, repo_id, private)
+        preloaded = [] if private else [file for file in api.list_repo_files(repo_id) if file.startswith(SHOWN)]
+        assemble_space(folder, repo_id, preloaded)
         if private:
             left_out = ["checkpoint/*", "*.py", ".git*"]
             snapshot_download(repo_id, token=token, local_dir=folder / INSIDE, ignore_patterns=left_out)
@@ -70,13 +72,18 @@ def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
     return str(commit.repo_url)
 
 
-def assemble_space(folder: Path, repo_id: str, private: bool) -> None:
-    """Write the Space's repository, but for the weights, into an empty folder: this package, and app.py to start it."""
+def assemble_space(folder: Path, repo_id: str, preloaded: list[str]) -> None:
+    """Write the Space's repository, but for the weights, into an empty folder: this package, and app.py to start it.
+
+    The files `preloaded` of the model are fetched when the Space is built.
+    """
     [page] = importlib.util.find_spec("album_gan.space").submodule_search_locations
     shutil.copytree(PACKAGE, folder / "album_gan", ignore=LEFT_OUT)
     shutil.copytree(page, folder / "album_gan" / "space", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(Path(page) / "requirements.txt", folder / "requirements.txt")
     (folder / "app.py").write_text(APP)
     text = (Path(page) / "README.md").read_text()
-    front = f"models:\n- {repo_id}\n" + ("" if private else f"preload_from_hub:\n- {repo_id}\n")
+    front = f"models:\n- {repo_id}\n"
+    if preloaded:
+        front += f"preload_from_hub:\n- {repo_id} {','.join(preloaded)}\n"
     (folder / "README.md").write_text(text.replace("\npinned: false\n", f"\npinned: false\n{front}", 1))

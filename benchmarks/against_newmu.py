@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -35,6 +36,21 @@ def sheet_tiles() -> np.ndarray:
     return np.stack([sheet[y : y + TILE, x : x + TILE] for y in starts for x in starts])
 
 
+def measure(pipe: AlbumCoverPipeline, samples: int) -> dict[str, dict[str, Any]]:
+    """What `evaluation.compare` says of the model (seeds from 0 on, truncation 1) and of the sheet."""
+    where = ("parquet", None, str(SHARED / "covers" / "*.parquet"), "image", TILE)
+    held_out, training = load_held_out(*where).all_pixels(), load_covers(*where)[0].all_pixels()
+    covers = pipe(seeds=range(samples), truncation=1.0, progress=True).images
+    pixels, tiles = np.stack([np.asarray(cover) for cover in covers]), sheet_tiles()
+    count = len(tiles)
+    return {
+        "model": compare(pixels, held_out, training),
+        "model, 100 a draw": compare(pixels, held_out, subset=count),
+        "model, first 100": compare(pixels[:count], held_out, subset=count),
+        "sheet": compare(tiles, held_out, subset=count),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="bundled")
@@ -43,18 +59,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not SHEET.exists():
         sys.exit(f"skipped: {SHEET.name} is not in ../shared/anchors")
-    where = ("parquet", None, str(SHARED / "covers" / "*.parquet"), "image", TILE)
-    held_out, training = load_held_out(*where).all_pixels(), load_covers(*where)[0].all_pixels()
-    pipe = AlbumCoverPipeline.from_pretrained(arguments.model)
-    covers = pipe(seeds=range(arguments.samples), truncation=1.0, progress=True).images
-    samples = np.stack([np.asarray(cover) for cover in covers])
-    tiles = sheet_tiles()
-    results = {
-        "model": compare(samples, held_out, training),
-        "model, 100 against 100": compare(samples[:], held_out, subset=len(tiles)),
-        "model, first 100 seeds": compare(samples[: len(tiles)], held_out, subset=len(tiles)),
-        "Newmu sheet": compare(tiles, held_out, subset=len(tiles)),
-    }
+    results = measure(AlbumCoverPipeline.from_pretrained(arguments.model), arguments.samples)
     for name, result in results.items():
         print(f"\n{name}\n{table(result)}")
     if arguments.out:

@@ -46,7 +46,10 @@ def test_a_public_model_is_fetched_when_the_space_is_built(hub):
     assert space["variables"] == {"ALBUM_GAN_MODEL": "me/open"}
     assert not [file for file in space["files"] if file.endswith(".safetensors")]
     readme = hub.ask("/spaces/me/open-page/resolve/main/README.md").decode()
-    assert "preload_from_hub:\n- me/open\n" in readme
+    preloaded = readme.partition("preload_from_hub:\n- me/open ")[2].partition("\n")[0].split(",")
+    assert {"model_index.json", "generator/config.json"} <= set(preloaded)
+    assert "generator/diffusion_pytorch_model.safetensors" in preloaded
+    assert not [file for file in preloaded if file.startswith(("checkpoint/", "discriminator/"))]
     assert readme.startswith("---\n")
     assert "sdk: gradio" in readme.split("---")[1]
 
@@ -97,7 +100,7 @@ def test_the_space_starts_with_what_is_in_it(hub, tmp_path):
 
 def test_versions_are_the_tested_ones(tmp_path):
     tested = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
-    assemble_space(tmp_path, "me/covers", private=False)
+    assemble_space(tmp_path, "me/covers", ["model_index.json"])
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (tmp_path / "requirements.txt").read_text(), re.MULTILINE))
     assert {name: tested[name] for name in pinned} == pinned
     needed = re.search(r"dependencies = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL)[1]
