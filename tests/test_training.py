@@ -126,6 +126,8 @@ def test_killed_and_resumed_is_never_killed(recipe, my_covers, tmp_path):
     assert numbers == expected
     assert [line["step"] for line in numbers] == list(range(1, steps + 1))
 
+    if recipe == "upscaler":
+        return  # it draws nothing
     pipe = AlbumCoverPipeline.from_pretrained(whole)
     covers = pipe(seeds=[0, 1]).images
     assert covers[0].size == (32, 32)
