@@ -212,7 +212,8 @@ def compare(
     """Samples against held-out covers, all uint8 (N, R, R, 3) of one size, and against the training covers for copies.
 
     Every kernel distance comes with its floor: one half of the held-out covers against the other, as many as fit.
-    With `subset`, distances are means over 50 draws of that many of each, so that small sets compare fairly.
+    With `subset`, kernel distance and recall are also taken of 50 draws of that many of each, so that a model can be
+    compared with a small set.
     """
     result: dict[str, Any] = {"samples": len(samples), "held_out": len(held_out), "subset": subset, "spaces": {}}
     for name in extractors:
@@ -236,14 +237,14 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
     rng = np.random.Generator(np.random.Philox(key=0))
     order = rng.permutation(len(real))
     halves = real[order[: len(real) // 2]], real[order[len(real) // 2 :]]
+    numbers = {"kid": kernel_distance(real, fake), "kid_floor": kernel_distance(*halves)}
     if subset:
-        drawn, floor = (
-            subset_distances(real, fake, subset, SUBSET_DRAWS),
-            subset_distances(*halves, subset, SUBSET_DRAWS),
-        )
-        numbers = {"kid": drawn.mean(), "kid_spread": drawn.std(), "kid_floor": floor.mean()}
-    else:
-        numbers = {"kid": kernel_distance(real, fake), "kid_floor": kernel_distance(*halves)}
+        drawn = subset_distances(real, fake, subset, SUBSET_DRAWS)
+        numbers |= {"kid_of_draws": drawn.mean(), "kid_of_draws_spread": drawn.std()}
+        numbers["kid_floor_of_draws"] = subset_distances(*halves, subset, SUBSET_DRAWS).mean()
+        recalls = [coverage(rng.choice(real, subset, False), rng.choice(fake, subset, False)).recall
+                   for _ in range(SUBSET_DRAWS)]  # fmt: skip
+        numbers |= {"recall_of_draws": np.mean(recalls), "recall_of_draws_spread": np.std(recalls)}
     count = min(len(fake), len(real))  # neighbourhoods shrink with the number of samples: take as many of each
     found = coverage(real[order[:count]], fake[:count])
     numbers |= {"precision": found.precision, "recall": found.recall}
@@ -271,7 +272,7 @@ def table(result: dict[str, Any]) -> str:
     width = max(map(len, measures)) + 2
     lines = [f"{result['samples']:,} samples against {result['held_out']:,} held-out covers"]
     if result["subset"]:
-        lines[0] += f"; kid: mean of {SUBSET_DRAWS} draws of {result['subset']} of each"
+        lines[0] += f"; of draws: means of {SUBSET_DRAWS} draws of {result['subset']} of each"
     lines.append(" " * width + "".join(f"{name:>22}" for name in spaces))
     for measure in measures:
         cells = (f"{numbers[measure]:.4f}" if measure in numbers else "" for numbers in spaces.values())

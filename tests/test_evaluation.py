@@ -9,7 +9,16 @@ import torch
 
 from album_gan import cli
 from album_gan.covers.synthetic import draw_cover
-from album_gan.evaluation import EXTRACTORS, OFFLINE, build_extractor, cached_features, compare, features_of, table
+from album_gan.evaluation import (
+    EXTRACTORS,
+    OFFLINE,
+    build_extractor,
+    cached_features,
+    compare,
+    features_of,
+    in_one_space,
+    table,
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +61,15 @@ def test_good_samples_score_better_than_noise(covers):
     text = table(good)
     assert "30 samples against 30 held-out covers" in text
     assert "kid_floor" in text
+
+
+def test_a_small_set_is_compared_at_its_own_size():
+    real, fake = np.random.default_rng(0).normal(size=(2, 300, 8)).astype(np.float32)
+    whole, drawn = in_one_space(fake, real), in_one_space(fake, real, subset=60)
+    assert drawn.items() >= whole.items()
+    assert abs(drawn["kid_of_draws"] - whole["kid"]) < 2 * drawn["kid_of_draws_spread"]
+    assert 0 < drawn["recall_of_draws"] < 1
+    assert drawn == in_one_space(fake, real, subset=60)
 
 
 def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
