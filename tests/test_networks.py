@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from album_gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from album_gan.networks.lite_generator import LiteGenerator, UpsampleConv
-from album_gan.networks.projected_discriminator import ProjectedDiscriminator
+from album_gan.networks.projected_discriminator import MinibatchDeviation, ProjectedDiscriminator
 
 GENERATORS = [
     (LiteGenerator, {"resolution": 32}),
@@ -118,3 +118,16 @@ def test_resolution_must_be_known(network_class):
 def test_input_size_must_fit_the_backbone():
     with pytest.raises(ValueError, match="input_size must be a multiple of 32 from 128 on, got 100"):
         ProjectedDiscriminator(input_size=100)
+
+
+@pytest.mark.parametrize(("batch", "group"), [(16, 8), (8, 4), (12, 2), (5, 1), (2, 1), (1, 1)])
+def test_how_different_neighbours_are(batch, group):
+    """Groups lie within a half of the batch: what differs between the halves only is not seen."""
+    halves = torch.arange(batch).ge(batch // 2).float()[:, None, None, None].expand(-1, 3, 2, 2)
+    shown = MinibatchDeviation()(halves)
+    assert shown.shape == (batch, 4, 2, 2)
+    assert torch.equal(shown[:, :3], halves)
+    torch.testing.assert_close(shown[:, 3], torch.full((batch, 2, 2), 1e-4), rtol=1e-3, atol=0)
+    grain = torch.randn(batch, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    expected = (grain[:group].var(0, unbiased=False) + 1e-8).sqrt().mean()
+    torch.testing.assert_close(MinibatchDeviation()(grain)[0, 3, 0, 0], expected)

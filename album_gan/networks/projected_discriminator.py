@@ -8,6 +8,7 @@ This file is complete in itself: it is published beside the weights and needs on
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,6 +102,22 @@ class EfficientNetLite0(nn.Module):
         return features
 
 
+class MinibatchDeviation(nn.Module):
+    """Adds a channel that says how different neighbours are: (B, C, H, W) -> (B, C + 1, H, W).
+
+    Section 3 of Karras et al. 2018, arXiv:1710.10196: a generator that draws one cover only is seen at once. Groups
+    are of at most eight and never reach over the middle of the batch, where real images end and fake ones begin.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch = len(x)
+        group = math.gcd(8, batch, max(1, batch // 2))
+        groups = x.float().unflatten(0, (-1, group))
+        deviation = (groups.var(1, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
+        deviation = deviation.repeat_interleave(group)[:, None, None, None].to(x.dtype)
+        return torch.cat([x, deviation.expand(-1, 1, *x.shape[2:])], 1)
+
+
 def load_backbone_weights() -> dict[str, Tensor]:
     """EfficientNet-Lite0's ImageNet weights out of the pip package, after a look at their SHA-256."""
     try:
@@ -163,6 +180,10 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
             conv = spectral_norm(nn.Conv2d(channels, width, 4, stride=2, padding=1))
             layers.append(nn.Sequential(conv, nn.BatchNorm2d(width), nn.LeakyReLU(0.2)))
             channels = width
+        if not widths:  # the coarsest scale judges the composition, which no linear map can
+            conv = spectral_norm(nn.Conv2d(channels, channels, 3, padding=1))
+            layers.append(nn.Sequential(conv, nn.BatchNorm2d(channels), nn.LeakyReLU(0.2), MinibatchDeviation()))
+            channels += 1
         layers.append(spectral_norm(nn.Conv2d(channels, 1, 4, bias=False)))
         return nn.Sequential(*layers)
 

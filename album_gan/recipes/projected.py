@@ -59,21 +59,31 @@ class Recipe(base.Recipe):
         return z, *self.shown_labels(batch, draw, hidden=0.5)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        with torch.no_grad():
-            real = step.discriminator.features(step.augment(step.real))
-        fake = [feature.detach() for feature in self._fake_features(step)]
-        # Two forwards: the heads' BatchNorm must not mix real and fake.
-        judge, labels = step.discriminator.judge, step.inputs[1:]
-        step.scores = judge(real, *labels), judge(fake, *labels)
+        real, fake = self._features(step)
+        step.scores = self._judge(step, real, [feature.detach() for feature in fake])
         return {"hinge": hinge_discriminator(*step.scores)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        judge, labels = step.discriminator.judge, step.inputs[1:]
-        return {"hinge": hinge_generator(judge(self._fake_features(step), *labels))}
+        _, fake = self._judge(step, *self._features(step))
+        return {"hinge": hinge_generator(fake)}
 
     @staticmethod
-    def _fake_features(step: base.Step) -> list[Tensor]:
-        """Features of the fakes, once for both sides: the frozen network is the same for both."""
-        if "fake features" not in step.memo:
-            step.memo["fake features"] = step.discriminator.features(step.augment(step.fake))
-        return step.memo["fake features"]
+    def _features(step: base.Step) -> tuple[list[Tensor], list[Tensor]]:
+        """Features of real and fake images, once for both sides: the frozen network is the same for both."""
+        if "features" not in step.memo:
+            with torch.no_grad():
+                real = step.discriminator.features(step.augment(step.real))
+            step.memo["features"] = real, step.discriminator.features(step.augment(step.fake))
+        return step.memo["features"]
+
+    @staticmethod
+    def _judge(step: base.Step, real: list[Tensor], fake: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits of real and fake images out of one forward.
+
+        In batches of their own, BatchNorm would bring the features of both to mean 0 and variance 1, and so hide from
+        the heads that the fakes are all alike (docs/decisions/real-and-fake-in-one-batch.md).
+        """
+        together = [torch.cat(pair) for pair in zip(real, fake, strict=True)]
+        labels = [label.repeat(2) for label in step.inputs[1:]]
+        real_scores, fake_scores = step.discriminator.judge(together, *labels).chunk(2)
+        return real_scores, fake_scores
