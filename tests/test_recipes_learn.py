@@ -23,7 +23,7 @@ LEARN = {  # other settings, and how many steps, where the papers' own need more
     "infogan": ({"learning_rate": 1e-3}, 120),
     "progressive": ({}, 80),
     "projected": ({}, 40),
-    "vanilla": ({"learning_rate": 0.03, "discriminator_width": 8}, 450),
+    "vanilla": ({"learning_rate": 0.12, "discriminator_width": 8}, 450),
     "wgan": ({"learning_rate": 5e-4}, 50),
     "wgan_gp": ({"learning_rate": 1e-3}, 25),
     "r3gan": ({}, 50),

@@ -15,13 +15,15 @@ from ..losses import cross_entropy_discriminator, cross_entropy_generator
 from ..networks.perceptrons import PerceptronDiscriminator, PerceptronGenerator
 from . import base
 
+DIGIT = 28**2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     latent_dim: int = 100
     width: int = 1200  # units of each of the generator's layers; this and the rest as in the authors' code
     discriminator_width: int = 240  # units of maxout
-    learning_rate: float = 0.1
+    learning_rate: float = 0.1  # for digits of 784 pixels; larger pictures get less in proportion, or it overflows
     momentum: float = 0.5
 
 
@@ -40,8 +42,8 @@ class Recipe(base.Recipe):
 
     def optimizers(self, generator, discriminator):
         def descent(network):
-            lr, momentum = self.config.learning_rate, self.config.momentum
-            return torch.optim.SGD(network.parameters(), lr=lr, momentum=momentum)
+            lr = self.config.learning_rate * DIGIT / (3 * self.resolution**2)
+            return torch.optim.SGD(network.parameters(), lr=lr, momentum=self.config.momentum)
 
         return descent(generator), descent(discriminator)
 
