@@ -153,9 +153,11 @@ def main() -> None:
                 sys.exit("interrupted; call again to go on")
             if code:
                 print(f"{name} ended with code {code}", file=sys.stderr)
-    found = [arguments.out / name / "result.json" for name in names]
-    results = [json.loads(path.read_text()) for path in found if path.exists()]
+    found = {name: arguments.out / name / "result.json" for name in names}
+    results = [json.loads(path.read_text()) for path in found.values() if path.exists()]
     text = table(results)
+    if failed := [f"`{name}`" for name, path in found.items() if not path.exists()]:
+        text += f"\n\nEnded before their time: {', '.join(failed)}."
     (arguments.out / "table.md").write_text(text + "\n")
     picture(results, arguments.out).save(arguments.out / "rows.png", optimize=True)
     print(text)
