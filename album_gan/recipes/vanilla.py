@@ -15,7 +15,7 @@ from ..losses import cross_entropy_discriminator, cross_entropy_generator
 from ..networks.perceptrons import PerceptronDiscriminator, PerceptronGenerator
 from . import base
 
-DIGIT = 28**2
+DIGIT_PIXELS = 28**2  # what the authors' step was for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Recipe(base.Recipe):
 
     def optimizers(self, generator, discriminator):
         def descent(network):
-            lr = self.config.learning_rate * DIGIT / (3 * self.resolution**2)
+            lr = self.config.learning_rate * DIGIT_PIXELS / (3 * self.resolution**2)
             return torch.optim.SGD(network.parameters(), lr=lr, momentum=self.config.momentum)
 
         return descent(generator), descent(discriminator)
