@@ -19,15 +19,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(model: Path, port: int, files: Path) -> Iterator[str]:
-    """The page's address while it runs; what visitors make is kept in `files`."""
-    environment = {**os.environ, "GRADIO_TEMP_DIR": str(files), "PYTHONUNBUFFERED": "1"}
+def page_of(command: list, environment: dict[str, str], place: Path | None = None) -> Iterator[list[str]]:
+    """What a page's process printed until it said where it is, for which it has 90 seconds; it runs meanwhile."""
+    environment = {**environment, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [sys.executable, "-c", START, str(model), str(port)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
+        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         watchdog = threading.Timer(90, process.kill)
         watchdog.start()
@@ -42,8 +38,16 @@ def serve(model: Path, port: int, files: Path) -> Iterator[str]:
             watchdog.cancel()
             # A full pipe would stop the page.
             threading.Thread(target=lambda: [None for _ in process.stdout], daemon=True).start()
-            yield f"http://127.0.0.1:{port}"
+            yield printed
         finally:
             watchdog.cancel()
             process.terminate()
             process.wait(30)
+
+
+@contextmanager
+def serve(model: Path, port: int, files: Path) -> Iterator[str]:
+    """The page's address while it runs; what visitors make is kept in `files`."""
+    command = [sys.executable, "-c", START, str(model), str(port)]
+    with page_of(command, {**os.environ, "GRADIO_TEMP_DIR": str(files)}):
+        yield f"http://127.0.0.1:{port}"

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import urllib.request
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 from loopback import CLI, ROOT, loopback
 from PIL import Image
-from serving import free_port
+from serving import free_port, page_of
 from test_install import clone
 
 from album_gan import AlbumCoverPipeline
@@ -114,7 +113,7 @@ def test_the_wheel_draws_and_serves(python, dist, cover, tmp_path):
     """Installed over what is there already; with the bundled model, offline."""
     [wheel] = dist.glob("*.whl")
     install(python, f"{wheel}[demo]")
-    environment = {**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}
     command = python.parent / "album-gan"
     subprocess.run([command, "generate", "--seeds", "7", "--out", "covers"], cwd=tmp_path, env=environment, check=True)
     drawn = np.asarray(Image.open(tmp_path / "covers" / "00000007.png"), int)
@@ -122,18 +121,7 @@ def test_the_wheel_draws_and_serves(python, dist, cover, tmp_path):
 
     port = free_port()
     words = [command, "demo", "--port", str(port)]
-    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=-1, stderr=-2, text=True) as process:
-        watchdog = threading.Timer(120, process.kill)
-        watchdog.start()
-        try:
-            said = []
-            for line in process.stdout:
-                said.append(line)
-                if "The page is at" in line:
-                    break
-            assert f":{port}" in said[-1], "".join(said)
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
-                assert b"Album GAN" in page.read()
-        finally:
-            watchdog.cancel()
-            process.terminate()
+    with page_of(words, environment, tmp_path) as printed:
+        assert f":{port}" in printed[-1], "".join(printed)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
+            assert b"Album GAN" in page.read()

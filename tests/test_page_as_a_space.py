@@ -4,12 +4,11 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import urllib.request
 from pathlib import Path
 
 import pytest
-from serving import free_port
+from serving import free_port, page_of
 
 ROOT = Path(__file__).parent.parent
 SPACE = ROOT / "space"
@@ -67,29 +66,10 @@ def test_it_boots_from_its_own_requirements(tmp_path):
         done = subprocess.run([*pip, *what], capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stderr[-1500:]
     port = free_port()
-    environment = {
-        **os.environ,
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(tmp_path),
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(tmp_path)}
     environment.pop("PYTHONPATH", None)
-    with subprocess.Popen(
-        [python, "app.py"], cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as page:
-        watchdog = threading.Timer(120, page.kill)
-        watchdog.start()
-        try:
-            printed = []
-            for line in page.stdout:
-                printed.append(line)
-                if "The page is at" in line:
-                    break
-            else:
-                raise AssertionError("it did not boot:\n" + "".join(printed))
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/cover/1.png") as answer:
-                assert answer.read().startswith(b"\x89PNG")
-        finally:
-            watchdog.cancel()
-            page.terminate()
-            page.wait(30)
+    with (
+        page_of([python, "app.py"], environment, place),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/cover/1.png") as answer,
+    ):
+        assert answer.read().startswith(b"\x89PNG")
