@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
+from .model_files import BUNDLED
 from .pipeline import AlbumCoverPipeline
 
 TEMPLATE = Path(__file__).parent / "model_card.md"
@@ -75,7 +76,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 def public_record(record: dict[str, Any]) -> dict[str, Any]:
     """training.json as it is published: without places on the machine that trained."""
     kept = {name: value for name, value in record.items() if name not in PRIVATE}
-    if not is_hub_id(kept.get("init_from")) and kept.get("init_from") not in (None, "bundled"):
+    if not is_hub_id(kept.get("init_from")) and kept.get("init_from") not in (None, *BUNDLED):
         kept["init_from"] = "a model of one's own"
     return kept
 

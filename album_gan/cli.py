@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
             "--model",
             default="bundled",
             metavar="bundled|FOLDER|HUB_ID",
-            help="the model to use (default: bundled)",
+            help="the model to use (default: bundled; teaching is a small DCGAN)",
         )
         return added
 
@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: album-gan timelapse runs/mine --out training.mp4",
     )  # fmt: skip
     added.set_defaults(run=_timelapse)
-    added.add_argument("folder", metavar="RUN", help="the folder of a run, or bundled")
+    added.add_argument("folder", metavar="RUN", help="the folder of a run, bundled or teaching")
     added.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second, 1 to 60, default 30")
     added.add_argument("--seconds", type=float, default=0.5, metavar="S", help="for each moment, default 0.5")
     added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .mp4, .gif or .webp")

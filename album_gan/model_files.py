@@ -19,6 +19,7 @@ from diffusers import ModelMixin
 from safetensors import SafetensorError
 
 FORMAT_VERSION = 1
+BUNDLED = {"bundled": "pretrained", "teaching": "pretrained/teaching"}  # the second is a small DCGAN, for lessons
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FP16_WEIGHTS = "diffusion_pytorch_model.fp16.safetensors"
 HUB_ID = r"[\w-][\w.-]*/[\w-][\w.-]*"
@@ -33,19 +34,20 @@ def find_model(
     parts: Iterable[str] = ("generator",),
     variant: str | None = None,
 ) -> Path:
-    """The local folder of a model: bundled, a folder, or `parts` of one on the Hub, fetched if need be.
+    """The local folder of a model: one of BUNDLED, a folder, or `parts` of one on the Hub, fetched if need be.
 
     A part is a network's folder, of which JSON and safetensors (of `variant`) alone are fetched, or a pattern of
     files: "history/*". What the cache holds of a model counts as the model when the Hub cannot be reached.
     Raises OSError when there is no such model, ValueError for a local folder that holds a pickle.
     """
-    if source is None or source == "bundled":
-        return Path(__file__).parent / "pretrained"
+    if source is None or source in BUNDLED:
+        return Path(__file__).parent / BUNDLED[source or "bundled"]
     if Path(source).is_dir():
         refuse_pickles(Path(source), parts)
         return Path(source)
     if not re.fullmatch(HUB_ID, str(source)):
-        raise OSError(f"model must be bundled, a folder or a Hub id owner/name, got {str(source)!r}, no folder here")
+        names = ", ".join(BUNDLED)
+        raise OSError(f"model must be {names}, a folder or a Hub id owner/name, got {str(source)!r}, no folder here")
 
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError

@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw  # noqa: E402
 from album_gan.recipes.base import recipe_module, recipe_names  # noqa: E402
 
 RESOLUTION, BATCH_SIZE = 64, 32
-SHORT, LONG = 2, 6  # steps of the two runs that tell what a step costs
+SHORT, LONG = 2, 10  # steps of the two runs that tell what a step costs, at all sizes of one that grows
 EVALUATIONS = 5  # in the course of a run, for alarms
 SAMPLES, ROW = 1_000, 12
 SPACES = ("stlpips-vgg", "efficientnet-lite2")  # the first is neutral, the second flatters projected

@@ -126,7 +126,7 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
         ("generate --seeds 1 --out taken/x", "taken is a file"),
         ("generate --seeds 1 --out taken", "taken is a file"),
         ("generate --seeds 1 --out x --model empty", "empty is no album_gan model: model_index.json is missing"),
-        ("generate --seeds 1 --out x --model /no/where", "model must be bundled, a folder or a Hub id"),
+        ("generate --seeds 1 --out x --model /no/where", "model must be bundled, teaching, a folder or a Hub id"),
         ("generate --seeds 1 --out x --colour red", "unrecognized arguments: --colour red"),
         ("interpolate --seeds 5 --out x.mp4", "2 or more seeds, got 1"),
         ("interpolate --seeds 1,2 --frames 1 --out x.mp4", "frames must be 2 or more, got 1"),

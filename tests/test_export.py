@@ -104,7 +104,7 @@ def test_the_runtime_is_the_one_of_its_licence():
     [
         ("--format html --out covers.onnx", "out must be a file that ends in .html, got covers.onnx"),
         ("--format zip --out covers.zip", "invalid choice: 'zip'"),
-        ("--format onnx --out x.onnx --model nowhere", "model must be bundled, a folder or a Hub id"),
+        ("--format onnx --out x.onnx --model nowhere", "model must be bundled, teaching, a folder or a Hub id"),
     ],
 )
 def test_bad_input_is_one_line(words, message, tmp_path, monkeypatch, capsys):

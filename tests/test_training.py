@@ -208,7 +208,7 @@ def test_bare_call_prints_three_commands():
         (["--train_batch_size", "0"], "train_batch_size must be at least 1, got 0"),
         (["--mixed_precision", "fp16"], "mixed_precision must be no, bf16 or auto"),
         (["--resume_from_checkpoint", "{tmp}/none"], "is no whole checkpoint"),
-        (["--init_from", "{tmp}/none"], "must be bundled, a folder or a Hub id"),
+        (["--init_from", "{tmp}/none"], "must be bundled, teaching, a folder or a Hub id"),
     ],
 )
 def test_bad_input_is_one_line(more, message, my_covers, tmp_path, capsys):
