@@ -15,6 +15,7 @@ from .labels import LABELS
 
 STEP_NAMES = tuple(STEPS)
 KEPT = 255  # the code of "no reason to reject it"
+AT_ONCE = 32  # rows looked at before they are forgotten: each cell brings 64 KB of its shard into memory
 COLUMNS = ["reason", "notes", *LABELS, "name", "source_sha256", "source_width", "source_height", "source_bytes"]
 
 
@@ -45,14 +46,15 @@ class Candidates:
 
     def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
         """These columns of these rows, in this order, copied."""
-        shards, places = (part.tolist() for part in self.locate(rows))
-        used = {0, *shards}
-        tables = {shard: self.shards[shard].table.select(columns) for shard in used}
-        picked = [tables[shard].slice(place, 1) for shard, place in zip(shards, places, strict=True)]
-        taken = pa.concat_tables([tables[0].slice(0, 0), *picked]).combine_chunks()
-        for shard in used:
-            self.shards[shard].forget()
-        return taken
+        parts = [self.shards[0].table.select(columns).slice(0, 0)]
+        for start in range(0, len(rows), AT_ONCE):
+            shards, places = (part.tolist() for part in self.locate(rows[start : start + AT_ONCE]))
+            tables = {shard: self.shards[shard].table.select(columns) for shard in set(shards)}
+            picked = [tables[shard].slice(place, 1) for shard, place in zip(shards, places, strict=True)]
+            parts.append(pa.concat_tables(picked).combine_chunks())
+            for shard in tables:
+                self.shards[shard].forget()
+        return pa.concat_tables(parts).combine_chunks()
 
     def each_shard(self, columns: list[str]) -> Iterator[tuple[int, list[dict]]]:
         """These columns of one shard after the other, and which row is its first."""
