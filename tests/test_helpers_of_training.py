@@ -8,6 +8,7 @@ from album_gan import losses
 from album_gan.augmentation import diff_augment
 from album_gan.averaging import reestimate_batch_norm, round_to_half, update_average
 from album_gan.draws import Draw
+from album_gan.recipes.projected import look_closer
 
 
 def test_draws_depend_on_their_name_alone():
@@ -59,6 +60,21 @@ def test_augmentation_lets_gradients_through_and_cuts_a_hole():
     assert (images.grad != 0).float().mean() > 0.7
     share_of_holes = (augmented == 0).all(1).float().mean().item()
     assert 0.02 < share_of_holes < 0.35
+
+
+def test_pieces_are_looked_at_in_every_other_step_at_places_of_their_own():
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    images = torch.stack([rows, columns, rows + columns]).expand(8, -1, -1, -1)
+    assert look_closer(images, 32, Draw(0, 4, 8)) is images
+    assert look_closer(images, 64, Draw(0, 5, 8)) is images  # enlarged twice anyway
+    pieces = look_closer(images, 32, Draw(0, 5, 8))
+    assert pieces.shape == (8, 3, 16, 16)
+    top, left = pieces[:, 0, 0, 0].long(), pieces[:, 1, 0, 0].long()
+    assert len(set(zip(top.tolist(), left.tolist(), strict=True))) > 4
+    for piece, y, x in zip(pieces, top, left, strict=True):
+        assert torch.equal(piece, images[0, :, y : y + 16, x : x + 16])
+    alone = look_closer(images[2:], 32, Draw(0, 5, 8, slice(2, 8)))
+    assert torch.equal(alone, pieces[2:])
 
 
 def test_average_moves_by_half_in_a_half_life():

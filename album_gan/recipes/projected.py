@@ -71,9 +71,11 @@ class Recipe(base.Recipe):
     def _features(step: base.Step) -> tuple[list[Tensor], list[Tensor]]:
         """Features of real and fake images, once for both sides: the frozen network is the same for both."""
         if "features" not in step.memo:
+            size = step.discriminator.config.input_size
+            real, fake = (look_closer(step.augment(images), size, step.draw) for images in (step.real, step.fake))
             with torch.no_grad():
-                real = step.discriminator.features(step.augment(step.real))
-            step.memo["features"] = real, step.discriminator.features(step.augment(step.fake))
+                real = step.discriminator.features(real)
+            step.memo["features"] = real, step.discriminator.features(fake)
         return step.memo["features"]
 
     @staticmethod
@@ -87,3 +89,17 @@ class Recipe(base.Recipe):
         labels = [label.repeat(2) for label in step.inputs[1:]]
         real_scores, fake_scores = step.discriminator.judge(together, *labels).chunk(2)
         return real_scores, fake_scores
+
+
+def look_closer(images: Tensor, size: int, draw: Draw) -> Tensor:
+    """In every other step a piece of each image, of half its size: (B, 3, H, W) -> (B, 3, H / 2, W / 2).
+
+    Enlarged to the discriminator's `size`, it shows what the frozen network overlooks in a whole image: grain, letters,
+    eyes (docs/decisions/looking-closer.md). Images that are enlarged twice anyway stay whole.
+    """
+    if draw.step % 2 == 0 or size >= 2 * images.shape[-1]:
+        return images
+    half = images.shape[-1] // 2
+    across = draw.integers("closer across", 0, half + 1).tolist()
+    down = draw.integers("closer down", 0, half + 1).tolist()
+    return torch.stack([image[:, y : y + half, x : x + half] for image, x, y in zip(images, across, down, strict=True)])
