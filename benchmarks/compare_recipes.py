@@ -92,15 +92,22 @@ def one(name: str, arguments: argparse.Namespace) -> None:
         "cpu_seconds_a_step": cost,
         "minutes": arguments.minutes,
     }
-    result |= {"alarms": [record["alarm"]["name"] for record in records if "alarm" in record], **measured}
+    result |= {"alarms": [record["alarm"]["name"] for record in records if "alarm" in record]}
+    result |= {"waiting_for_data": waiting(records), **measured}
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def waiting(records: list[dict]) -> float:
+    """The share of the training's time that it waited for data, 0 to 1."""
+    shares = [record["waiting_for_data"] for record in records if "waiting_for_data" in record]
+    return sum(shares) / len(shares)
 
 
 def table(results: list[dict]) -> str:
     """The results in Markdown, best first by the neutral space."""
     lines = [
-        f"| recipe | kid, {SPACES[0]} | recall | kid, {SPACES[1]} | recall | images | a CPU second | alarms |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| recipe | kid, {SPACES[0]} | recall | kid, {SPACES[1]} | recall | images | a CPU second | waits | alarms |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for result in sorted(results, key=lambda one: one["spaces"][SPACES[0]]["kid"]):
         neutral, other = (result["spaces"][space] for space in SPACES)
@@ -109,11 +116,15 @@ def table(results: list[dict]) -> str:
         lines.append(
             f"| `{result['recipe']}` | {1_000 * neutral['kid']:.3f} | {neutral['recall']:.3f} "
             f"| {1_000 * other['kid']:.1f} "
-            f"| {other['recall']:.3f} | {result['images']:,} | {speed:.1f} | {alarms} |"
+            f"| {other['recall']:.3f} | {result['images']:,} | {speed:.1f} "
+            f"| {result['waiting_for_data']:.1%} | {alarms} |"
         )
     floors = " and ".join(f"{1_000 * results[0]['spaces'][space]['kid_floor']:.3f}" for space in SPACES)
-    lines.append(f"\nkid times 1,000; real covers against real covers: {floors}. {SAMPLES:,} samples each, "
-                 f"{results[0]['held_out']:,} held-out covers, {results[0]['minutes']:g} CPU minutes.")  # fmt: skip
+    lines.append(
+        f"\nkid times 1,000; real covers against real covers: {floors}. {SAMPLES:,} samples each, "
+        f"{results[0]['held_out']:,} held-out covers, {results[0]['minutes']:g} CPU minutes; "
+        "waits: for data, of the time."
+    )
     return "\n".join(lines)
 
 
