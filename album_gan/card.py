@@ -121,7 +121,7 @@ def eval_results(measured: dict[str, Any], data: str) -> list[EvalResult]:
                         dataset_name=f"{measured['held_out']:,} held-out covers",
                         metric_type=metric,
                         metric_name=f"{metric} in {space}, {measured['samples']:,} samples",
-                        metric_value=round(values[metric], 4),
+                        metric_value=float(f"{values[metric]:.3g}"),
                     )
                 )
     return results

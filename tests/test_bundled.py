@@ -1,6 +1,7 @@
-"""The model in the box: small, whole, and no collapse."""
+"""The models in the box: small, whole, and no collapse."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from album_gan.model_files import read_weights
 from album_gan.networks.projected_discriminator import ProjectedDiscriminator
 
 FOLDER = Path(__file__).parent.parent / "album_gan" / "pretrained"
+TEACHING = FOLDER / "teaching"
 
 
 @pytest.fixture(scope="module")
@@ -23,26 +25,42 @@ def covers() -> np.ndarray:
 
 
 def test_it_is_small():
-    weights = sum(path.stat().st_size for path in FOLDER.rglob("*.safetensors"))
-    assert weights < 14e6
-    assert sum(path.stat().st_size for path in (FOLDER / "history").iterdir()) < 2e6
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 20e6
+    assert size_of(FOLDER / name for name in ("generator", "discriminator", "upscaler")) < 14e6
+    assert size_of([TEACHING / "generator", TEACHING / "discriminator"]) < 8e6
+    for folder in (FOLDER, TEACHING):
+        assert size_of([folder / "history"]) < 2e6
+    assert size_of([FOLDER]) < 28e6
 
 
-def test_it_says_what_it_is():
-    record = json.loads((FOLDER / "training.json").read_text())
-    assert record["resolution"] == 128
-    card = (FOLDER / "README.md").read_text()
+def size_of(folders: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(("folder", "resolution"), [(FOLDER, 128), (TEACHING, 64)], ids=["bundled", "teaching"])
+def test_it_says_what_it_is(folder, resolution):
+    record = json.loads((folder / "training.json").read_text())
+    assert record["resolution"] == resolution
+    card = (folder / "README.md").read_text()
     assert "learned from copyrighted covers" in card
     assert f"{record['images']:,}" in card
+    assert f"`{AlbumCoverPipeline.from_pretrained(folder).fingerprint}`" in card
 
 
-def test_history_starts_with_the_first_step():
-    moments = sorted(int(path.stem) for path in (FOLDER / "history").glob("*.webp"))
+@pytest.mark.parametrize("folder", [FOLDER, TEACHING], ids=["bundled", "teaching"])
+def test_history_starts_with_the_first_step(folder):
+    moments = sorted(int(path.stem) for path in (folder / "history").glob("*.webp"))
     assert moments[0] == 0
     assert len(moments) > 20
-    with Image.open(FOLDER / "history" / f"{moments[-1]:09d}.webp") as last:
+    with Image.open(folder / "history" / f"{moments[-1]:09d}.webp") as last:
         assert last.size == (8 * 48, 8 * 48)
+
+
+def test_the_teaching_model_is_a_classic_and_draws():
+    pipe = AlbumCoverPipeline.from_pretrained("teaching")
+    assert type(pipe.generator).__name__ == "DCGANGenerator"
+    one, other = (np.asarray(image, float) for image in pipe(seeds=[0, 1]).images)
+    assert one.shape == (64, 64, 3)
+    assert min(one.std(), other.std(), np.abs(one - other).mean()) > 8
 
 
 def test_covers_are_not_blank_and_not_all_the_same(covers):
