@@ -29,10 +29,15 @@ def _translate(images: Tensor, draw: Draw) -> Tensor:
     """Shift by up to an eighth of the size each way; what comes in is grey (zero)."""
     size = images.shape[-1]
     margin = size // 8
-    across = draw.integers("shift across", 0, 2 * margin + 1).tolist()
-    down = draw.integers("shift down", 0, 2 * margin + 1).tolist()
-    padded = F.pad(images, [margin] * 4)
-    return torch.stack([image[:, y : y + size, x : x + size] for image, x, y in zip(padded, across, down, strict=True)])
+    return random_pieces(F.pad(images, [margin] * 4), size, draw, "shift")
+
+
+def random_pieces(images: Tensor, size: int, draw: Draw, name: str) -> Tensor:
+    """A piece of `size` pixels out of each image, at a place of its own: (B, 3, H, W) -> (B, 3, size, size)."""
+    places = images.shape[-1] - size + 1
+    across = draw.integers(f"{name} across", 0, places).tolist()
+    down = draw.integers(f"{name} down", 0, places).tolist()
+    return torch.stack([image[:, y : y + size, x : x + size] for image, x, y in zip(images, across, down, strict=True)])
 
 
 def _cut_out(images: Tensor, draw: Draw) -> Tensor:

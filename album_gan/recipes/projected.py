@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..augmentation import diff_augment
+from ..augmentation import diff_augment, random_pieces
 from ..draws import Draw
 from ..losses import hinge_discriminator, hinge_generator
 from ..networks.lite_generator import LiteGenerator
@@ -94,12 +94,9 @@ class Recipe(base.Recipe):
 def look_closer(images: Tensor, size: int, draw: Draw) -> Tensor:
     """In every other step a piece of each image, of half its size: (B, 3, H, W) -> (B, 3, H / 2, W / 2).
 
-    Enlarged to the discriminator's `size`, it shows what the frozen network overlooks in a whole image: grain, letters,
-    eyes (docs/decisions/looking-closer.md). Images that are enlarged twice anyway stay whole.
+    Enlarged to the discriminator's `size` in pixels, it shows what the frozen network overlooks in a whole image:
+    grain, letters, eyes (docs/decisions/looking-closer.md). Images that are enlarged twice anyway stay whole.
     """
     if draw.step % 2 == 0 or size >= 2 * images.shape[-1]:
         return images
-    half = images.shape[-1] // 2
-    across = draw.integers("closer across", 0, half + 1).tolist()
-    down = draw.integers("closer down", 0, half + 1).tolist()
-    return torch.stack([image[:, y : y + half, x : x + half] for image, x, y in zip(images, across, down, strict=True)])
+    return random_pieces(images, images.shape[-1] // 2, draw, "closer")
