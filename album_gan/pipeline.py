@@ -75,7 +75,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         local_files_only: bool | None = None,
         token: str | bool | None = None,
     ) -> "AlbumCoverPipeline":
-        """Load a model: bundled (in this package; so is teaching, a small DCGAN), a folder, or a Hub id owner/name.
+        """Load a model: bundled (the default), teaching (a small DCGAN), both in this package, a folder, or a Hub id.
 
         No code is loaded with it. `variant` "fp16" asks for that file; both hold the same values. Weights
         are float32 in memory unless `dtype` says otherwise. `revision`, `local_files_only` and `token` are
