@@ -24,6 +24,7 @@ from album_gan import AlbumCoverPipeline  # noqa: E402
 from album_gan.covers.loading import load_covers, load_held_out  # noqa: E402
 from album_gan.evaluation import compare, table  # noqa: E402
 
+COVERS = ("parquet", None, str(SHARED / "covers" / "*.parquet"), "image")  # as `load_covers` takes them
 TILE, GAP, TILES = 128, 1, 10
 
 
@@ -36,12 +37,15 @@ def sheet_tiles() -> np.ndarray:
     return np.stack([sheet[y : y + TILE, x : x + TILE] for y in starts for x in starts])
 
 
+def drawn(pipe: AlbumCoverPipeline, samples: int) -> np.ndarray:
+    """Seeds from 0 on at truncation 1, (samples, R, R, 3) uint8."""
+    return np.stack([np.asarray(cover) for cover in pipe(seeds=range(samples), truncation=1.0, progress=True).images])
+
+
 def measure(pipe: AlbumCoverPipeline, samples: int) -> dict[str, dict[str, Any]]:
     """What `evaluation.compare` says of the model (seeds from 0 on, truncation 1) and of the sheet."""
-    where = ("parquet", None, str(SHARED / "covers" / "*.parquet"), "image", TILE)
-    held_out, training = load_held_out(*where).all_pixels(), load_covers(*where)[0].all_pixels()
-    covers = pipe(seeds=range(samples), truncation=1.0, progress=True).images
-    pixels, tiles = np.stack([np.asarray(cover) for cover in covers]), sheet_tiles()
+    held_out, training = load_held_out(*COVERS, TILE).all_pixels(), load_covers(*COVERS, TILE)[0].all_pixels()
+    pixels, tiles = drawn(pipe, samples), sheet_tiles()
     return {
         "model": compare(pixels, held_out, training, subset=len(tiles)),
         "sheet": compare(tiles, held_out, subset=len(tiles)),

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SHARED = ROOT.parent / "shared"
 sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
+from against_newmu import COVERS, SHARED, drawn  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from album_gan import AlbumCoverPipeline  # noqa: E402
@@ -33,9 +33,8 @@ def main() -> None:
     if not (SHARED / "covers").is_dir():
         sys.exit("skipped: there are no covers in ../shared/covers")
     pipe = AlbumCoverPipeline.from_pretrained(arguments.model)
-    where = ("parquet", None, str(SHARED / "covers" / "*.parquet"), "image", pipe.generator.config.resolution)
-    training = load_covers(*where)[0].all_pixels()
-    samples = np.stack([np.asarray(cover) for cover in pipe(seeds=range(arguments.samples), truncation=1.0).images])
+    training = load_covers(*COVERS, pipe.generator.config.resolution)[0].all_pixels()
+    samples = drawn(pipe, arguments.samples)
     rows = []
     for space in OFFLINE:
         extractor = build_extractor(space)
