@@ -53,6 +53,12 @@ def test_augmentation_treats_real_and_fake_alike_and_rows_differently():
     assert torch.allclose(alone, diff_augment(images, draw)[2:])
 
 
+def test_augmentation_leaves_some_images_as_they_are():
+    images = torch.rand(64, 3, 32, 32) * 2 - 1
+    same = (diff_augment(images, Draw(0, 5, 64)) == images).flatten(1).all(1)
+    assert 2 <= same.sum() <= 16  # an eighth on average
+
+
 def test_augmentation_lets_gradients_through_and_cuts_a_hole():
     images = torch.ones(8, 3, 40, 40, requires_grad=True)
     augmented = diff_augment(images, Draw(0, 1, 8))
