@@ -115,6 +115,12 @@ def test_resolution_must_be_known(network_class):
         network_class(resolution=100)
 
 
+def test_images_are_enlarged_twice_at_most():
+    discriminator = ProjectedDiscriminator(input_size=192)
+    widths = [discriminator.features(torch.rand(1, 3, size, size))[0].shape[-1] for size in (32, 64, 128, 256)]
+    assert widths == [64, 64, 96, 96]  # half of 128, the least that fits, or of 192
+
+
 def test_input_size_must_fit_the_backbone():
     with pytest.raises(ValueError, match="input_size must be a multiple of 32 from 128 on, got 100"):
         ProjectedDiscriminator(input_size=100)

@@ -27,7 +27,7 @@ class Config:
     learning_rate: float = 2e-4
     beta1: float = 0.0
     beta2: float = 0.99
-    discriminator_size: int | None = None  # images are enlarged to this; by default 192, under 128 px 128
+    discriminator_size: int | None = None  # enlarged to this, twice at most; by default 192, under 128 px 128
     average_half_life: float = 10_000  # images
 
 
