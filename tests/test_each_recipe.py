@@ -216,6 +216,14 @@ def test_r3gan_compares_fakes_with_reals():
     assert terms["r1"].item() == pytest.approx(recipe.config.gamma / 2 * slope.square().sum().item() / 4, rel=1e-4)
 
 
+def test_projected_lets_the_learning_rate_fall_at_the_end():
+    recipe = RECIPES["projected"].Recipe(RECIPES["projected"].Config(decay=0.25), 64)
+    rates = [recipe.schedule(progress).learning_rate for progress in (0.0, 0.75, 0.875, 1.0)]
+    assert rates == pytest.approx([1.0, 1.0, 0.5, 0.0])
+    steady = RECIPES["projected"].Recipe(RECIPES["projected"].Config(decay=0), 64)
+    assert steady.schedule(1.0).learning_rate == 1.0
+
+
 def test_r3gan_schedules_run_from_first_to_last():
     recipe = RECIPES["r3gan"].Recipe(RECIPES["r3gan"].Config(), 64)
     first, middle, last = (recipe.schedule(progress) for progress in (0.0, 0.5, 1.0))

@@ -28,7 +28,8 @@ class Config:
     beta1: float = 0.0
     beta2: float = 0.99
     discriminator_size: int | None = None  # enlarged to this, twice at most; by default 192, under 128 px 128
-    average_half_life: float = 10_000  # images
+    average_half_life: float = 20_000  # images
+    decay: float = 0.3  # of the run, its end, in which the learning rate falls to 0
 
 
 class Recipe(base.Recipe):
@@ -52,7 +53,8 @@ class Recipe(base.Recipe):
         return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
 
     def schedule(self, progress: float) -> base.Schedule:
-        return base.Schedule(average_half_life=self.config.average_half_life)
+        falling = min(1.0, (1 - progress) / self.config.decay) if self.config.decay else 1.0
+        return base.Schedule(learning_rate=falling, average_half_life=self.config.average_half_life)
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
         z = draw.normal("z", self.config.latent_dim)
