@@ -53,7 +53,7 @@ class Journal:
 def next_moment(images: int) -> int:
     """The first count of images after `images` that belongs into the history: 1,000, 1,200, 1,440, ..."""
     moment = float(HISTORY_START)
-    while moment <= images:
+    while round(moment) <= images:
         moment *= HISTORY_FACTOR
     return round(moment)
 

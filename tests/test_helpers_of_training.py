@@ -1,5 +1,7 @@
 """Draws, losses, augmentation, averages: small parts against closed forms."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from album_gan import losses
 from album_gan.augmentation import diff_augment
 from album_gan.averaging import reestimate_batch_norm, round_to_half, update_average
 from album_gan.draws import Draw
+from album_gan.journal import next_moment
 from album_gan.recipes.projected import look_closer
 
 
@@ -81,6 +84,14 @@ def test_pieces_are_looked_at_in_every_other_step_at_places_of_their_own():
         assert torch.equal(piece, images[0, :, y : y + 16, x : x + 16])
     alone = look_closer(images[2:], 32, Draw(0, 5, 8, slice(2, 8)))
     assert torch.equal(alone, pieces[2:])
+
+
+def test_moments_of_the_history_are_a_fifth_apart():
+    moments = [1_000]
+    while moments[-1] < 10_000_000:
+        moments.append(next_moment(moments[-1]))
+    ratios = [later / earlier for earlier, later in pairwise(moments)]
+    assert ratios == pytest.approx([1.2] * len(ratios), rel=1e-3)
 
 
 def test_average_moves_by_half_in_a_half_life():
