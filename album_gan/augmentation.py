@@ -6,19 +6,19 @@ from torch import Tensor
 
 from .draws import Draw
 
-SHARE = 0.5  # of the images that each change meets
 SOFT_RADIUS = 2  # pixels that `soften` reaches
 
 
-def diff_augment(images: Tensor, draw: Draw) -> Tensor:
+def diff_augment(images: Tensor, draw: Draw, share: float = 0.5) -> Tensor:
     """Colour, translation and cutout (Zhao et al. 2020, arXiv:2006.10738), (B, 3, H, W) -> (B, 3, H, W).
 
-    Each meets half of the images only. A change that meets them all hides from the discriminator what it changes, and
-    the generator draws blacks too deep and margins of grey (section 2.2 of Karras et al. 2020, arXiv:2006.06676).
+    Each meets a `share` of the images, 0 to 1. A change that meets them all hides from the discriminator what it
+    changes, and the generator draws blacks too deep and margins of grey (section 2.2 of Karras et al. 2020,
+    arXiv:2006.06676).
     Covers carry text, so there is no flip. The same draw augments real and fake images the same way.
     """
     for change in (_recolour, _translate, _cut_out):
-        chosen = draw.uniform(f"{change.__name__} chosen", 1, 1, 1) < SHARE
+        chosen = draw.uniform(f"{change.__name__} chosen", 1, 1, 1) < share
         images = torch.where(chosen, change(images, draw), images)
     return images
 

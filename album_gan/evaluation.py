@@ -234,6 +234,7 @@ def compare(
 
 def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) -> dict[str, float]:
     """The numbers of one feature space, fake (M, D) against real (N, D)."""
+    fake, real = fake.astype(np.float64), real.astype(np.float64)
     rng = np.random.Generator(np.random.Philox(key=0))
     order = rng.permutation(len(real))
     halves = real[order[: len(real) // 2]], real[order[len(real) // 2 :]]

@@ -10,7 +10,9 @@ from torch import nn
 from album_gan import losses
 from album_gan.averaging import update_average
 from album_gan.draws import Draw
+from album_gan.metrics.kernel_distance import kernel_distance
 from album_gan.recipes.base import Step
+from album_gan.recipes.projected import quarters
 
 
 def test_projected_uses_the_fakes_features_once():
@@ -22,6 +24,21 @@ def test_projected_uses_the_fakes_features_once():
     recipe.discriminator_terms(step)
     recipe.generator_terms(step)
     assert len(calls) == 2  # real and fake
+
+
+def test_projected_compares_batches_of_whole_covers():
+    recipe, generator, discriminator = build("projected")
+    step = step_of(recipe, generator, discriminator)
+    recipe.discriminator_terms(step)
+    whole = recipe.generator_terms(step)
+    real, fake = (quarters(features).detach().numpy() for features in step.memo["features"])
+    assert whole["mixture"].item() == pytest.approx(recipe.config.mixture_weight * kernel_distance(real, fake))
+    (slope,) = torch.autograd.grad(whole["mixture"], step.fake)
+    assert (slope.flatten(1).norm(dim=1) > 0).all()
+    step.memo["features"] = step.memo["features"][:1] * 2
+    assert recipe.generator_terms(step)["mixture"] < whole["mixture"]
+    step.draw = Draw(0, 1, len(step.fake))  # pieces are judged now
+    assert set(recipe.generator_terms(step)) == {"hinge"}
 
 
 def test_dcgan_latents_are_the_papers():

@@ -58,8 +58,10 @@ def test_augmentation_treats_real_and_fake_alike_and_rows_differently():
 
 def test_augmentation_leaves_some_images_as_they_are():
     images = torch.rand(64, 3, 32, 32) * 2 - 1
-    same = (diff_augment(images, Draw(0, 5, 64)) == images).flatten(1).all(1)
+    draw = Draw(0, 5, 64)
+    same = (diff_augment(images, draw) == images).flatten(1).all(1)
     assert 2 <= same.sum() <= 16  # an eighth on average
+    assert torch.equal(diff_augment(images, draw, share=0), images)
 
 
 def test_augmentation_lets_gradients_through_and_cuts_a_hole():

@@ -1,20 +1,26 @@
 """Kernel distance of two sets of features (KID where the features are Inception's)."""
 
+from typing import TypeVar
+
 import numpy as np
+from torch import Tensor
+
+Features = TypeVar("Features", np.ndarray, Tensor)
 
 
-def kernel_distance(real: np.ndarray, fake: np.ndarray) -> float:
+def kernel_distance(real: Features, fake: Features) -> Features:
     """Unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3; 0 is the same distribution.
 
-    real (N, D), fake (M, D). Binkowski et al. 2018, "Demystifying MMD GANs", arXiv:1801.01401, section 4.
+    real (N, D), fake (M, D); in float64, or it drowns in rounding errors. Gradients reach tensors.
+    Binkowski et al. 2018, "Demystifying MMD GANs", arXiv:1801.01401, section 4.
     """
     count, other = len(real), len(fake)
     if min(count, other) < 2:
         raise ValueError(f"kernel_distance needs 2 or more of each, got {count} real and {other} fake; draw more")
     within_real, within_fake = _kernel(real, real), _kernel(fake, fake)
-    real_mean = (within_real.sum() - np.trace(within_real)) / (count * (count - 1))
-    fake_mean = (within_fake.sum() - np.trace(within_fake)) / (other * (other - 1))
-    return float(real_mean + fake_mean - 2 * _kernel(real, fake).mean())
+    real_mean = (within_real.sum() - within_real.trace()) / (count * (count - 1))
+    fake_mean = (within_fake.sum() - within_fake.trace()) / (other * (other - 1))
+    return real_mean + fake_mean - 2 * _kernel(real, fake).mean()
 
 
 def subset_distances(real: np.ndarray, fake: np.ndarray, size: int, draws: int = 50, seed: int = 0) -> np.ndarray:
@@ -32,5 +38,5 @@ def subset_distances(real: np.ndarray, fake: np.ndarray, size: int, draws: int =
     )
 
 
-def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return (a.astype(np.float64) @ b.astype(np.float64).T / a.shape[1] + 1) ** 3
+def _kernel(a: Features, b: Features) -> Features:
+    return (a @ b.T / a.shape[1] + 1) ** 3

@@ -11,11 +11,13 @@ With a column of labels, half of them are dropped: label 0, "any", is learned fr
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..augmentation import diff_augment, random_pieces
 from ..draws import Draw
 from ..losses import hinge_discriminator, hinge_generator
+from ..metrics.kernel_distance import kernel_distance
 from ..networks.lite_generator import LiteGenerator
 from ..networks.projected_discriminator import ProjectedDiscriminator
 from . import base
@@ -28,13 +30,14 @@ class Config:
     beta1: float = 0.0
     beta2: float = 0.99
     discriminator_size: int | None = None  # enlarged to this, twice at most; by default 192, under 128 px 128
+    augmentation_share: float = 0.5  # of the images that each augmentation meets; less where covers are many
+    mixture_weight: float = 8.0  # of the distance between batches of whole covers; 0 leaves it out
     average_half_life: float = 20_000  # images
     decay: float = 0.3  # of the run, its end, in which the learning rate falls to 0
 
 
 class Recipe(base.Recipe):
     Config = Config
-    augmentation = staticmethod(diff_augment)
     takes_labels = True
     largest_auc = 0.99
     largest_gap = 5.0  # the hinge is flat from 2 on
@@ -60,14 +63,21 @@ class Recipe(base.Recipe):
         z = draw.normal("z", self.config.latent_dim)
         return z, *self.shown_labels(batch, draw, hidden=0.5)
 
+    def augmentation(self, images: Tensor, draw: Draw) -> Tensor:
+        return diff_augment(images, draw, self.config.augmentation_share)
+
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         real, fake = self._features(step)
         step.scores = self._judge(step, real, [feature.detach() for feature in fake])
         return {"hinge": hinge_discriminator(*step.scores)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        _, fake = self._judge(step, *self._features(step))
-        return {"hinge": hinge_generator(fake)}
+        real, fake = self._features(step)
+        terms = {"hinge": hinge_generator(self._judge(step, real, fake)[1])}
+        whole = step.draw.step % 2 == 0  # see `look_closer`
+        if self.config.mixture_weight and whole and len(step.fake) > 1:
+            terms["mixture"] = self.config.mixture_weight * kernel_distance(quarters(real), quarters(fake))
+        return terms
 
     @staticmethod
     def _features(step: base.Step) -> tuple[list[Tensor], list[Tensor]]:
@@ -91,6 +101,15 @@ class Recipe(base.Recipe):
         labels = [label.repeat(2) for label in step.inputs[1:]]
         real_scores, fake_scores = step.discriminator.judge(together, *labels).chunk(2)
         return real_scores, fake_scores
+
+
+def quarters(features: list[Tensor]) -> Tensor:
+    """What a batch has in each quarter of the picture: maps (B, C, H, W) -> their means, float64 (B, 4 * C in all).
+
+    The heads judge places, each image by itself; what is drawn too often, only a batch as a whole can tell
+    (docs/decisions/the-mixture.md).
+    """
+    return torch.cat([F.adaptive_avg_pool2d(feature.double(), 2).flatten(1) for feature in features], 1)
 
 
 def look_closer(images: Tensor, size: int, draw: Draw) -> Tensor:
