@@ -64,6 +64,7 @@ class Recipe(base.Recipe):
         return z, *self.shown_labels(batch, draw, hidden=0.5)
 
     def augmentation(self, images: Tensor, draw: Draw) -> Tensor:
+        """(B, 3, H, W) -> (B, 3, H, W), see `diff_augment`."""
         return diff_augment(images, draw, self.config.augmentation_share)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
