@@ -10,9 +10,9 @@ from torch import nn
 from album_gan import losses
 from album_gan.averaging import update_average
 from album_gan.draws import Draw
-from album_gan.metrics.kernel_distance import kernel_distance
+from album_gan.metrics.kernel_distance import witness
 from album_gan.recipes.base import Step
-from album_gan.recipes.projected import quarters
+from album_gan.recipes.projected import MemoryBank, quarters
 
 
 def test_projected_uses_the_fakes_features_once():
@@ -26,19 +26,49 @@ def test_projected_uses_the_fakes_features_once():
     assert len(calls) == 2  # real and fake
 
 
-def test_projected_compares_batches_of_whole_covers():
+def test_projected_compares_drawn_covers_with_those_it_remembers():
     recipe, generator, discriminator = build("projected")
     step = step_of(recipe, generator, discriminator)
     recipe.discriminator_terms(step)
-    whole = recipe.generator_terms(step)
-    real, fake = (quarters(features).detach().numpy() for features in step.memo["features"])
-    assert whole["mixture"].item() == pytest.approx(recipe.config.mixture_weight * kernel_distance(real, fake))
-    (slope,) = torch.autograd.grad(whole["mixture"], step.fake)
+    assert set(recipe.generator_terms(step)) == {"hinge"}  # nothing is remembered yet
+    remembered = [quarters(features).detach() for features in step.memo["features"]]
+    assert torch.equal(recipe.bank.real[-4:], remembered[0].float())
+    assert torch.equal(recipe.bank.fake[-4:], remembered[1].float())
+
+    step = step_of(recipe, generator, discriminator, number=2)
+    recipe.discriminator_terms(step)
+    fake = quarters(step.memo["features"][1])
+    mixture = recipe.generator_terms(step)["mixture"]
+    expected = recipe.config.mixture_weight * 2 * witness(fake, *remembered).mean()
+    assert mixture.item() == pytest.approx(expected.item(), rel=1e-4)
+    (slope,) = torch.autograd.grad(mixture, step.fake)
     assert (slope.flatten(1).norm(dim=1) > 0).all()
-    step.memo["features"] = step.memo["features"][:1] * 2
-    assert recipe.generator_terms(step)["mixture"] < whole["mixture"]
-    step.draw = Draw(0, 1, len(step.fake))  # pieces are judged now
+    assert recipe.bank.count == 8
+
+    step.draw = Draw(0, 3, len(step.fake))  # pieces are judged now
     assert set(recipe.generator_terms(step)) == {"hinge"}
+    assert recipe.bank.count == 8
+
+
+def test_projected_remembers_what_all_processes_saw():
+    recipe, generator, discriminator = build("projected")
+    step = step_of(recipe, generator, discriminator)
+    step.gather = lambda rows: torch.cat([rows, 2 * rows])
+    recipe.discriminator_terms(step)
+    recipe.generator_terms(step)
+    assert recipe.bank.count == 8
+    assert torch.equal(recipe.bank.fake[-4:], 2 * recipe.bank.fake[-8:-4])
+
+
+def test_a_memory_bank_forgets_the_oldest():
+    bank = MemoryBank(3)
+    for number in range(MemoryBank.SIZE // 100 + 1):
+        bank.add(torch.full((100, 3), float(number)), torch.full((100, 3), -1.0))
+    assert bank.count == MemoryBank.SIZE
+    assert bank.real.min() == 0  # the oldest hundred are not all gone
+    bank.add(torch.full((100, 3), 11.0), torch.full((100, 3), -1.0))
+    assert bank.real.min() == 1
+    assert (bank.fake == -1).all()
 
 
 def test_dcgan_latents_are_the_papers():

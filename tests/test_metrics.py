@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from album_gan.metrics.frechet import frechet_distance
-from album_gan.metrics.kernel_distance import kernel_distance, subset_distances
+from album_gan.metrics.kernel_distance import kernel_distance, subset_distances, witness
 from album_gan.metrics.neighbours import coverage, mean_distance, near_duplicate_rate, nearest
 from album_gan.metrics.separation import area_under_curve
 from album_gan.metrics.spectrum import octave_differences, radial_spectrum
@@ -42,6 +42,22 @@ def test_kernel_distance_is_unbiased_around_zero_and_grows():
     assert (drawn == subset_distances(points(80), points(60, seed=3), size=40, draws=7)).all()
     with pytest.raises(ValueError, match="size must be at most 60"):
         subset_distances(points(80), points(60), size=61)
+
+
+def test_the_witness_is_the_slope_of_the_kernel_distance():
+    real, fake = (torch.from_numpy(points(40, shift, seed=seed)).double() for shift, seed in ((0, 1), (0.3, 2)))
+    new = torch.from_numpy(points(20, 0.3, seed=3)).double().requires_grad_()
+    (slope,) = torch.autograd.grad(2 * witness(new, real, fake).mean(), new)
+    # Moving new points towards where the witness is low brings them nearer to the real ones.
+    moved = (new - 20 * slope).detach()
+    assert kernel_distance(real, moved) < kernel_distance(real, new.detach())
+    assert witness(real, real, fake).mean() < witness(fake, real, fake).mean()
+    # Twice its mean has the gradient of the distance, where no point is compared with itself.
+    expected = torch.autograd.functional.jacobian(lambda x: kernel_distance(real, x), fake)
+    others = [torch.cat([fake[:n], fake[n + 1 :]]) for n in range(len(fake))]
+    one = fake.clone().requires_grad_()
+    parts = torch.cat([witness(one[n : n + 1], real, others[n]) for n in range(len(fake))])
+    assert torch.allclose(torch.autograd.grad(2 * parts.mean(), one)[0], expected, atol=1e-9)
 
 
 def test_coverage_knows_the_extremes():

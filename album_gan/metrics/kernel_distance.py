@@ -38,5 +38,14 @@ def subset_distances(real: np.ndarray, fake: np.ndarray, size: int, draws: int =
     )
 
 
+def witness(points: Tensor, real: Tensor, fake: Tensor) -> Tensor:
+    """Where fakes are too many (above 0) and where too few: points (B, D), real (N, D), fake (M, D) -> (B,).
+
+    Twice its mean over drawn points has the gradient of `kernel_distance` (section 2.3 of Gretton et al. 2012,
+    "A Kernel Two-Sample Test").
+    """
+    return _kernel(points, fake).mean(1) - _kernel(points, real).mean(1)
+
+
 def _kernel(a: Features, b: Features) -> Features:
     return (a @ b.T / a.shape[1] + 1) ** 3

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..augmentation import diff_augment, random_pieces
 from ..draws import Draw
 from ..losses import hinge_discriminator, hinge_generator
-from ..metrics.kernel_distance import kernel_distance
+from ..metrics.kernel_distance import witness
 from ..networks.lite_generator import LiteGenerator
 from ..networks.projected_discriminator import ProjectedDiscriminator
 from . import base
@@ -45,10 +45,10 @@ class Recipe(base.Recipe):
     def build_networks(self) -> tuple[LiteGenerator, ProjectedDiscriminator]:
         # At 128 the frozen stem is blind for the finest texture of 128 px covers: they get a two-pixel emboss.
         size = self.config.discriminator_size or (192 if self.resolution >= 128 else 128)
-        return (
-            LiteGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim, classes=self.classes),
-            ProjectedDiscriminator(input_size=size, classes=self.classes),
-        )
+        generator = LiteGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim, classes=self.classes)
+        discriminator = ProjectedDiscriminator(input_size=size, classes=self.classes)
+        self.bank = MemoryBank(4 * sum(mix.out_channels for mix in discriminator.scale_mixing))
+        return generator, discriminator
 
     def optimizers(self, generator, discriminator):
         config = self.config
@@ -75,9 +75,11 @@ class Recipe(base.Recipe):
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
         real, fake = self._features(step)
         terms = {"hinge": hinge_generator(self._judge(step, real, fake)[1])}
-        whole = step.draw.step % 2 == 0  # see `look_closer`
-        if self.config.mixture_weight and whole and len(step.fake) > 1:
-            terms["mixture"] = self.config.mixture_weight * kernel_distance(quarters(real), quarters(fake))
+        if self.config.mixture_weight and step.draw.step % 2 == 0:  # whole covers, see `look_closer`
+            real, fake = quarters(real), quarters(fake)
+            if self.bank.count:
+                terms["mixture"] = self.config.mixture_weight * 2 * self.bank.witness(fake).mean()
+            self.bank.add(step.gather(real), step.gather(fake.detach()))
         return terms
 
     @staticmethod
@@ -102,6 +104,32 @@ class Recipe(base.Recipe):
         labels = [label.repeat(2) for label in step.inputs[1:]]
         real_scores, fake_scores = step.discriminator.judge(together, *labels).chunk(2)
         return real_scores, fake_scores
+
+
+class MemoryBank(nn.Module):
+    """The features of the last `SIZE` real and the last `SIZE` drawn covers, (SIZE, D) each; kept in checkpoints.
+
+    A batch says little of how covers are mixed, a thousand of them say much (docs/decisions/the-mixture.md).
+    """
+
+    SIZE = 1024
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.register_buffer("real", torch.zeros(self.SIZE, features))
+        self.register_buffer("fake", torch.zeros(self.SIZE, features))
+        self.register_buffer("count", torch.zeros((), dtype=torch.long))  # rows filled so far, from the end
+
+    def witness(self, fake: Tensor) -> Tensor:
+        """Above 0 for covers of which too many are drawn, below 0 where too few: (B, D) -> (B,)."""
+        filled = slice(self.SIZE - int(self.count), None)
+        return witness(fake, self.real[filled].to(fake), self.fake[filled].to(fake))
+
+    def add(self, real: Tensor, fake: Tensor) -> None:
+        """Take in as many of each, (B, D), and forget the oldest."""
+        for bank, rows in ((self.real, real), (self.fake, fake)):
+            bank.copy_(torch.cat([bank, rows.to(bank)])[-self.SIZE :])
+        self.count.add_(len(real)).clamp_(max=self.SIZE)
 
 
 def quarters(features: list[Tensor]) -> Tensor:
