@@ -104,6 +104,9 @@ def test_backbone_knows_pictures():
     shapes = [tuple(feature.shape[1:]) for feature in backbone(picture)]
     assert shapes == [(24, 32, 32), (40, 16, 16), (112, 8, 8), (320, 4, 4)]
     assert means == pytest.approx(GOLDEN_MEANS, abs=1e-4)
+    summary = backbone.summary(backbone(picture))
+    assert summary.shape == (1, 1280)
+    assert summary.mean().item() == pytest.approx(0.261115, abs=1e-4)
 
 
 GOLDEN_MEANS = [0.898763, -0.311742, 0.15812, 0.078199]

@@ -92,6 +92,7 @@ class EfficientNetLite0(nn.Module):
             for repeat in range(repeats):
                 name = f"_blocks.{len(self.blocks)}"
                 self.blocks.append(FrozenBlock(weights, name, stride if repeat == 0 else 1, expansion))
+        self.head = FrozenConv(weights, "_conv_head", "_bn1")
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = F.relu6(self.stem(x))
@@ -101,6 +102,10 @@ class EfficientNetLite0(nn.Module):
             if index in TAPS:
                 features.append(x)
         return features
+
+    def summary(self, features: list[Tensor]) -> Tensor:
+        """What `forward` found -> the mean of the last layer, (B, 1280): by this the network names what it sees."""
+        return F.relu6(self.head(features[-1])).float().mean((2, 3))
 
 
 class MinibatchDeviation(nn.Module):
@@ -190,18 +195,26 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         layers.append(spectral_norm(nn.Conv2d(channels, 1, 4, bias=False)))
         return nn.Sequential(*layers)
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [-1, 1] -> maps at 1/2, 1/4, 1/8, 1/16 of the enlarged size; gradients reach the images."""
+    def look(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [-1, 1] -> the frozen network's features of the enlarged images."""
         size = min(self.config.input_size, max(SMALLEST_INPUT, 2 * images.shape[-1]))
         if images.shape[-1] != size:
             images = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
-        mixed = [mix(tap) for mix, tap in zip(self.channel_mixing, self.backbone(images), strict=True)]
+        return self.backbone(images)
+
+    def mix(self, seen: list[Tensor]) -> list[Tensor]:
+        """What `look` found -> maps at 1/2, 1/4, 1/8, 1/16 of the enlarged size, one for each head."""
+        mixed = [mix(tap) for mix, tap in zip(self.channel_mixing, seen, strict=True)]
         outputs = []
         for mix, x in zip(reversed(self.scale_mixing), reversed(mixed), strict=True):
             x = x if not outputs else x + outputs[0]
             twice = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
             outputs.insert(0, mix(twice))
         return outputs
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [-1, 1] -> what the heads judge, see `mix`; gradients reach the images."""
+        return self.mix(self.look(images))
 
     def judge(self, features: list[Tensor], labels: Tensor | None = None) -> Tensor:
         """Mixed features, labels (B,) -> logits (B, N), all scales side by side."""

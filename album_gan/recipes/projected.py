@@ -11,7 +11,6 @@ With a column of labels, half of them are dropped: label 0, "any", is learned fr
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..augmentation import diff_augment, random_pieces
@@ -47,7 +46,7 @@ class Recipe(base.Recipe):
         size = self.config.discriminator_size or (192 if self.resolution >= 128 else 128)
         generator = LiteGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim, classes=self.classes)
         discriminator = ProjectedDiscriminator(input_size=size, classes=self.classes)
-        self.bank = MemoryBank(4 * sum(mix.out_channels for mix in discriminator.scale_mixing))
+        self.bank = MemoryBank(discriminator.backbone.head.weight.shape[0])
         return generator, discriminator
 
     def optimizers(self, generator, discriminator):
@@ -76,21 +75,25 @@ class Recipe(base.Recipe):
         real, fake = self._features(step)
         terms = {"hinge": hinge_generator(self._judge(step, real, fake)[1])}
         if self.config.mixture_weight and step.draw.step % 2 == 0:  # whole covers, see `look_closer`
-            real, fake = quarters(real), quarters(fake)
+            real, fake = (step.discriminator.backbone.summary(seen) for seen in step.memo["seen"])
             if self.bank.count:
                 terms["mixture"] = self.config.mixture_weight * 2 * self.bank.witness(fake).mean()
-            self.bank.add(step.gather(real), step.gather(fake.detach()))
+            self.bank.add(step.gather(real.detach()), step.gather(fake.detach()))
         return terms
 
     @staticmethod
     def _features(step: base.Step) -> tuple[list[Tensor], list[Tensor]]:
         """Features of real and fake images, once for both sides: the frozen network is the same for both."""
         if "features" not in step.memo:
-            size = step.discriminator.config.input_size
-            real, fake = (look_closer(step.augment(images), size, step.draw) for images in (step.real, step.fake))
+            judge = step.discriminator
+            real, fake = (
+                look_closer(step.augment(images), judge.config.input_size, step.draw)
+                for images in (step.real, step.fake)
+            )
             with torch.no_grad():
-                real = step.discriminator.features(real)
-            step.memo["features"] = real, step.discriminator.features(fake)
+                real = judge.look(real)
+            step.memo["seen"] = real, judge.look(fake)
+            step.memo["features"] = tuple(judge.mix(seen) for seen in step.memo["seen"])
         return step.memo["features"]
 
     @staticmethod
@@ -109,10 +112,10 @@ class Recipe(base.Recipe):
 class MemoryBank(nn.Module):
     """The features of the last `SIZE` real and the last `SIZE` drawn covers, (SIZE, D) each; kept in checkpoints.
 
-    A batch says little of how covers are mixed, a thousand of them say much (docs/decisions/the-mixture.md).
+    A batch says little of how covers are mixed, hundreds say more (docs/decisions/the-mixture.md).
     """
 
-    SIZE = 1024
+    SIZE = 256  # in more, what was drawn is older, and a generator that runs after its past swings
 
     def __init__(self, features: int):
         super().__init__()
@@ -123,22 +126,13 @@ class MemoryBank(nn.Module):
     def witness(self, fake: Tensor) -> Tensor:
         """Above 0 for covers of which too many are drawn, below 0 where too few: (B, D) -> (B,)."""
         filled = slice(self.SIZE - int(self.count), None)
-        return witness(fake, self.real[filled].to(fake), self.fake[filled].to(fake))
+        return witness(*(rows.double() for rows in (fake, self.real[filled], self.fake[filled])))
 
     def add(self, real: Tensor, fake: Tensor) -> None:
         """Take in as many of each, (B, D), and forget the oldest."""
         for bank, rows in ((self.real, real), (self.fake, fake)):
             bank.copy_(torch.cat([bank, rows.to(bank)])[-self.SIZE :])
         self.count.add_(len(real)).clamp_(max=self.SIZE)
-
-
-def quarters(features: list[Tensor]) -> Tensor:
-    """What a batch has in each quarter of the picture: maps (B, C, H, W) -> their means, float64 (B, 4 * C in all).
-
-    The heads judge places, each image by itself; what is drawn too often, only a batch as a whole can tell
-    (docs/decisions/the-mixture.md).
-    """
-    return torch.cat([F.adaptive_avg_pool2d(feature.double(), 2).flatten(1) for feature in features], 1)
 
 
 def look_closer(images: Tensor, size: int, draw: Draw) -> Tensor:
