@@ -31,13 +31,14 @@ def test_projected_compares_drawn_covers_with_those_it_remembers():
     step = step_of(recipe, generator, discriminator)
     recipe.discriminator_terms(step)
     assert set(recipe.generator_terms(step)) == {"hinge"}  # nothing is remembered yet
-    remembered = [discriminator.backbone.summary(seen).detach() for seen in step.memo["seen"]]
+    remembered = [traits.detach() for traits in recipe.traits(step)]
+    assert remembered[0].shape == (4, 1280 + 4 * (32 + 32 + 64 + 128))
     assert torch.equal(recipe.bank.real[-4:], remembered[0])
     assert torch.equal(recipe.bank.fake[-4:], remembered[1])
 
     step = step_of(recipe, generator, discriminator, number=2)
     recipe.discriminator_terms(step)
-    fake = discriminator.backbone.summary(step.memo["seen"][1])
+    fake = recipe.traits(step)[1]
     mixture = recipe.generator_terms(step)["mixture"]
     expected = recipe.config.mixture_weight * 2 * witness(fake, *remembered).mean()
     assert mixture.item() == pytest.approx(expected.item(), rel=1e-3)

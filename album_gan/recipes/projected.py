@@ -11,6 +11,7 @@ With a column of labels, half of them are dropped: label 0, "any", is learned fr
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..augmentation import diff_augment, random_pieces
@@ -30,7 +31,7 @@ class Config:
     beta2: float = 0.99
     discriminator_size: int | None = None  # enlarged to this, twice at most; by default 192, under 128 px 128
     augmentation_share: float = 0.5  # of the images that each augmentation meets; less where covers are many
-    mixture_weight: float = 8.0  # of the distance between batches of whole covers; 0 leaves it out
+    mixture_weight: float = 16.0  # of the distance between drawn and real covers as a whole; 0 leaves it out
     average_half_life: float = 20_000  # images
     decay: float = 0.3  # of the run, its end, in which the learning rate falls to 0
 
@@ -46,7 +47,8 @@ class Recipe(base.Recipe):
         size = self.config.discriminator_size or (192 if self.resolution >= 128 else 128)
         generator = LiteGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim, classes=self.classes)
         discriminator = ProjectedDiscriminator(input_size=size, classes=self.classes)
-        self.bank = MemoryBank(discriminator.backbone.head.weight.shape[0])
+        maps = sum(mix.out_channels for mix in discriminator.scale_mixing)
+        self.bank = MemoryBank(discriminator.backbone.head.weight.shape[0] + 4 * maps)
         return generator, discriminator
 
     def optimizers(self, generator, discriminator):
@@ -75,7 +77,7 @@ class Recipe(base.Recipe):
         real, fake = self._features(step)
         terms = {"hinge": hinge_generator(self._judge(step, real, fake)[1])}
         if self.config.mixture_weight and step.draw.step % 2 == 0:  # whole covers, see `look_closer`
-            real, fake = (step.discriminator.backbone.summary(seen) for seen in step.memo["seen"])
+            real, fake = self.traits(step)
             if self.bank.count:
                 terms["mixture"] = self.config.mixture_weight * 2 * self.bank.witness(fake).mean()
             self.bank.add(step.gather(real.detach()), step.gather(fake.detach()))
@@ -95,6 +97,11 @@ class Recipe(base.Recipe):
             step.memo["seen"] = real, judge.look(fake)
             step.memo["features"] = tuple(judge.mix(seen) for seen in step.memo["seen"])
         return step.memo["features"]
+
+    def traits(self, step: base.Step) -> list[Tensor]:
+        """Of real and fake covers, (B, D) each: the last layer's mean, and where in the picture the heads see what."""
+        pairs = zip(step.memo["seen"], self._features(step), strict=True)
+        return [torch.cat([step.discriminator.backbone.summary(seen), quarters(maps)], 1) for seen, maps in pairs]
 
     @staticmethod
     def _judge(step: base.Step, real: list[Tensor], fake: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -133,6 +140,11 @@ class MemoryBank(nn.Module):
         for bank, rows in ((self.real, real), (self.fake, fake)):
             bank.copy_(torch.cat([bank, rows.to(bank)])[-self.SIZE :])
         self.count.add_(len(real)).clamp_(max=self.SIZE)
+
+
+def quarters(features: list[Tensor]) -> Tensor:
+    """Maps (B, C, H, W) -> their means in each quarter of the picture, (B, 4 * C in all)."""
+    return torch.cat([F.adaptive_avg_pool2d(feature.float(), 2).flatten(1) for feature in features], 1)
 
 
 def look_closer(images: Tensor, size: int, draw: Draw) -> Tensor:
