@@ -91,7 +91,10 @@ def plain_state(name: str, covers: Path, shards: int) -> dict[str, dict[int, dic
         (sum(recipe.discriminator_terms(step).values()) / shards).backward()
         add_gradients(discriminator, step.discriminator)
     optimizers[1].step()
+    before = {name: buffer.clone() for name, buffer in recipe.named_buffers()}
     for step in steps:
+        for name, buffer in recipe.named_buffers():
+            buffer.copy_(before[name])  # a process does not know yet what the others drew
         recipe.after_discriminator_step(step)
         step.discriminator.requires_grad_(False)
         (sum(recipe.generator_terms(step).values()) / shards).backward()
