@@ -9,9 +9,10 @@ Features = TypeVar("Features", np.ndarray, Tensor)
 
 
 def kernel_distance(real: Features, fake: Features) -> Features:
-    """Unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3; 0 is the same distribution.
+    """Unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3, a scalar; 0 is the same distribution.
 
-    real (N, D), fake (M, D); in float64, or it drowns in rounding errors. Gradients reach tensors.
+    real (N, D), fake (M, D), 2 or more of each, or ValueError; in float64, or it drowns in rounding errors. Gradients
+    reach tensors.
     Binkowski et al. 2018, "Demystifying MMD GANs", arXiv:1801.01401, section 4.
     """
     count, other = len(real), len(fake)
@@ -41,8 +42,8 @@ def subset_distances(real: np.ndarray, fake: np.ndarray, size: int, draws: int =
 def witness(points: Tensor, real: Tensor, fake: Tensor) -> Tensor:
     """Where fakes are too many (above 0) and where too few: points (B, D), real (N, D), fake (M, D) -> (B,).
 
-    Twice its mean over drawn points has the gradient of `kernel_distance` (section 2.3 of Gretton et al. 2012,
-    "A Kernel Two-Sample Test").
+    In float64, too. Twice its mean over drawn points has the gradient of `kernel_distance` (section 2.3 of Gretton et
+    al. 2012, "A Kernel Two-Sample Test").
     """
     return _kernel(points, fake).mean(1) - _kernel(points, real).mean(1)
 
