@@ -193,9 +193,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
             fake = generator(*inputs).float()
         networks, progress = (generator, discriminator), step / config.max_train_steps
         shown = batch.get("labels")
-        return Step(
-            batch["images"], fake, inputs, *networks, draw, progress, shown, recipe.augmentation, accelerator.gather
-        )
+        hooks = {"augmentation": recipe.augmentation, "gather": accelerator.gather}
+        return Step(batch["images"], fake, inputs, *networks, draw, progress, shown, **hooks)
 
     def write_state(folder: Path, beside: Any = None) -> None:
         state = {"step": step, "images": images, "seconds": seconds_before + time.monotonic() - started}

@@ -35,7 +35,7 @@ class Step:
     progress: float  # 0 to 1
     labels: Tensor | None = None  # (B,) of the real images, 0 where unknown; None without a column of labels
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
-    gather: Callable[[Tensor], Tensor] = lambda rows: rows  # of this process -> of all processes; without gradients
+    gather: Callable[[Tensor], Tensor] = lambda rows: rows  # (B, D) of this process -> of all; no gradients
     memo: dict[str, Any] = field(default_factory=dict)  # for what both sides' terms would compute twice
     scores: tuple[Tensor, Tensor] | None = None  # what the discriminator said of real and fake, noted for alarms
 

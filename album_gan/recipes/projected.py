@@ -74,9 +74,8 @@ class Recipe(base.Recipe):
         return {"hinge": hinge_discriminator(*step.scores)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        real, fake = self._features(step)
-        terms = {"hinge": hinge_generator(self._judge(step, real, fake)[1])}
-        if self.config.mixture_weight and step.draw.step % 2 == 0:  # whole covers, see `look_closer`
+        terms = {"hinge": hinge_generator(self._judge(step, *self._features(step))[1])}
+        if self.config.mixture_weight and shows_whole(step.draw):
             real, fake = self.traits(step)
             if self.bank.count:
                 terms["mixture"] = self.config.mixture_weight * 2 * self.bank.witness(fake).mean()
@@ -87,21 +86,18 @@ class Recipe(base.Recipe):
     def _features(step: base.Step) -> tuple[list[Tensor], list[Tensor]]:
         """Features of real and fake images, once for both sides: the frozen network is the same for both."""
         if "features" not in step.memo:
-            judge = step.discriminator
-            real, fake = (
-                look_closer(step.augment(images), judge.config.input_size, step.draw)
-                for images in (step.real, step.fake)
-            )
+            size = step.discriminator.config.input_size
+            real, fake = (look_closer(step.augment(images), size, step.draw) for images in (step.real, step.fake))
             with torch.no_grad():
-                real = judge.look(real)
-            step.memo["seen"] = real, judge.look(fake)
-            step.memo["features"] = tuple(judge.mix(seen) for seen in step.memo["seen"])
+                real = step.discriminator.look(real)
+            step.memo["seen"] = real, step.discriminator.look(fake)
+            step.memo["features"] = tuple(step.discriminator.mix(seen) for seen in step.memo["seen"])
         return step.memo["features"]
 
     def traits(self, step: base.Step) -> list[Tensor]:
         """Of real and fake covers, (B, D) each: the last layer's mean, and where in the picture the heads see what."""
-        pairs = zip(step.memo["seen"], self._features(step), strict=True)
-        return [torch.cat([step.discriminator.backbone.summary(seen), quarters(maps)], 1) for seen, maps in pairs]
+        pairs = zip(self._features(step), step.memo["seen"], strict=True)
+        return [torch.cat([step.discriminator.backbone.summary(seen), quarters(maps)], 1) for maps, seen in pairs]
 
     @staticmethod
     def _judge(step: base.Step, real: list[Tensor], fake: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -137,8 +133,8 @@ class MemoryBank(nn.Module):
 
     def add(self, real: Tensor, fake: Tensor) -> None:
         """Take in as many of each, (B, D), and forget the oldest."""
-        for bank, rows in ((self.real, real), (self.fake, fake)):
-            bank.copy_(torch.cat([bank, rows.to(bank)])[-self.SIZE :])
+        for kept, rows in ((self.real, real), (self.fake, fake)):
+            kept.copy_(torch.cat([kept, rows.to(kept)])[-self.SIZE :])
         self.count.add_(len(real)).clamp_(max=self.SIZE)
 
 
@@ -147,12 +143,17 @@ def quarters(features: list[Tensor]) -> Tensor:
     return torch.cat([F.adaptive_avg_pool2d(feature.float(), 2).flatten(1) for feature in features], 1)
 
 
+def shows_whole(draw: Draw) -> bool:
+    """Whether this step's images are judged whole, whatever their size; see `look_closer` for the others."""
+    return draw.step % 2 == 0
+
+
 def look_closer(images: Tensor, size: int, draw: Draw) -> Tensor:
     """In every other step a piece of each image, of half its size: (B, 3, H, W) -> (B, 3, H / 2, W / 2).
 
     Enlarged to the discriminator's `size` in pixels, it shows what the frozen network overlooks in a whole image:
     grain, letters, eyes (docs/decisions/looking-closer.md). Images that are enlarged twice anyway stay whole.
     """
-    if draw.step % 2 == 0 or size >= 2 * images.shape[-1]:
+    if shows_whole(draw) or size >= 2 * images.shape[-1]:
         return images
     return random_pieces(images, images.shape[-1] // 2, draw, "closer")
