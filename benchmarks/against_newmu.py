@@ -21,8 +21,8 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from album_gan import AlbumCoverPipeline  # noqa: E402
-from album_gan.covers.loading import load_covers, load_held_out  # noqa: E402
-from album_gan.evaluation import compare, table  # noqa: E402
+from album_gan.covers.dataset import load_covers, load_held_out  # noqa: E402
+from album_gan.evaluation.compare import compare, table  # noqa: E402
 
 COVERS = ("parquet", None, str(SHARED / "covers" / "*.parquet"), "image")  # as `load_covers` takes them
 TILE, GAP, TILES = 128, 1, 10

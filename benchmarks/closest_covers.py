@@ -18,9 +18,9 @@ from against_newmu import COVERS, SHARED, drawn  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from album_gan import AlbumCoverPipeline  # noqa: E402
-from album_gan.covers.loading import load_covers  # noqa: E402
-from album_gan.evaluation import OFFLINE, build_extractor, cached_features, features_of  # noqa: E402
-from album_gan.metrics.neighbours import nearest  # noqa: E402
+from album_gan.covers.dataset import load_covers  # noqa: E402
+from album_gan.evaluation.compare import OFFLINE, build_extractor, cached_features, features_of  # noqa: E402
+from album_gan.metrics.precision_recall import nearest  # noqa: E402
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ LABELS = {"cgan": "genre"}  # without labels it is dcgan
 
 def run(name: str, arguments: argparse.Namespace, steps: int, folder: Path, **more) -> float:
     """Train for so many steps; seconds of processor time of this process."""
-    from album_gan.training import TrainingConfig, train
+    from album_gan.training.loop import TrainingConfig, train
 
     shutil.rmtree(folder, ignore_errors=True)
     config = TrainingConfig(
@@ -62,8 +62,8 @@ def one(name: str, arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from album_gan import AlbumCoverPipeline
-    from album_gan.covers.loading import load_held_out
-    from album_gan.evaluation import compare
+    from album_gan.covers.dataset import load_held_out
+    from album_gan.evaluation.compare import compare
 
     folder = arguments.out / name
     run(name, arguments, 1, folder / "trial", evaluation_images=0)  # whatever is done only once

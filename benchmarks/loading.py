@@ -22,7 +22,7 @@ import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
-from album_gan.covers.loading import StepSampler, batches, load_covers  # noqa: E402
+from album_gan.covers.dataset import StepSampler, batches, load_covers  # noqa: E402
 from album_gan.covers.synthetic import draw_cover  # noqa: E402
 
 RESOLUTION, BATCH_SIZE = 128, 64

@@ -30,10 +30,10 @@ from PIL import Image, ImageDraw, ImageFilter  # noqa: E402
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim  # noqa: E402
 
 from album_gan import AlbumCoverPipeline  # noqa: E402
-from album_gan.covers.loading import load_held_out  # noqa: E402
-from album_gan.evaluation import ShiftTolerantVGG  # noqa: E402
-from album_gan.images import grid, to_pil, to_tensor  # noqa: E402
-from album_gan.upscaling import lanczos  # noqa: E402
+from album_gan.covers.dataset import load_held_out  # noqa: E402
+from album_gan.evaluation.compare import ShiftTolerantVGG  # noqa: E402
+from album_gan.inference.pixels import grid, to_pil, to_tensor  # noqa: E402
+from album_gan.inference.upscaling import lanczos  # noqa: E402
 
 ESRGAN = "@upscalerjs/esrgan-thick@1.0.0"
 

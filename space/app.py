@@ -21,18 +21,18 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from album_gan import AlbumCoverPipeline
-from album_gan.latents import DEFAULT_TRUNCATION, name_of
-from album_gan.model_files import find_model
-from album_gan.sleeve import LAYOUTS
-from album_gan.space import edit, generate, interpolate, learn, upscale
-from album_gan.space.checks import MAX_PINS, Cover, check_seeds, check_truncation, told
-from album_gan.space.invitation import invitation
-from album_gan.space.leftovers import keep_clean
+from album_gan.editing.typography import LAYOUTS
+from album_gan.inference.latents import DEFAULT_TRUNCATION, name_of
+from album_gan.inference.model_store import find_model
+from album_gan.space.lan_address import invitation
 from album_gan.space.routes import ByQueueOnly, routes
-from album_gan.space.studio import Studio
+from album_gan.space.service import Studio
+from album_gan.space.session import SIGNED, read_visitor, visitor_field
+from album_gan.space.tabs import edit, generate, interpolate, learn, upscale
+from album_gan.space.temp_files import keep_clean
 from album_gan.space.theme import head, theme
-from album_gan.space.visitor import SIGNED, read_visitor, visitor_field
-from album_gan.timelapse import moments_of
+from album_gan.space.validation import MAX_PINS, Cover, check_seeds, check_truncation, told
+from album_gan.training.watching.timelapse import moments_of
 
 TABS = ("generate", "interpolate", "upscale", "edit", "learn")
 TITLE = '<h1>Album GAN</h1><button id="present-open" onclick="albumGan.present()">Present</button>'

@@ -28,13 +28,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from album_gan.latents import DEFAULT_TRUNCATION, SEED_COUNT, name_of, seed_of
-from album_gan.pictures import save_print
-from album_gan.sleeve import check_type, set_type
-from album_gan.space.checks import MAX_COVERS, Cover, check_seeds, check_truncation, whole_number
-from album_gan.space.edit import check_edits, edited
-from album_gan.space.studio import Studio
-from album_gan.space.turns import QueueFullError
+from album_gan.editing.typography import check_type, set_type
+from album_gan.inference.latents import DEFAULT_TRUNCATION, SEED_COUNT, name_of, seed_of
+from album_gan.media.image_files import save_print
+from album_gan.space.priority_lock import QueueFullError
+from album_gan.space.service import Studio
+from album_gan.space.tabs.edit import check_edits, edited
+from album_gan.space.validation import MAX_COVERS, Cover, check_seeds, check_truncation, whole_number
 
 FOREVER = {"Cache-Control": "public, max-age=604800"}
 SIZES = (256, 512, 1024)

@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from tiny_recipes import RECIPES, STILL, settings_of
 
-from album_gan.processes import broadcast_weights, check_same_weights
-from album_gan.training import TrainingConfig, train
+from album_gan.training.distributed import broadcast_weights, check_same_weights
+from album_gan.training.loop import TrainingConfig, train
 
 
 def begin(port: int) -> None:

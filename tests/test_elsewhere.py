@@ -88,8 +88,8 @@ def test_diffusers_alone_and_plain_torch(python, cover, tmp_path):
 def test_onnx_and_html(cover, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     playwright = pytest.importorskip("playwright.sync_api")
-    from album_gan import cli
-    from album_gan.latents import latents_of
+    from album_gan.cli.main import main as cli
+    from album_gan.inference.latents import latents_of
 
     for name in ("model.onnx", "covers.html"):
         assert cli.main(["export", "--format", name.rpartition(".")[2], "--out", str(tmp_path / name)]) == 0

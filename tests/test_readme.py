@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from album_gan import cli
-from train import build_parser, underscored
+from album_gan.cli.main import main as cli
+from album_gan.cli.train import build_parser, underscored
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

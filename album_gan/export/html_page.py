@@ -11,9 +11,10 @@ import json
 import re
 from pathlib import Path
 
-from .. import latents, words
-from ..model_files import write_whole
-from ..pipeline import AlbumCoverPipeline
+from ..inference import latents
+from ..inference import word_lists as words
+from ..inference.model_store import write_whole
+from ..inference.pipeline import AlbumCoverPipeline
 from .onnx_model import check, to_onnx
 
 HERE = Path(__file__).parent

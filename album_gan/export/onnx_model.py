@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..latents import latents_of
-from ..model_files import write_whole
-from ..pipeline import AlbumCoverPipeline
+from ..inference.latents import latents_of
+from ..inference.model_store import write_whole
+from ..inference.pipeline import AlbumCoverPipeline
 
 CHECKED_SEEDS = (0, 1, 42, 99_999_999)
 TOLERANCE = 2  # of 255, between an exported model and the pipeline
