@@ -10,14 +10,15 @@ from album_gan.recipes.base import SHARED
 ROOT = Path(__file__).parent.parent
 # A room is a folder of album_gan/, or a file that stands in none. Each imports only rooms of lower floors.
 FLOORS = {
-    "runtime": 0, "pretrained": 0, "media": 0, "metrics": 0, "networks": 0,
-    "inference": 1, "covers": 1,
-    "recipes": 2, "editing": 2, "export": 2, "evaluation": 2,
-    "hub": 3,
-    "training": 4,
-    "space": 5,
-    "cli": 6,
-    "__main__": 7,
+    "runtime": 0, "pretrained": 0, "metrics": 0, "networks": 0,
+    "inference": 1,
+    "media": 2, "covers": 2, "recipes": 2, "editing": 2, "export": 2,
+    "evaluation": 3,
+    "hub": 4,
+    "training": 5,
+    "space": 6,
+    "cli": 7,
+    "__main__": 8,
 }  # fmt: skip
 FILES = [*sorted((ROOT / "album_gan").rglob("*.py")), *sorted((ROOT / "space").rglob("*.py"))]
 

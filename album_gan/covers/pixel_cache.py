@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 from tqdm import tqdm
 
+from ..inference.atomic import atomic_path
 from .decoding import decode, read_bytes
 
 logger = logging.getLogger(__name__)
@@ -32,11 +33,10 @@ def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int) -
         logger.warning("no room for decoded covers in %s; they are decoded anew in each epoch", folder)
         return None
 
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     kept = 0
     reasons = []
     readable = []
-    try:
+    with atomic_path(path) as temporary:
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
         for number, row in enumerate(tqdm(rows[image_column], desc="decoding covers", unit=" covers")):
             try:
@@ -53,18 +53,14 @@ def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int) -
             del pixels
             _shorten(temporary, kept)
             np.save(path.with_suffix(".rows.npy"), readable)  # which row each of them is, for the labels
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r")
 
 
 def _shorten(path: Path, kept: int) -> None:
     """Keep the first `kept` entries of an array in a file, without reading it all into memory."""
     whole = np.load(path, mmap_mode="r")
-    shorter = path.with_suffix(".shorter")
-    np.save(shorter.with_suffix(".npy"), whole[:kept])
-    os.replace(shorter.with_suffix(".npy"), path)
+    with atomic_path(path) as shorter, shorter.open("wb") as file:
+        np.save(file, whole[:kept])
 
 
 def _fingerprint(rows: datasets.Dataset, image_column: str) -> str:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..inference.atomic import atomic_path
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.pixels import to_unit_range
 from ..metrics.frechet import frechet_distance
@@ -163,9 +164,8 @@ def cached_features(pixels: np.ndarray, extractor: nn.Module, description: str =
         return np.load(path)
     features = features_of(pixels, extractor, description=description)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp.npy")
-    np.save(temporary, features)
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, features)
     return features
 
 

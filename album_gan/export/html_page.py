@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..inference import latents
 from ..inference import word_lists as words
-from ..inference.model_store import write_whole
+from ..inference.atomic import write_atomic
 from ..inference.pipeline import AlbumCoverPipeline
 from .onnx_model import check, to_onnx
 
@@ -40,7 +40,7 @@ def export_html(pipe: AlbumCoverPipeline, file: Path) -> int:
             f"the page must be at most {MAX_BYTES:,} bytes, to be passed on by mail, got {len(page):,}; "
             "export a smaller model, or --format onnx"
         )
-    write_whole(file, page)
+    write_atomic(file, page)
     return len(page)
 
 

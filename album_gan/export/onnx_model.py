@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..inference.atomic import write_atomic
 from ..inference.latents import latents_of
-from ..inference.model_store import write_whole
 from ..inference.pipeline import AlbumCoverPipeline
 
 CHECKED_SEEDS = (0, 1, 42, 99_999_999)
@@ -41,7 +41,7 @@ def export_onnx(pipe: AlbumCoverPipeline, file: Path) -> int:
     """
     content = to_onnx(pipe)
     difference = check(content, pipe)
-    write_whole(file, content)
+    write_atomic(file, content)
     return difference
 
 

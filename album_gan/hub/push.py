@@ -13,6 +13,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
+from ..inference.atomic import write_atomic
 from ..inference.model_store import (
     FP16_WEIGHTS,
     WEIGHTS,
@@ -21,7 +22,6 @@ from ..inference.model_store import (
     read_json,
     read_weights,
     to_safetensors,
-    write_whole,
 )
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.pixels import grid
@@ -29,7 +29,9 @@ from .model_card import card, public_record
 from .run_folder import CHECKPOINT, latest_checkpoint
 
 # Copied as they are: pipeline.py imports its neighbours, here and there.
-PIPELINE_FILES = ("pipeline.py", "latents.py", "word_lists.py", "pixels.py", "model_store.py", "upscaling.py")
+PIPELINE_FILES = (
+    "pipeline.py", "atomic.py", "latents.py", "model_store.py", "pixels.py", "upscaling.py", "word_lists.py",
+)  # fmt: skip
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
 # What a push replaces as a whole; other files in the repository are their owner's.
 REPLACED = ("generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "log.jsonl", "evaluation.json")
@@ -152,9 +154,9 @@ def copy_code(network: type[nn.Module], folder: Path) -> list[str]:
 def finish_discriminator(folder: Path) -> None:
     """Both precisions, whichever the model came with, and the code."""
     weights = read_weights(folder)
-    write_whole(folder / WEIGHTS, to_safetensors(weights))
+    write_atomic(folder / WEIGHTS, to_safetensors(weights))
     halves = {name: t.half() if t.is_floating_point() else t for name, t in weights.items()}
-    write_whole(folder / FP16_WEIGHTS, to_safetensors(halves))
+    write_atomic(folder / FP16_WEIGHTS, to_safetensors(halves))
     copy_code(network_class(read_json(folder / "config.json").get("_class_name"), "forward"), folder)
 
 

@@ -9,7 +9,6 @@ import json
 import os
 import pkgutil
 import re
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -187,13 +186,3 @@ def rounded_weights(network: ModelMixin) -> dict[str, torch.Tensor]:
 
 def to_safetensors(weights: dict[str, torch.Tensor]) -> bytes:
     return safetensors.torch.save(weights, metadata={"format": "pt"})
-
-
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file so that it appears whole or not at all."""
-    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,8 +4,8 @@
     pipe(seeds=[42, "velvet-otter-042"]).images
 
 A cover depends on the model, the seed, the truncation and the label alone. This file is published with the weights,
-beside latents.py, words.py, images.py, model_files.py and upscaling.py: it imports nothing else of this package at
-the top.
+beside atomic.py, latents.py, model_store.py, pixels.py, upscaling.py and word_lists.py, and imports nothing else of
+this package.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from PIL import Image
 from tqdm.auto import tqdm
 
+from .atomic import write_atomic
 from .latents import DEFAULT_TRUNCATION, SEED_COUNT, latents_of, name_of, parse_seeds, path, seed_of, truncate
 from .model_store import (
     FP16_WEIGHTS,
@@ -33,7 +34,6 @@ from .model_store import (
     load_network,
     rounded_weights,
     to_safetensors,
-    write_whole,
 )
 from .pixels import to_pil, to_zero_one
 from .upscaling import Engine, find_engine, upscale
@@ -108,8 +108,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
             folder.mkdir(parents=True, exist_ok=True)
             rounded = rounded_weights(network)
             widened = {name: t.float() if t.is_floating_point() else t for name, t in rounded.items()}
-            write_whole(folder / FP16_WEIGHTS, to_safetensors(rounded))
-            write_whole(folder / WEIGHTS, to_safetensors(widened))
+            write_atomic(folder / FP16_WEIGHTS, to_safetensors(rounded))
+            write_atomic(folder / WEIGHTS, to_safetensors(widened))
             network.save_config(folder)
         self.save_config(save_directory)
 

@@ -2,12 +2,12 @@
 
 import io
 import json
-import os
-import secrets
 from pathlib import Path
 
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
+
+from ..inference.atomic import write_atomic
 
 SETTINGS_KEY = "album_gan"
 DOTS_PER_INCH = 300
@@ -20,7 +20,7 @@ def save_png(image: Image.Image, path: str | Path, settings: dict | None = None)
 
     Raises OSError when the folder is missing or not writable.
     """
-    _write_whole(path, _png(image, settings))
+    write_atomic(path, _png(image, settings))
 
 
 def save_print(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
@@ -28,7 +28,7 @@ def save_print(image: Image.Image, path: str | Path, settings: dict | None = Non
 
     Transparent pictures lie on white in a JPEG. Raises ValueError for another ending, OSError as `save_png`.
     """
-    _write_whole(path, _png(image, settings, **_print()) if check_print(path) == ".png" else _jpeg(image, settings, 95))
+    write_atomic(path, _png(image, settings, **_print()) if check_print(path) == ".png" else _jpeg(image, settings, 95))
 
 
 def save_for_store(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
@@ -44,7 +44,7 @@ def save_for_store(image: Image.Image, path: str | Path, settings: dict | None =
         encoded = _jpeg(image, settings, quality)
         if len(encoded) < STORE_BYTES:
             break
-    _write_whole(path, encoded)
+    write_atomic(path, encoded)
 
 
 def check_print(path: str | Path) -> str:
@@ -138,14 +138,3 @@ def _jpeg(image: Image.Image, settings: dict | None, quality: int) -> bytes:
     comment = "" if settings is None else json.dumps({SETTINGS_KEY: settings})
     image.convert("RGB").save(buffer, format="JPEG", quality=quality, subsampling=0, comment=comment, **_print())
     return buffer.getvalue()
-
-
-def _write_whole(path: str | Path, content: bytes) -> None:
-    path = Path(path)
-    # A name of its own in the same folder, so that the rename is atomic and two writers cannot mix.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,12 +1,12 @@
 """Frames -> a video file: .mp4 (H.264), .gif or .webp, the latter two looping for ever."""
 
-import os
-import secrets
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
 from PIL import Image
+
+from ..inference.atomic import atomic_path
 
 ENDINGS = (".mp4", ".gif", ".webp")
 MAX_FPS = 60
@@ -36,13 +36,8 @@ def write_animation(frames: Iterable[Image.Image], path: str | Path, fps: int) -
     path, ending = Path(path), check_ending(path)
     check_fps(fps)
     write = _write_mp4 if ending == ".mp4" else _write_with_pillow
-    # A name of its own in the same folder, so that the rename is atomic and two writers cannot mix.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with atomic_path(path) as temporary:
         write(frames, temporary, fps, ending)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _first(frames: Iterable[Image.Image]) -> tuple[Image.Image, Iterable[Image.Image]]:

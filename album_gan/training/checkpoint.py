@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..hub.run_folder import FORMAT_VERSION, checkpoints, sha256_of
+from ..inference.atomic import flush_to_disk
 
 
 def save_checkpoint(
@@ -46,10 +47,10 @@ def save_checkpoint(
         if beside is not None:
             beside(temporary)
         for path in (*temporary.rglob("*"), temporary):
-            _flush(path)
+            flush_to_disk(path)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
-        _flush(folder.parent)
+        flush_to_disk(folder.parent)
     except (OSError, SafetensorError) as error:
         raise OSError(
             f"{folder.name} could not be written into {folder.parent} ({' '.join(str(error).split())}); make room, "
@@ -106,11 +107,3 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
             tensor = torch.empty_like(parameter).copy_(tensor)
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,13 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 
+from ...inference.atomic import atomic_path, remove_leftovers, write_atomic
 from ...runtime import keep_freed_memory
 from .cleaning import Cleaned, Cleaning, clean
 from .metadata import LABELS
@@ -70,6 +69,7 @@ def gather(source: Source, folder: Path, settings: Cleaning, workers: int, progr
         progress(json.loads(finished.read_text())["files"])
         return folder
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, hours=0)  # of a build that was killed
     done = {int(path.stem) for path in folder.glob("[0-9]*.arrow")}
     files = 0
     with _Workers(workers, settings, progress) as pool:
@@ -79,7 +79,7 @@ def gather(source: Source, folder: Path, settings: Cleaning, workers: int, progr
                 progress(len(entries))
             else:
                 pool.submit(folder / f"{number:06d}.arrow", entries)
-    write_whole(finished, json.dumps({"files": files}).encode())
+    write_atomic(finished, json.dumps({"files": files}), flush=True)
     return folder
 
 
@@ -203,7 +203,7 @@ def make_shard(path: Path, entries: list[Entry], settings: Cleaning) -> None:
             seen[cleaned.reason] += 1
             row["example"] = _example(cleaned)
         rows.append(row)
-    with whole_file(path) as file, pa.ipc.new_file(file, SCHEMA) as writer:
+    with atomic_path(path, flush=True) as temporary, pa.ipc.new_file(str(temporary), SCHEMA) as writer:
         writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
 
 
@@ -220,26 +220,6 @@ def _example(cleaned: Cleaned) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=70)
     return buffer.getvalue()
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write into that is there whole or not at all, whatever kills us."""
-    temporary = path.with_name(f".{path.name}.tmp")  # what a killed build left here is overwritten
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """All of a small file at once, or nothing."""
-    with whole_file(path) as file:
-        file.write(data)
 
 
 class Shard:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ...inference.atomic import write_atomic
 from . import report, shards
 from . import selection as choosing
-from .candidates import FORMAT_VERSION, gather, write_whole
+from .candidates import FORMAT_VERSION, gather
 from .cleaning import Cleaning
 from .sources import Source, open_source
 
@@ -72,10 +73,10 @@ def build(config: Build) -> report.Summary:
             bar.update(count)
     shards.write_list(files, choice, names, out / "files.csv.gz")
     page = report.report_page(summary, files, choice, config.cleaning, config.thumbnails)
-    write_whole(out / "report.html", page.encode("utf-8", "replace"))
+    write_atomic(out / "report.html", page.encode("utf-8", "replace"), flush=True)
     filled = [name for name, rows in split.items() if len(rows)]
     card = report.card(summary, names, config.cleaning, config.rights, filled)
-    write_whole(out / "README.md", card.encode("utf-8", "replace"))
+    write_atomic(out / "README.md", card.encode("utf-8", "replace"), flush=True)
     _replace_folder(unfinished, out / "data")
     return summary
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ...inference.atomic import atomic_path
 from ..split import is_held_out
-from .candidates import whole_file
 from .metadata import LABELS
 from .selection import KEPT, STEP_NAMES, Candidates, Choice
 
@@ -82,7 +82,7 @@ def write_covers(
             part = rows[number * ROWS : (number + 1) * ROWS]
             path = folder / f"{name}-{number:05d}-of-{count:05d}.parquet"
             if not path.exists():
-                with whole_file(path) as file, pq.ParquetWriter(file, schema, **PARQUET) as writer:
+                with atomic_path(path, flush=True) as file, pq.ParquetWriter(file, schema, **PARQUET) as writer:
                     for start in range(0, len(part), ROW_GROUP):
                         writer.write_table(_table(files, choice, sources, part[start : start + ROW_GROUP], borrowed))
             yield len(part)
@@ -134,7 +134,11 @@ def _features() -> str:
 def write_list(files: Candidates, choice: Choice, sources: list[str], path: Path) -> None:
     """What became of each file of the sources, as a compressed CSV."""
     # No date and no name inside: two builds give the same bytes.
-    with whole_file(path) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+    with (
+        atomic_path(path, flush=True) as temporary,
+        temporary.open("wb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
+    ):
         text = io.TextIOWrapper(packed, "utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["source", "file", "outcome", "detail", "kept_as", "notes"])

@@ -1,12 +1,12 @@
 """What a run tells: log.jsonl, sheets of fixed seeds, and the history of thumbnails from the first step on."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from ...inference.atomic import atomic_path, write_atomic
 from ...inference.pixels import grid
 
 SHEET_SEEDS = range(64)
@@ -27,9 +27,7 @@ class Journal:
         if self.log_path.exists():
             kept = [line for line in self.log_path.read_text().splitlines(True) if _images_of(line) <= images]
             self.records = [json.loads(line) for line in kept]
-            temporary = self.log_path.with_suffix(".tmp")
-            temporary.write_text("".join(kept))
-            os.replace(temporary, self.log_path)
+            write_atomic(self.log_path, "".join(kept))
         for picture in (*output_dir.glob("samples/*.png"), *output_dir.glob("history/*.webp")):
             if picture.stem.isdigit() and int(picture.stem) > images:
                 picture.unlink()
@@ -66,7 +64,6 @@ def _images_of(line: str) -> float:
 
 
 def _save(image: Image.Image, path: Path) -> Path:
-    temporary = path.with_name(f".{path.name}")
-    image.save(temporary, path.suffix[1:].upper(), quality=80)
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        image.save(temporary, path.suffix[1:].upper(), quality=80)
     return path

@@ -1,10 +1,11 @@
 """progress.html: a page in a run's folder that shows how it goes, and refreshes itself. It needs no server."""
 
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from ...inference.atomic import write_atomic
 
 REFRESH = 15  # seconds
 POINTS = 300  # of a curve
@@ -37,9 +38,7 @@ def write_page(output_dir: Path, title: str, records: Sequence[dict[str, Any]], 
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
         f"<body>{''.join(parts)}</body></html>\n"
     )
-    temporary = output_dir / ".progress.html"
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, output_dir / "progress.html")
+    write_atomic(output_dir / "progress.html", page)
 
 
 def _speed(losses: Sequence[dict[str, Any]]) -> str:
