@@ -15,6 +15,11 @@ STORE_SIZE, STORE_BYTES = 3_000, 10_000_000  # what shops ask for: square JPEG, 
 MAX_SIDE = 16_384  # pixels of a picture that is read
 
 
+def png_bytes(image: Image.Image, settings: dict | None = None, for_print: bool = False) -> bytes:
+    """The content of the PNG that `save_png` writes, or with `for_print` the one that `save_print` writes."""
+    return _png(image, settings, **(_print() if for_print else {}))
+
+
 def save_png(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
     """Write a PNG, whole or not at all, with `settings` as JSON under the text key `album_gan`.
 
@@ -68,11 +73,12 @@ def read_settings(source: str | Path | Image.Image) -> dict | None:
     return settings if isinstance(settings, dict) else None
 
 
-def read_picture(path: str | Path) -> Image.Image:
+def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
     """A picture from a file, upright, RGB or RGBA in sRGB, its settings (`read_settings`) still inside.
 
     Raises ValueError with one clear line for what is no still picture of 8 bits a channel in RGB, grey or a palette:
-    animations, 16 bits, CMYK, broken files, more than 16384 pixels a side. OSError for a missing file.
+    animations, 16 bits, CMYK, broken files, more than `max_side` pixels a side, which is read from the header, before
+    anything is decoded. OSError for a missing file.
     """
     path = Path(path)
     if path.is_dir():
@@ -81,20 +87,20 @@ def read_picture(path: str | Path) -> Image.Image:
         raise FileNotFoundError(f"{path} does not exist; check its name")
     try:
         with Image.open(path) as picture:
-            reason = _unfit(picture)
+            reason = _unfit(picture, max_side)
             if not reason:
                 picture.load()
                 return _in_srgb(ImageOps.exif_transpose(picture))
     except Image.DecompressionBombError:
-        reason = f"has far more pixels than {MAX_SIDE} a side; make it smaller first"
+        reason = f"has far more pixels than {max_side} a side; make it smaller first"
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... each at its own defect
         reason = f"is no picture that can be read, or is cut short ({type(error).__name__})"
     raise ValueError(f"{path.name} {reason}")
 
 
-def _unfit(picture: Image.Image) -> str:
-    if max(picture.size) > MAX_SIDE:
-        return f"has {picture.width}x{picture.height} pixels, more than {MAX_SIDE} a side; make it smaller first"
+def _unfit(picture: Image.Image, max_side: int) -> str:
+    if max(picture.size) > max_side:
+        return f"has {picture.width}x{picture.height} pixels, more than {max_side} a side; make it smaller first"
     if getattr(picture, "n_frames", 1) > 1:
         return f"is an animation of {picture.n_frames} pictures; save one of them"
     if picture.mode not in ("RGB", "RGBA", "L", "LA", "P", "PA", "1"):
