@@ -1,4 +1,6 @@
-"""Settings of the process that make training on CPUs several times as fast. For entry points, never on import.
+"""Settings of the process: which device networks run on, and what makes training on CPUs several times as fast.
+
+For entry points, never on import.
 
 torch loads inside the functions that need it: builders of data sets do without.
 """
@@ -9,6 +11,27 @@ import platform
 
 # From glibc's malloc.h
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str | None = None) -> str:
+    """`name` if this machine has that device; for None or "auto" a GPU where there is one, else the CPU.
+
+    Entry points call this once, at the start, and everything that they build runs there.
+    Raises ValueError for an unknown device or one that this machine lacks.
+    """
+    import torch
+
+    if name not in (None, *DEVICES):
+        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {str(name)[:40]!r}; auto takes the best")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name in (None, "auto"):
+        return next(device for device, there in available.items() if there)
+    if not available[name]:
+        there = ", ".join(device for device, is_there in available.items() if is_there)
+        raise ValueError(f"device must be one that this machine has ({there}), got {name!r}; auto takes the best")
+    return name
 
 
 def keep_freed_memory() -> None:
