@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from album_gan.cli.main import main as cli
+from album_gan.cli.main import main
 from album_gan.cli.train import build_parser, underscored
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +43,7 @@ def test_album_gan_commands_run_one_after_the_other(tmp_path, monkeypatch):
     commands = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("album-gan")]
     assert {words[0] for words in commands} >= {"generate", "interpolate", "upscale", "timelapse", "export"}
     for words in commands:
-        assert cli.main(words) == 0, words
+        assert main(words) == 0, words
     assert len(list((tmp_path / "covers").glob("*.png"))) == 64
     assert (tmp_path / "film.mp4").stat().st_size > 10_000
     assert (tmp_path / "large" / "00000007.png").exists()

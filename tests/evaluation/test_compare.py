@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from album_gan.cli.main import main as cli
+from album_gan.cli.main import main
 from album_gan.covers.synthetic import draw_cover
 from album_gan.evaluation.compare import (
     EXTRACTORS,
@@ -80,7 +80,7 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
         draw_cover(index, 32).save(folder / f"{index}.png")
     out = tmp_path / "numbers.json"
     words = ["evaluate", "--model", str(tiny_model), "--train_data_dir", str(folder), "--samples", "20"]
-    assert cli.main([*words, "--out", str(out)]) == 0
+    assert main([*words, "--out", str(out)]) == 0
     assert "kid" in capsys.readouterr().out
     result = json.loads(out.read_text())
     assert set(result["spaces"]) == set(OFFLINE)
@@ -88,7 +88,7 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
 
 
 def test_no_covers_is_one_line(tiny_model, tmp_path, capsys):
-    assert cli.main(["evaluate", "--model", str(tiny_model), "--train-data-dir", str(tmp_path)]) == 2
+    assert main(["evaluate", "--model", str(tiny_model), "--train-data-dir", str(tmp_path)]) == 2
     assert "train_data_dir must hold pictures" in capsys.readouterr().err
 
 
@@ -120,5 +120,5 @@ def test_extractors_that_must_be_installed_say_what_to_install(
     with pytest.raises(ImportError, match="pip install"):
         build_extractor(name)
     words = ["evaluate", "--model", str(tiny_model), "--train-data-dir", str(tmp_path), "--extractors", "vgg"]
-    assert cli.main(words) == 2
+    assert main(words) == 2
     assert "extractors must be among efficientnet-lite2, stlpips-vgg, inception, dinov2" in capsys.readouterr().err

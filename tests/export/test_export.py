@@ -11,7 +11,7 @@ from PIL import Image
 from tiny_recipes import RECIPES, build
 
 from album_gan import AlbumCoverPipeline
-from album_gan.cli.main import main as cli
+from album_gan.cli.main import main
 from album_gan.inference.latents import latents_of, name_of, seed_for_any_text
 from album_gan.media.image_files import read_settings
 from album_gan.networks.lite_generator import LiteGenerator
@@ -35,7 +35,7 @@ def files(tmp_path_factory, tiny_model) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     for name in ("model.onnx", "covers.html"):
         words = ["export", "--model", str(tiny_model), "--format", name.rpartition(".")[2], "--out", str(folder / name)]
-        assert cli.main(words) == 0
+        assert main(words) == 0
     return folder
 
 
@@ -110,7 +110,7 @@ def test_the_runtime_is_the_one_of_its_licence():
 )
 def test_bad_input_is_one_line(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["export", *words.split()]) == 2
+    assert main(["export", *words.split()]) == 2
     [line] = capsys.readouterr().err.strip().splitlines()
     assert message in line
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from album_gan import AlbumCoverPipeline
-from album_gan.cli.main import main as cli
+from album_gan.cli.main import main
 from album_gan.hub.run_folder import latest_checkpoint, read_state
 from album_gan.networks.lite_generator import LiteGenerator
 from album_gan.training.checkpoint import save_checkpoint
@@ -53,7 +53,7 @@ def test_a_model_with_a_pickle_is_refused(model, planted, name, capsys):
     (model / name).write_bytes(content)
     with pytest.raises(ValueError, match=f"holds {Path(name).name}, which can run code .* safetensors and JSON"):
         AlbumCoverPipeline.from_pretrained(model)
-    assert cli.main(["generate", "--model", str(model), "--seeds", "1", "--out", str(model / "out")]) == 2
+    assert main(["generate", "--model", str(model), "--seeds", "1", "--out", str(model / "out")]) == 2
     assert "which can run code" in capsys.readouterr().err
     assert not trace.exists()
 

@@ -6,7 +6,7 @@ import torch
 from tiny_recipes import build
 
 from album_gan import AlbumCoverPipeline
-from album_gan.cli.main import main as cli
+from album_gan.cli.main import main as album_gan
 from album_gan.covers.synthetic import rows
 from album_gan.hub.run_folder import latest_checkpoint, read_state
 from album_gan.media.image_files import read_settings
@@ -40,9 +40,9 @@ def test_a_model_that_knows_classes(labelled, tmp_path, capsys):
     assert pipe.labels == ["jazz", "rock"]
 
     covers, nowhere = tmp_path / "covers", tmp_path / "nowhere"
-    assert cli.main(["generate", "--model", str(run), "--seeds", "5", "--label", "jazz", "--out", str(covers)]) == 0
+    assert album_gan(["generate", "--model", str(run), "--seeds", "5", "--label", "jazz", "--out", str(covers)]) == 0
     assert read_settings(covers / "00000005.png")["label"] == "jazz"
-    assert cli.main(["generate", "--model", str(run), "--seeds", "5", "--label", "x", "--out", str(nowhere)]) == 2
+    assert album_gan(["generate", "--model", str(run), "--seeds", "5", "--label", "x", "--out", str(nowhere)]) == 2
     assert "label must be one of jazz, rock, got 'x'" in capsys.readouterr().err
     assert not nowhere.exists()
 

@@ -4,13 +4,13 @@ import av
 import numpy as np
 from PIL import Image
 
-from album_gan.cli.main import main as cli
+from album_gan.cli.main import main
 from album_gan.training.watching.timelapse import frames_of, moments_of
 
 
 def test_a_film_of_the_bundled_models_history(tmp_path):
     out = tmp_path / "film.mp4"
-    assert cli.main(["timelapse", "bundled", "--out", str(out), "--fps", "4", "--seconds", "0.5"]) == 0
+    assert main(["timelapse", "bundled", "--out", str(out), "--fps", "4", "--seconds", "0.5"]) == 0
     with av.open(str(out)) as film:
         frames = sum(1 for _ in film.decode(video=0))
     assert frames > 20
@@ -30,6 +30,6 @@ def test_moments_come_in_order_and_fade(tmp_path):
 
 
 def test_a_run_without_history_is_told_in_one_line(tmp_path, capsys):
-    assert cli.main(["timelapse", str(tmp_path), "--out", str(tmp_path / "x.mp4")]) == 2
+    assert main(["timelapse", str(tmp_path), "--out", str(tmp_path / "x.mp4")]) == 2
     assert "must hold a history of 2 or more moments, found 0" in capsys.readouterr().err
     assert not (tmp_path / "x.mp4").exists()
