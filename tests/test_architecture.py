@@ -12,13 +12,14 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     "runtime": 0, "pretrained": 0, "metrics": 0, "networks": 0,
     "inference": 1,
-    "media": 2, "covers": 2, "recipes": 2, "editing": 2, "export": 2,
-    "evaluation": 3,
-    "hub": 4,
-    "training": 5,
-    "space": 6,
-    "cli": 7,
-    "__main__": 8,
+    "media": 2, "recipes": 2, "editing": 2, "export": 2,
+    "covers": 3,
+    "evaluation": 4,
+    "hub": 5,
+    "training": 6,
+    "space": 7,
+    "cli": 8,
+    "__main__": 9,
 }  # fmt: skip
 FILES = [*sorted((ROOT / "album_gan").rglob("*.py")), *sorted((ROOT / "space").rglob("*.py"))]
 

@@ -6,10 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-# Pictures only: Pillow would also hand EPS to Ghostscript, and read scientific and map data.
-FORMATS = (
-    "JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "PSD", "QOI",
-)  # fmt: skip
+from ..media.image_files import readable_formats
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -25,7 +22,7 @@ def decode(encoded: bytes, resolution: int) -> np.ndarray:
     Raises ValueError for what is no picture, or a broken one.
     """
     try:
-        image = Image.open(io.BytesIO(encoded), formats=FORMATS)
+        image = Image.open(io.BytesIO(encoded), formats=readable_formats())
         image.draft("RGB", (resolution, resolution))  # JPEG only: decode no larger than needed
         turn = turn_of(image)
         image = image if turn is None else image.transpose(turn)

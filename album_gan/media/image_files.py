@@ -1,5 +1,6 @@
-"""Pictures as files: read safely, written whole, with the settings that drew them inside."""
+"""Picture files: read safely, written whole, with the settings that drew them embedded."""
 
+import functools
 import io
 import json
 from pathlib import Path
@@ -11,8 +12,19 @@ from ..inference.atomic import write_atomic
 
 SETTINGS_KEY = "album_gan"
 DOTS_PER_INCH = 300
-STORE_SIZE, STORE_BYTES = 3_000, 10_000_000  # what shops ask for: square JPEG, below so many bytes
+STORE_SIZE, STORE_BYTES = 3_000, 10_000_000  # what stores require: a square JPEG with fewer bytes
 MAX_SIDE = 16_384  # pixels of a picture that is read
+# Pictures only: Pillow would also hand EPS to Ghostscript, and read scientific and map data.
+FORMATS = (
+    "JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "PSD", "QOI",
+)  # fmt: skip
+
+
+@functools.cache
+def readable_formats() -> tuple[str, ...]:
+    """Those of FORMATS that this Pillow reads: naming one that it lacks, as AVIF before 11.3, it refuses others too."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def png_bytes(image: Image.Image, settings: dict | None = None, for_print: bool = False) -> bytes:
@@ -23,28 +35,28 @@ def png_bytes(image: Image.Image, settings: dict | None = None, for_print: bool 
 def save_png(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
     """Write a PNG, whole or not at all, with `settings` as JSON under the text key `album_gan`.
 
-    Raises OSError when the folder is missing or not writable.
+    Raises OSError if the file cannot be written.
     """
     write_atomic(path, _png(image, settings))
 
 
 def save_print(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
-    """Write a picture for printing, by its ending as PNG or JPEG: sRGB profile, 300 dpi, `settings` inside.
+    """Write a picture for printing as PNG or JPEG, by its ending: sRGB profile, 300 dpi, `settings` embedded.
 
-    Transparent pictures lie on white in a JPEG. Raises ValueError for another ending, OSError as `save_png`.
+    A JPEG shows transparent pictures on white. Raises ValueError for another ending, OSError as `save_png`.
     """
     write_atomic(path, _png(image, settings, **_print()) if check_print(path) == ".png" else _jpeg(image, settings, 95))
 
 
 def save_for_store(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
-    """Write the JPEG that shops ask for: 3000x3000 RGB in sRGB, 300 dpi, below 10 MB, `settings` inside.
+    """Write the JPEG that stores require: 3000x3000 RGB in sRGB, 300 dpi, below 10 MB, `settings` embedded.
 
-    Raises ValueError for a picture of another size or ending, OSError as `save_png`.
+    Raises ValueError for another size or ending, OSError as `save_png`.
     """
     if image.size != (STORE_SIZE, STORE_SIZE):
-        raise ValueError(f"covers for shops must be {STORE_SIZE}x{STORE_SIZE}, got {image.width}x{image.height}")
+        raise ValueError(f"covers for stores must be {STORE_SIZE}x{STORE_SIZE}, got {image.width}x{image.height}")
     if check_print(path) == ".png":
-        raise ValueError(f"covers for shops must be JPEG, got {Path(path).name}; end it with .jpg")
+        raise ValueError(f"covers for stores must be JPEG, got {Path(path).name}; use .jpg")
     for quality in (95, 92, 88, 80, 60):
         encoded = _jpeg(image, settings, quality)
         if len(encoded) < STORE_BYTES:
@@ -53,7 +65,7 @@ def save_for_store(image: Image.Image, path: str | Path, settings: dict | None =
 
 
 def check_print(path: str | Path) -> str:
-    """The ending, ".png", ".jpg" or ".jpeg"; ValueError for another."""
+    """The ending, ".png", ".jpg" or ".jpeg", of a file name; ValueError for another."""
     ending = Path(path).suffix.lower()
     if ending not in (".png", ".jpg", ".jpeg"):
         raise ValueError(f"pictures must end in .png or .jpg, got {Path(path).name!r}")
@@ -61,7 +73,7 @@ def check_print(path: str | Path) -> str:
 
 
 def read_settings(source: str | Path | Image.Image) -> dict | None:
-    """The settings inside a PNG or JPEG of ours; None for a picture without them or with other text there."""
+    """The settings embedded in a PNG or JPEG of ours; None for pictures without them or with other text there."""
     if isinstance(source, (str, Path)):
         with Image.open(source) as image:
             return read_settings(image)
@@ -76,7 +88,7 @@ def read_settings(source: str | Path | Image.Image) -> dict | None:
 def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
     """A picture from a file, upright, RGB or RGBA in sRGB, its settings (`read_settings`) still inside.
 
-    Raises ValueError with one clear line for what is no still picture of 8 bits a channel in RGB, grey or a palette:
+    Raises ValueError with one clear line for what is no still picture of 8 bits per channel in RGB, grey or a palette:
     animations, 16 bits, CMYK, broken files, more than `max_side` pixels a side, which is read from the header, before
     anything is decoded. OSError for a missing file.
     """
@@ -86,7 +98,7 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; check its name")
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=readable_formats()) as picture:
             reason = _unfit(picture, max_side)
             if not reason:
                 picture.load()
@@ -104,7 +116,7 @@ def _unfit(picture: Image.Image, max_side: int) -> str:
     if getattr(picture, "n_frames", 1) > 1:
         return f"is an animation of {picture.n_frames} pictures; save one of them"
     if picture.mode not in ("RGB", "RGBA", "L", "LA", "P", "PA", "1"):
-        kind = "is in CMYK, for printing presses" if picture.mode == "CMYK" else "has more than 8 bits a channel"
+        kind = "is in CMYK, for printing presses" if picture.mode == "CMYK" else "has more than 8 bits per channel"
         return f"{kind} (mode {picture.mode}); save it as an RGB picture of 8 bits"
     return ""
 
@@ -117,7 +129,7 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             ImageCms.profileToProfile(rgb, source, ImageCms.createProfile("sRGB"), inPlace=True)
         except (ImageCms.PyCMSError, OSError, ValueError):
-            pass  # a broken profile is no profile
+            pass  # a broken profile counts as none
     rgb.info = {name: value for name, value in picture.info.items() if name in (SETTINGS_KEY, "comment")}
     return rgb
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageCms
 
-from ..decoding import FORMATS, flattened, has_transparency, squared, turn_of
+from ...media.image_files import readable_formats
+from ..decoding import flattened, has_transparency, squared, turn_of
 from . import perceptual_hash as perceptual
 from .disc_detector import looks_like_disc
 from .source_file import MAX_BYTES
@@ -185,7 +186,7 @@ def _opened(data: bytes, cleaned: Cleaned) -> Image.Image:
     if not data:
         raise _RejectedError("empty")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=readable_formats())
     except Image.DecompressionBombError as error:
         raise _RejectedError("too_many_pixels", str(error)) from error
     except Exception as error:  # decoders raise whatever broken headers lead them to
