@@ -6,16 +6,16 @@ import re
 import socket
 from dataclasses import dataclass
 
-WITHOUT = "Only this computer sees the page. Start it with --lan to let phones in."
-ALONE = "This computer is on no network. Join a wifi or start a hotspot, then start again."
+NOT_SHARED = "Only this computer sees the page. Start it with --lan to let phones in."
+NO_NETWORK = "This computer is on no network. Join a Wi-Fi network or start a hotspot, then start the page again."
 
 
 @dataclass(frozen=True)
 class Invitation:
-    """`url` is empty where phones cannot come; `text` says then why, and what to do."""
+    """`url` is empty where phones cannot reach the page; `text` then says why, and what to do."""
 
     url: str = ""
-    text: str = WITHOUT
+    text: str = NOT_SHARED
 
     @property
     def qr(self) -> str:
@@ -31,8 +31,8 @@ class Invitation:
         code.make_image().save(buffer)
         return buffer.getvalue().decode().partition("?>")[2].strip()
 
-    def printed(self) -> str:
-        """For the terminal."""
+    def for_terminal(self) -> str:
+        """The address and its QR code in letters."""
         if not self.url:
             return self.text
         import qrcode
@@ -44,7 +44,7 @@ class Invitation:
 
 
 def invitation(port: int, lan: bool, public_url: str | None = None) -> Invitation:
-    """`public_url` goes before everything; then a Space's own address; then, with `lan`, this computer's.
+    """The address to share: `public_url` if given, else a Space's own, else, with `lan`, this computer's.
 
     Raises ValueError for a public_url that is no http address.
     """
@@ -58,7 +58,7 @@ def invitation(port: int, lan: bool, public_url: str | None = None) -> Invitatio
         return Invitation()
     address = lan_address()
     if not address:
-        return Invitation(text=ALONE)
+        return Invitation(text=NO_NETWORK)
     url = f"http://{address}:{port}"
     return Invitation(url, f"Phones on the same network: {url}")
 

@@ -1,7 +1,7 @@
-"""Who draws next: one job at a time, the presenter's first, everybody else's in the order in which they came.
+"""Who may draw next: one job at a time, the presenter's first, everybody else's in the order in which they arrived.
 
-Torch uses every core, so two jobs at once would each be slower. Long jobs come back for another turn every few
-covers, so nobody waits for a whole film.
+Torch uses every core, so two jobs at once would each be slower. Long jobs release the lock every few covers, so nobody
+waits for a whole film.
 """
 
 import enum
@@ -13,37 +13,32 @@ from contextlib import contextmanager
 
 
 class Lane(enum.IntEnum):
+    """Lower goes first."""
+
     PRESENTER = 0
     AUDIENCE = 1
 
 
-class QueueFullError(ValueError):
-    """So many wait already that whoever asks now would only wait in vain."""
-
-    def __init__(self):
-        super().__init__("the queue is full; try again in a few seconds")
-
-
-class Turns:
+class PriorityLock:
     """A lock with two lanes."""
 
     def __init__(self):
         self._condition = threading.Condition()
-        self._line: list[tuple[Lane, int]] = []
+        self._waiting: list[tuple[Lane, int]] = []
         self._numbers = itertools.count()
-        self._taken = False
+        self._held = False
 
     @contextmanager
-    def take(self, lane: Lane) -> Iterator[None]:
+    def hold(self, lane: Lane) -> Iterator[None]:
         with self._condition:
             ticket = (lane, next(self._numbers))
-            heapq.heappush(self._line, ticket)
-            self._condition.wait_for(lambda: not self._taken and self._line[0] == ticket)
-            heapq.heappop(self._line)
-            self._taken = True
+            heapq.heappush(self._waiting, ticket)
+            self._condition.wait_for(lambda: not self._held and self._waiting[0] == ticket)
+            heapq.heappop(self._waiting)
+            self._held = True
         try:
             yield
         finally:
             with self._condition:
-                self._taken = False
+                self._held = False
                 self._condition.notify_all()

@@ -1,4 +1,4 @@
-"""The look: near-black and quiet, so that the covers are the only colour. One mode for everybody."""
+"""The style: near-black and quiet, so that the covers are the only colour. One mode for everybody."""
 
 import json
 from pathlib import Path
@@ -70,7 +70,7 @@ def theme() -> gr.themes.Base:
 def head(setup: dict) -> str:
     """Style and scripts for the page's <head>, inline: the page makes no request but for covers.
 
-    `setup` is what the scripts know of the model and the way here: {model, layouts, invitation}.
+    `setup` is what the scripts know of the model and the page's address: {model, layouts, invitation}.
     """
     style, *scripts = ((STATIC / name).read_text(encoding="utf-8") for name in ("style.css", "page.js", "present.js"))
     known = json.dumps(setup).replace("<", "\\u003c")

@@ -6,7 +6,7 @@ const style = part("[name=style]");
 const picture = part("img");
 const sliders = new Map();
 let states = []; // what undo goes back through, newest last
-let wanted = ""; // the address asked for last
+let newest = ""; // the address that should be shown
 
 function newSlider(name) {
   const label = document.createElement("label");
@@ -34,32 +34,32 @@ function addressOf(ending, size) {
   const amounts = {};
   for (const [name, slider] of sliders) if (Number(slider.value)) amounts[name] = Number(slider.value);
   const more = { edits: JSON.stringify(amounts), style: style.value.trim(), size };
-  const { truncation, label } = albumGan.wall ?? {};
+  const { truncation, label } = albumGan.editSettings ?? albumGan.wall ?? {};
   return albumGan.coverUrl({ seed: cover.value.trim(), truncation, label }, ending, more).replace(/^cover/, "edit");
 }
 
-// While a slider moves only the newest wish is drawn, and small; when it rests, large.
+// While a slider moves only its newest position is drawn, and small; when it rests, large.
 let busy = false;
 async function show(large) {
   const url = addressOf("webp", large ? 512 : "");
-  if (url === wanted) return;
-  wanted = url;
+  if (url === newest) return;
+  newest = url;
   if (busy) return;
   busy = true;
   while (true) {
-    const asked = wanted;
+    const address = newest;
     const image = new Image();
-    image.src = asked;
+    image.src = address;
     try {
       await image.decode();
-      picture.src = asked;
+      picture.src = address;
       picture.alt = albumGan.describe(image, `${cover.value.trim()}, edited`);
       part(".note").textContent = "";
     } catch {
-      const answer = await fetch(asked).catch(() => null);
-      part(".note").textContent = answer ? (answer.ok ? "" : await answer.text()) : "The page's computer does not answer.";
+      const answer = await fetch(address).catch(() => null);
+      part(".note").textContent = answer ? (answer.ok ? "" : await answer.text()) : "The page's computer is not responding.";
     }
-    if (asked === wanted) break;
+    if (address === newest) break;
   }
   busy = false;
 }
@@ -79,6 +79,7 @@ function back() {
   settle();
 }
 
+cover.addEventListener("change", () => (albumGan.editSettings = null)); // another cover: as on the wall
 for (const field of [cover, style]) field.addEventListener("change", settle);
 part("[data-edit=undo]").addEventListener("click", back);
 part("[data-edit=reset]").addEventListener("click", () => {

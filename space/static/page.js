@@ -1,15 +1,15 @@
-// What the page knows in the browser: who looks at it, what is on the wall, pinned and kept; addresses of covers.
+// The page's state in the browser: what is on the wall, pinned and kept; and the addresses of covers.
 window.albumGan = {
   setup: {}, // {model, layouts, invitation}: written into the page by its server
-  wall: null, // as last shown; none until the address has been read, and so may be written
+  wall: null, // as last shown; null until the link in the address has been read: only then may the address change
   chosen: null, // the seed that an event is about
   pins: [], // names of pinned covers, A first
-  onWall: {}, // what wall.js offers: showShelves(), restore(settings), open(name)
+  onWall: {}, // what wall.js offers: showShelves(), restore(settings), send(cover), pin(), say(text)
 
   isPhone: () => innerWidth <= 600,
 
   // For the server, with every event: how many covers fit, the address, the presenter's key (which stays out of links).
-  visitor() {
+  session() {
     return JSON.stringify({ count: this.isPhone() ? 4 : 16, presenter: this.presenter, query: location.search });
   },
 
@@ -29,17 +29,43 @@ window.albumGan = {
     return `way/${from}/${to}.mp4?${query}`;
   },
 
-  zipUrl(covers, { truncation = 1, label = "" }) {
-    const query = new URLSearchParams({ seeds: covers.join(","), truncation, model: this.setup.model });
-    if (label) query.set("label", label);
+  // covers: [{seed, truncation, label}, ...]: each keeps its own settings.
+  zipUrl(covers) {
+    const rows = covers.map(({ seed, truncation = 1, label = "" }) => [seed, truncation, label]);
+    const query = new URLSearchParams({ covers: JSON.stringify(rows), model: this.setup.model });
+    if (this.presenter) query.set("presenter", this.presenter);
     return `covers.zip?${query}`;
   },
 
-  // seeds: numbers, or text with names; both are what the page reads back.
+  // What the link in the address shows, for page.py's `wire_links`. Where the server does not answer, the page opens
+  // with the wall that came with it.
+  async restoreLink() {
+    const same = { __type__: "update" };
+    const query = new URLSearchParams(location.search);
+    query.set("count", this.isPhone() ? 4 : 16);
+    const answer = await fetch(`view.json?${query}`).catch(() => null);
+    if (!answer?.ok) return Array(7).fill(same);
+    const view = await answer.json();
+    this.linked = view;
+    const notice = view.notice ? { ...same, value: view.notice, visible: true } : same;
+    const tab = { ...same, selected: view.tab };
+    return [tab, view.truncation, view.label, view.wall, view.interpolate ?? same, view.upscale ?? same, notice];
+  },
+  linked: null,
+  linkShown(wall, pins) {
+    this.wall = wall;
+    this.pinned(pins);
+    const { tab, upscale, truncation, label } = this.linked ?? {};
+    if (upscale) this.onWall.send({ name: upscale, truncation, label });
+    const edited = new URLSearchParams(location.search).get("seeds");
+    if (tab === "edit" && edited) this.edit(edited.split(",")[0]);
+  },
+
+  // seeds: numbers, or text with names or words; all are what the page reads back.
   remember(tab, seeds) {
     if (!this.wall) return;
     const { truncation, label, model } = this.wall;
-    const query = new URLSearchParams({ tab, seeds: String(seeds).replaceAll(" ", ""), truncation, model });
+    const query = new URLSearchParams({ tab, seeds: String(seeds).trim().replace(/\s*,\s*/g, ","), truncation, model });
     if (label) query.set("label", label);
     history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}`);
   },
@@ -59,24 +85,24 @@ window.albumGan = {
     video.currentTime = (frame - 0.5) / fps;
   },
 
-  // Pins are the text of Interpolate's field: pinning changes the text, the text is shown as pins. What stands there
-  // at first is only suggested, until somebody pins.
+  // Pins are the text of Interpolate's field: pinning changes the text, and the text is shown as pins. The covers in it
+  // at first are a suggestion, until somebody pins one.
   suggested: null,
-  namesIn: (way) => way.split(",").map((name) => name.trim()).filter(Boolean).slice(0, 8),
-  pinned(way) {
-    this.suggested ??= way;
-    this.pins = way === this.suggested ? [] : this.namesIn(way);
-    this.way = this.namesIn(way);
+  namesIn: (text) => text.split(",").map((name) => name.trim()).filter(Boolean).slice(0, 8),
+  pinned(text) {
+    this.suggested ??= text;
+    this.pins = text === this.suggested ? [] : this.namesIn(text);
+    this.stops = this.namesIn(text);
     this.onWall.showShelves?.();
     this.showStrip();
   },
-  way: [],
+  stops: [], // of the loop, in order
   showStrip() {
     const strip = document.querySelector("#strip .strip"); // not there before its tab has been opened
-    strip?.replaceChildren(...this.way.map((name, i) => this.thumbnail(name, i, this.wall ?? {})));
+    strip?.replaceChildren(...this.stops.map((name, i) => this.thumbnail(name, i, this.wall ?? {})));
   },
-  togglePin(way, name = this.chosen) {
-    const names = way === this.suggested ? [] : this.namesIn(way);
+  togglePin(text, name = this.chosen) {
+    const names = text === this.suggested ? [] : this.namesIn(text);
     const rest = names.filter((item) => item !== name);
     return (rest.length < names.length ? rest : [...names, name].slice(-8)).join(", ");
   },
@@ -84,7 +110,7 @@ window.albumGan = {
     const figure = document.createElement("figure");
     const image = new Image();
     image.alt = `Album cover ${name}`;
-    image.addEventListener("error", () => image.remove()); // words, not a name: they have a cover only once asked for
+    image.addEventListener("error", () => image.remove()); // words, not a name: they have no address
     image.src = this.coverUrl({ seed: name, truncation, label });
     const caption = document.createElement("figcaption");
     caption.textContent = `${String.fromCharCode(65 + i)}  ${name}`;
@@ -92,7 +118,7 @@ window.albumGan = {
     return figure;
   },
 
-  // Kept covers live in this browser only; where it forbids even that, until the page is closed.
+  // Kept covers are stored in this browser only; where it forbids that, until the page is closed.
   kept: [],
   store(covers) {
     this.kept = covers;
@@ -117,14 +143,12 @@ window.albumGan = {
     }
   },
 
-  // Edit: the cover that is edited; an address may name it.
+  // Edit: the cover that is edited, and its {truncation, label} where these are not the wall's.
   editing: null,
-  openEdit() {
-    const query = new URLSearchParams(location.search);
-    if (query.get("tab") === "edit" && query.get("seeds")) this.edit(query.get("seeds").split(",")[0]);
-  },
-  edit(name) {
+  editSettings: null,
+  edit(name, settings = null) {
     this.editing = name;
+    this.editSettings = settings;
     this.onEdit?.(name); // once its tab has been opened
   },
 
@@ -133,10 +157,10 @@ window.albumGan = {
     const tool = (name) => element.querySelector(`[data-tool=${name}]`);
     const update = () => {
       if (!this.wall) return;
-      tool("zip").href = this.zipUrl(this.wall.seeds, this.wall);
+      tool("zip").href = this.zipUrl(this.wall.seeds.map((seed) => ({ ...this.wall, seed })));
       const kept = this.kept.filter((cover) => cover.model === this.setup.model).slice(-64);
       tool("kept-zip").hidden = !kept.length;
-      tool("kept-zip").href = this.zipUrl(kept.map((cover) => cover.name), kept[0] ?? {});
+      tool("kept-zip").href = this.zipUrl(kept.map((cover) => ({ ...cover, seed: cover.name })));
     };
     for (const name of ["pointerenter", "focusin"]) element.addEventListener(name, update);
     tool("link").addEventListener("click", async () => {

@@ -5,9 +5,9 @@ const part = (selector) => dialog.querySelector(selector);
 const form = part("form");
 let covers = []; // that the dialog leafs through: the wall, or a shelf
 let index = 0;
-let opened = null; // the asking that was last answered
-let asked = new URLSearchParams(location.search).has("seeds"); // whether this wall was asked for; the one that opens the page is cut to fit the screen
-const PATIENCE = [1500, 3000, 6000, 12000]; // ms until a cover is asked for again when the queue is full
+let opened = null; // when the cover that was opened last was asked for
+let chosen = new URLSearchParams(location.search).has("seeds"); // by somebody; the wall that opens the page is cut to fit the screen
+const RETRY_AFTER = [1500, 3000, 6000, 12000]; // ms, while the queue is full
 
 for (const name of albumGan.setup.layouts) form.layout.add(new Option(name[0].toUpperCase() + name.slice(1), name));
 
@@ -23,18 +23,18 @@ function newTile(i) {
   return tile;
 }
 
-// The picture at an address, once it can be shown; asks again, and says so, while the queue is full.
-async function fetched(url, wanted) {
-  for (const wait of [...PATIENCE, 0]) {
+// The picture at an address, once it can be shown; retries, and says so, while the queue is full.
+async function fetchImage(url, isWanted) {
+  for (const wait of [...RETRY_AFTER, 0]) {
     const image = new Image();
     image.src = url;
     try {
       await image.decode();
       return image;
     } catch {
-      if (!wait || !wanted()) return null;
+      if (!wait || !isWanted()) return null;
       const answer = await fetch(url).catch(() => null);
-      say(answer ? `${answer.ok ? "" : await answer.text()}` : "The page's computer does not answer.");
+      say(answer ? `${answer.ok ? "" : await answer.text()}` : "The page's computer is not responding.");
       await pause(wait * (0.5 + Math.random()));
     }
   }
@@ -46,9 +46,9 @@ async function turn(tile, cover) {
   if (tile.dataset.url === url) return;
   tile.dataset.url = url;
   tile.setAttribute("aria-busy", "true");
-  const image = await fetched(url, () => tile.dataset.url === url);
+  const image = await fetchImage(url, () => tile.dataset.url === url);
   if (tile.dataset.url !== url) return; // overtaken by a newer wall
-  if (!image) return delete tile.dataset.url; // a later look tries again
+  if (!image) return delete tile.dataset.url; // the next wall tries again
   image.alt = albumGan.describe(image, cover.name);
   const first = !tile.dataset.name;
   tile.dataset.name = cover.name;
@@ -61,7 +61,7 @@ async function turn(tile, cover) {
 // A phone opens with four covers of the first wall; a link shows all that it names.
 function shown() {
   const wall = props.value;
-  if (asked || !albumGan.isPhone()) return wall;
+  if (chosen || !albumGan.isPhone()) return wall;
   return { ...wall, seeds: wall.seeds.slice(0, 4), names: wall.names.slice(0, 4) };
 }
 
@@ -110,7 +110,7 @@ async function show(cover, words = {}) {
   download.href = set.layout ? albumGan.coverUrl(cover, "png", { size: 1024, ...set }) : albumGan.coverUrl(cover);
   download.download = `${cover.name}.png`;
   dialog.setAttribute("aria-busy", "true");
-  const image = await fetched(large, () => dialog.open && dialog.dataset.large === large);
+  const image = await fetchImage(large, () => dialog.open && dialog.dataset.large === large);
   if (dialog.dataset.large !== large) return;
   dialog.removeAttribute("aria-busy");
   if (!image) return;
@@ -128,7 +128,7 @@ function mark() {
 }
 
 const keptAt = (cover) =>
-  albumGan.kept.findIndex((one) => one.name === cover.name && one.model === cover.model && one.truncation === cover.truncation);
+  albumGan.kept.findIndex((one) => ["name", "model", "truncation"].every((key) => one[key] === cover[key]) && (one.label ?? "") === (cover.label ?? ""));
 
 const actions = {
   back: () => open(covers, index - 1),
@@ -137,11 +137,11 @@ const actions = {
   meant: () => trigger("meant", { name: part(".meant").dataset.name }),
   upscale() {
     dialog.close();
-    trigger("send", { seed: covers[index].seed });
+    albumGan.onWall.send(covers[index]);
   },
   edit() {
     dialog.close();
-    albumGan.edit(covers[index].name);
+    albumGan.edit(covers[index].name, covers[index]);
     trigger("edit");
   },
   pin() {
@@ -194,6 +194,7 @@ function shelf(name, title, list) {
 albumGan.onWall = {
   say,
   pin: () => trigger("pin"),
+  send: ({ name, truncation = 1, label = "" }) => trigger("send", { name, truncation, label }),
   restore: (settings) => trigger("restore", { settings }),
   showShelves() {
     const wall = props.value;
@@ -204,7 +205,7 @@ albumGan.onWall = {
 };
 
 watch("value", () => {
-  asked = true;
+  chosen = true;
   render();
   if (!albumGan.wall) return; // this wall came from the address
   albumGan.wall = props.value;

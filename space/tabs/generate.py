@@ -1,6 +1,5 @@
 """Generate: a wall of covers, and a cover for whatever is typed."""
 
-import json
 import secrets
 import time
 from dataclasses import dataclass
@@ -16,45 +15,28 @@ from album_gan.inference.latents import (
     seed_for_any_text,
     seed_of,
 )
-from album_gan.space.service import Studio
-from album_gan.space.session import SIGNED, WALL, read_visitor
+from album_gan.space.errors import shows_errors
+from album_gan.space.links import opening_wall, wall_value
+from album_gan.space.service import CoverService
+from album_gan.space.session import WITH_SESSION, read_session
 from album_gan.space.theme import STATIC
-from album_gan.space.validation import Cover, check_seeds, check_truncation, seeds_on, told
+from album_gan.space.validation import Cover, check_seeds, check_truncation, check_wall
 
 NOTE = "Your words choose the seed; the network cannot read."
-
-
-def first_wall(fingerprint: str) -> tuple[list[int], bool]:
-    """The wall that opens the page, and whether it was picked by eye: a pick holds for one model only."""
-    stage = json.loads((STATIC / "stage.json").read_text(encoding="utf-8"))
-    picked = stage["model"] == fingerprint
-    return (stage["seeds"] if picked else list(range(WALL))), picked
-
-
-def wall_of(
-    studio: Studio, seeds: list[int], truncation: float, label: str | None = None, note: str = "", opened=None
-) -> dict:
-    """What wall.js shows. `opened` {"note", "words", "meant", "at"} opens the first cover, once for each `at`."""
-    return {
-        "seeds": seeds,
-        "names": [name_of(seed) for seed in seeds],
-        "truncation": truncation,
-        "label": label or "",
-        "model": studio.pipe.fingerprint,
-        "note": note,
-        "opened": opened,
-    }
+# Most events only choose seeds, and the browser fetches each cover at its address: so nobody waits for anybody here.
+QUICK = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 
 @dataclass(frozen=True)
 class GenerateTab:
+    text: gr.Textbox
+    new_wall: gr.Button
     wall: gr.HTML
     truncation: gr.Slider
     label: gr.Dropdown
 
 
-def build(studio: Studio, visitor: gr.Textbox) -> GenerateTab:
-    """Lay out the tab and wire it. The wall's events "send" and "pin" are for the other tabs."""
+def lay_out(service: CoverService) -> GenerateTab:
     with gr.Row(elem_id="ask"):
         text = gr.Textbox(
             placeholder="Type any name, get its cover",
@@ -66,9 +48,10 @@ def build(studio: Studio, visitor: gr.Textbox) -> GenerateTab:
             elem_id="name",
         )
         new_wall = gr.Button("New wall", variant="primary", elem_id="new-wall", scale=1)
-    seeds, picked = first_wall(studio.pipe.fingerprint)
+    seeds, picked = opening_wall(service.pipe.fingerprint)
+    note = "Picked by eye" if picked else ""
     wall = gr.HTML(
-        wall_of(studio, seeds, DEFAULT_TRUNCATION, note="Picked by eye" if picked else ""),
+        wall_value(service.pipe.fingerprint, seeds, DEFAULT_TRUNCATION, note=note),
         html_template=(STATIC / "wall.html").read_text(encoding="utf-8"),
         js_on_load=(STATIC / "wall.js").read_text(encoding="utf-8"),
         apply_default_css=False,
@@ -87,10 +70,10 @@ def build(studio: Studio, visitor: gr.Textbox) -> GenerateTab:
                 elem_id="truncation",
             )
             label = gr.Dropdown(
-                [("Any", ""), *studio.pipe.labels],
+                [("Any", ""), *service.pipe.labels],
                 value="",
                 label="Style",
-                visible=bool(studio.pipe.labels),
+                visible=bool(service.pipe.labels),
                 elem_id="label",
             )
         gr.HTML(
@@ -98,72 +81,99 @@ def build(studio: Studio, visitor: gr.Textbox) -> GenerateTab:
             js_on_load="albumGan.tools(element)",
             apply_default_css=False,
         )
-    # These only choose seeds: the browser then fetches each cover at its URL. So nobody waits for anybody here.
-    quick = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+    return GenerateTab(text, new_wall, wall, truncation, label)
 
-    @told
-    def draw_new_wall(truncation: float, label: str, visitor: str) -> dict:
-        studio.pipe.check_label(label)
-        seeds = [secrets.randbelow(SEED_COUNT) for _ in range(read_visitor(visitor, studio).count)]
-        return wall_of(studio, seeds, check_truncation(truncation), label)
 
-    @told
-    def find(text: str, wall: dict, truncation: float, label: str, visitor: str) -> dict:
-        if not text.strip():
-            raise ValueError("the field is empty; type a seed, a name, or anything at all")
-        seed, how = seed_for_any_text(text)
-        others = [other for other in seeds_on(wall) if other != seed][: read_visitor(visitor, studio).count - 1]
+def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
+    """The tab's own events; "send", "pin" and "edit" of the wall are for the other tabs."""
+    handlers, wall, settings = Handlers(service), tab.wall, [tab.truncation, tab.label]
+    tab.new_wall.click(handlers.new_wall, [*settings, session], wall, js=WITH_SESSION, **QUICK)
+    tab.text.submit(handlers.find, [tab.text, wall, *settings, session], wall, js=WITH_SESSION, **QUICK)
+    tab.truncation.release(handlers.redraw, [wall, *settings], wall, **QUICK)
+    tab.label.input(handlers.redraw, [wall, *settings], wall, **QUICK)
+    wall.meant(handlers.find_meant, [wall, *settings, session], wall, js=WITH_SESSION, **QUICK)
+    wall.restore(handlers.restore, None, [*settings, wall], **QUICK)
+    near = {**QUICK, "concurrency_limit": 4}  # these draw covers
+    wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **near)
+
+
+class Handlers:
+    """What the tab's events do: values of components in, values of components out."""
+
+    def __init__(self, service: CoverService):
+        self.service, self.pipe = service, service.pipe
+
+    @shows_errors
+    def new_wall(self, truncation: float, label: str, session: str) -> dict:
+        seeds = [secrets.randbelow(SEED_COUNT) for _ in range(read_session(session).count)]
+        return self._wall(seeds, truncation, label)
+
+    @shows_errors
+    def find(self, text: str, wall: dict, truncation: float, label: str, session: str) -> dict:
+        """The cover of whatever was typed comes first, and opens."""
+        seed, how = seed_for_any_text(check_text(text))
+        others = [other for other in check_wall(wall) if other != seed][: read_session(session).count - 1]
         words = how == "words"
-        meant = near_miss(text) if words else None
-        opened = {"note": NOTE if words else "", "words": text if words else "", "meant": meant, "at": time.time()}
-        studio.pipe.check_label(label)
-        return wall_of(studio, [seed, *others], check_truncation(truncation), label, opened=opened)
+        opened = {
+            "note": NOTE if words else "",
+            "words": text if words else "",
+            "meant": near_miss(text) if words else None,
+            "at": time.time(),
+        }
+        return self._wall([seed, *others], truncation, label, opened=opened)
 
-    @told
-    def redraw(wall: dict, truncation: float, label: str) -> dict:
-        studio.pipe.check_label(label)
-        return wall_of(studio, seeds_on(wall), check_truncation(truncation), label)
+    @shows_errors
+    def find_meant(
+        self, wall: dict, truncation: float, label: str, session: str, event: gr.EventData
+    ) -> dict:  # the answer to "Did you mean ...?"
+        return self.find(str(event.name), wall, truncation, label, session)
 
-    @told
-    def more_like(truncation: float, label: str, visitor: str, event: gr.EventData) -> dict:
-        seed = seed_of(str(event.seed))
-        who = read_visitor(visitor, studio)
+    @shows_errors
+    def redraw(self, wall: dict, truncation: float, label: str) -> dict:
+        """The same seeds with other settings."""
+        return self._wall(check_wall(wall), truncation, label)
+
+    @shows_errors
+    def similar(self, truncation: float, label: str, session: str, event: gr.EventData, request: gr.Request) -> dict:
+        seed, who = seed_of(str(event.seed)), read_session(session)
+        self.pipe.check_label(label)
         cover = Cover(seed, check_truncation(truncation), label or None)
-        studio.pipe.check_label(label)
-        near = studio.more_like(cover, who.count - 1, who.lane)
-        return wall_of(studio, [seed, *near], cover.truncation, label, f"Like {name_of(seed)}")
+        near = self.service.similar(cover, who.count - 1, self.service.client(request, who.presenter))
+        return self._wall([seed, *near], truncation, label, f"Like {name_of(seed)}")
 
-    @told
-    def restore(event: gr.EventData) -> tuple[float, str, dict]:
+    @shows_errors
+    def restore(self, event: gr.EventData) -> tuple[float, str, dict]:
         """A cover again, from the settings inside its PNG."""
         settings = dict(event.settings)
-        seed = seed_of(str(settings.get("seed")))
-        by, style = check_truncation(settings.get("truncation")), settings.get("label") or ""
-        if settings.get("model") != studio.pipe.fingerprint:
-            model = str(settings.get("model"))[:8]
-            raise ValueError(
-                f"this picture is from another model ({model}); this one, {studio.pipe.fingerprint}, draws others"
-            )
-        studio.pipe.check_label(style)
+        seed, model = seed_of(str(settings.get("seed"))), settings.get("model")
+        if model != self.pipe.fingerprint:
+            ours = self.pipe.fingerprint
+            raise ValueError(f"this picture is from another model ({str(model)[:8]}); this one, {ours}, draws others")
+        truncation, label = check_truncation(settings.get("truncation")), settings.get("label") or ""
         opened = {"note": "", "words": "", "meant": None, "at": time.time()}
-        return by, style, wall_of(studio, [seed], by, style, opened=opened)
+        return truncation, label, self._wall([seed], truncation, label, opened=opened)
 
-    @told
-    def find_meant(wall: dict, truncation: float, label: str, visitor: str, event: gr.EventData) -> dict:
-        return find(str(event.name), wall, truncation, label, visitor)
+    def _wall(self, seeds: list[int], truncation: float, label: str, note: str = "", opened: dict | None = None):
+        self.pipe.check_label(label)
+        return wall_value(self.pipe.fingerprint, seeds, check_truncation(truncation), label, note, opened)
 
-    look = [truncation, label]
-    new_wall.click(draw_new_wall, [*look, visitor], wall, js=SIGNED, **quick)
-    text.submit(find, [text, wall, *look, visitor], wall, js=SIGNED, **quick)
-    truncation.release(redraw, [wall, *look], wall, **quick)
-    label.input(redraw, [wall, *look], wall, **quick)
-    wall.meant(find_meant, [wall, *look, visitor], wall, js=SIGNED, **quick)
-    wall.restore(restore, None, [truncation, label, wall], **quick)
-    like = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
-    wall.near(more_like, [*look, visitor], wall, js=SIGNED, **like)
 
-    @told
-    def generate(seeds: str, truncation: float = DEFAULT_TRUNCATION, label: str | None = None):
+def check_text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the field is empty; type a seed, a name, or anything at all")
+    return text
+
+
+def add_api(service: CoverService) -> None:
+    """The endpoint /generate."""
+
+    @shows_errors
+    def generate(
+        seeds: str,
+        truncation: float = DEFAULT_TRUNCATION,
+        label: str | None = None,
+        request: gr.Request = None,  # gradio's
+    ):
         """Draw album covers. The same seed always gives the same cover.
 
         Args:
@@ -175,20 +185,21 @@ def build(studio: Studio, visitor: gr.Textbox) -> GenerateTab:
             The covers as PNG files, each with its name.
         """
         numbers = check_seeds(seeds)
-        studio.pipe.check_label(label)
-        by = check_truncation(truncation)
-        files = studio.save([Cover(seed, by, label or None) for seed in numbers])
+        service.pipe.check_label(label)
+        covers = [Cover(seed, check_truncation(truncation), label or None) for seed in numbers]
+        files = service.save(covers, service.client(request))
         return [(file, name_of(seed)) for file, seed in zip(files, numbers, strict=True)]
 
     with gr.Row(visible=False):
-        asked = gr.Textbox(label="seeds")
-        by = gr.Number(DEFAULT_TRUNCATION, label="truncation")
-        style = gr.Textbox(None, label="label")
+        inputs = [
+            gr.Textbox(label="seeds"),
+            gr.Number(DEFAULT_TRUNCATION, label="truncation"),
+            gr.Textbox(None, label="label"),
+        ]
         gr.Button().click(
             generate,
-            [asked, by, style],
+            inputs,
             gr.Gallery(format="png", label="covers"),
             api_name="generate",
             concurrency_limit=8,  # they are drawn together all the same
         )
-    return GenerateTab(wall, truncation, label)

@@ -34,15 +34,15 @@ def test_front_matter_is_what_a_space_needs():
 def test_a_lent_graphics_card_is_asked_for_and_elsewhere_nothing_changes():
     """`spaces` is there on ZeroGPU only: a stand-in of its one decorator shows that drawing is marked."""
     script = (
-        "import sys, types; asked = []\n"
+        "import sys, types; seconds = []\n"
         "spaces = types.ModuleType('spaces')\n"
-        "spaces.GPU = lambda duration: lambda function: asked.append(duration) or function\n"
+        "spaces.GPU = lambda duration: lambda function: seconds.append(duration) or function\n"
         "if sys.argv[1] == 'there': sys.modules['spaces'] = spaces\n"
         "from album_gan import AlbumCoverPipeline\n"
         "from album_gan.space.validation import Cover\n"
-        "from album_gan.space.service import Studio\n"
-        "studio = Studio(AlbumCoverPipeline.from_pretrained())\n"
-        "print(asked, len(studio.pngs([Cover(1)])[0]) > 5000)"
+        "from album_gan.space.service import CoverService\n"
+        "service = CoverService(AlbumCoverPipeline.from_pretrained())\n"
+        "print(seconds, len(service.pngs([Cover(1)])[0]) > 5000)"
     )
     for where, printed in (("there", "[60] True"), ("elsewhere", "[] True")):
         done = subprocess.run([sys.executable, "-c", script, where], capture_output=True, text=True, timeout=120)

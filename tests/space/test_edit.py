@@ -47,8 +47,8 @@ def test_an_edited_cover_is_darker_and_says_what_was_done(address):
         ("{" * 5000, "must be JSON"),
     ],
 )
-def test_wrong_edits_are_told(text, words):
-    from album_gan.space.tabs.edit import check_edits
+def test_wrong_edits_are_refused(text, words):
+    from album_gan.space.validation import check_edits
 
     with pytest.raises(ValueError, match=words):
         check_edits(text, ["darker", "warmer"])

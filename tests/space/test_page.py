@@ -1,9 +1,7 @@
 """The page's server: its API as other programs use it, its limits, and what it says of wrong input."""
 
 import json
-import os
 import socket
-import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -175,10 +173,10 @@ def test_phones_are_invited_to_an_address_they_can_reach():
     from album_gan.space.lan_address import invitation
 
     with_lan = invitation(7860, lan=True)
-    assert "127.0.0.1" not in with_lan.printed()
-    assert "localhost" not in with_lan.printed()
+    assert "127.0.0.1" not in with_lan.for_terminal()
+    assert "localhost" not in with_lan.for_terminal()
     if with_lan.url:
-        assert "▀" in with_lan.printed()
+        assert "▀" in with_lan.for_terminal()
         assert with_lan.qr.startswith("<svg")
     else:
         assert "on no network" in with_lan.text
@@ -237,96 +235,24 @@ def test_seeds_are_dealt_with_their_names(address):
 def test_a_crowd_asking_for_covers_gets_each_its_own(tiny_pipeline):
     from concurrent.futures import ThreadPoolExecutor
 
-    from album_gan.space.service import Studio
+    from album_gan.space.service import CoverService
     from album_gan.space.validation import Cover
 
-    studio = Studio(tiny_pipeline)
-    asked = [Cover(seed % 40, (0.5, 1.0)[seed % 2]) for seed in range(80)]
+    service = CoverService(tiny_pipeline)
+    covers = [Cover(seed % 40, (0.5, 1.0)[seed % 2]) for seed in range(80)]
     with ThreadPoolExecutor(16) as crowd:
-        drawn = list(crowd.map(lambda cover: studio.pngs([cover])[0], asked))
-    for (seed, truncation, _), png in zip(asked, drawn, strict=True):
+        drawn = list(crowd.map(lambda cover: service.pngs([cover])[0], covers))
+    for (seed, truncation, _), png in zip(covers, drawn, strict=True):
         assert read_settings(Image.open(BytesIO(png))) == tiny_pipeline.settings(seed, truncation)
 
 
 def test_words_choose_seeds_where_they_are_welcome():
-    from album_gan.space.validation import seeds_of_anything
+    from album_gan.space.validation import seeds_from_text
 
-    assert seeds_of_anything("1, 7-8, ,anna") == [1, 7, 8, seeds_of_anything("Anna ")[0]]
-    assert seeds_of_anything("") == []
+    assert seeds_from_text("1, 7-8, ,anna") == [1, 7, 8, seeds_from_text("Anna ")[0]]
+    assert seeds_from_text("") == []
     with pytest.raises(ValueError, match="upwards"):
-        seeds_of_anything("9-3")
-
-
-def test_turns_go_to_the_presenter_first_and_else_in_order():
-    import threading
-    import time
-
-    from album_gan.space.priority_lock import Lane, Turns
-
-    turns, order, threads = Turns(), [], []
-
-    def wait_in(lane, name):
-        with turns.take(lane):
-            order.append(name)
-
-    with turns.take(Lane.AUDIENCE):
-        for lane, name in ((Lane.AUDIENCE, "a"), (Lane.AUDIENCE, "b"), (Lane.PRESENTER, "her"), (Lane.AUDIENCE, "c")):
-            threads.append(threading.Thread(target=wait_in, args=(lane, name)))
-            threads[-1].start()
-            while len(turns._line) < len(threads):
-                time.sleep(0.001)
-    for thread in threads:
-        thread.join()
-    assert order == ["her", "a", "b", "c"]
-
-
-def test_a_full_queue_says_so_but_never_to_the_presenter(tiny_pipeline, monkeypatch):
-    from album_gan.space import service as module
-    from album_gan.space.priority_lock import Lane, QueueFullError
-    from album_gan.space.validation import Cover
-
-    monkeypatch.setattr(module, "MOST_WAITING", 8)
-    studio = module.Studio(tiny_pipeline)
-    with studio.turns.take(Lane.PRESENTER):  # so that nothing is drawn yet
-        futures = studio.ask([Cover(seed) for seed in range(8)])
-        with pytest.raises(QueueFullError, match="queue is full"):
-            studio.ask([Cover(99), *(Cover(seed) for seed in range(100, 108))])
-        futures += studio.ask([Cover(99)], studio.lane(studio.presenter_key))
-    assert all(future.result(timeout=30).startswith(b"\x89PNG") for future in futures)
-    assert studio.lane("guess") is studio.lane(None) is Lane.AUDIENCE
-
-
-def test_old_files_are_swept_and_young_ones_stay(tmp_path):
-    from album_gan.space.temp_files import KEEP, sweep
-
-    old, young = tmp_path / "upload" / "old.png", tmp_path / "young.png"
-    old.parent.mkdir()
-    for file in (old, young):
-        file.write_bytes(b"x")
-    past = time.time() - KEEP - 1
-    os.utime(old, (past, past))
-    os.utime(old.parent, (past, past))
-    assert sweep(tmp_path) == 1
-    assert not old.exists()
-    assert young.exists()
-    assert KEEP + 5 * 60 < 60 * 60  # swept every five minutes: within the hour
-
-
-def test_an_upload_is_gone_when_the_page_is_stopped_and_what_a_killed_page_left_when_it_starts(tiny_model, tmp_path):
-    past = time.time() - 3600
-    left = tmp_path / "album-gan-page" / "999999" / "upload.png"
-    left.parent.mkdir(parents=True)
-    left.write_bytes(b"x")
-    os.utime(left, (past, past))
-    source = tmp_path / "mine.png"
-    Image.effect_noise((40, 40), 60).save(source)
-    with serve(tiny_model, free_port(), tmp_path) as address:
-        client = gradio_client.Client(address, verbose=False, download_files=str(tmp_path / "client"))
-        client.predict(gradio_client.handle_file(source), 64, api_name="/upscale")
-        pictures = list((tmp_path / "album-gan-page").rglob("mine*.png"))
-        assert pictures  # the upload and what was made of it
-        assert not left.exists()
-    assert not any(picture.exists() for picture in pictures)
+        seeds_from_text("9-3")
 
 
 def test_a_model_with_styles_draws_them(tmp_path):
