@@ -46,12 +46,19 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TOP_PAD, 1 << 28)
 
 
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux, where a container or a scheduler may allow fewer than there are
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def use_all_cores(processes: int) -> None:
     """Undo what `accelerate launch` does on CPUs unless told otherwise: one thread for each process."""
     import torch
 
     if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
+        torch.set_num_threads(max(1, cpu_count() // processes))
 
 
 def fast_in_bfloat16() -> bool:
@@ -61,3 +68,12 @@ def fast_in_bfloat16() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+def hardware(processes: int) -> str:
+    """What a run of so many processes computes on, in words."""
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{processes} x {torch.cuda.get_device_name()}"
+    return f"{torch.get_num_threads() * processes} CPU cores ({platform.machine()})"

@@ -38,7 +38,8 @@ SETTINGS = {"r3gan": {"width": 128}}  # the paper's 768 channels are for a GPU
 
 def train_and_time(recipe: str, recipe_config: object, resolution: int, steps: int) -> dict[str, float]:
     """The last line of the log of `train()`: images per second, and the share of the time spent waiting for data."""
-    from album_gan.training.loop import TrainingConfig, train
+    from album_gan.training.config import TrainingConfig
+    from album_gan.training.loop import train
 
     with tempfile.TemporaryDirectory() as folder:
         config = TrainingConfig(
@@ -50,7 +51,7 @@ def train_and_time(recipe: str, recipe_config: object, resolution: int, steps: i
             max_train_steps=WARM_UP * 2 + steps,
             logging_steps=WARM_UP + steps // 2,
             evaluation_images=0,
-            report_to=None,
+            report_to="none",
         )
         train(config, recipe_config)
         # The first window holds the start of everything; the last is steady.

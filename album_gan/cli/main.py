@@ -1,7 +1,7 @@
 """The `album-gan` command: read options, call the pipeline, write files.
 
-What can go wrong is checked before the first file is written, and told in one line with exit code 2. torch
-and its friends load inside the commands, so that --help comes at once.
+What can go wrong is checked before the first file is written, and reported in one line with exit code 2. torch and
+other large libraries load inside the commands, so that --help is instant.
 """
 
 import argparse
@@ -9,19 +9,25 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..editing.typography import LAYOUTS, check_type
+from ..editing.typography import LAYOUTS, check_type, set_type
+from ..inference.atomic import write_atomic
 from ..inference.latents import DEFAULT_TRUNCATION, MAX_TRUNCATION, check_truncation, parse_seeds
+from ..runtime import DEVICES, choose_device
 from .covers import add_covers, check_folder
+
+if TYPE_CHECKING:
+    from ..inference.pipeline import AlbumCoverPipeline
 
 FORMATS = ("onnx", "html")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run `album-gan` with these arguments, the process's by default. Returns the exit code.
+    """Run `album-gan` with these arguments, by default those of the process. Returns the exit code.
 
-    0: done; 2: it could not be done, and standard error says why in one line; 130: interrupted with Ctrl-C.
+    0: done; 2: failed, and standard error says why in one line; 130: interrupted with Ctrl-C.
     ALBUM_GAN_DEBUG=1 shows the whole traceback instead.
     """
     try:
@@ -29,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         args.run(args)
         return 0
     except KeyboardInterrupt:
-        print("album-gan: interrupted; what is already written is whole", file=sys.stderr)
+        print("album-gan: interrupted; every file already written is complete", file=sys.stderr)
         return 130
     except Exception as error:
         if os.environ.get("ALBUM_GAN_DEBUG") == "1":
@@ -49,7 +55,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _with_dashes(arguments: list[str]) -> list[str]:
-    """--batch_size -> --batch-size: both spellings work, and values stay as they are."""
+    """--batch_size -> --batch-size, so that both spellings work; values are not changed."""
     normal = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -89,6 +95,14 @@ def _parser() -> argparse.ArgumentParser:
         )
         return added
 
+    def on_device(added: argparse.ArgumentParser) -> None:
+        added.add_argument(
+            "--device",
+            choices=DEVICES,
+            default="auto",
+            help="where networks run; auto (default): a GPU if any",
+        )
+
     def drawing(added: argparse.ArgumentParser) -> None:
         added.add_argument(
             "--seeds",
@@ -100,18 +114,19 @@ def _parser() -> argparse.ArgumentParser:
             "--truncation", type=float, default=DEFAULT_TRUNCATION, metavar="T",
             help=f"0 (all alike) to {MAX_TRUNCATION} (wild), default {DEFAULT_TRUNCATION}",
         )  # fmt: skip
-        added.add_argument("--label", metavar="CLASS", help="for models that know classes, e.g. jazz; default: any")
+        added.add_argument("--label", metavar="CLASS", help="for conditional models, e.g. jazz; default: any")
         added.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="drawn at once, default 16")
+        on_device(added)
 
     added = command(
-        "generate", _generate, "Draw covers into a folder, one PNG a seed.",
+        "generate", _generate, "Draw covers into a folder, one PNG per seed.",
         "album-gan generate --seeds 0-63 --out covers",
     )  # fmt: skip
     drawing(added)
-    added.add_argument("--out", required=True, type=Path, metavar="DIR", help="made if need be: DIR/00000042.png")
+    added.add_argument("--out", required=True, type=Path, metavar="DIR", help="created if missing; DIR/00000042.png")
 
     added = command(
-        "interpolate", _interpolate, "Make a video that flows from cover to cover.",
+        "interpolate", _interpolate, "Make a video that morphs from cover to cover.",
         "album-gan interpolate --seeds 1,2,3 --frames 60 --loop --out x.mp4",
     )  # fmt: skip
     drawing(added)
@@ -121,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "--loop",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="lead back to the first cover (default)",
+        help="return to the first cover (default)",
     )
     added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .mp4, .gif or .webp")
 
@@ -131,46 +146,48 @@ def _parser() -> argparse.ArgumentParser:
         "Enlarge pictures.",
         "album-gan upscale covers/00000042.png --size 512 --out large",
     )
-    added.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="still pictures of 8 bits a channel")
-    added.add_argument("--out", required=True, type=Path, metavar="DIR", help="made if need be: DIR/<name>.png")
+    added.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="still pictures with 8 bits per channel")
+    added.add_argument("--out", required=True, type=Path, metavar="DIR", help="created if missing; DIR/<name>.png")
     size = added.add_mutually_exclusive_group(required=True)
     size.add_argument("--size", type=int, metavar="PIXELS", help="of the longer side, up to 4096")
-    size.add_argument("--store", action="store_true", help="the 3000x3000 JPEG that shops ask for, below 10 MB")
+    size.add_argument("--store", action="store_true", help="the 3000x3000 JPEG that stores require, below 10 MB")
     added.add_argument("--jpeg", action="store_true", help="JPEG instead of PNG")
     added.add_argument(
         "--engine", metavar="NAME",
         help="bundled (the model's own, default), lanczos, or diffusers:ID with the id or folder of a pipeline",
     )  # fmt: skip
-    added.add_argument("--title", default="", metavar="TEXT", help="set on the cover in real type")
-    added.add_argument("--artist", default="", metavar="TEXT", help="likewise")
+    on_device(added)
+    added.add_argument("--title", default="", metavar="TEXT", help="text to set on the cover in real type")
+    added.add_argument("--artist", default="", metavar="TEXT", help="text to set below the title")
     added.add_argument("--layout", default="headline", choices=LAYOUTS, help="of the type: " + ", ".join(LAYOUTS))
 
     added = command(
-        "evaluate", _evaluate, "Measure a model against covers that no training saw.",
+        "evaluate", _evaluate, "Measure a model against held-out covers.",
         "album-gan evaluate --model runs/mine --train-data-dir my_covers --out numbers.json",
     )  # fmt: skip
     added.add_argument("--dataset-name", metavar="NAME", help="Hub id, or a builder such as parquet")
     added.add_argument("--train-data-dir", metavar="DIR", help="folder of pictures or parquet files")
     added.add_argument("--data-files", metavar="FILES", help="files for the builder, e.g. 'my_covers/*.parquet'")
-    added.add_argument("--image-column", metavar="NAME", help="column of the covers; found by itself where it can be")
+    added.add_argument("--image-column", metavar="NAME", help="column of the covers; detected by default")
     added.add_argument("--samples", type=_positive, default=2000, metavar="N", help="seeds drawn, default 2000")
     added.add_argument(
         "--extractors",
         metavar="NAMES",
-        help="of efficientnet-lite2,stlpips-vgg (default),inception,dinov2",
+        help="feature spaces to measure in; default: efficientnet-lite2,stlpips-vgg",
     )
     added.add_argument("--truncation", type=float, default=1.0, metavar="T", help="default 1")
-    added.add_argument("--out", type=Path, metavar="FILE", help="the numbers as JSON")
+    added.add_argument("--out", type=Path, metavar="FILE", help="also write the numbers as JSON")
+    on_device(added)
 
-    summary = "Make the film of a training out of its history."
+    summary = "Make a film of a training run from its history."
     added = commands.add_parser(
         "timelapse", help=summary, description=summary, allow_abbrev=False,
         epilog="example: album-gan timelapse runs/mine --out training.mp4",
     )  # fmt: skip
     added.set_defaults(run=_timelapse)
-    added.add_argument("folder", metavar="RUN", help="the folder of a run, bundled or teaching")
+    added.add_argument("folder", metavar="RUN", help="the folder of a run, bundled, teaching or a Hub id")
     added.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second, 1 to 60, default 30")
-    added.add_argument("--seconds", type=float, default=0.5, metavar="S", help="for each moment, default 0.5")
+    added.add_argument("--seconds", type=float, default=0.5, metavar="S", help="per moment, default 0.5")
     added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .mp4, .gif or .webp")
 
     added = commands.add_parser(
@@ -179,24 +196,33 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     added.set_defaults(run=_push)
     added.add_argument("model", metavar="bundled|FOLDER|HUB_ID", help="what to publish, e.g. the folder of a run")
-    added.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="where to; made if need be")
-    added.add_argument("--private", action="store_true", help="for your eyes only; always so without --data-rights")
-    added.add_argument("--data-rights", metavar="TEXT", help="what the card says of the rights to the covers it saw")
-    added.add_argument("--space", metavar="OWNER/NAME", help="publish the page too, showing this model, as this Space")
+    added.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="the repository; created if missing")
+    added.add_argument("--private", action="store_true", help="visible to you only; implied without --data-rights")
+    added.add_argument("--data-rights", metavar="TEXT", help="what the card says about rights to the training covers")
+    added.add_argument("--space", metavar="OWNER/NAME", help="also publish the page, with this model, as this Space")
 
     added = command(
-        "export", _export, "Make one file of a model: ONNX for other programs, HTML that draws in any browser.",
+        "export", _export, "Export a model as one file: ONNX for other programs, or HTML that draws in any browser.",
         "album-gan export --format html --out covers.html",
     )  # fmt: skip
-    added.add_argument("--format", required=True, choices=FORMATS, help="onnx, or html: no server, no internet")
+    added.add_argument("--format", required=True, choices=FORMATS, help="html needs no server and no internet")
     added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .onnx or .html")
 
-    added = command("demo", _demo, "Start the page in which to draw covers.", "album-gan demo --lan")
+    added = command("demo", _demo, "Start the web page that draws covers.", "album-gan demo --lan")
     added.add_argument("--lan", action="store_true", help="listen on the network, for the audience's phones")
     added.add_argument("--public-url", metavar="URL", help="the address that the audience's QR code shows instead")
     added.add_argument("--port", metavar="N", help="default: the environment's PORT, or 7860")
+    on_device(added)
     add_covers(commands)
     return parser
+
+
+def _load(args: argparse.Namespace) -> "AlbumCoverPipeline":
+    """The pipeline that --model and --device name."""
+    device = choose_device(args.device)
+    from ..inference.pipeline import AlbumCoverPipeline
+
+    return AlbumCoverPipeline.from_pretrained(args.model, device=device)
 
 
 def _generate(args: argparse.Namespace) -> None:
@@ -205,10 +231,9 @@ def _generate(args: argparse.Namespace) -> None:
     check_folder(args.out)
     from tqdm import tqdm
 
-    from ..inference.pipeline import AlbumCoverPipeline
     from ..media.image_files import save_png
 
-    pipeline = AlbumCoverPipeline.from_pretrained(args.model)
+    pipeline = _load(args)
     pipeline.check_label(args.label)
     args.out.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(seeds), unit="cover", disable=None) as progress:
@@ -234,10 +259,9 @@ def _interpolate(args: argparse.Namespace) -> None:
     check_folder(args.out.parent)
     from tqdm import tqdm
 
-    from ..inference.pipeline import AlbumCoverPipeline
     from ..media.video import write_animation
 
-    pipeline = AlbumCoverPipeline.from_pretrained(args.model)
+    pipeline = _load(args)
     frames = pipeline.interpolate(seeds, args.frames, args.loop, args.truncation, args.batch_size, args.label)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_animation(tqdm(frames, total=args.frames, unit="frame", disable=None), args.out, args.fps)
@@ -248,7 +272,6 @@ def _upscale(args: argparse.Namespace) -> None:
     check_folder(args.out)
     from tqdm import tqdm
 
-    from ..inference.pipeline import AlbumCoverPipeline
     from ..inference.upscaling import RIGHTS, check_upscale
     from ..media.image_files import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
 
@@ -258,24 +281,24 @@ def _upscale(args: argparse.Namespace) -> None:
     for source in args.pictures:
         target = args.out / f"{source.stem}{ending}"
         if target in targets:
-            raise ValueError(f"pictures must have names of their own, got {targets[target]} and {source}; rename one")
+            raise ValueError(f"pictures must have different names, got {targets[target]} and {source}; rename one")
         if target.resolve() == source.resolve():
-            raise ValueError(f"out must be another folder than that of {source}, which would be overwritten")
+            raise ValueError(f"out must not be the folder of {source}, which would be overwritten; choose another")
         picture = read_picture(source)
         check_upscale(picture, size)
         if args.store and picture.width != picture.height:
-            raise ValueError(f"covers for shops must be square, {source} is {picture.width}x{picture.height}; crop it")
+            raise ValueError(f"covers for stores must be square, {source} is {picture.width}x{picture.height}; crop it")
         targets[target] = source
-    pipeline = AlbumCoverPipeline.from_pretrained(args.model)
+    pipeline = _load(args)
     pipeline.find_engine(args.engine)
 
     args.out.mkdir(parents=True, exist_ok=True)
     save = save_for_store if args.store else save_print
     for target, source in tqdm(targets.items(), unit="picture", disable=None):
         picture = read_picture(source)
-        enlarged = pipeline.upscale(
-            picture, size, args.engine, title=args.title, artist=args.artist, layout=args.layout
-        )
+        enlarged = pipeline.upscale(picture, size, args.engine)
+        if args.title or args.artist:
+            enlarged = set_type(enlarged, args.title, args.artist, args.layout)
         save(enlarged, target, read_settings(picture))
     print(f"{len(targets)} pictures in {args.out}")
     if args.store:
@@ -292,15 +315,21 @@ def _evaluate(args: argparse.Namespace) -> None:
         )
     import json
 
+    from ..covers.dataset import CoverSource
     from ..evaluation.compare import evaluate, table
 
     extractors = tuple(args.extractors.split(",")) if args.extractors else None
-    source = (args.dataset_name, args.train_data_dir, args.data_files, args.image_column)
-    result = evaluate(args.model, source, args.samples, args.truncation, extractors)
+    source = CoverSource(
+        dataset_name=args.dataset_name,
+        train_data_dir=args.train_data_dir,
+        data_files=args.data_files,
+        image_column=args.image_column,
+    )
+    result = evaluate(args.model, source, args.samples, args.truncation, extractors, choose_device(args.device))
     print(table(result))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(result, indent=2) + "\n")
+        write_atomic(args.out, json.dumps(result, indent=2) + "\n")
 
 
 def _timelapse(args: argparse.Namespace) -> None:
@@ -313,17 +342,18 @@ def _timelapse(args: argparse.Namespace) -> None:
     from ..media.video import write_animation
     from ..training.watching.timelapse import frames_of, moments_of
 
-    moments = moments_of(find_model(args.folder, parts=("history",)))
+    moments = moments_of(find_model(args.folder, parts=("history/*",)))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_animation(frames_of(moments, args.fps, args.seconds), args.out, args.fps)
     print(f"{len(moments)} moments in {args.out}")
 
 
 def _push(args: argparse.Namespace) -> None:
-    from ..hub.push import check_repo_id, push
+    from ..hub.push import push
+    from ..inference.model_store import check_hub_id
 
     if args.space:
-        check_repo_id(args.space, "space")
+        check_hub_id(args.space, "space")
     print(push(args.model, args.repo_id, args.private, args.data_rights))
     if args.space:
         from ..hub.space import push_space
@@ -361,7 +391,7 @@ def _demo(args: argparse.Namespace) -> None:
         raise ImportError("demo needs gradio, which is not installed; run: pip install 'album-gan[demo]'")
     from ..space.app import launch
 
-    launch(args.model, "0.0.0.0" if args.lan else "127.0.0.1", int(port), args.lan, args.public_url)
+    launch(args.model, "0.0.0.0" if args.lan else "127.0.0.1", int(port), args.lan, args.public_url, args.device)
 
 
 if __name__ == "__main__":

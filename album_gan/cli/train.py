@@ -1,18 +1,18 @@
-"""Train a GAN on album covers: `accelerate launch train.py --help`."""
+"""`album-gan train` and `train.py`: options out of the typed settings of a run and of its recipe."""
 
-import argparse
 import dataclasses
-import inspect
 import json
 import logging
-import re
 import sys
-import types
 import typing
 from pathlib import Path
+from typing import Annotated, Any
 
-from ..recipes.base import recipe_modules
-from ..training.loop import TrainingConfig, train
+import tyro
+
+from ..recipes.base import recipe_module, recipe_modules
+from ..training.config import TrainingConfig
+from ..training.distributed import is_first_process, process_label
 
 READY_COMMANDS = """Three ways to start:
 
@@ -23,126 +23,144 @@ READY_COMMANDS = """Three ways to start:
       a folder of pictures or parquet files
 
   accelerate launch train.py --train_data_dir my_covers --init_from bundled --output_dir runs/mine
-      a few hundred pictures: start from the model in the box
+      a few hundred pictures: start from the bundled model
 
 All settings: python train.py --help
 """
 EXAMPLES = """examples:
   accelerate launch train.py --config configs/laptop-night.json --train_data_dir my_covers --output_dir runs/night
   accelerate launch train.py --recipe dcgan --resolution 64 --train_data_dir my_covers --dry_run
-  accelerate launch train.py --train_data_dir my_covers --output_dir runs/mine --resume_from_checkpoint latest
-"""
-ABOUT = ("about", "expect")  # what a preset says of itself
+  accelerate launch train.py --train_data_dir my_covers --output_dir runs/mine --resume_from_checkpoint latest"""
+DESCRIBING = ("about", "expect")  # what a preset says of itself
 
 
-def build_parser(recipe: str | None = None) -> argparse.ArgumentParser:
-    """All fields of TrainingConfig as --field, and of every recipe's Config as --recipe.field.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CommandOptions:
+    """Options of the command that are not settings of a run."""
 
-    The help shows the fields of one recipe only, or of none.
-    """
-    parser = argparse.ArgumentParser(
-        description="Train a GAN on album covers.",
-        epilog=EXAMPLES,
-        usage="train.py [--config FILE] [--SETTING VALUE ...]",
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=40, width=118),
-    )
-    parser.add_argument("--config", metavar="FILE", help="settings from a file, e.g. configs/laptop-night.json; "
-                        "what is given beside it counts more")  # fmt: skip
-    parser.add_argument(
-        "--dry_run", action="store_true", help="say what would be trained, how big and how long, and stop"
-    )
-    add_fields(parser, TrainingConfig, "")
-    modules = dict(recipe_modules())
-    summaries = "\n".join(
-        f"  {name:<16}{module.__doc__.splitlines()[0].partition(':')[0]}" for name, module in modules.items()
-    )
-    parser.description += f"\n\nrecipes (settings of one: train.py --recipe NAME --help):\n{summaries}"
-    for name, module in modules.items():
-        group = parser.add_argument_group(f"settings of {name}") if name == recipe else parser
-        add_fields(group, module.Config, f"{name}.", hidden=name != recipe)
-    return parser
+    config: str | None = None  # settings from a file, e.g. configs/laptop-night.json; options override them
+    dry_run: bool = False  # describe the run, its size and duration, and stop
 
 
-def add_fields(parser, config_class: type, prefix: str, hidden: bool = False) -> None:
-    """One option for each field of a dataclass, with its type and default; the comment beside it is its help."""
-    kinds = typing.get_type_hints(config_class)
-    defaults = {field.name: field.default for field in dataclasses.fields(config_class)}
-    group = parser
-    for heading, name, comment in documented_fields(config_class):
-        if heading:
-            group = parser.add_argument_group(heading)
-            continue
-        kind = kinds[name]
-        if isinstance(kind, types.UnionType):
-            kind = next(member for member in typing.get_args(kind) if member is not types.NoneType)
-        default = "" if defaults[name] is None or defaults[name] is False else f" (default: {defaults[name]})"
-        help_text = argparse.SUPPRESS if hidden else f"{comment}{default}".replace("%", "%%")
-        options = {"dest": prefix + name, "default": argparse.SUPPRESS, "help": help_text}
-        if kind is bool:
-            group.add_argument(f"--{prefix}{name}", action="store_true", **options)
-        else:
-            group.add_argument(f"--{prefix}{name}", type=kind, metavar=kind.__name__.upper(), **options)
-
-
-def documented_fields(config_class: type) -> typing.Iterator[tuple[str, str, str]]:
-    """(heading, "", "") for a comment like `# --- Covers`, ("", name, comment) for a field, in their order."""
-    for line in inspect.getsource(config_class).splitlines():
-        if heading := re.fullmatch(r"    # --- (.*)", line):
-            yield heading[1], "", ""
-        elif field := re.fullmatch(r"    (\w+): [^#]*?(?:  # (.*))?", line):
-            yield "", field[1], field[2] or ""
-
-
-def read_preset(path: str) -> dict[str, typing.Any]:
-    """The settings of a file, its words about itself printed; ValueError for a setting that does not exist."""
-    try:
-        preset = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"config must be a JSON file, but {path} is none: {error}") from error
-    known = {action.dest for action in build_parser()._actions}
-    for name in preset.keys() - known - set(ABOUT):
-        raise ValueError(f"config {path} has the setting {name!r}, which does not exist; see train.py --help")
-    for name in ABOUT:
-        if name in preset:
-            print(f"{name}: {preset[name]}")
-    return {name: value for name, value in preset.items() if name not in ABOUT}
-
-
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], prog: str = "train.py") -> int:
+    """Train with these options. Returns the exit code: 0 done, 2 it could not be done, 130 interrupted twice."""
     if not arguments:
         print(READY_COMMANDS, file=sys.stderr)
         return 2
-    # --a-b is the same as --a_b
-    arguments = [a if not a.startswith("--") else underscored(a) for a in arguments]
-    first = argparse.ArgumentParser(add_help=False)
-    first.add_argument("--recipe")
-    given = vars(build_parser(first.parse_known_args(arguments)[0].recipe).parse_args(arguments))
-    preset, dry = given.pop("config"), given.pop("dry_run")
     logging.basicConfig(format="%(message)s")
     try:
-        given = {**(read_preset(preset) if preset else {}), **given}
-        config = TrainingConfig(**{name: value for name, value in given.items() if "." not in name})
-        modules = dict(recipe_modules())
-        if config.recipe not in modules:
-            raise ValueError(f"recipe must be one of {', '.join(modules)}, got {config.recipe!r}")
-        prefix = f"{config.recipe}."
-        own = {name.removeprefix(prefix): value for name, value in given.items() if name.startswith(prefix)}
-        if config.learning_rate is not None:
-            own["learning_rate"] = config.learning_rate
-        if dry:
+        command, config, recipe_config = parse(arguments, prog)
+        if command.dry_run:
             from ..training.dry_run import dry_run
 
-            for line in dry_run(config, modules[config.recipe].Config(**own)):
+            for line in dry_run(config, recipe_config):
                 print(line, flush=True)
         else:
-            train(config, modules[config.recipe].Config(**own))
+            from ..training.loop import train
+
+            train(config, recipe_config)
+    except SystemExit as finished:  # tyro's, after --help or what it has printed about an option
+        return int(finished.code or 0)
     except (ValueError, OSError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 2
+        return _fail(f"{error}", prog)
+    except KeyboardInterrupt:
+        return _fail("interrupted; --resume_from_checkpoint latest resumes from the last checkpoint", prog, code=130)
     return 0
 
 
-def underscored(argument: str) -> str:
-    name, equals, value = argument.partition("=")
-    return name.replace("-", "_").replace("__", "--", 1) + equals + value
+def parse(arguments: list[str], prog: str = "train.py") -> tuple[CommandOptions, TrainingConfig, Any]:
+    """Options -> those of the command, the settings of the run, and the Config of its recipe.
+
+    Raises ValueError for a preset with unknown settings, SystemExit for options that are unknown or of a wrong type.
+    """
+    arguments = [*_preset_arguments(_value_of("config", arguments)), *arguments]
+    recipe = _value_of("recipe", arguments) or TrainingConfig.recipe
+    recipe_config = recipe_module(recipe).Config
+    options = tyro.cli(
+        dataclasses.make_dataclass(
+            "Options",
+            [
+                ("command", Annotated[CommandOptions, tyro.conf.arg(name="")], CommandOptions()),
+                ("run", Annotated[TrainingConfig, tyro.conf.arg(name="")], tyro.MISSING_NONPROP),
+                (recipe, recipe_config, recipe_config()),
+            ],
+        ),
+        args=arguments,
+        prog=prog,
+        console_outputs=is_first_process(),
+        description=f"{TrainingConfig.__doc__}\n\n{EXAMPLES}\n\n{_recipes()}",
+        use_underscores=True,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    recipe_config = getattr(options, recipe)
+    if options.run.learning_rate is not None:
+        rates = [field.name for field in dataclasses.fields(recipe_config) if field.name.endswith("learning_rate")]
+        recipe_config = dataclasses.replace(recipe_config, **dict.fromkeys(rates, options.run.learning_rate))
+    return options.command, options.run, recipe_config
+
+
+def _recipes() -> str:
+    summaries = ((name, module.__doc__.splitlines()[0].partition(":")[0]) for name, module in recipe_modules())
+    return "recipes (settings of one: train.py --recipe NAME --help):\n" + "\n".join(
+        f"  {name:<16}{summary}" for name, summary in summaries
+    )
+
+
+def _value_of(name: str, arguments: list[str]) -> str | None:
+    """The last value of --name, which decides what other options there are."""
+    found = None
+    for position, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option == f"--{name}":
+            found = value if equals else next(iter(arguments[position + 1 :]), None)
+    return found
+
+
+def _preset_arguments(path: str | None) -> list[str]:
+    """The settings of a file as options; what it says of itself is printed. ValueError for unknown settings."""
+    if path is None:
+        return []
+    try:
+        preset = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(preset, dict):
+            raise ValueError(f"it holds a {type(preset).__name__}")
+    except ValueError as error:
+        raise ValueError(f"config must be a JSON file of settings, but {path} is not: {error}") from error
+    known = known_settings()
+    arguments = []
+    for name, value in preset.items():
+        if name in DESCRIBING:
+            print(f"{name}: {value}")
+        elif name not in known:
+            raise ValueError(f"config {path} has the setting {name!r}, which does not exist; see train.py --help")
+        else:
+            check_type(f"config {path}: {name}", value, known[name])
+            arguments += [f"--{name}"] if value is True else [] if value is False else [f"--{name}", str(value)]
+    return arguments
+
+
+def known_settings() -> dict[str, Any]:
+    """{name: type} of all settings of a run, and of every recipe as recipe.name."""
+    settings = dict(typing.get_type_hints(TrainingConfig))
+    for recipe, module in recipe_modules():
+        settings |= {f"{recipe}.{name}": kind for name, kind in typing.get_type_hints(module.Config).items()}
+    return settings
+
+
+def check_type(name: str, value: Any, kind: Any) -> None:
+    """ValueError for a value of JSON that is not of the type `kind`; whole numbers are also floats."""
+    from typeguard import TypeCheckError, check_type
+
+    try:
+        if isinstance(value, bool) and kind is not bool:
+            raise TypeCheckError("is not a bool")
+        check_type(value, kind)
+    except TypeCheckError:
+        wanted = getattr(kind, "__name__", None) if isinstance(kind, type) else str(kind).replace("typing.", "")
+        raise ValueError(f"{name} must be of type {wanted}, got {value!r}") from None
+
+
+def _fail(message: str, prog: str, code: int = 2) -> int:
+    """Print one line, with the number of the process where there are several."""
+    print(f"{prog}{process_label()}: {message}", file=sys.stderr)
+    return code

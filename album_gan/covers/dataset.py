@@ -1,44 +1,89 @@
-"""From a data set of covers to batches for training.
+"""A data set of covers as training reads it: where it is, which covers are held out, pixels and labels.
 
-Pictures are decoded once into a file of raw pixels beside the data set's cache; where the disk has no room for
-that, they are decoded anew each time by the data loader's workers; and what fits on no disk is streamed.
+Pictures are decoded once into a file of raw pixels; where the disk has no room for that, the data loader's workers
+decode them anew each time; and what fits on no disk is streamed.
 """
 
 import logging
-from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import datasets
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
-from tqdm import tqdm
 
-from . import synthetic
+from . import folders, synthetic
+from .columns import IMAGE_COLUMNS
 from .decoding import decode, read_bytes
-from .pixel_cache import decoded_pixels, pixel_path
-from .split import group_of, is_held_out
-from .streaming import Stream, covers_at_hand
+from .labels import class_numbers, find_label_column
+from .pixel_cache import PixelFile, decoded_pixels
+from .split import held_out_rows
+from .streaming import decoded_beginning
 
 logger = logging.getLogger(__name__)
 
-IMAGE_COLUMNS = ("image", "img", "cover", "picture", "jpg", "png", "webp", "image_bytes", "bytes")
-LABEL_COLUMNS = ("genre", "label", "class", "cls", "style")  # where "auto" looks, in this order
-PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+Batch = tuple[Tensor, Tensor | None]  # pixels uint8 (B, R, R, 3); labels int64 (B,), None without a column of labels
+UNREADABLE_IN_A_ROW = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverSource:
+    """Where covers are, and how they are read."""
+
+    dataset_name: str | None = None  # Hub id, a builder of `datasets` such as parquet, or synthetic
+    train_data_dir: str | None = None  # folder of pictures, parquet files or tars
+    data_files: str | None = None  # files for the builder
+    image_column: str | None = None  # None: the one that holds pictures
+    label_column: str | None = None  # None: no labels; auto: the usual names
+    streaming: bool = False
+    resolution: int = 128
 
 
 class Covers(torch.utils.data.Dataset):
-    """Square covers as uint8 (resolution, resolution, 3), all of them readable or skipped."""
+    """Square covers as uint8 (resolution, resolution, 3) with their labels; unreadable pictures are skipped.
 
-    def __init__(self, rows: datasets.Dataset | None, image_column: str, resolution: int, pixels: np.ndarray | None):
+    Decoding happens at the first access. Workers of a data loader receive the name of the file of pixels, not a copy.
+    """
+
+    def __init__(
+        self,
+        rows: datasets.Dataset | None,
+        image_column: str,
+        resolution: int,
+        labels: np.ndarray | None = None,
+        classes: tuple[str, ...] = (),
+        pixels: np.ndarray | None = None,
+        stream: datasets.IterableDataset | None = None,
+    ):
         self.rows = rows
         self.image_column = image_column
         self.resolution = resolution
-        self.pixels = pixels
-        self.classes: list[str] = []  # names of the labels; number 0 is "unknown"
-        self.labels: np.ndarray | None = None  # (N,) int64, a number of `classes` for each cover
-        self.stream: datasets.IterableDataset | None = None  # of which these covers are the first few
+        self.classes = classes  # label n is classes[n], 0 is "unknown"; empty without labels
+        self._labels = labels
+        self._pixels = pixels
+        self.stream = stream  # of which these covers are the beginning
+
+    @cached_property
+    def decoded(self) -> PixelFile | None:
+        """All readable covers in a file; None for a stream, and where no disk has room."""
+        return None if self.rows is None else decoded_pixels(self.rows, self.image_column, self.resolution)
+
+    @property
+    def pixels(self) -> np.ndarray | None:
+        """(N, resolution, resolution, 3) uint8 in memory or in a file; None where covers are decoded each time."""
+        if self._pixels is None and self.decoded is not None:
+            return self.decoded.array
+        return self._pixels
+
+    @cached_property
+    def labels(self) -> Tensor | None:
+        """(N,) int64, those of the readable covers; None without a column of labels."""
+        if self._labels is None:
+            return None
+        readable = None if self.decoded is None else self.decoded.readable
+        return torch.from_numpy(self._labels if readable is None else self._labels[readable])
 
     def __len__(self) -> int:
         return len(self.rows) if self.pixels is None else len(self.pixels)
@@ -46,215 +91,100 @@ class Covers(torch.utils.data.Dataset):
     def __str__(self) -> str:
         return f"{len(self):,} covers" if self.stream is None else "a stream of covers"
 
-    def __getitems__(self, indices: list[int]) -> Tensor:
+    def __getstate__(self) -> dict:
+        state = self.__dict__.copy()
+        if state.get("decoded") is not None:
+            state["rows"] = None  # not needed any more
+        return state
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        labels = None if self.labels is None else self.labels[indices]
+        return torch.from_numpy(self.pixels_of(indices)), labels
+
+    def pixels_of(self, indices: list[int]) -> np.ndarray:
         """(B, resolution, resolution, 3) uint8"""
         if self.pixels is not None:
-            return torch.from_numpy(self.pixels[indices])
+            return self.pixels[indices]
         encoded = self.rows[indices][self.image_column]
-        return torch.from_numpy(np.stack([self._decoded(i, row) for i, row in zip(indices, encoded, strict=True)]))
+        return np.stack([self._decode(index, row) for index, row in zip(indices, encoded, strict=True)])
 
     def all_pixels(self) -> np.ndarray:
         """(N, resolution, resolution, 3) uint8, in memory or in a file."""
-        return self.pixels if self.pixels is not None else self.__getitems__(list(range(len(self)))).numpy()
+        return self.pixels if self.pixels is not None else self.pixels_of(list(range(len(self))))
 
-    def _decoded(self, index: int, row: dict) -> np.ndarray:
-        for _ in range(100):
+    def _decode(self, index: int, row: dict) -> np.ndarray:
+        for _ in range(UNREADABLE_IN_A_ROW):
             try:
                 return decode(read_bytes(row), self.resolution)
             except ValueError as error:
                 logger.warning("cover %d skipped, %s", index, error)
                 index = (index + 1) % len(self.rows)
                 row = self.rows[index][self.image_column]
-        raise ValueError(f"{self.image_column} holds no readable picture in 100 rows in a row, the last is {index}")
+        raise ValueError(
+            f"{self.image_column} must hold pictures, got {UNREADABLE_IN_A_ROW} unreadable rows in a row, "
+            f"the last is {index}; name another column"
+        )
 
 
-class StepSampler(Sampler[list[int]]):
-    """The rows of one process for one batch after the other, each cover once an epoch; remembers nothing.
+@dataclass(frozen=True)
+class Split:
+    """The covers to train on, and those that no training sees."""
 
-    Batch k is the same whether or not the run was ever interrupted, however many processes share it.
+    train: Covers
+    held_out: Covers  # may be empty
+
+
+def load_covers(source: CoverSource) -> Split:
+    """Find the covers of `source` and split them; nothing is decoded yet, but for the beginning of a stream.
+
+    Raises ValueError for a source without covers, for a column that is not there, and for labels of a stream.
     """
-
-    def __init__(self, count: int, batch_size: int, rows: list[slice], seed: int, first: int, last: int):
-        self.count = count
-        self.batch_size = batch_size
-        self.rows = rows
-        self.seed = seed
-        self.first = first
-        self.last = last
-        self._epoch = (-1, np.empty(0, np.int64))
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        if self._epoch[0] != epoch:
-            rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-            self._epoch = (epoch, rng.permutation(self.count))
-        return self._epoch[1]
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for batch in range(self.first, self.last):
-            places = range(batch * self.batch_size, (batch + 1) * self.batch_size)
-            indices = [int(self._permutation(place // self.count)[place % self.count]) for place in places]
-            for rows in self.rows:
-                yield indices[rows]
-
-    def __len__(self) -> int:
-        return (self.last - self.first) * len(self.rows)
-
-
-def batches(covers: Covers, sampler: StepSampler, workers: int) -> Iterator[Tensor]:
-    """uint8 (B, H, W, 3), pinned for the copy to a GPU where there is one.
-
-    Of a stream, as many as are asked for, in an order that depends on the step at which they begin.
-    """
-    options = {"pin_memory": torch.cuda.is_available(), "generator": torch.Generator()}  # not the global generator
-    if covers.stream is not None:
-        rows = sampler.rows[0]
-        seed = [sampler.seed, sampler.first, rows.start]
-        stream = Stream(covers.stream, covers.image_column, covers.resolution, rows.stop - rows.start, seed)
-        return iter(DataLoader(stream, batch_size=None, num_workers=min(workers, covers.stream.num_shards), **options))
-    loader = DataLoader(covers, batch_sampler=sampler, num_workers=workers, collate_fn=lambda batch: batch, **options)
-    return iter(loader)
-
-
-def load_covers(
-    dataset_name: str | None,
-    train_data_dir: str | None,
-    data_files: str | None,
-    image_column: str | None,
-    resolution: int,
-    label_column: str | None = None,
-    streaming: bool = False,
-) -> tuple[Covers, int]:
-    """The covers to train on, and how many are held out; of a stream, how many of those are at hand.
-
-    `dataset_name` is a Hub id, a builder of `datasets` such as parquet (with `data_files`), or "synthetic";
-    `train_data_dir` a folder of pictures or parquet files. `image_column` None is found. `label_column` gives the
-    covers `classes` and `labels`; "auto" finds it. Raises ValueError for what holds no covers.
-    """
-    where = (dataset_name, train_data_dir, data_files, image_column)
-    if streaming:
-        if label_column is not None:
-            raise ValueError("label_column must be left out with streaming, which cannot know all classes beforehand")
-        return _streamed(*where, resolution)
-    rows, image_column, held_out = _split(*where)
+    if source.streaming:
+        return _load_stream(source)
+    rows = _rows(source)
+    image_column = find_image_column(rows.features, source.image_column)
+    rows = rows.cast_column(image_column, datasets.Image(decode=False))
+    held_out = held_out_rows(rows, image_column)
     if held_out.all():
         raise ValueError(f"the data must hold more covers than the held-out share, got {len(rows)}; add some")
-    train = rows.select(np.flatnonzero(~held_out))
-    covers = Covers(train, image_column, resolution, decoded_pixels(train, image_column, resolution))
-    if label_column is not None:
-        covers.classes, covers.labels = _labels(train, image_column, label_column, resolution)
-    return covers, int(held_out.sum())
-
-
-def load_held_out(
-    dataset_name: str | None,
-    train_data_dir: str | None,
-    data_files: str | None,
-    image_column: str | None,
-    resolution: int,
-    streaming: bool = False,
-) -> Covers:
-    """The covers that no training sees, for evaluation; of a stream, the first of them.
-
-    Arguments and errors are those of `load_covers`.
-    """
-    where = (dataset_name, train_data_dir, data_files, image_column)
-    if streaming:
-        _, stream, image_column = _streams(*where)
-        pixels = covers_at_hand(stream, image_column, resolution, held_out=True)
-        if not len(pixels):
-            raise ValueError("the data must hold held-out covers, got none where the stream begins; add covers")
-        return Covers(None, image_column, resolution, pixels)
-    rows, image_column, held_out = _split(*where)
-    if not held_out.any():
-        raise ValueError(f"the data must hold held-out covers, got none among {len(rows)}; add covers")
-    kept = rows.select(np.flatnonzero(held_out))
-    return Covers(kept, image_column, resolution, decoded_pixels(kept, image_column, resolution))
-
-
-def _split(
-    dataset_name: str | None, train_data_dir: str | None, data_files: str | None, image_column: str | None
-) -> tuple[datasets.Dataset, str, np.ndarray]:
-    """All rows, their pictures not decoded, the column of these, and which rows are held out."""
-    rows = _rows(dataset_name, train_data_dir, data_files)
-    image_column = find_image_feature(rows.features, image_column)
-    rows = rows.cast_column(image_column, datasets.Image(decode=False))
-    return rows, image_column, np.array([is_held_out(group) for group in _groups(rows, image_column)])
-
-
-def find_image_feature(features: datasets.Features, wanted: str | None) -> str:
-    """The column of pictures: the wanted one, or the one under the most usual name; ValueError where there is none."""
-    holding = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
-    raw = (datasets.Value("binary"), datasets.Value("large_binary"))
-    holding += [name for name in IMAGE_COLUMNS if features.get(name) in raw]  # bytes of pictures, not marked as such
-    if wanted is None and holding:
-        return next((name for name in IMAGE_COLUMNS if name in holding), holding[0])
-    if wanted not in features:
-        raise ValueError(f"image_column must be one of {', '.join(features)}; got {wanted!r}")
-    if wanted not in holding:
-        raise ValueError(f"image_column must hold pictures, but {wanted!r} does not; name another column")
-    return wanted
-
-
-def _streamed(
-    dataset_name: str | None, train_data_dir: str | None, data_files: str | None, image_column: str | None,
-    resolution: int,
-) -> tuple[Covers, int]:  # fmt: skip
-    train, test, image_column = _streams(dataset_name, train_data_dir, data_files, image_column)
-    pixels = covers_at_hand(train, image_column, resolution, held_out=False)
-    if not len(pixels):
-        raise ValueError(
-            "the data must hold readable covers to train on, got none where the stream begins; look into it"
-        )
-    covers = Covers(None, image_column, resolution, pixels)
-    covers.stream = train
-    logger.warning(
-        "streaming: covers are shuffled as they come, and a resumed run goes on with them in another order; "
-        "all else resumes exactly"
+    labels, classes = None, ()
+    if source.label_column is not None:
+        column = find_label_column(rows.column_names, source.label_column)
+        training = rows.select_columns(column).select(np.flatnonzero(~held_out))
+        labels, classes = class_numbers(training[column], rows.features[column])
+    return Split(
+        Covers(rows.select(np.flatnonzero(~held_out)), image_column, source.resolution, labels, classes),
+        Covers(rows.select(np.flatnonzero(held_out)), image_column, source.resolution),
     )
-    return covers, len(covers_at_hand(test, image_column, resolution, held_out=True))
 
 
-def _streams(
-    dataset_name: str | None, train_data_dir: str | None, data_files: str | None, image_column: str | None
-) -> tuple[datasets.IterableDataset, datasets.IterableDataset, str]:
-    """Rows among which those to train on are, rows among which those held out are, and the column of pictures."""
-    if train_data_dir:
-        dataset_name, data_files = "parquet", sorted(map(str, Path(train_data_dir).rglob("*.parquet")))
-    if not dataset_name or dataset_name == "synthetic" or data_files == []:
-        raise ValueError("streaming needs a dataset_name on the Hub, or parquet files; leave it out for all else")
-    splits = _load(dataset_name, data_files, streaming=True)
-    train = splits["train"]
-    if train.features is None:
-        train = train._resolve_features()  # reads the first rows
-    image_column = find_image_feature(train.features, image_column)
-    train = train.cast_column(image_column, datasets.Image(decode=False))
-    test = splits.get("test")
-    if test is None or "group" not in (test.features or {}):
-        return train, train, image_column
-    return train, test.cast_column(image_column, datasets.Image(decode=False)), image_column
+def find_image_column(features: datasets.Features, name: str | None) -> str:
+    """The column of pictures: `name`, or the one under the most usual name; ValueError where there is none."""
+    candidates = [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
+    raw = (datasets.Value("binary"), datasets.Value("large_binary"))
+    candidates += [column for column in IMAGE_COLUMNS if features.get(column) in raw]  # bytes, not marked as pictures
+    if name is None and candidates:
+        return next((column for column in IMAGE_COLUMNS if column in candidates), candidates[0])
+    if name not in features:
+        raise ValueError(f"image_column must be one of {', '.join(features)}; got {name!r}")
+    if name not in candidates:
+        raise ValueError(f"image_column must hold pictures, but {name!r} does not; name another column")
+    return name
 
 
-def _rows(dataset_name: str | None, train_data_dir: str | None, data_files: str | None) -> datasets.Dataset:
-    if dataset_name == "synthetic":
+def _rows(source: CoverSource) -> datasets.Dataset:
+    """All rows, to train on and held out."""
+    if source.dataset_name == "synthetic":
         features = datasets.Features({"image": datasets.Image(), "group": datasets.Value("string")})
         return datasets.Dataset.from_generator(synthetic.rows, features=features)
-    if train_data_dir:
-        folder = Path(train_data_dir)
-        if not folder.is_dir():
-            raise ValueError(f"train_data_dir must be a folder, got {train_data_dir!r}, which is none")
-        parquet = sorted(map(str, folder.rglob("*.parquet")))
-        if parquet:
-            return _with_held_out(_load("parquet", parquet))
-        pictures = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in PICTURE_ENDINGS)
-        if not pictures:
-            raise ValueError(
-                f"train_data_dir must hold pictures ({' '.join(sorted(PICTURE_ENDINGS))}) or parquet files, "
-                f"found none in {train_data_dir!r}; name another folder, or try --dataset_name synthetic"
-            )
-        return datasets.Dataset.from_dict({"image": pictures}).cast_column("image", datasets.Image())
-    if not dataset_name:
+    if source.train_data_dir:
+        files = folders.find_covers(Path(source.train_data_dir))
+        if files.builder:
+            return _with_held_out(_load(files.builder, files.paths))
+        return datasets.Dataset.from_dict(files.table()).cast_column("image", datasets.Image())
+    if not source.dataset_name:
         raise ValueError("dataset_name or train_data_dir must say where the covers are; try --dataset_name synthetic")
-    return _with_held_out(_load(dataset_name, data_files))
+    return _with_held_out(_load(source.dataset_name, source.data_files))
 
 
 def _load(name: str, data_files: str | list[str] | None, streaming: bool = False) -> datasets.DatasetDict:
@@ -265,7 +195,8 @@ def _load(name: str, data_files: str | list[str] | None, streaming: bool = False
             raise ValueError(f"it has no split called train, only {', '.join(map(str, splits))}")
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"dataset_name {name!r} with data_files {data_files!r} does not load: {reason}") from error
+        files = data_files if isinstance(data_files, str | None) else data_files[0]
+        raise ValueError(f"dataset_name {name!r} with data_files {files!r} does not load: {reason}") from error
     return splits
 
 
@@ -274,30 +205,42 @@ def _with_held_out(splits: datasets.DatasetDict) -> datasets.Dataset:
     train, test = splits["train"], splits.get("test")
     if test is None or "group" not in test.column_names or test.features != train.features:
         return train
-    held_out = np.array([is_held_out(str(group)) for group in test["group"]], bool)
+    held_out = held_out_rows(test, image_column="")  # by their groups
     return datasets.concatenate_datasets([train, test.select(np.flatnonzero(held_out))])
 
 
-def _groups(rows: datasets.Dataset, image_column: str) -> Iterator[str]:
-    """The group of each row."""
-    if "group" in rows.column_names:
-        return map(str, rows["group"])
-    pictures = tqdm(rows[image_column], desc="hashing covers", unit=" covers", disable=len(rows) < 2_000)
-    return (group_of({image_column: picture}, image_column) for picture in pictures)
-
-
-def _labels(rows: datasets.Dataset, image_column: str, label_column: str, resolution: int):
-    """The classes, "unknown" first, and the number of the class of each cover that could be decoded."""
-    if label_column == "auto":
-        label_column = next((name for name in LABEL_COLUMNS if name in rows.column_names), None)
-    if label_column not in rows.column_names:
-        raise ValueError(f"label_column must be one of {', '.join(rows.column_names)}; got {label_column!r}")
-    feature, values = rows.features[label_column], rows[label_column]
-    if isinstance(feature, datasets.ClassLabel):
-        values = [None if value is None or value < 0 else feature.int2str(value) for value in values]
-    values = [None if value is None or value == "" else str(value) for value in values]
-    classes = ["unknown", *sorted({value for value in values if value not in (None, "unknown")})]
-    numbers = {name: number for number, name in enumerate(classes)}
-    labels = np.array([numbers.get(value, 0) for value in values], np.int64)
-    readable = pixel_path(rows, image_column, resolution).with_suffix(".rows.npy")
-    return classes, labels[np.load(readable)] if readable.exists() else labels
+def _load_stream(source: CoverSource) -> Split:
+    if source.label_column is not None:
+        raise ValueError("label_column must be left out with streaming, which cannot know all classes beforehand")
+    name, data_files = source.dataset_name, source.data_files
+    if source.train_data_dir:
+        files = folders.find_covers(Path(source.train_data_dir))
+        name, data_files = files.builder, files.paths
+    if not name or name == "synthetic":
+        raise ValueError("streaming needs a dataset_name on the Hub, or parquet files; leave it out for all else")
+    splits = _load(name, data_files, streaming=True)
+    train, test = splits["train"], splits.get("test")
+    if train.features is None:
+        train = train._resolve_features()  # reads the first rows
+    image_column = find_image_column(train.features, source.image_column)
+    train = train.cast_column(image_column, datasets.Image(decode=False))
+    if test is None or "group" not in (test.features or {}):
+        test = train
+    else:
+        test = test.cast_column(image_column, datasets.Image(decode=False))
+    pixels, held_out = (
+        decoded_beginning(rows, image_column, source.resolution, held_out)
+        for rows, held_out in ((train, False), (test, True))
+    )
+    if not len(pixels):
+        raise ValueError(
+            "the data must hold readable covers to train on, got none where the stream begins; look into the data set"
+        )
+    logger.warning(
+        "streaming: covers are shuffled as they come, and a resumed run sees them in another order; "
+        "all else resumes exactly"
+    )
+    return Split(
+        Covers(None, image_column, source.resolution, pixels=pixels, stream=train),
+        Covers(None, image_column, source.resolution, pixels=held_out),
+    )

@@ -9,9 +9,10 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ from ..metrics.kernel_distance import kernel_distance, subset_distances
 from ..metrics.precision_recall import coverage, distances, mean_distance, near_duplicate_rate, nearest
 from ..metrics.spectrum import octave_differences, radial_spectrum
 from ..networks.projected_discriminator import FrozenBlock, FrozenConv
+
+if TYPE_CHECKING:
+    from ..covers.dataset import CoverSource
 
 SUBSET_DRAWS = 50
 COPY_QUANTILE = 0.001  # two different held-out covers are closer than this distance once in a thousand times
@@ -182,23 +186,23 @@ def features_of(pixels: np.ndarray, extractor: nn.Module, batch_size: int = 32, 
 
 def evaluate(
     model: str,
-    source: tuple[str | None, str | None, str | None, str],
+    source: "CoverSource",
     samples: int,
     truncation: float = 1.0,
     extractors: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
-    """A model (bundled, a folder or a Hub id) against the covers of `source`, the first arguments of `load_covers`."""
-    from ..covers.dataset import load_covers, load_held_out  # here, so that a table can be drawn without datasets
+    """A model (bundled, a folder or a Hub id) against the covers of `source`, at its own resolution."""
+    from ..covers.dataset import load_covers  # here, so that a table can be drawn without datasets
 
     for name in extractors or ():
         check_extractor(name)
     pipeline = AlbumCoverPipeline.from_pretrained(model)
     resolution = pipeline.generator.config.resolution
-    held_out, (training, _) = load_held_out(*source, resolution), load_covers(*source, resolution)
+    split = load_covers(replace(source, resolution=resolution))
     drawn = pipeline(seeds=range(samples), truncation=truncation, progress=True).images
     pixels = np.stack([np.asarray(image) for image in drawn])
     result = {"model": pipeline.fingerprint, "truncation": truncation}
-    return result | compare(pixels, held_out.all_pixels(), training.all_pixels(), extractors or OFFLINE)
+    return result | compare(pixels, split.held_out.all_pixels(), split.train.all_pixels(), extractors or OFFLINE)
 
 
 def compare(

@@ -1,12 +1,10 @@
 """The card of a published model: what it draws, how to load it, what it saw, what was measured, what it cannot do."""
 
 import json
-import platform
 import re
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import EvalResult, ModelCardData
 
 from ..inference.model_store import BUNDLED
@@ -186,13 +184,6 @@ with torch.no_grad():
     image = network(torch.from_numpy(z.astype(np.float32)))[0]
 Image.fromarray(((image.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()).save("cover-7.png")
 """
-
-
-def hardware(processes: int) -> str:
-    """What this run computes on, in words."""
-    if torch.cuda.is_available():
-        return f"{processes} x {torch.cuda.get_device_name()}"
-    return f"{torch.get_num_threads() * processes} CPU cores ({platform.machine()})"
 
 
 def _is_plain(value: object) -> bool:

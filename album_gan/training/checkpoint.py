@@ -43,21 +43,38 @@ def save_checkpoint(
         weights = temporary / "state.safetensors"
         save_file(tensors, weights)
         record = {"format_version": FORMAT_VERSION, "sha256": sha256_of(weights), **state}
-        (temporary / "state.json").write_text(json.dumps(record, indent=2))
+        (temporary / "state.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
         if beside is not None:
             beside(temporary)
         for path in (*temporary.rglob("*"), temporary):
             flush_to_disk(path)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        _replace_folder(temporary, folder)
         flush_to_disk(folder.parent)
     except (OSError, SafetensorError) as error:
         raise OSError(
             f"{folder.name} could not be written into {folder.parent} ({' '.join(str(error).split())}); make room, "
-            "then --resume_from_checkpoint latest goes on from the last whole one"
+            "then --resume_from_checkpoint latest resumes from the last whole one"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    """Give `new` the name of `folder`; the old one is deleted only when the new one is in place."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_replaced(output_dir: Path) -> None:
+    """Give folders their names back that a kill took away between the two renames of `_replace_folder`."""
+    for old in output_dir.glob(".*.old"):
+        folder = output_dir / old.name[1 : -len(".old")]
+        if not folder.exists():
+            os.replace(old, folder)
 
 
 def load_checkpoint(

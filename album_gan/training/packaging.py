@@ -11,6 +11,7 @@ from diffusers import ModelMixin
 from PIL import Image
 from torch import Tensor, nn
 
+from ..inference.atomic import write_atomic
 from ..inference.model_store import find_model, read_weights
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.upscaling import lanczos, one_pass
@@ -46,7 +47,7 @@ def save_model(
         tensor.data = tensor.data.contiguous()
     discriminator.save_pretrained(folder / "discriminator")
     discriminator.half().save_pretrained(folder / "discriminator", variant="fp16")
-    (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_atomic(folder / "training.json", json.dumps(record, indent=2) + "\n")
     loaded = AlbumCoverPipeline.from_pretrained(folder)
     return loaded.generator if draws(average) else loaded.upscaler
 
@@ -103,7 +104,7 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
             if found.unexpected_keys or any(not key.startswith("label") for key in found.missing_keys):
                 raise RuntimeError(f"keys do not match: {found}")
         except RuntimeError as error:
-            config = json.loads((folder / name / "config.json").read_text())
+            config = json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
             raise ValueError(
                 f"init_from {source!r} holds a {config['_class_name']} of {config.get('resolution', 'any')} px that "
                 f"does not fit this run's {type(network).__name__}; use the same recipe and resolution"

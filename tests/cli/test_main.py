@@ -1,4 +1,5 @@
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from album_gan.cli.main import main
@@ -146,15 +148,15 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
         ("upscale good.png broken.png --size 64 --out x", "broken.png is no picture that can be read"),
         ("upscale good.png cut.png --size 64 --out x", "cut.png is no picture that can be read"),
         ("upscale good.png empty --size 64 --out x", "empty is a folder"),
-        ("upscale good.png --size 64 --out .", "would be overwritten"),
-        ("upscale good.png empty/../good.png --size 64 --out x", "names of their own"),
+        ("upscale good.png --size 64 --out .", "which would be overwritten"),
+        ("upscale good.png empty/../good.png --size 64 --out x", "different names"),
         ("upscale good.png --size 64 --out taken", "taken is a file"),
         ("upscale --size 64 --out x", "IN"),
         ("upscale good.png --out x", "one of the arguments --size --store is required"),
         ("upscale good.png --size 64 --store --out x", "not allowed with argument"),
         ("upscale good.png --size 64 --engine magic --out x", "engine must be one of bundled, lanczos, diffusers:ID"),
         ("upscale good.png --size 64 --title 夜 --out x", "title has a character that no bundled font has"),
-        ("upscale wide.png --store --out x", "covers for shops must be square"),
+        ("upscale wide.png --store --out x", "covers for stores must be square"),
         ("demo --port seven", "port must be a number from 1 to 65535, got 'seven'"),
         ("paint", "invalid choice: 'paint'"),
     ],
@@ -251,7 +253,72 @@ def test_interrupted_covers_are_whole(tmp_path, tiny_model):
     drawing.send_signal(signal.SIGINT)
     _, err = drawing.communicate(timeout=60)
     assert drawing.returncode == 130
-    assert err == "album-gan: interrupted; what is already written is whole\n"
+    assert err == "album-gan: interrupted; every file already written is complete\n"
     files = list(folder.iterdir())
     assert {file.suffix for file in files} == {".png"}
     assert all(pixels(file).shape == (32, 32, 3) for file in files)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "generate --seeds 1 --out x",
+        "interpolate --seeds 1,2 --out x.gif",
+        "upscale good.png --size 64 --out x",
+        "evaluate --train-data-dir empty --model MODEL",
+    ],
+)
+def test_a_gpu_that_is_not_there_is_one_line(refused, tmp_path, tiny_model, line):
+    (tmp_path / "empty").mkdir()
+    save_png(Image.new("RGB", (32, 32)), tmp_path / "good.png")
+    message = refused(f"{line.replace('MODEL', str(tiny_model))} --device cuda")
+    assert "device must be one that this machine has" in message
+    assert "got 'cuda'; auto takes the best" in message
+
+
+def test_devices(run, refused, tmp_path):
+    for device in ("auto", "cpu"):
+        assert run(f"generate --seeds 1 --out {device} --device {device}")[0] == 0
+    assert np.array_equal(pixels(tmp_path / "cpu" / "00000001.png"), pixels(tmp_path / "auto" / "00000001.png"))
+    assert "invalid choice: 'tpu'" in refused("generate --seeds 1 --out x --device tpu")
+    assert "invalid choice: 'tpu'" in refused("demo --device tpu")
+
+
+FULL = """
+import resource, shlex, sys
+from album_gan.cli.main import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+for line in sys.argv[1:]:
+    assert main(shlex.split(line)) == 2
+"""
+
+
+def test_a_full_disk_names_file_folder_and_way_out(tmp_path, tiny_model):
+    """For each command; a limit on the size of files stands in for the full disk."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "good.png")
+    (tmp_path / "history").mkdir()
+    for images in ("000000000", "000001000"):
+        Image.new("RGB", (384, 384)).save(tmp_path / "history" / f"{images}.webp")
+    lines = {
+        f"generate --seeds 1 --out x --model {tiny_model}": "00000001.png",
+        f"interpolate --seeds 1,2 --frames 4 --out x/y.gif --model {tiny_model}": "y.gif",
+        f"interpolate --seeds 1,2 --frames 4 --out x/y.webp --model {tiny_model}": "y.webp",
+        f"interpolate --seeds 1,2 --frames 4 --out x/y.mp4 --model {tiny_model}": "y.mp4",
+        f"upscale good.png --size 128 --engine lanczos --out x --model {tiny_model}": "good.png",
+        "timelapse . --fps 2 --seconds 1 --out x/y.gif": "y.gif",
+        f"export --format onnx --out x/y.onnx --model {tiny_model}": "y.onnx",
+    }
+    done = subprocess.run([sys.executable, "-c", FULL, *lines], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = re.findall(r"album-gan: (.*)", done.stderr)
+    assert said == [
+        f"{name} could not be written to {tmp_path / 'x'}: File too large; make room there, or choose another folder"
+        for name in lines.values()
+    ]
+    assert not list((tmp_path / "x").iterdir())
+
+
+def test_a_missing_checkpoint_is_no_hub_id(refused):
+    message = refused("generate --seeds 1 --out x --model runs/checkpoint-500")
+    assert "model must be bundled, teaching, a folder or a Hub id owner/name, got 'runs/checkpoint-500'" in message

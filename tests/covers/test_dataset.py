@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from album_gan.covers.dataset import StepSampler, batches, load_covers
+from album_gan.covers.batches import StepSampler, batches
+from album_gan.covers.dataset import CoverSource, Split, load_covers
 from album_gan.covers.decoding import decode
 from album_gan.covers.split import HELD_OUT_SHARE, is_held_out
 from album_gan.covers.synthetic import draw_cover
@@ -25,6 +26,10 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def load(folder, **settings) -> Split:
+    return load_covers(CoverSource(train_data_dir=str(folder), resolution=32, **settings))
 
 
 def folder_of_covers(folder, count: int):
@@ -78,30 +83,37 @@ def test_folder_of_pictures_loads_and_broken_ones_are_skipped(tmp_path, caplog):
     for number in range(5):
         (folder / f"broken-{number}.jpg").write_bytes(b"not a JPEG %d" % number)
     with caplog.at_level(logging.WARNING):
-        covers, held_out = load_covers(None, str(folder), None, "image", 32)
+        split = load(folder)
+        covers = split.train
+        assert len(covers)
     groups = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-    assert held_out == sum(map(is_held_out, groups.values()))
+    broken = {groups[path.name] for path in folder.glob("broken*")}
+    assert len(split.held_out) == sum(map(is_held_out, set(groups.values()) - broken))
     assert len(covers) == sum(not is_held_out(group) for name, group in groups.items() if "broken" not in name)
     assert "covers skipped; the first: " in caplog.text
-    assert covers.__getitems__([0, 1]).shape == (2, 32, 32, 3)
+    assert covers.__getitems__([0, 1])[0].shape == (2, 32, 32, 3)
+    assert covers.__getitems__([0, 1])[1] is None
 
 
 def test_same_pixels_with_and_without_the_cache(tmp_path):
     folder = folder_of_covers(tmp_path / "mine", 20)
-    covers, _ = load_covers(None, str(folder), None, "image", 32)
-    cached = covers.__getitems__([3, 1, 2])
-    covers.pixels = None
-    assert torch.equal(cached, covers.__getitems__([3, 1, 2]))
+    covers = load(folder).train
+    cached = covers.pixels_of([3, 1, 2])
+    assert covers.decoded is not None
+    uncached = load(folder).train
+    uncached.decoded = None
+    assert (cached == uncached.pixels_of([3, 1, 2])).all()
 
 
 def test_changed_pictures_are_decoded_anew(tmp_path):
     folder = folder_of_covers(tmp_path / "mine", 20)
-    before, _ = load_covers(None, str(folder), None, "image", 32)
+    before = load(folder).train
+    assert before.decoded is not None
     for path in folder.iterdir():
         Image.new("RGB", (40, 40), "white").save(path)
-    after, _ = load_covers(None, str(folder), None, "image", 32)
-    assert after.__getitems__([0]).min() > 250
-    assert before.__getitems__([0]).min() < 250
+    after = load(folder).train
+    assert after.pixels_of([0]).min() > 250
+    assert before.pixels_of([0]).min() < 250
 
 
 def test_parquet_with_groups_keeps_editions_together(tmp_path):
@@ -110,30 +122,31 @@ def test_parquet_with_groups_keeps_editions_together(tmp_path):
     ]
     features = datasets.Features({"image": datasets.Image(), "group": datasets.Value("string")})
     datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "covers.parquet")
-    covers, held_out = load_covers("parquet", None, str(tmp_path / "*.parquet"), "image", 32)
+    split = load_covers(CoverSource(dataset_name="parquet", data_files=str(tmp_path / "*.parquet"), resolution=32))
+    covers, held_out = split.train, len(split.held_out)
     assert held_out == 4 * sum(is_held_out(f"album-{group}") for group in range(50))
     assert 0 < held_out < 60
     assert len(covers) == 200 - held_out
-    from_folder, again = load_covers(None, str(tmp_path), None, "image", 32)
-    assert (len(from_folder), again) == (len(covers), held_out)
+    again = load(tmp_path)
+    assert (len(again.train), len(again.held_out)) == (len(covers), held_out)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("settings", "message"),
     [
-        ((None, None, None, "image", 32), "dataset_name or train_data_dir must say"),
-        ((None, "{tmp}/nowhere", None, "image", 32), "train_data_dir must be a folder"),
-        ((None, "{tmp}", None, "image", 32), "train_data_dir must hold pictures"),
-        (("parquet", None, "{tmp}/*.parquet", "image", 32), "does not load"),
-        ((None, "{tmp}/mine", None, "cover", 32), "image_column must be one of image; got 'cover'"),
+        ({}, "dataset_name or train_data_dir must say"),
+        ({"train_data_dir": "{tmp}/nowhere"}, "train_data_dir must be a folder"),
+        ({"train_data_dir": "{tmp}"}, "train_data_dir must hold pictures"),
+        ({"dataset_name": "parquet", "data_files": "{tmp}/*.parquet"}, "does not load"),
+        ({"train_data_dir": "{tmp}/mine", "image_column": "cover"}, "image_column must be one of image; got 'cover'"),
     ],
 )
-def test_bad_sources_say_what_is_wrong(tmp_path, arguments, message):
-    if "{tmp}/mine" in arguments:
+def test_bad_sources_say_what_is_wrong(tmp_path, settings, message):
+    if "{tmp}/mine" in settings.values():
         folder_of_covers(tmp_path / "mine", 3)
-    arguments = [a.replace("{tmp}", str(tmp_path)) if isinstance(a, str) else a for a in arguments]
+    settings = {name: value.replace("{tmp}", str(tmp_path)) for name, value in settings.items()}
     with pytest.raises(ValueError, match=message):
-        load_covers(*arguments)
+        load_covers(CoverSource(**settings))
 
 
 @pytest.mark.parametrize("kind", ["image", "binary"])
@@ -144,17 +157,17 @@ def test_column_of_pictures_is_found(tmp_path, kind):
         features["jpg"], pictures = datasets.Image(), [{"bytes": data, "path": None} for data in pictures]
     made = datasets.Dataset.from_dict({"title": ["x"] * 20, "jpg": pictures}, features=datasets.Features(features))
     made.to_parquet(tmp_path / "covers.parquet")
-    covers, held_out = load_covers(None, str(tmp_path), None, None, 32)
-    assert (covers.image_column, len(covers) + held_out) == ("jpg", 20)
+    split = load(tmp_path)
+    assert (split.train.image_column, len(split.train) + len(split.held_out)) == ("jpg", 20)
     with pytest.raises(ValueError, match="must hold pictures, but 'title' does not"):
-        load_covers(None, str(tmp_path), None, "title", 32)
+        load(tmp_path, image_column="title")
 
 
 def test_nothing_decodes(tmp_path):
     for index in range(20):
         (tmp_path / f"{index}.png").write_bytes(b"broken %d" % index)
     with pytest.raises(ValueError, match=r"none of the \d+ covers is a readable picture"):
-        load_covers(None, str(tmp_path), None, "image", 32)
+        len(load(tmp_path).train)
     assert not list((tmp_path / "cache").rglob("*.npy"))
 
 
@@ -169,8 +182,8 @@ def test_sampler_shows_each_cover_once_an_epoch_and_shares_rows():
 
 
 def test_batches_do_not_depend_on_workers(tmp_path):
-    covers, _ = load_covers(None, str(folder_of_covers(tmp_path / "mine", 20)), None, "image", 32)
+    covers = load(folder_of_covers(tmp_path / "mine", 20)).train
     sampler = StepSampler(len(covers), 4, [slice(0, 4)], 0, 0, 3)
     without, with_two = list(batches(covers, sampler, 0)), list(batches(covers, sampler, 2))
-    assert all(torch.equal(a, b) for a, b in zip(without, with_two, strict=True))
-    assert without[0].dtype == torch.uint8
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(without, with_two, strict=True))
+    assert without[0][0].dtype == torch.uint8

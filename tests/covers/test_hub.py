@@ -41,11 +41,11 @@ def hub(tmp_path):
 CLI = "import sys; from album_gan.cli.main import main; sys.exit(main())"
 LOAD = """
 import json, sys
-from album_gan.covers.dataset import load_covers
-covers, held_out = load_covers(sys.argv[1], None, None, "image", 32)
-from album_gan.covers.dataset import load_held_out
-assert len(load_held_out(sys.argv[1], None, None, "image", 32)) == held_out > 0
-print("RESULT", json.dumps([len(covers), list(covers.__getitems__([0, 1]).shape)]))
+from album_gan.covers.dataset import CoverSource, load_covers
+split = load_covers(CoverSource(dataset_name=sys.argv[1], resolution=32))
+covers, held_out = split.train, len(split.held_out)
+assert held_out > 0
+print("RESULT", json.dumps([len(covers), list(covers.pixels_of([0, 1]).shape)]))
 """
 TRAIN = "import sys; from train import main; sys.exit(main(sys.argv[1:]))"
 

@@ -3,9 +3,13 @@
 import datasets
 import pytest
 
-from album_gan.covers.dataset import load_covers
+from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import rows
+
+
+def load(folder, column):
+    return load_covers(CoverSource(train_data_dir=str(folder), label_column=column, resolution=32)).train
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -20,9 +24,9 @@ def test_labels_follow_their_covers(tmp_path, monkeypatch, broken):
     datasets.Dataset.from_list(made, features=features).to_parquet(tmp_path / "covers.parquet")
     expected = [row["genre"] for row in made[broken:] if not is_held_out(row["group"])]
     for column in ("genre", "auto"):  # from the pictures, then from the cache
-        covers, _ = load_covers(None, str(tmp_path), None, "image", 32, label_column=column)
-        assert covers.classes == ["unknown", "jazz", "rock"]
+        covers = load(tmp_path, column)
+        assert covers.classes == ("unknown", "jazz", "rock")
         assert [covers.classes[label] for label in covers.labels] == [genre or "unknown" for genre in expected]
         assert len(covers.labels) == len(covers)
     with pytest.raises(ValueError, match="label_column must be one of image, group, genre; got 'style'"):
-        load_covers(None, str(tmp_path), None, "image", 32, label_column="style")
+        load(tmp_path, "style")

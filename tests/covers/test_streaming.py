@@ -5,8 +5,10 @@ import itertools
 import datasets
 import numpy as np
 import pytest
+from PIL import Image
 
-from album_gan.covers.dataset import StepSampler, batches, load_covers, load_held_out
+from album_gan.covers.batches import StepSampler, batches
+from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.decoding import decode
 from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import rows
@@ -34,10 +36,14 @@ def expected(held_out: bool) -> set[bytes]:
     }
 
 
+def load(folder, **settings):
+    return load_covers(CoverSource(train_data_dir=str(folder), resolution=32, streaming=True, **settings))
+
+
 def first_batches(folder, first: int = 0, workers: int = 0, count: int = 40, rows: slice = slice(0, 4)) -> list:
-    covers, _ = load_covers(None, str(folder), None, None, 32, streaming=True)
+    covers = load(folder).train
     sampler = StepSampler(len(covers), 4, [rows], seed=3, first=first, last=first + count)
-    return [batch.numpy() for batch in itertools.islice(batches(covers, sampler, workers), count)]
+    return [pixels.numpy() for pixels, _ in itertools.islice(batches(covers, sampler, workers), count)]
 
 
 def seen(found: list) -> set[bytes]:
@@ -50,7 +56,7 @@ def test_streams_all_covers_but_the_held_out(folder):
     assert seen(found) == expected(held_out=False)
     epoch = [cover.tobytes() for batch in found for cover in batch][: len(expected(held_out=False))]
     assert len(set(epoch)) == len(epoch)
-    assert seen(list(load_held_out(None, str(folder), None, None, 32, streaming=True).pixels[None])) == expected(True)
+    assert seen([load(folder).held_out.pixels]) == expected(True)
 
 
 def test_a_stream_is_seeded_and_a_resumed_one_goes_on_in_another_order(folder, caplog):
@@ -58,7 +64,7 @@ def test_a_stream_is_seeded_and_a_resumed_one_goes_on_in_another_order(folder, c
     assert all((a == b).all() for a, b in zip(whole, first_batches(folder), strict=True))
     assert not all((a == b).all() for a, b in zip(whole[10:], first_batches(folder, first=10), strict=False))
     assert not all((a == b).all() for a, b in zip(whole, first_batches(folder, rows=slice(4, 8)), strict=True))
-    assert "a resumed run goes on with them in another order" in caplog.text
+    assert "a resumed run sees them in another order" in caplog.text
 
 
 def test_workers_share_a_stream(folder):
@@ -67,11 +73,12 @@ def test_workers_share_a_stream(folder):
 
 def test_what_cannot_be_streamed_says_so(folder, tmp_path):
     with pytest.raises(ValueError, match="streaming needs a dataset_name on the Hub, or parquet files"):
-        load_covers("synthetic", None, None, None, 32, streaming=True)
-    (tmp_path / "none").mkdir()
+        load_covers(CoverSource(dataset_name="synthetic", streaming=True))
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "pictures" / "1.png")
     with pytest.raises(ValueError, match="streaming needs"):
-        load_covers(None, str(tmp_path / "none"), None, None, 32, streaming=True)
+        load(tmp_path / "pictures")
     with pytest.raises(ValueError, match="label_column must be left out with streaming"):
-        load_covers(None, str(folder), None, None, 32, "group", streaming=True)
+        load(folder, label_column="group")
     with pytest.raises(ValueError, match="image_column must be one of photo, group; got 'image'"):
-        load_covers(None, str(folder), None, "image", 32, streaming=True)
+        load(folder, image_column="image")

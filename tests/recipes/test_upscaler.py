@@ -11,7 +11,8 @@ from album_gan.recipes import upscaler
 from album_gan.recipes.augmentation import soften
 from album_gan.recipes.base import Step
 from album_gan.recipes.named_random import Draw
-from album_gan.training.loop import TrainingConfig, train
+from album_gan.training.config import TrainingConfig
+from album_gan.training.loop import train
 from album_gan.training.packaging import load_initial_weights
 
 
@@ -85,7 +86,7 @@ def test_it_learns_to_enlarge_edges():
 def test_a_run_leaves_a_model_that_enlarges(tmp_path):
     config = TrainingConfig(
         recipe="upscaler", dataset_name="synthetic", resolution=32, output_dir=str(tmp_path), train_batch_size=4,
-        max_train_steps=2, dataloader_num_workers=0, report_to=None, evaluation_images=0,
+        max_train_steps=2, dataloader_num_workers=0, report_to="none", evaluation_images=0,
     )  # fmt: skip
     train(config, upscaler.Config(channels=8, blocks=1))
     pipe = AlbumCoverPipeline.from_pretrained(tmp_path)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from serving import free_port
 from tiny_recipes import RECIPES, STILL, settings_of
 
-from album_gan.covers.dataset import load_covers
+from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.synthetic import draw_cover
 from album_gan.inference.pixels import to_unit_range
 from album_gan.recipes.base import Step
@@ -77,9 +77,9 @@ def plain_state(name: str, covers: Path, shards: int) -> dict[str, dict[int, dic
     # fp64 by 1e-14), for a last digit can decide on which side of a kink a feature lies.
     generator, discriminator = (network.to(memory_format=torch.channels_last) for network in recipe.build_networks())
     optimizers = recipe.optimizers(generator, discriminator)
-    data, _ = load_covers(None, str(covers), None, "image", 32)
+    data = load_covers(CoverSource(train_data_dir=str(covers), resolution=32)).train
     order = np.random.Generator(np.random.Philox(key=[0, 0])).permutation(len(data))[:BATCH].tolist()
-    real = to_unit_range(data.__getitems__(order))
+    real = to_unit_range(torch.from_numpy(data.pixels_of(order)))
     steps = []
     for shard in range(shards):  # each process has networks of its own: BatchNorm and spectral norm remember
         rows = slice(shard * BATCH // shards, (shard + 1) * BATCH // shards)

@@ -7,6 +7,7 @@ from tiny_recipes import build
 
 from album_gan import AlbumCoverPipeline
 from album_gan.cli.main import main as album_gan
+from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.synthetic import rows
 from album_gan.hub.run_folder import latest_checkpoint, read_state
 from album_gan.media.image_files import read_settings
@@ -49,10 +50,9 @@ def test_a_model_that_knows_classes(labelled, tmp_path, capsys):
 
 def test_labels_stay_with_their_covers(labelled, tmp_path, monkeypatch):
     """Each step's labels are those of its covers, whatever the order in which they come."""
-    from album_gan.covers.dataset import load_covers
-
-    covers, _ = load_covers(None, labelled, None, "image", 32, "genre")
-    known = {picture.tobytes(): label for picture, label in zip(covers.all_pixels(), covers.labels, strict=True)}
+    covers = load_covers(CoverSource(train_data_dir=labelled, label_column="genre", resolution=32)).train
+    numbered = zip(covers.all_pixels(), covers.labels.tolist(), strict=True)
+    known = {picture.tobytes(): label for picture, label in numbered}
     seen = []
 
     class Recipe(cgan.Recipe):

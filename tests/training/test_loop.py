@@ -18,7 +18,8 @@ from album_gan import AlbumCoverPipeline
 from album_gan.covers.synthetic import draw_cover
 from album_gan.hub.run_folder import latest_checkpoint, read_state
 from album_gan.recipes.base import recipe_names
-from album_gan.training.loop import TrainingConfig, train
+from album_gan.training.config import TrainingConfig
+from album_gan.training.loop import train
 from train import main
 
 ROOT = Path(__file__).parents[2]
@@ -206,7 +207,6 @@ def test_bare_call_prints_three_commands():
         (["--train_data_dir", "{tmp}/empty"], "train_data_dir must hold pictures"),
         (["--train_data_dir", "{tmp}/missing"], "train_data_dir must be a folder"),
         (["--train_batch_size", "0"], "train_batch_size must be at least 1, got 0"),
-        (["--mixed_precision", "fp16"], "mixed_precision must be no, bf16 or auto"),
         (["--resume_from_checkpoint", "{tmp}/none"], "is no whole checkpoint"),
         (["--init_from", "{tmp}/none"], "must be bundled, teaching, a folder or a Hub id"),
     ],
@@ -220,6 +220,20 @@ def test_bad_input_is_one_line(more, message, my_covers, tmp_path, capsys):
     assert error.startswith("train.py: ")
     assert message in error
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--mixed_precision", "fp16"], "Expected one of ('auto', 'no', 'bf16')"),
+        (["--max_train_steps", "many"], "--max_train_steps"),
+        (["--reslution", "64"], "Perhaps you meant"),
+    ],
+)
+def test_options_of_a_wrong_name_or_type_are_explained(more, message, my_covers, tmp_path, capsys):
+    assert main(["--train_data_dir", str(my_covers), "--output_dir", str(tmp_path / "out"), *more]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_dashes_and_underscores_are_the_same(my_covers, tmp_path, capsys):
@@ -239,7 +253,7 @@ def test_a_changed_setting_is_said_on_resume(my_covers, tmp_path, capsys):
         train(
             TrainingConfig(
                 recipe="dcgan", train_data_dir=str(my_covers), output_dir=str(tmp_path), resolution=32,
-                resume_from_checkpoint="latest", report_to=None,
+                resume_from_checkpoint="latest", report_to="none",
             )
         )  # fmt: skip
 
@@ -264,7 +278,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(my_covers, tmp_p
     assert run.returncode == 2
     last = run.stderr.strip().splitlines()[-1]
     assert last.startswith("train.py: checkpoint-4 could not be written into")
-    assert "make room, then --resume_from_checkpoint latest goes on from the last whole one" in last
+    assert "make room, then --resume_from_checkpoint latest resumes from the last whole one" in last
     assert "Traceback" not in run.stderr
     assert [path.name for path in tmp_path.glob("*checkpoint-*")] == ["checkpoint-2"]
     assert (tmp_path / "checkpoint-2" / "state.safetensors").read_bytes() == before
@@ -298,7 +312,7 @@ def test_the_best_by_kid_is_kept_apart(my_covers, tmp_path, monkeypatch):
 
     def evaluate(self, images, samples, scores):
         kid = next(kids)
-        self.journal.log(images, {"kid": kid, "kid_floor": 0.01, "recall": 0.1})
+        self.run_log.log(images, {"kid": kid, "kid_floor": 0.01, "recall": 0.1})
         return kid
 
     monkeypatch.setattr(Monitor, "evaluate", evaluate)

@@ -3,7 +3,6 @@
 Each step has a name, under which it is counted, shown in the report, and switched.
 """
 
-import functools
 import hashlib
 import io
 import os
@@ -12,10 +11,10 @@ import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
 from ...media.image_files import readable_formats
-from ..decoding import flattened, has_transparency, squared, turn_of
+from ..decoding import flattened, has_transparency, squared, to_srgb, turn_of
 from . import perceptual_hash as perceptual
 from .disc_detector import looks_like_disc
 from .source_file import MAX_BYTES
@@ -245,7 +244,7 @@ def _decoded(data: bytes, image: Image.Image, resolution: int, note) -> Image.Im
         cmyk = image.mode == "CMYK"
         upright = image if turn is None else image.transpose(turn)
         transparent = has_transparency(upright) and _shows_transparency(upright)
-        converted = _to_srgb(upright, profile) if profile else None
+        converted = to_srgb(upright, profile) if profile else None
         flat = flattened(upright if converted is None else converted)
     except Image.DecompressionBombError as error:
         raise _RejectedError("too_many_pixels", _first_line(error)) from error
@@ -267,30 +266,6 @@ def _decoded(data: bytes, image: Image.Image, resolution: int, note) -> Image.Im
 
 def _shows_transparency(image: Image.Image) -> bool:
     return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
-
-
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """None where nothing need be done, or the profile is broken or of other colours than the picture."""
-    if image.mode not in ("RGB", "CMYK", "L") or _is_srgb(profile):
-        return None
-    try:
-        transform = _transform(profile, image.mode)
-        return ImageCms.applyTransform(image, transform)
-    except (ImageCms.PyCMSError, ValueError):
-        return None
-
-
-@functools.lru_cache(64)
-def _is_srgb(profile: bytes) -> bool:
-    try:
-        return "srgb" in ImageCms.getProfileDescription(io.BytesIO(profile)).lower()
-    except Exception:  # a broken profile is no profile
-        return True
-
-
-@functools.lru_cache(64)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    return ImageCms.buildTransform(io.BytesIO(profile), ImageCms.createProfile("sRGB"), mode, "RGB")
 
 
 def _first_line(error: Exception) -> str:

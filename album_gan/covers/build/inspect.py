@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from ...inference.atomic import write_atomic
 from ..decoding import decode
 from .metadata import LABELS
 from .tables import find_image_column
@@ -89,4 +90,4 @@ def _draw_sheet(sample: list[tuple[bytes, Path, int]], column: str, sheet: Path)
                 first += len(batch)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    sheet.write_bytes(buffer.getvalue())
+    write_atomic(sheet, buffer.getvalue())

@@ -6,13 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from ..columns import METADATA_COLUMNS
+
 LABELS = ("genre", "artist", "title", "year")
-NAMES = {
-    "genre": ("genre", "label", "genres", "style", "class"),
-    "artist": ("artist", "artist_name", "performer", "band"),
-    "title": ("title", "album", "album_name", "album_title", "release", "name"),
-    "year": ("year", "release_year", "date", "release_date"),
-}
 MAX_LENGTH = 300  # characters of a label
 
 
@@ -20,7 +16,7 @@ def labels_from(fields: Mapping) -> dict[str, str | int]:
     """The labels among the fields of a row, under any of their usual names, whatever the case."""
     lower = {str(key).lower(): value for key, value in fields.items()}
     found = {}
-    for label, names in NAMES.items():
+    for label, names in METADATA_COLUMNS.items():
         for name in names:
             value = _year(lower.get(name)) if label == "year" else _text(lower.get(name))
             if value is not None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .metadata import NAMES, labels_from, labels_from_name
+from ..columns import IMAGE_COLUMNS, METADATA_COLUMNS
+from ..folders import holds_bytes
+from .metadata import labels_from, labels_from_name
 from .source_file import MAX_BYTES, Entry
 
 ROWS = 64  # read at once
-IMAGE_COLUMNS = ("image", "img", "cover", "picture", "jpg", "png", "image_bytes", "bytes")
 
 
 def parquet_entries(path: Path, image_column: str | None) -> Iterator[Entry]:
@@ -19,7 +20,7 @@ def parquet_entries(path: Path, image_column: str | None) -> Iterator[Entry]:
     try:
         with pq.ParquetFile(path) as file:
             column = find_image_column(file.schema_arrow, image_column)
-            wanted = {name for names in NAMES.values() for name in names}
+            wanted = {name for names in METADATA_COLUMNS.values() for name in names}
             columns = [column] + [n for n in file.schema_arrow.names if n.lower() in wanted and n != column]
             classes = _class_names(file.schema_arrow)
             number = 0
@@ -44,7 +45,7 @@ def parquet_entries(path: Path, image_column: str | None) -> Iterator[Entry]:
 
 def find_image_column(schema: pa.Schema, wanted: str | None) -> str:
     """The column that holds pictures: the wanted one, or the first with bytes under a usual name or in a struct."""
-    holding = [field.name for field in schema if _holds_bytes(field.type)]
+    holding = [field.name for field in schema if holds_bytes(field.type)]
     if wanted is not None:
         if wanted not in holding:
             raise ValueError(f"image_column must be one of {', '.join(holding) or 'none'}, got {wanted!r}; choose one")
@@ -55,12 +56,6 @@ def find_image_column(schema: pa.Schema, wanted: str | None) -> str:
     if not holding:
         raise ValueError(f"the table must have a column of pictures, got only {', '.join(schema.names)}; try another")
     return holding[0]
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0 and _holds_bytes(kind.field("bytes").type)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def _bytes_of(picture) -> tuple[str, bytes | None]:

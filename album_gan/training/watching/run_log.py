@@ -15,7 +15,7 @@ HISTORY_START = 1_000  # images; then each moment is 1.2 times the one before
 HISTORY_FACTOR = 1.2
 
 
-class Journal:
+class RunLog:
     """Writes into the run's folder. A resumed run cuts off what was logged after its checkpoint."""
 
     def __init__(self, output_dir: Path, images: int):
@@ -25,7 +25,11 @@ class Journal:
         for folder in (output_dir / "samples", output_dir / "history"):
             folder.mkdir(parents=True, exist_ok=True)
         if self.log_path.exists():
-            kept = [line for line in self.log_path.read_text().splitlines(True) if _images_of(line) <= images]
+            kept = [
+                line
+                for line in self.log_path.read_text(encoding="utf-8").splitlines(True)
+                if _images_of(line) <= images
+            ]
             self.records = [json.loads(line) for line in kept]
             write_atomic(self.log_path, "".join(kept))
         for picture in (*output_dir.glob("samples/*.png"), *output_dir.glob("history/*.webp")):
@@ -35,14 +39,14 @@ class Journal:
     def log(self, images: int, values: dict[str, Any]) -> None:
         """Append one line of JSON."""
         self.records.append({"images": images, **values})
-        with self.log_path.open("a") as file:
+        with self.log_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(self.records[-1]) + "\n")
 
     def sheet(self, images: int, covers: list[Image.Image]) -> Path:
         """The fixed seeds, eight by eight, as samples/<images>.png."""
         return _save(grid(covers, 8), self.output_dir / "samples" / f"{images:09d}.png")
 
-    def remember(self, images: int, covers: list[Image.Image]) -> Path:
+    def save_thumbnails(self, images: int, covers: list[Image.Image]) -> Path:
         """The fixed seeds as thumbnails, as history/<images>.webp."""
         tiles = [cover.resize((HISTORY_TILE, HISTORY_TILE), Image.Resampling.LANCZOS) for cover in covers]
         return _save(grid(tiles, 8), self.output_dir / "history" / f"{images:09d}.webp")

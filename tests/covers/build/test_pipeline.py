@@ -24,7 +24,7 @@ from album_gan.covers.build import candidates, shards
 from album_gan.covers.build.cleaning import STEPS, Cleaning
 from album_gan.covers.build.inspect import inspect
 from album_gan.covers.build.pipeline import Build, build
-from album_gan.covers.dataset import load_covers
+from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import draw_cover
 
@@ -139,7 +139,8 @@ def test_the_data_set_loads_and_holds_out_whole_groups(tmp_path, messy, monkeypa
     assert copied["Artist 4 - Title 4.jpg"]["copies_found"] == 2
     borrowed = [row for row in rows if row["labels_borrowed"]]
     assert all(row["artist"] for row in borrowed)
-    covers, held_out = load_covers(None, str(tmp_path / "out"), None, "image", 64)
+    split = load_covers(CoverSource(train_data_dir=str(tmp_path / "out"), resolution=64))
+    covers, held_out = split.train, len(split.held_out)
     assert (len(covers), held_out) == (summary.splits["train"], summary.splits["test"])
 
 

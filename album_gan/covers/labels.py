@@ -1,0 +1,50 @@
+"""Classes of covers for recipes that take labels."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+
+from .columns import LABEL_COLUMNS
+
+UNKNOWN = "unknown"  # class 0
+
+
+def find_label_column(columns: Sequence[str], name: str) -> str:
+    """`name`, or where it is "auto", the column under the most usual name; ValueError where there is none."""
+    if name == "auto":
+        found = next((column for column in LABEL_COLUMNS if column in columns), None)
+        if found is None:
+            raise ValueError(
+                f"label_column auto finds one of {', '.join(LABEL_COLUMNS)}, got only {', '.join(columns)}; "
+                "name the column, or put pictures into one folder for each class"
+            )
+        return found
+    if name not in columns:
+        raise ValueError(f"label_column must be one of {', '.join(columns)}; got {name!r}")
+    return name
+
+
+def class_numbers(values: Sequence[Any], feature: Any = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The class of each value as (N,) int64, and the names of the classes, "unknown" first."""
+    if isinstance(feature, datasets.ClassLabel):
+        values = [None if value is None or value < 0 else feature.int2str(value) for value in values]
+    names = [class_name(value) for value in values]
+    classes = (UNKNOWN, *sorted(set(names) - {UNKNOWN}))
+    numbers = {name: number for number, name in enumerate(classes)}
+    return np.array([numbers[name] for name in names], np.int64), classes
+
+
+def class_name(value: Any) -> str:
+    """A value of a label column as the name of a class: of several the first; nothing, NaN and "" are unknown."""
+    while isinstance(value, (list, tuple, np.ndarray)):
+        value = value[0] if len(value) else None
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # numbers of classes become floats where a table has gaps
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return UNKNOWN
+    return " ".join(str(value).split()) or UNKNOWN
