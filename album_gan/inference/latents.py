@@ -1,17 +1,17 @@
-"""Seeds, their names and latents, and ways through latent space.
+"""Seeds, their names and latents, and paths through latent space.
 
-A seed, 0 to 99,999,999, is a cover, and has one readable name ("velvet-otter-042"). Its latent does not come
-from a library's random numbers, which may change with a release, but from arithmetic that any language can
-repeat; `latents_of` writes it down. numpy only: nothing here needs a network.
+A seed, 0 to 99,999,999, is a cover, and has one readable name ("velvet-otter-042"). Its latent does not come from a
+library's random numbers, which may change with a release, but from arithmetic that any language can reproduce;
+`latents_of` specifies it. Only numpy: nothing here needs a network.
 """
 
 import difflib
 import hashlib
-import math
 import operator
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def latents_of(seeds: Iterable[int], latent_dim: int) -> np.ndarray:
 
 
 def name_of(seed: int) -> str:
-    """42 -> its readable name; ValueError for a seed out of range."""
+    """The readable name of a seed; ValueError for a seed out of range."""
     number = (seed_of(seed) * MULTIPLIER + OFFSET) % SEED_COUNT
     rest, digits = divmod(number, 1000)
     adjective, noun = divmod(rest, len(NOUNS))
@@ -67,7 +67,7 @@ def name_of(seed: int) -> str:
 def seed_of(text: str | int) -> int:
     """A seed from a number or from an exact name, in any case, with spaces or underscores for dashes.
 
-    Raises ValueError for anything else; `seed_for_any_text` takes that too.
+    Raises ValueError for anything else, which `seed_for_any_text` accepts.
     """
     if not isinstance(text, str):
         seed = operator.index(text)
@@ -90,10 +90,10 @@ _NOUN_INDEX = {word: i for i, word in enumerate(NOUNS)}
 
 
 def seed_for_any_text(text: str) -> tuple[int, str]:
-    """A seed for whatever was typed, and how it was found: "seed" (a number), "name", or "words".
+    """A seed for any text, and what the text was: "seed" (a number), "name", or "words".
 
-    Any other text chooses by hash: SHA-256 of the text (NFC, casefolded, trimmed, single spaces, UTF-8), read
-    as one big-endian number, mod 1e8. The network cannot read: what the words mean does not matter.
+    Words select a seed by hash: SHA-256 of the text (NFC, casefolded, trimmed, single spaces, UTF-8), read as one
+    big-endian number, mod 1e8. The network cannot read: what the words mean does not matter.
     """
     try:
         return seed_of(text), "seed" if text.strip().isdigit() else "name"
@@ -104,7 +104,7 @@ def seed_for_any_text(text: str) -> tuple[int, str]:
 
 
 def near_miss(text: str) -> str | None:
-    """The name that somebody meant who typed almost one: "velvt oter 42" -> "velvet-otter-042"; None otherwise."""
+    """The closest name to a mistyped one, "velvt oter 42" -> "velvet-otter-042"; None if there is none."""
     parts = re.split(r"[\s_-]+", text.strip().casefold())
     if len(parts) != 3 or len(text) > 60 or not re.fullmatch(r"[0-9]{1,3}", parts[2]):
         return None
@@ -142,15 +142,13 @@ def _shown(value: object) -> str:
 
 
 def check_truncation(truncation: float) -> float:
-    """The truncation itself; ValueError unless it is from 0 to 1.5."""
+    """Return the truncation; ValueError unless it is from 0 to 1.5."""
     if not 0 <= truncation <= MAX_TRUNCATION:
-        raise ValueError(
-            f"truncation must be from 0 to {MAX_TRUNCATION}, got {truncation}; 1 leaves covers as they are"
-        )
+        raise ValueError(f"truncation must be from 0 to {MAX_TRUNCATION}, got {truncation}; 1 changes nothing")
     return truncation
 
 
-def truncate(stem, mean, truncation: float):
+def truncate(stem: Any, mean: Any, truncation: float) -> Any:
     """Pull stems (B, C, 4, 4) towards the mean stem (C, 4, 4): 0 gives the mean cover, 1 changes nothing.
 
     Takes numpy arrays or torch tensors alike. Raises ValueError unless 0 <= truncation <= 1.5.
@@ -158,27 +156,18 @@ def truncate(stem, mean, truncation: float):
     return mean + check_truncation(truncation) * (stem - mean)
 
 
-def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
-    """From latent a (t = 0) to b (t = 1), both (latent_dim,), along the great circle (Shoemake 1985)."""
-    cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
-    angle = math.acos(np.clip(cosine, -1, 1))
-    if math.sin(angle) < 1e-6:  # the same direction, or opposite ones, between which no circle is the greatest
-        return (1 - t) * a + t * b
-    return (math.sin((1 - t) * angle) * a + math.sin(t * angle) * b) / math.sin(angle)
+def smooth_path(points: np.ndarray, frames: int, loop: bool) -> np.ndarray:
+    """A smooth path through points (K, ...) in even steps of time -> (frames, ...) in the points' dtype.
 
-
-def path(points: np.ndarray, frames: int, loop: bool) -> np.ndarray:
-    """A smooth way through points (K, ...) in even steps of time -> (frames, ...) in the points' dtype.
-
-    Uniform Catmull-Rom splines: through every point, with no jump in velocity. An open path starts on the
-    first point and ends on the last. A loop returns to the first and leaves out the final frame, which is the
-    first: played again and again it neither stops nor jumps.
+    Uniform Catmull-Rom splines: through every point, with continuous velocity. An open path starts at the first point
+    and ends at the last. A loop returns to the first and omits the final frame, which is the first again: played
+    repeatedly it neither stops nor jumps.
     Raises ValueError for fewer than 2 points or frames.
     """
     points = np.asarray(points)
     count = len(points)
     if count < 2:
-        raise ValueError(f"a path must have 2 or more seeds, got {count}; add a seed to go to")
+        raise ValueError(f"a path must have 2 or more seeds, got {count}; add another")
     if frames < 2:
         raise ValueError(f"frames must be 2 or more, got {frames}; 60 is two seconds of video")
 

@@ -1,14 +1,13 @@
-"""Pictures: [-1, 1] tensors inside, uint8 and PIL outside.
+"""Pixel ranges: [-1, 1] tensors inside album_gan, uint8 and PIL outside.
 
-This is the one place that knows the pixel range. Byte 0 is -1, byte 255 is 1, and bytes survive the
-round trip exactly.
+This is the only module that knows the range. Byte 0 is -1, byte 255 is 1, and bytes survive the round trip exactly.
 """
 
 import numpy as np
 import torch
 from PIL import Image
 
-RANGE_TOLERANCE = 1e-3  # float rounding may step this far outside [-1, 1]; more is a mistake
+RANGE_TOLERANCE = 1e-3  # float rounding may exceed [-1, 1] by this much; more is a mistake
 
 
 def to_unit_range(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -20,7 +19,7 @@ def to_unit_range(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
     if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
         raise ValueError(
             f"pixels must be uint8 of shape (B, H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}; "
-            "convert with images.to_tensor, or images.to_pixels for [-1, 1] tensors"
+            "convert with pixels.to_tensor, or pixels.to_pixels for [-1, 1] tensors"
         )
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
@@ -36,7 +35,7 @@ def _checked(images: torch.Tensor) -> torch.Tensor:
         if not (low >= -1 - RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):
             raise ValueError(
                 f"images must lie in [-1, 1], got {low:.4g} to {high:.4g}; "
-                "end the network with tanh, or scale bytes with images.to_unit_range"
+                "end the network with tanh, or scale bytes with pixels.to_unit_range"
             )
     return images.clamp(-1, 1)
 

@@ -1,7 +1,7 @@
-"""Larger pictures. An engine is a function (RGB picture, (width, height)) -> RGB picture of that size.
+"""Enlarging pictures. An engine is a function (RGB picture, (width, height)) -> RGB picture of that size.
 
 `bundled` is the network that comes with the model, `lanczos` plain resizing, `diffusers:ID` an upscaling pipeline of
-diffusers. Whatever the engine, `upscale` sees to transparency, proportions and limits.
+diffusers. Whatever the engine, `upscale` handles transparency, proportions and limits.
 """
 
 import functools
@@ -19,8 +19,8 @@ from .pixels import to_pil, to_unit_range
 MIN_SIZE, MAX_SIZE = 8, 4096
 ENGINES = ("bundled", "lanczos", "diffusers:ID")
 TILE = 256  # input pixels; 160 MB of memory for a network of 64 channels
-BORDER = 8  # input pixels that a picture is continued by
-WORTH_A_PASS = 1.5  # what is left to enlarge by less than this is left to Lanczos
+BORDER = 8  # input pixels by which a picture is extended
+WORTH_A_PASS = 1.5  # a remaining factor below this is left to Lanczos
 RIGHTS = (
     "Drawn by a network that learned from copyrighted covers. Enjoy it, show it, learn from it; we can grant no rights "
     "for releasing it. Check that it resembles no existing cover first."
@@ -32,8 +32,8 @@ Engine = Callable[[Image.Image, tuple[int, int]], Image.Image]
 def upscale(image: Image.Image, size: int, engine: Engine | None = None) -> Image.Image:
     """Enlarge a picture so that its longer side is `size` pixels, in the same proportions; Lanczos by default.
 
-    Turned upright where its EXIF says so. Transparent pictures come back as RGBA, all others as RGB. Raises ValueError
-    when size is below the picture's longer side or above 4096, and for a picture below 8 or above 4096 pixels.
+    It is turned upright if its EXIF says so. Transparent pictures are returned as RGBA, all others as RGB. Raises
+    ValueError if size is below the picture's longer side or above 4096, or the picture below 8 or above 4096 pixels.
     """
     check_upscale(image, size)
     image, engine = ImageOps.exif_transpose(image), engine or lanczos
@@ -41,16 +41,16 @@ def upscale(image: Image.Image, size: int, engine: Engine | None = None) -> Imag
     target = tuple(max(1, round(side * scale)) for side in image.size)
     if not image.has_transparency_data:
         return engine(image.convert("RGB"), target)
-    # Colours weighed by their alpha, so that what is invisible does not bleed into what is not.
+    # Colours premultiplied by alpha, so that invisible ones do not bleed into visible ones.
     *colours, alpha = image.convert("RGBA").convert("RGBa").split()
     enlarged = np.asarray(engine(Image.merge("RGB", colours), target))
     alpha = np.asarray(lanczos(alpha, target))[:, :, None]
-    weighed = np.concatenate([np.minimum(enlarged, alpha), alpha], 2)
-    return Image.frombytes("RGBa", target, weighed.tobytes()).convert("RGBA")
+    premultiplied = np.concatenate([np.minimum(enlarged, alpha), alpha], 2)
+    return Image.frombytes("RGBa", target, premultiplied.tobytes()).convert("RGBA")
 
 
 def check_upscale(image: Image.Image, size: int) -> None:
-    """Raise the ValueError that `upscale` would raise, at no cost."""
+    """Raise the ValueError that `upscale` would raise, without enlarging anything."""
     longer = max(image.size)
     if not MIN_SIZE <= longer <= MAX_SIZE:
         raise ValueError(f"pictures must be from {MIN_SIZE} to {MAX_SIZE} pixels long to be enlarged, got {longer}")
@@ -58,11 +58,11 @@ def check_upscale(image: Image.Image, size: int) -> None:
         raise ValueError(f"size must be from {longer}, the picture's longer side, to {MAX_SIZE}, got {size}")
 
 
-def find_engine(name: str, network: nn.Module | None = None) -> Engine:
-    """The engine called `name`; `network` is the bundled one.
+def find_engine(name: str, network: nn.Module | None = None, device: str | torch.device = "cpu") -> Engine:
+    """The engine called `name`; `network` is the bundled one, and `device` where one of diffusers runs.
 
-    Raises ValueError for an unknown name, ImportError where diffusers' pipelines need more than is installed, OSError
-    where theirs cannot be found.
+    Raises ValueError for an unknown name, ImportError if a pipeline of diffusers needs more than is installed, OSError
+    if it cannot be found.
     """
     if name == "bundled":
         if network is None:
@@ -72,7 +72,7 @@ def find_engine(name: str, network: nn.Module | None = None) -> Engine:
         return lanczos
     kind, _, source = name.partition(":")
     if kind == "diffusers" and source:
-        return load_diffusers(source)
+        return load_diffusers(source, str(device))
     raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {name[:80]!r}")
 
 
@@ -82,7 +82,7 @@ def lanczos(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def enlarge(network: nn.Module, image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """With an upscaling network (`networks/cover_upscaler.py`): two passes at most, and Lanczos for the rest."""
+    """Enlarge with an upscaling network (`networks/cover_upscaler.py`): two passes at most, then Lanczos."""
     for _ in range(2):
         if max(size) < WORTH_A_PASS * max(image.size):
             break
@@ -94,8 +94,8 @@ def enlarge(network: nn.Module, image: Image.Image, size: tuple[int, int]) -> Im
 def one_pass(network: nn.Module, image: Image.Image, tile: int = TILE) -> Image.Image:
     """Enlarge an RGB picture by the network's own factor, tile by tile.
 
-    Tiles overlap by as far as the network looks, so they join without a seam, in the memory that one of them takes.
-    Beyond its edges the picture goes on as it ends there: what the network pads with, grey, would shine in.
+    Tiles overlap by the network's receptive field, so they join without seams, in the memory that one tile takes.
+    The picture is extended beyond its edges by repeating them: the grey that convolutions pad with would shine in.
     """
     network.eval()
     reach, around, result = network.reach, min(BORDER, network.reach), None
@@ -115,10 +115,10 @@ def one_pass(network: nn.Module, image: Image.Image, tile: int = TILE) -> Image.
 
 
 @functools.lru_cache(maxsize=1)
-def load_diffusers(source: str) -> Engine:
+def load_diffusers(source: str, device: str = "cpu") -> Engine:
     """An upscaling pipeline of diffusers, such as Stable Diffusion x4 or LDM super-resolution, by Hub id or folder.
 
-    It is asked for one step of its own factor and the same random draws every time; Lanczos does the rest.
+    It runs once, with its own factor and the same random draws every time; Lanczos does the rest.
     """
     from diffusers import DiffusionPipeline
 
@@ -130,7 +130,7 @@ def load_diffusers(source: str) -> Engine:
         raise kind(
             f"engine diffusers:{source} cannot be loaded: {reason}; it may need pip install 'album-gan[diffusion]'"
         ) from error
-    pipe.to("cuda" if torch.cuda.is_available() else "cpu").set_progress_bar_config(desc="diffusion", unit="step")
+    pipe.to(device).set_progress_bar_config(desc="diffusion", unit="step")
     accepted = inspect.signature(pipe.__call__).parameters
     if "image" not in accepted:
         raise ValueError(f"engine diffusers:{source} takes no image, so it cannot enlarge one; name an upscaler")

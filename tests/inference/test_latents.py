@@ -190,29 +190,20 @@ def test_truncation():
     assert 0 <= latents.DEFAULT_TRUNCATION <= latents.MAX_TRUNCATION
 
 
-def test_slerp_walks_the_circle_at_an_even_pace():
-    a, b = np.array([2.0, 0, 0]), np.array([0, 2.0, 0])
-    np.testing.assert_allclose(latents.slerp(a, b, 1 / 3), [2 * math.cos(math.pi / 6), 1, 0])
-    np.testing.assert_allclose(latents.slerp(a, b, 0), a)
-    np.testing.assert_allclose(latents.slerp(a, b, 1), b, atol=1e-12)
-    np.testing.assert_allclose(latents.slerp(a, 2 * a, 0.5), 1.5 * a)
-    np.testing.assert_allclose(latents.slerp(a, -a, 0.25), 0.5 * a)  # no circle is the greatest: a straight line
-
-
 @pytest.fixture
 def points():
     return np.random.default_rng(0).normal(size=(4, 3, 2)).astype(np.float32)
 
 
 def test_open_paths_visit_every_point(points):
-    frames = latents.path(points, 31, loop=False)
+    frames = latents.smooth_path(points, 31, loop=False)
     assert frames.shape == (31, 3, 2)
     assert frames.dtype == np.float32
     np.testing.assert_allclose(frames[::10], points, atol=1e-6)
 
 
 def test_loops_return_without_repeating_the_first_frame(points):
-    frames = latents.path(points, 40, loop=True)
+    frames = latents.smooth_path(points, 40, loop=True)
     np.testing.assert_allclose(frames[::10], points, atol=1e-6)
     steps = np.linalg.norm(np.diff(np.concatenate([frames, frames[:1]]), axis=0), axis=(1, 2))
     assert steps.min() > 0.1
@@ -225,21 +216,21 @@ def test_velocity_has_no_jumps(loop, count):
     points = np.random.default_rng(count).normal(size=(count, 8))
     accelerations = []
     for frames in (400, 800):
-        way = latents.path(points, frames, loop)
-        way = np.concatenate([way, way[:2]]) if loop else way
-        accelerations.append(np.abs(np.diff(way, n=2, axis=0)).max())
+        path = latents.smooth_path(points, frames, loop)
+        path = np.concatenate([path, path[:2]]) if loop else path
+        accelerations.append(np.abs(np.diff(path, n=2, axis=0)).max())
     # Second differences fall with the square of the step; where velocity jumped, only with the step.
     assert accelerations[0] / accelerations[1] == pytest.approx(4, rel=0.1)
 
 
 def test_shortest_paths(points):
-    np.testing.assert_allclose(latents.path(points[:2], 2, loop=False), points[:2], atol=1e-6)
-    np.testing.assert_allclose(latents.path(points[:2], 2, loop=True), points[:2], atol=1e-6)
+    np.testing.assert_allclose(latents.smooth_path(points[:2], 2, loop=False), points[:2], atol=1e-6)
+    np.testing.assert_allclose(latents.smooth_path(points[:2], 2, loop=True), points[:2], atol=1e-6)
     with pytest.raises(ValueError, match="2 or more seeds, got 1"):
-        latents.path(points[:1], 10, loop=True)
+        latents.smooth_path(points[:1], 10, loop=True)
     for frames in (1, 0, -5):
         with pytest.raises(ValueError, match=f"frames must be 2 or more, got {frames}"):
-            latents.path(points, frames, loop=True)
+            latents.smooth_path(points, frames, loop=True)
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,73 @@ def test_classes_by_diffusers_name_for_them():
         pipe(seeds=[1], label="jazz", class_labels=0)
 
 
+@pytest.fixture(scope="module")
+def conditional():
+    network = LiteGenerator(resolution=32, classes=("jazz", "rock")).eval()
+    torch.manual_seed(0)
+    network.label.weight.data[1:].normal_()
+    return AlbumCoverPipeline(network)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.array, torch.tensor, np.uint8], ids=lambda kind: kind.__name__)
+def test_classes_as_numbers_of_numpy_and_torch(conditional, kind):
+    """Alone for all covers, and one for each in a list or an array; class 0 is the first class, not any."""
+    jazz, rock = (pixels(conditional(seeds=[1], label=label).images) for label in ("jazz", "rock"))
+    any_class = pixels(conditional(seeds=[1]).images)
+    for number, expected in ((0, jazz), (1, rock)):
+        for given in (kind(number), [kind(number)]):
+            np.testing.assert_array_equal(pixels(conditional(seeds=[1], class_labels=given).images), expected)
+    assert not np.array_equal(jazz, any_class)
+    both = pixels(conditional(seeds=[1, 1], class_labels=[kind(0), None]).images)
+    assert np.abs(both - np.concatenate([jazz, any_class])).max() <= 1
+    if kind in (np.array, torch.tensor):
+        assert (
+            np.abs(pixels(conditional(seeds=[1, 1], class_labels=kind([1, 0])).images) - [rock[0], jazz[0]]).max() <= 1
+        )
+
+
+@pytest.mark.parametrize("wrong", [np.int64(2), torch.tensor(-1), 0.5, np.float32(1), [[0]]], ids=repr)
+def test_classes_out_of_range_are_one_line(conditional, wrong):
+    with pytest.raises(ValueError, match="class_labels must be"):
+        conditional(seeds=[1], class_labels=wrong)
+
+
+def test_a_label_is_a_name(conditional):
+    for wrong in (0, np.int64(0), "pop"):
+        with pytest.raises(ValueError, match="label must be one of jazz, rock"):
+            conditional(seeds=[1], label=wrong)
+
+
+def test_seeds_as_numbers_of_numpy_and_torch(tiny_pipeline):
+    for one in (5, np.int64(5), np.array(5), torch.tensor(5), [torch.tensor(5)], np.array([5]), torch.tensor([5])):
+        assert tiny_pipeline(seeds=one).seeds == [5]
+
+
+def test_one_generator_for_each_image_as_in_diffusers(tiny_pipeline):
+    def generators(*seeds):
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    several = tiny_pipeline(num_images=3, generator=generators(1, 2, 1))
+    assert several.seeds[0] == several.seeds[2] != several.seeds[1]
+    assert tiny_pipeline(generator=tuple(generators(1, 2, 1))).seeds == several.seeds
+    assert tiny_pipeline(generator=generators(1)[0]).seeds == several.seeds[:1]
+    with pytest.raises(ValueError, match="generator must be one, or one for each of 2 images, got 3"):
+        tiny_pipeline(num_images=2, generator=generators(1, 2, 3))
+    with pytest.raises(ValueError, match="num_images must be 1 or more"):
+        tiny_pipeline(generator=[])
+
+
+def test_diffusers_names_for_dtype_and_device(tiny_model):
+    load = AlbumCoverPipeline.from_pretrained
+    assert load(tiny_model, torch_dtype=torch.bfloat16).generator.dtype == torch.bfloat16
+    for device_map in ("cpu", "auto", "balanced", torch.device("cpu")):
+        assert len(load(tiny_model, device_map=device_map, torch_dtype=torch.float32)(seeds=1).images) == 1
+    with pytest.raises(ValueError, match="dtype and torch_dtype are one option"):
+        load(tiny_model, dtype=torch.float32, torch_dtype=torch.bfloat16)
+    with pytest.raises(ValueError, match="device_map must be a device or auto, got a dict"):
+        load(tiny_model, device_map={"generator": 0})
+
+
 def test_stems_may_carry_gradients_onwards(tiny_pipeline):
     stems = tiny_pipeline.stems_of(1).requires_grad_()
     tiny_pipeline.generator.paint(stems).sum().backward()
