@@ -63,29 +63,27 @@ def page_folders(place: Path) -> list[Path]:
 
 
 def sweep(folder: Path, keep: float = KEEP) -> int:
-    """Delete files not changed for `keep` seconds and empty folders, `folder` too. Returns the number of files.
+    """Delete files not changed for `keep` seconds and what is empty then, `folder` too. Returns the number of files.
 
     Links are deleted, not followed.
     """
     oldest, deleted = time.time() - keep, 0
+    changed = set()  # folders whose own times now say nothing, because something in them was deleted
     for parent, folders, files in os.walk(folder, topdown=False):  # follows no links
-        for name in (*files, *folders):
-            path = os.path.join(parent, name)
-            try:
-                if os.lstat(path).st_mtime >= oldest:
-                    continue
-                if name in folders and not os.path.islink(path):
-                    os.rmdir(path)
-                else:
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        with contextlib.suppress(OSError):  # another sweeper was faster
+            if os.lstat(parent).st_mtime < oldest:
+                changed.add(parent)
+        for path in (os.path.join(parent, name) for name in (*files, *links)):
+            with contextlib.suppress(OSError):
+                if os.lstat(path).st_mtime < oldest:
                     os.unlink(path)
+                    changed.add(parent)
                     deleted += 1
-            except OSError:
-                pass  # not empty, or another sweeper was faster
-    try:
-        if os.lstat(folder).st_mtime < oldest and str(folder) != os.environ.get("GRADIO_TEMP_DIR"):
-            os.rmdir(folder)
-    except OSError:
-        pass
+        if parent in changed and parent != os.environ.get("GRADIO_TEMP_DIR"):
+            with contextlib.suppress(OSError):  # not empty
+                os.rmdir(parent)
+                changed.add(os.path.dirname(parent))
     return deleted
 
 
