@@ -315,11 +315,18 @@ def _evaluate(args: argparse.Namespace) -> None:
         )
     import json
 
-    from ..evaluation.compare import evaluate, table
+    from ..covers.dataset import CoverSource
+    from ..evaluation.compare import evaluate
+    from ..evaluation.table import table
 
     extractors = tuple(args.extractors.split(",")) if args.extractors else None
-    source = (args.dataset_name, args.train_data_dir, args.data_files, args.image_column)
-    result = evaluate(args.model, source, args.samples, args.truncation, extractors)
+    source = CoverSource(
+        dataset_name=args.dataset_name,
+        train_data_dir=args.train_data_dir,
+        data_files=args.data_files,
+        image_column=args.image_column,
+    )
+    result = evaluate(args.model, source, args.samples, args.truncation, extractors, choose_device(args.device))
     print(table(result))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -127,7 +127,7 @@ def eval_results(measured: dict[str, Any], data: str) -> list[EvalResult]:
 
 def numbers(measured: dict[str, Any]) -> str:
     """The measurements as a table, and how to read them."""
-    from ..evaluation.compare import table
+    from ..evaluation.table import table
 
     return (
         f"```\n{table(measured)}\n```\n\n`kid` is a kernel distance, 0 at best; `kid_floor` is that of one half of the "

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ...covers.dataset import Covers
-from ...evaluation.compare import build_extractor, cached_features, copies, features_of, in_one_space
+from ...evaluation.compare import copies, in_one_space
+from ...evaluation.extractors import build_extractor, cached_features, features_of
 from ...metrics.separation import area_under_curve
 from ...recipes.base import Recipe
 from ..packaging import draw_samples
@@ -177,7 +178,7 @@ class Monitor:
 
     def evaluate(self, images: int, samples: np.ndarray, scores: list[tuple[Tensor, Tensor]]) -> float:
         """Measure samples (N, R, R, 3) against covers, raise alarms; the kernel distance."""
-        extractor = build_extractor(EXTRACTOR)
+        extractor = build_extractor(EXTRACTOR, scores[0][0].device)
         real, training = (
             cached_features(pixels, extractor, f"once: features of {name}")
             for name, pixels in (("held-out covers", self.held_out), ("training covers", self.training))
