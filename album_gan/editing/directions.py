@@ -124,7 +124,8 @@ def principal_components(away: Tensor, count: int) -> Tensor:
 
     After GANSpace (Härkönen et al. 2020, arXiv:2004.02546). Worked out from the rows' inner products: N is smaller.
     """
-    values, vectors = torch.linalg.eigh(away @ away.T)
+    # On the CPU: Apple's GPUs cannot do it.
+    values, vectors = (part.to(away.device) for part in torch.linalg.eigh((away @ away.T).cpu()))
     vectors = vectors[:, -count:].flip(1)
     # A vector's sign is arbitrary; the same model must give the same one everywhere.
     vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
