@@ -19,7 +19,7 @@ from album_gan import AlbumCoverPipeline
 from album_gan.networks.cover_upscaler import CoverUpscaler
 
 REPO = "me/album-covers"
-README = (ROOT / "README.md").read_text()
+LOADING = (ROOT / "docs" / "loading.md").read_text(encoding="utf-8")
 # Ways to load a published model, each in a process that has only what it needs.
 WITHOUT_US = "import sys; sys.modules['album_gan'] = None\n"
 WITHOUT_DIFFUSERS = WITHOUT_US + "sys.modules['diffusers'] = None\n"
@@ -94,8 +94,8 @@ def test_a_push_that_is_killed_leaves_the_repository_as_it_was(hub):
     assert len(hub.before["commits"]) == 2
 
 
-def test_readme_and_card_show_the_same_ways(hub):
-    ours, cards = python_blocks(README), python_blocks(hub.card)
+def test_docs_and_card_show_the_same_code(hub):
+    ours, cards = python_blocks(LOADING), python_blocks(hub.card)
     assert len(cards) == 4
     small = [block.replace("(8, 16, 32)", "(8, 16, 32, 64, 128)") for block in cards]  # the tests' model is small
     assert [block for block in small if block not in ours] == []
