@@ -18,8 +18,6 @@ import torch
 from diffusers import ModelMixin
 from safetensors import SafetensorError
 
-from .atomic import NO_SPACE, NOT_ALLOWED
-
 FORMAT_VERSION = 1
 BUNDLED = {"bundled": "pretrained", "teaching": "pretrained/teaching"}  # the second is a small DCGAN, for lessons
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -85,7 +83,7 @@ def find_model(
     except (OSError, ValueError) as error:
         if isinstance(error, LocalEntryNotFoundError) and hasattr(error, "snapshot_path"):
             return Path(error.snapshot_path)  # such as one variant of two; loading reports what is really missing
-        if getattr(error, "errno", None) in (*NO_SPACE, *NOT_ALLOWED):
+        if (getattr(error, "errno", None) or 0) > 0 and not isinstance(error, (ConnectionError, TimeoutError)):
             from huggingface_hub.constants import HF_HUB_CACHE
 
             reason = os.strerror(error.errno)
