@@ -74,7 +74,7 @@ def _valid(check, value, default):
         return default
 
 
-def _notice(theirs: str, ours: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{8}", theirs) or theirs == ours:
+def _notice(model: str, fingerprint: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{8}", model) or model == fingerprint:
         return ""
-    return f"This link is from another model ({theirs}). This one, {ours}, draws other covers."
+    return f"This link is from another model ({model}). This one, {fingerprint}, draws other covers."

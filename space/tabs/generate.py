@@ -147,8 +147,10 @@ class Handlers:
         settings = dict(event.settings)
         seed, model = seed_of(str(settings.get("seed"))), settings.get("model")
         if model != self.pipe.fingerprint:
-            ours = self.pipe.fingerprint
-            raise ValueError(f"this picture is from another model ({str(model)[:8]}); this one, {ours}, draws others")
+            raise ValueError(
+                f"this picture is from another model ({str(model)[:8]}); this one, {self.pipe.fingerprint}, "
+                "draws other covers"
+            )
         truncation, label = check_truncation(settings.get("truncation")), settings.get("label") or ""
         opened = {"note": "", "words": "", "meant": None, "at": time.time()}
         return truncation, label, self._wall([seed], truncation, label, opened=opened)
