@@ -67,8 +67,8 @@ class Covers(torch.utils.data.Dataset):
 
     @cached_property
     def decoded(self) -> PixelFile | None:
-        """All readable covers in a file; None for a stream, and where no disk has room."""
-        return None if self.rows is None else decoded_pixels(self.rows, self.image_column, self.resolution)
+        """All readable covers in a file; None for a stream, for no covers, and where no disk has room."""
+        return decoded_pixels(self.rows, self.image_column, self.resolution) if self.rows else None
 
     @property
     def pixels(self) -> np.ndarray | None:

@@ -121,6 +121,15 @@ def test_infogan_codes_come_out_of_the_latent_evenly():
     assert continuous.var().item() == pytest.approx(1 / 3, abs=0.01)
 
 
+def test_infogan_trunk_learns_to_read_codes_too():
+    recipe, generator, discriminator = build("infogan")
+    terms = recipe.discriminator_terms(step_of(recipe, generator, discriminator))
+    (terms["categorical"] + terms["continuous"]).backward()
+    assert all(parameter.grad.any() for parameter in discriminator.layers.parameters())
+    assert discriminator.judge.weight.grad is None
+    assert all(parameter.grad is None for parameter in generator.parameters())
+
+
 def test_infogan_reader_trains_with_the_generator():
     recipe, generator, discriminator = build("infogan")
     optimizer, _ = recipe.optimizers(generator, discriminator)
