@@ -155,7 +155,8 @@ def test_a_run_of_the_earlier_version_is_resumed(versions, tmp_path):
         draw_cover(index, 32).save(tmp_path / "covers" / f"{index}.png")
     common = [
         "--recipe", "dcgan", "--dcgan.width", 16, "--resolution", 32, "--train_data_dir", "covers",
-        "--train_batch_size", 4, "--dataloader_num_workers", 0, "--report_to", "none", "--evaluation_images", 0, "--checkpointing_steps", 3,
+        "--train_batch_size", 4, "--dataloader_num_workers", 0, "--report_to", "none", 
+        "--evaluation_images", 0, "--checkpointing_steps", 3,
         "--logging_steps", 2, "--sample_images", 8,
     ]  # fmt: skip
     python(versions["earlier"], tmp_path, TRAIN, *common, "--output_dir", "whole", "--max_train_steps", 6)
