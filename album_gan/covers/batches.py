@@ -57,10 +57,8 @@ def batches(covers: Covers, sampler: StepSampler, workers: int, rank: int = 0, w
     }
     if covers.stream is not None:
         rows = sampler.rows[0]
-        seed = [
-            sampler.seed,
-            sampler.first,
-        ]  # the same for all processes: `datasets` shuffles shards, then deals them out
+        # One seed for all processes: `datasets` shuffles the shards, then deals them out.
+        seed = [sampler.seed, sampler.first]
         stream = Stream(covers.stream, covers.image_column, covers.resolution, rows.stop - rows.start, seed)
         stream.split_by_process(rank, world_size)
         workers = min(workers, stream.num_shards)
