@@ -2,7 +2,7 @@
 (() => {
   const AHEAD = 4; // covers fetched before their turn
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const HELP = "→ next · ← back · M morph · P pin · Q address · B blank · Esc leave";
+  const HELP = "→ next · ← back · M morph · P pin · Q address · B blank · Esc exit";
   const dialog = document.createElement("div"); // a <dialog> may not fill the screen
   dialog.className = "present";
   dialog.tabIndex = -1;

@@ -49,7 +49,7 @@ def lay_out(service: CoverService) -> GenerateTab:
         )
         new_wall = gr.Button("New wall", variant="primary", elem_id="new-wall", scale=1)
     seeds, picked = opening_wall(service.pipe.fingerprint)
-    note = "Picked by eye" if picked else ""
+    note = "Hand-picked" if picked else ""
     wall = gr.HTML(
         wall_value(service.pipe.fingerprint, seeds, DEFAULT_TRUNCATION, note=note),
         html_template=(STATIC / "wall.html").read_text(encoding="utf-8"),

@@ -50,7 +50,7 @@ def lay_out(service: CoverService, first: int) -> UpscaleTab:
             name = gr.Textbox(
                 name_of(first), label="A cover's name or seed, then Enter", max_length=200, elem_id="which"
             )
-            upload = gr.UploadButton("or a picture of your own", file_types=["image"], size="md", elem_id="own")
+            upload = gr.UploadButton("or upload a picture of your own", file_types=["image"], size="md", elem_id="own")
             gr.HTML(PROMISE, elem_classes="fine", apply_default_css=False)
             picture = gr.Image(
                 label="The picture to enlarge",

@@ -188,10 +188,10 @@ def test_words_are_set_in_type_and_stay_words(visit, size):
     page = visit("", *size)
     ask_for(page, "<i>Anna</i>")
     plain = downloaded(page, page.get_by_role("link", name="Download", exact=True).click)
-    page.get_by_text("Words on it").click()
+    page.get_by_text("Title and artist", exact=True).click()
     expect(page.get_by_label("Title")).to_have_value("<i>Anna</i>")
     page.get_by_label("Artist").fill("The Quiet")
-    page.get_by_role("button", name="Set in type").click()
+    page.get_by_role("button", name="Add the text").click()
     page.wait_for_function("document.querySelector('dialog.cover > img').src.includes('artist=')")
     expect(page.get_by_alt_text("with the words <i>Anna</i> The Quiet")).to_be_visible()
     worded = downloaded(page, page.get_by_role("link", name="Download", exact=True).click)
@@ -243,12 +243,12 @@ def test_a_cover_for_shops_has_words_and_says_what_one_may(visit, size):
 @both_sizes
 def test_untrained_to_trained(visit, size):
     page = visit("?tab=learn", *size)
-    expect(page.get_by_text("9,000 covers shown to it")).to_be_visible()
+    expect(page.get_by_text("9,000 covers shown")).to_be_visible()
     slider = page.get_by_role("slider", name="How far trained")
     slider.fill("0")
     expect(page.get_by_text("Untrained: noise")).to_be_visible()
     page.get_by_role("button", name="Play").click()
-    expect(page.get_by_text("9,000 covers shown to it")).to_be_visible()
+    expect(page.get_by_text("9,000 covers shown")).to_be_visible()
     page.wait_for_function("document.querySelectorAll('.history img')[2].naturalWidth === 64")
 
 
@@ -339,7 +339,7 @@ def test_axe_finds_nothing(visit, axe, size):
     page.get_by_text("More", exact=True).click()
     check("More")
     tile(page, 0).click()
-    page.get_by_text("Words on it").click()
+    page.get_by_text("Title and artist", exact=True).click()
     check("cover")
     page.keyboard.press("Escape")
     for tab in ("Interpolate", "Upscale", "Learn"):
