@@ -5,6 +5,8 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from .options import check_folder
+
 
 def add_covers(commands: argparse._SubParsersAction) -> None:
     summary = "Make a data set of covers from any pile of pictures, or look into one."
@@ -55,8 +57,8 @@ def names(text: str) -> tuple[str, ...]:
 def _build_covers(args: argparse.Namespace) -> None:
     _need_covers()
     check_folder(args.out)
+    from ..covers.build.build import Build, build
     from ..covers.build.cleaning import Cleaning
-    from ..covers.build.pipeline import Build, build
 
     cleaning = {name: getattr(args, name) for name in ("resolution", "min_size", "max_crop", "quality")}
     config = Build(
@@ -94,14 +96,3 @@ def _inspect_covers(args: argparse.Namespace) -> None:
 def _need_covers() -> None:
     if find_spec("pyarrow") is None:
         raise ImportError("covers needs pyarrow, which is not installed; run: pip install 'album-gan[train]'")
-
-
-def check_folder(folder: Path) -> None:
-    """ValueError unless files can be written into `folder`, or it can be made."""
-    existing = folder
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir():
-        raise ValueError(f"out must be in a folder, but {existing} is a file; choose another place")
-    if not os.access(existing, os.W_OK):
-        raise ValueError(f"out must be in a folder you may write to, which {existing} is not; choose another place")
