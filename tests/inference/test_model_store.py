@@ -15,7 +15,6 @@ from album_gan.networks.lite_generator import LiteGenerator
 from album_gan.training.checkpoint import save_checkpoint
 from album_gan.training.packaging import load_initial_weights
 
-
 STATE = {"images": 0, "seconds": 0.0, "config": {}}
 
 
