@@ -122,7 +122,7 @@ def _upscale(args: argparse.Namespace) -> None:
 
     check_type(args.title, args.artist, args.layout)
     size, ending = (STORE_SIZE, ".jpg") if args.store else (args.size, ".jpg" if args.jpeg else ".png")
-    targets = {}
+    targets: dict[Path, Path] = {}
     for source in args.pictures:
         target = args.out / f"{source.stem}{ending}"
         if target in targets:

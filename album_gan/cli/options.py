@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..inference.latents import DEFAULT_TRUNCATION, MAX_TRUNCATION
 from ..runtime import DEVICES, choose_device
@@ -12,7 +12,7 @@ from ..runtime import DEVICES, choose_device
 if TYPE_CHECKING:
     from ..inference.pipeline import AlbumCoverPipeline
 
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Subparsers: TypeAlias = "argparse._SubParsersAction[Any]"
 
 
 def add_command(

@@ -28,13 +28,12 @@ class CoverFiles:
 
     def table(self) -> dict[str, list[Any]]:
         """Columns for pictures: `image` with their paths, those of metadata files, and `label`, the class folder."""
-        rows = {path: {} for path in self.paths}
+        rows: dict[str, dict[str, Any]] = {path: {} for path in self.paths}
         for file in self.metadata:  # those nearer to the pictures come later
             for name, known in read_metadata(file).items():
                 rows.get(str(file.parent / name), {}).update(known)
-        columns = {
-            name: [row.get(name) for row in rows.values()] for name in sorted({n for r in rows.values() for n in r})
-        }
+        names = sorted({name for row in rows.values() for name in row})
+        columns = {name: [row.get(name) for row in rows.values()] for name in names}
         folders = [Path(path).parent.relative_to(self.root).as_posix() for path in self.paths]
         if "label" not in columns and set(folders) != {"."}:
             columns["label"] = [None if folder == "." else folder for folder in folders]
