@@ -68,6 +68,7 @@ class TypesetCover:
     colour: tuple[int, int, int]
 
     def drawn(self) -> Image.Image:
+        """The background with the lines on it."""
         image = self.background.copy()
         draw = ImageDraw.Draw(image)
         for line in self.lines:

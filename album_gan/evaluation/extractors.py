@@ -46,6 +46,7 @@ class EfficientNetLite2(nn.Module):
         self.head = FrozenConv(weights, "_conv_head", "_bn1")
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, R, R) in [-1, 1] -> (B, 1280)."""
         images = F.interpolate(images, size=(260, 260), mode="bilinear", antialias=True)
         return F.relu6(self.head(self.blocks(F.relu6(self.stem(images))))).mean((2, 3))
 
@@ -83,6 +84,7 @@ class ShiftTolerantVGG(nn.Module):
         return taps
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, R, R) in [-1, 1] -> (B, 1472)."""
         pooled = []
         for number, tap in enumerate(self.taps(images)):
             weight = getattr(self, f"lin{number}_model_1_weight").clamp(min=0).sqrt()

@@ -31,6 +31,7 @@ class Drawing(nn.Module):
         self.generator = generator
 
     def forward(self, latents: Tensor, truncation: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (N, latent_dim), truncation (), labels (N,) -> images (N, 3, R, R) in [-1, 1]."""
         stems = self.generator.embed(latents) if labels is None else self.generator.embed(latents, labels)
         mean = self.generator.stem_mean
         return self.generator.paint(mean + truncation * (stems - mean))

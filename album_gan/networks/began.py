@@ -18,6 +18,7 @@ def levels_of(resolution: int) -> list[int]:
 
 
 def two_convolutions(channels: int) -> list[nn.Module]:
+    """Two 3x3 convolutions, each followed by an ELU; sizes stay the same."""
     return [module for _ in range(2) for module in (nn.Conv2d(channels, channels, 3, padding=1), nn.ELU())]
 
 
@@ -49,6 +50,7 @@ class BEGANGenerator(ModelMixin, ConfigMixin):
         return torch.tanh(self.layers(stem))  # the paper has no tanh, and cuts off what is out of range
 
     def forward(self, z: Tensor) -> Tensor:
+        """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z))
 
 
@@ -72,7 +74,7 @@ class BEGANDiscriminator(ModelMixin, ConfigMixin):
         self.decode = painting_layers(resolution, width)
 
     def repeat(self, images: Tensor) -> Tensor:
-        """Images -> what is left of them after the way through the code; same shape."""
+        """Images -> what is left of them after encoding and decoding; same shape."""
         return self.decode(self.project(self.encode(images)).unflatten(1, (-1, 8, 8)))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ SCALE = 4
 
 
 class ResidualBlock(nn.Module):
-    """(B, C, H, W) -> (B, C, H, W)"""
+    """Two 3x3 convolutions around which the input is added: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -25,6 +25,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
         return x + self.second(F.leaky_relu(self.first(x), 0.2))
 
 
@@ -50,6 +51,7 @@ class CoverUpscaler(ModelMixin, ConfigMixin):
         return 2 + 2 * self.config.blocks
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] -> (B, 3, 4H, 4W), in [-1, 1] unless in training mode."""
         detail = F.pixel_shuffle(self.leave(self.body(self.enter(images))), SCALE)
         plain = F.interpolate(images, scale_factor=float(SCALE), mode="bilinear", align_corners=False)
         return torch.clamp(plain + detail, -1, 1) if not self.training else plain + detail

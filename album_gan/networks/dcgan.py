@@ -76,6 +76,7 @@ class DCGANGenerator(ModelMixin, ConfigMixin):
         return self.layers(stem)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (B, latent_dim), labels (B,) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z, labels))
 
 
@@ -105,6 +106,7 @@ class DCGANDiscriminator(ModelMixin, ConfigMixin):
                 self.label.weight.copy_(torch.randn(len(classes) + 1, 1).expand_as(self.label.weight))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (B, 3, resolution, resolution) in [-1, 1], labels (B,) -> logits (B, 1)."""
         if self.label is not None:
             labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if labels is None else labels
             plane = self.label(labels).view(-1, 1, *images.shape[2:])

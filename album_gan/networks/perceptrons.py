@@ -46,6 +46,7 @@ class PerceptronGenerator(ModelMixin, ConfigMixin):
         return torch.tanh(self.last(hidden)).unflatten(1, (3, size, size))
 
     def forward(self, z: Tensor) -> Tensor:
+        """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z))
 
 

@@ -25,8 +25,10 @@ def widths_of(resolution: int, width: int) -> list[int]:
 
 
 class EqualConv(nn.Module):
-    """A convolution whose weights start as N(0, 1) and are scaled when used: section 4.1, so that Adam, which moves
-    all weights at one speed, changes all layers at one speed."""
+    """A convolution whose weights start as N(0, 1) and are scaled when used: section 4.1.
+
+    Adam moves all weights at the same rate; with this scale all layers change at the same rate.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, padding: int = 1, gain: float = 2**0.5):
         super().__init__()
@@ -36,6 +38,7 @@ class EqualConv(nn.Module):
         self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, H', W')."""
         return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
 
 
@@ -45,7 +48,7 @@ def pixel_norm(x: Tensor) -> Tensor:
 
 
 def minibatch_deviation(x: Tensor) -> Tensor:
-    """One more channel, the mean standard deviation over the batch: section 3. (B, C, H, W) -> (B, C + 1, H, W)"""
+    """One more channel, the mean standard deviation over the batch: section 3. (B, C, H, W) -> (B, C + 1, H, W)."""
     deviation = (x.var(0, unbiased=False) + 1e-8).sqrt().mean()
     return torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], 1)
 
@@ -90,6 +93,7 @@ class ProgressiveGenerator(ModelMixin, ConfigMixin):
         return F.interpolate(torch.tanh(images), size=(self.config.resolution,) * 2)
 
     def forward(self, z: Tensor) -> Tensor:
+        """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z))
 
 
@@ -120,6 +124,7 @@ class ProgressiveDiscriminator(ModelMixin, ConfigMixin):
         return F.interpolate(shown, size=images.shape[2:])
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, resolution, resolution) in [-1, 1] -> scores (B, 1)."""
         growth = float(self.growth)
         top, fading = math.ceil(growth), growth % 1
         images = F.avg_pool2d(images, self.config.resolution // (4 * 2**top))

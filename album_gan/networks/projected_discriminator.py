@@ -48,6 +48,7 @@ class FrozenConv(nn.Module):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, H / stride, W / stride)."""
         kernel = self.weight.shape[-1]
         if self.stride == 1:
             return F.conv2d(x, self.weight, self.bias, padding=kernel // 2, groups=self.groups)
@@ -75,6 +76,7 @@ class FrozenBlock(nn.Module):
         self.narrow = FrozenConv(weights, f"{name}._project_conv", f"{name}._bn2")
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, H / stride, W / stride)."""
         y = x if self.expand is None else F.relu6(self.expand(x))
         y = self.narrow(F.relu6(self.filter(y)))
         return x + y if y.shape == x.shape else y
@@ -95,6 +97,7 @@ class EfficientNetLite0(nn.Module):
         self.head = FrozenConv(weights, "_conv_head", "_bn1")
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Images (B, 3, H, W) in [-1, 1] -> four feature maps, (B, 24, H/4, W/4) to (B, 320, H/32, W/32)."""
         x = F.relu6(self.stem(x))
         features = []
         for index, block in enumerate(self.blocks):
@@ -116,6 +119,7 @@ class MinibatchDeviation(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C + 1, H, W)."""
         batch = len(x)
         group = math.gcd(8, batch, max(1, batch // 2))
         groups = x.float().unflatten(0, (-1, group))
@@ -230,4 +234,5 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         return torch.cat(logits, 1).float()
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1], labels (B,) -> logits (B, N)."""
         return self.judge(self.features(images), labels)

@@ -52,6 +52,7 @@ class ResidualBlock(nn.Module):
         self.narrow_out = scaled(nn.Conv2d(inner, channels, 1, bias=False), 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
         y = F.leaky_relu(self.narrow_in(x) + self.bias1[:, None, None], 0.2)
         y = F.leaky_relu(self.spatial(y) + self.bias2[:, None, None], 0.2)
         return x + self.narrow_out(y)
@@ -68,6 +69,7 @@ class Resample(nn.Module):
             self.conv = scaled(nn.Conv2d(in_channels, out_channels, 1, bias=False), 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, factor H, factor W)."""
         if self.factor < 1:
             return self.conv(F.avg_pool2d(x, 2))
         return F.interpolate(self.conv(x), scale_factor=2.0, mode="bilinear")
@@ -118,6 +120,7 @@ class R3Generator(ModelMixin, ConfigMixin):
         return torch.tanh(self.to_rgb(self.layers(stem)))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (B, latent_dim), labels (B,) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z, labels))
 
 
@@ -148,6 +151,7 @@ class R3Discriminator(ModelMixin, ConfigMixin):
         self.judge = scaled(nn.Linear(width, len(classes) + 1, bias=False), 1.0)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (B, 3, resolution, resolution) in [-1, 1], labels (B,) -> logits (B, 1)."""
         logits = self.judge(self.gather(self.layers(self.from_rgb(images))).flatten(1)).float()
         labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if labels is None else labels
         return logits.gather(1, labels[:, None])  # one judge for each class, 0 for any
