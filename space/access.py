@@ -21,7 +21,7 @@ GRADIO_PATHS = (
     "app_id", "call/", "cancel", "config", "file=", "heartbeat/", "info", "login_check", "mcp", "queue/", "reset",
     "startup-events", "theme.css", "upload", "upload_progress",
 )  # fmt: skip
-MAX_EVENTS_PER_CLIENT = 24  # in gradio's queue: waiting and running
+MAX_EVENTS_PER_CLIENT = 200  # in gradio's queue; an audience behind one router is one client
 CONTENT_SOURCES = (
     "default-src 'self'",
     "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",  # gradio compiles the scripts that components bring

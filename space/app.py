@@ -35,8 +35,9 @@ from album_gan.space.uploads import MAX_FILE_BYTES, BodyLimits, UploadQuota
 from album_gan.space.validation import Cover
 from album_gan.training.watching.timelapse import moments_of
 
-MAX_EVENTS = 400  # that wait in gradio's queue
-MAX_THREADS = 100  # more than all limits of handlers together, so that none waits for a thread
+MAX_EVENTS = (
+    400  # in gradio's queue, which is first in, first out: so none of them waits there, but in this page's queues
+)
 
 
 def launch(
@@ -73,7 +74,7 @@ def launch(
         prevent_thread_lock=True,
         footer_links=[],
         max_file_size=MAX_FILE_BYTES,
-        max_threads=MAX_THREADS,
+        max_threads=MAX_EVENTS,
         ssr_mode=False,
         show_error=False,
         mcp_server=can_serve_mcp(),

@@ -23,7 +23,8 @@ from album_gan.space.theme import STATIC
 from album_gan.space.validation import Cover, check_seeds, check_truncation, check_wall
 
 NOTE = "Your words choose the seed; the network cannot read."
-# Most events only choose seeds, and the browser fetches each cover at its address: so nobody waits for anybody here.
+# Most events only choose seeds, and the browser fetches each cover at its address. Whoever waits does so in this page's
+# own queues, which are fair and say when they are full, not in gradio's.
 QUICK = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 
@@ -93,8 +94,7 @@ def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
     tab.label.input(handlers.redraw, [wall, *settings], wall, **QUICK)
     wall.meant(handlers.find_meant, [wall, *settings, session], wall, js=WITH_SESSION, **QUICK)
     wall.restore(handlers.restore, None, [*settings, wall], **QUICK)
-    near = {**QUICK, "concurrency_limit": 4}  # these draw covers
-    wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **near)
+    wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **QUICK)
 
 
 class Handlers:
@@ -203,5 +203,5 @@ def add_api(service: CoverService) -> None:
             inputs,
             gr.Gallery(format="png", label="covers"),
             api_name="generate",
-            concurrency_limit=8,  # they are drawn together all the same
+            concurrency_limit=None,  # `CoverQueue` has the limits
         )
