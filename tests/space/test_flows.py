@@ -152,8 +152,8 @@ def test_a_full_queue_does_not_keep_the_page_shut(visit, server):
     """Hundreds of calls of one client, and then a link opened at the same computer."""
     visit()  # the server is there
     for number in range(420):
-        body = json.dumps({"data": [f"{number}00-{number}63", 1.0, None]}).encode()
-        call = Request(f"{server.address}/gradio_api/call/generate", body, {"Content-Type": "application/json"})
+        body = json.dumps({"data": [f"{number},{number + 1}", 240, True, "webp"]}).encode()
+        call = Request(f"{server.address}/gradio_api/call/interpolate", body, {"Content-Type": "application/json"})
         with contextlib.suppress(HTTPError):
             urlopen(call, timeout=60).close()
     page = visit("?seeds=5&tab=generate")
