@@ -31,13 +31,16 @@ class Neighbours:
 
         `draw` returns covers of seeds, for callers that cache them; by default the pipeline draws.
         """
-        draw = draw or (lambda seeds: self.pipe(seeds=seeds).images)
+        draw = draw or self._draw
         pool = self.prepare()
         similarity = pool @ _directions(latents_of([seed], pool.shape[1]))[0]
         near = [int(other) for other in np.argsort(-similarity)[: CANDIDATES + 1] if other != seed][:CANDIDATES]
         own, *others = (_thumbnail(image) for image in draw([seed, *near]))
         order = np.argsort([np.abs(other - own).mean() for other in others], kind="stable")
         return [near[i] for i in order[:count]]
+
+    def _draw(self, seeds: list[int]) -> list[Image.Image]:
+        return self.pipe(seeds=seeds).images
 
     def prepare(self) -> np.ndarray:
         """Compute the pool unless it exists: a second's work that the first call need not wait for."""

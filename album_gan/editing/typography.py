@@ -126,8 +126,8 @@ def check_type(title: str, artist: str, layout: str) -> dict[str, tuple[str, str
     """Both texts as they will be set, each with its font; raises the ValueErrors of `set_type`."""
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
-    texts = {"title": title, "artist": artist}
-    for name, text in texts.items():
+    texts = {}
+    for name, text in (("title", title), ("artist", artist)):
         text = " ".join(unicodedata.normalize("NFC", text or "").split())
         if len(text) > LONGEST_TEXT:
             raise ValueError(f"{name} must be at most {LONGEST_TEXT} characters, got {len(text)}; shorten it")
@@ -195,7 +195,8 @@ def _wrapped(text: str, face: ImageFont.FreeTypeFont, widest: float, breaking: b
 
 def _placed(blocks: list[list[tuple]], place: tuple[float, float], size: tuple[int, int]) -> list[Line]:
     """Lines below each other, as one group at `place` within the margins."""
-    margin, baseline, rows = round(MARGIN * min(size)), 0, []
+    margin, baseline = round(MARGIN * min(size)), 0
+    rows: list[tuple] = []  # text, font, baseline, ink
     for block in blocks:
         for number, (text, face) in enumerate(block):
             ink = _ink(text, face)
@@ -245,8 +246,8 @@ def _readable(image: Image.Image, box: tuple[int, int, int, int]) -> tuple[tuple
     pad = round(0.02 * min(image.size))
     outer = (box[0] - pad, box[1] - pad, box[2] + pad, box[3] + pad)  # the margin has room for it
     behind = np.asarray(image.crop(outer))
-    palette = image.resize((32, 32), Image.Resampling.BOX).quantize(6).getpalette()[: 6 * 3]
-    own = [tuple(palette[start : start + 3]) for start in range(0, len(palette), 3)]
+    palette = (image.resize((32, 32), Image.Resampling.BOX).quantize(6).getpalette() or [])[: 6 * 3]
+    own = list(zip(palette[::3], palette[1::3], palette[2::3], strict=True))
     # The most colourful readable one, else white or black, whichever changes the picture less.
     readable = [colour for colour in (WHITE, BLACK, *own) if contrast(np.array(colour), behind).min() >= CONTRAST]
     if readable:

@@ -94,7 +94,7 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
     rng = np.random.Generator(np.random.Philox(key=0))
     order = rng.permutation(len(real))
     halves = real[order[: len(real) // 2]], real[order[len(real) // 2 :]]
-    numbers = {"kid": kernel_distance(real, fake), "kid_floor": kernel_distance(*halves)}
+    numbers: dict[str, Any] = {"kid": kernel_distance(real, fake), "kid_floor": kernel_distance(*halves)}
     if subset:
         drawn = subset_distances(real, fake, subset, SUBSET_DRAWS)
         numbers |= {"kid_of_draws": drawn.mean(), "kid_of_draws_spread": drawn.std()}

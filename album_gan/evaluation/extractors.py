@@ -118,7 +118,7 @@ def cached_features(pixels: np.ndarray, extractor: nn.Module, description: str =
     folder = cache_folder("features")
     digest = hashlib.sha256(repr(pixels.shape).encode())
     for part in np.array_split(pixels, max(1, len(pixels) // 1_000)):
-        digest.update(np.ascontiguousarray(part))
+        digest.update(np.ascontiguousarray(part).data)
     path = folder / f"{digest.hexdigest()[:16]}-{type(extractor).__name__}.npy"
     if path.exists():
         return np.load(path)
@@ -146,7 +146,7 @@ def features_of(pixels: np.ndarray, extractor: nn.Module, batch_size: int = 32, 
 def _package_weights(package: str, file: str, sha256: str) -> dict[str, Tensor]:
     """Weights out of a pip package, without importing it, after a look at their SHA-256."""
     spec = importlib.util.find_spec(package)
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         name = package.replace("_", "-")
         raise ImportError(f"evaluation needs the package {name}; pip install 'album-gan[evaluate]'")
     path = Path(spec.submodule_search_locations[0]) / file

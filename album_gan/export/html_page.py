@@ -88,8 +88,9 @@ def build_page(pipe: AlbumCoverPipeline, model: bytes) -> str:
 def runtime_script() -> str:
     """ONNX Runtime's module as an expression: `const ort = {InferenceSession, Tensor, env}`."""
     code = (RUNTIME / "ort.wasm.bundle.min.mjs").read_text(encoding="utf-8")
-    body, exported = re.fullmatch(r"(.*)export\{(.*?)\};?\s*", code, re.DOTALL).groups()
-    names = dict(reversed(pair.split(" as ")) for pair in exported.split(","))
+    body, _, exported = code.rpartition("export{")
+    pairs = [pair.split(" as ") for pair in exported.rstrip().rstrip(";").rstrip("}").split(",")]
+    names = {public: private for private, public in pairs}
     exports = ", ".join(f"{name}: {names[name]}" for name in ("InferenceSession", "Tensor", "env"))
     return f"const ort = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();"
 

@@ -26,9 +26,9 @@ TOLERANCE = 2  # of 255, between an exported model and the pipeline
 class Drawing(nn.Module):
     """latents (N, latent_dim), truncation (), labels (N,) if conditional -> images (N, 3, R, R) in [-1, 1]."""
 
-    def __init__(self, generator: nn.Module):
+    def __init__(self, generator: Any):
         super().__init__()
-        self.generator = generator
+        self.generator: Any = generator
 
     def forward(self, latents: Tensor, truncation: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (N, latent_dim), truncation (), labels (N,) -> images (N, 3, R, R) in [-1, 1]."""
@@ -80,6 +80,7 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
             network, tuple(arguments), dynamo=True, optimize=False, verbose=False, input_names=names,
             output_names=["images"], dynamic_shapes=tuple(shapes),
         )  # fmt: skip
+    assert program is not None  # as always without export_params=False
     model = program.model_proto
     store_as_half(model)
     about = {

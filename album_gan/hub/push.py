@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from diffusers import __version__ as diffusers_version
 from huggingface_hub import HfApi
@@ -43,7 +44,7 @@ REPLACED = (
 )  # fmt: skip
 PACKAGE = Path(__file__).parent.parent
 # The HTTP library that huggingface_hub uses changes with its version; this is the base of its errors.
-HTTPError = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+HTTPError: Any = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
 
 def push(
@@ -100,7 +101,7 @@ def temporary_folder() -> Iterator[Path]:
         if error.errno not in NO_SPACE:
             raise
         raise OSError(
-            f"the files to publish could not be written to {tempfile.gettempdir()}: {os.strerror(error.errno)}; "
+            f"the files to publish could not be written to {tempfile.gettempdir()}: {os.strerror(error.errno or 0)}; "
             "make room there, or set TMPDIR to another folder"
         ) from error
 
@@ -162,7 +163,7 @@ def copy_code(network: type[nn.Module], folder: Path) -> list[str]:
 
     The file keeps its name: diffusers copies the modules of all components of a model into one folder.
     """
-    file = Path(inspect.getsourcefile(network))
+    file = Path(inspect.getfile(network))
     shutil.copyfile(file, folder / file.name)
     return [file.stem, network.__name__]
 

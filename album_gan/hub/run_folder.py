@@ -44,9 +44,10 @@ def check_state(state: object, folder: Path) -> None:
     if not isinstance(state, dict):
         raise ValueError(f"{folder} is no whole checkpoint: state.json must be an object, got {type(state).__name__}")
     for name, kinds in FIELDS.items():
-        value = state.get(name)
+        value: Any = state.get(name)
         numeric = isinstance(value, (int, float))
-        if not isinstance(value, kinds) or isinstance(value, bool) or (numeric and not 0 <= value < math.inf):
+        outside = numeric and not 0 <= value < math.inf
+        if outside or isinstance(value, bool) or not isinstance(value, kinds):
             rule = "a number from 0" if numeric or int in kinds else f"a {kinds[0].__name__}"
             shown = repr(value)[:40]
             raise ValueError(f"{folder} is no whole checkpoint: {name} in state.json must be {rule}, got {shown}")

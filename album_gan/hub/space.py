@@ -1,6 +1,6 @@
 """Publishing the page as a Space on the Hugging Face Hub, with a pushed model."""
 
-import importlib.util
+import importlib
 import shutil
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def assemble_space(folder: Path, repo_id: str, preloaded: list[str]) -> None:
 
     The files `preloaded` of the model are downloaded when the Space is built.
     """
-    [page] = importlib.util.find_spec("album_gan.space").submodule_search_locations
+    [page] = importlib.import_module("album_gan.space").__path__
     shutil.copytree(PACKAGE, folder / "album_gan", ignore=LEFT_OUT)
     shutil.copytree(page, folder / "album_gan" / "space", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(Path(page) / "requirements.txt", folder / "requirements.txt")

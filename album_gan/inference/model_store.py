@@ -36,7 +36,7 @@ def find_model(
     token: str | bool | None = None,
     parts: Iterable[str] = ("generator",),
     variant: str | None = None,
-    cache_dir: str | os.PathLike | None = None,
+    cache_dir: str | Path | None = None,
 ) -> Path:
     """The local folder of a model: one of BUNDLED, a folder, or `parts` of a model on the Hub, downloaded if missing.
 
@@ -83,12 +83,12 @@ def find_model(
     except (OSError, ValueError) as error:
         if isinstance(error, LocalEntryNotFoundError) and hasattr(error, "snapshot_path"):
             return Path(error.snapshot_path)  # such as one variant of two; loading reports what is really missing
-        if (getattr(error, "errno", None) or 0) > 0 and not isinstance(error, (ConnectionError, TimeoutError)):
+        number = getattr(error, "errno", None) or 0
+        if number > 0 and not isinstance(error, (ConnectionError, TimeoutError)):
             from huggingface_hub.constants import HF_HUB_CACHE
 
-            reason = os.strerror(error.errno)
             raise OSError(
-                f"model {str(source)!r} could not be downloaded to {cache_dir or HF_HUB_CACHE}: {reason}; "
+                f"model {str(source)!r} could not be downloaded to {cache_dir or HF_HUB_CACHE}: {os.strerror(number)}; "
                 "make room there, or set HF_HOME to a folder that has room and that you may write to"
             ) from error
         raise OSError(

@@ -46,9 +46,9 @@ Array = np.ndarray | torch.Tensor
 
 @dataclass
 class AlbumCoverOutput(ImagePipelineOutput):
-    """`images`: a list of pictures, or one array or tensor; `seeds`: theirs, None if latents or stems were given."""
+    """`images`: a list of PIL pictures, or an array or tensor, as `output_type` says; `seeds`: theirs, if there are."""
 
-    images: list[Image.Image] | Array
+    images: Any
     seeds: list[int] | None = None
 
 
@@ -80,7 +80,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         revision: str | None = None,
         local_files_only: bool | None = None,
         token: str | bool | None = None,
-        cache_dir: str | os.PathLike | None = None,
+        cache_dir: str | Path | None = None,
     ) -> "AlbumCoverPipeline":
         """Load a model: bundled (the default), teaching (a small DCGAN), both in this package, a folder, or a Hub id.
 
@@ -167,7 +167,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """
         if (seeds is None) == (latents is None):
             raise ValueError("stems need seeds or latents; pass one of them")
-        z = self.latents_of(seeds) if latents is None else self._checked(latents, "latents", self._latent_shape)
+        z = self.latents_of(seeds) if seeds is not None else self._checked(latents, "latents", self._latent_shape)
         numbers = [self.check_label(label)] * len(z)
         return self._embed(z, numbers).clone()  # the clone is free of inference mode, so gradients may pass it
 
@@ -186,7 +186,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         output_type: str = "pil",
         return_dict: bool = True,
         progress: bool = False,
-    ) -> AlbumCoverOutput | tuple[list[Image.Image] | Array]:
+    ) -> AlbumCoverOutput:
         """Draw covers of `seeds`: a seed, a name, several of them, or a list as text, "1,2,7-9".
 
         Or of `latents` (B, latent_dim), or of `stems` (B, C, 4, 4); truncation, 0 to 1.5, acts on these too.
@@ -195,6 +195,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         `label` is one of `labels`, for all covers; None is a cover of any class. Stems contain theirs already.
         `class_labels` is diffusers' name for it: names or indices into `labels`, one for all covers or one for each.
         output_type: "pil" (RGB pictures), "np" (B, R, R, 3) or "pt" (B, 3, R, R), both float32 in 0..1.
+        As in diffusers, `return_dict=False` returns the tuple (images,).
         Raises ValueError for a seed, truncation, label, shape or option out of range.
         """
         given = [
@@ -206,30 +207,31 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError(f"output_type must be pil, np or pt, got {output_type!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}; 16 is usual")
-        if not given:
-            seeds = _random_seeds(num_images, generator)
 
+        drawn_seeds: list[int] | None = None
+        rows: list[int] | torch.Tensor
         if stems is not None:
             rows = self._checked(stems, "stems", tuple(self.generator.stem_mean.shape))
         elif latents is not None:
             rows = self._checked(latents, "latents", self._latent_shape)
         else:
-            rows = seeds = _seed_list(seeds)
+            drawn_seeds = _random_seeds(num_images, generator) if seeds is None else _seed_list(seeds)
+            rows = drawn_seeds
         numbers = self._class_numbers(label, class_labels, len(rows))
 
-        images = []
+        parts: list[Any] = []
         for start in tqdm(range(0, len(rows), batch_size), unit="batch", disable=not progress):
             batch = rows[start : start + batch_size]
             if stems is None:
-                z = self.latents_of(batch) if latents is None else batch
+                z = batch if isinstance(batch, torch.Tensor) else self.latents_of(batch)
                 batch = self._embed(z, numbers[start : start + batch_size])
             drawn = self._paint(truncate(self._tensor(batch), self.generator.stem_mean, truncation))
-            images += to_pil(drawn) if output_type == "pil" else [to_zero_one(drawn)]
-        if output_type != "pil":
-            images = torch.cat(images)
-            if output_type == "np":
-                images = images.permute(0, 2, 3, 1).cpu().numpy()
-        return AlbumCoverOutput(images=images, seeds=seeds) if return_dict else (images,)
+            parts += to_pil(drawn) if output_type == "pil" else [to_zero_one(drawn)]
+        images: Any = parts if output_type == "pil" else torch.cat(parts)
+        if output_type == "np":
+            images = images.permute(0, 2, 3, 1).cpu().numpy()
+        output = AlbumCoverOutput(images=images, seeds=drawn_seeds)
+        return output if return_dict else (images,)  # type: ignore[return-value]
 
     def interpolate(
         self,
@@ -274,10 +276,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def _latent_shape(self) -> tuple[int]:
         return (self.generator.config.latent_dim,)
 
-    def _tensor(self, values: Array) -> torch.Tensor:
+    def _tensor(self, values: Any) -> torch.Tensor:
         return torch.as_tensor(values).to(self.generator.device, self.generator.dtype)
 
-    def _checked(self, values: Array, name: str, shape: tuple) -> torch.Tensor:
+    def _checked(self, values: Any, name: str, shape: tuple) -> torch.Tensor:
         values = torch.as_tensor(values)
         if len(values) == 0 or tuple(values.shape[1:]) != shape:
             raise ValueError(f"{name} must have the shape (B, {', '.join(map(str, shape))}), got {tuple(values.shape)}")
@@ -296,9 +298,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError(f"label must be {known}, got {str(label)[:40]!r}{rest}")
         return self.labels.index(label) + 1
 
-    def _class_numbers(
-        self, label: str | None, class_labels: Labels | Iterable[Labels] | Array, count: int
-    ) -> list[int]:
+    def _class_numbers(self, label: str | None, class_labels: Any, count: int) -> list[int]:
         """The number of each cover's class, 0 for any."""
         if class_labels is None:
             return [self.check_label(label)] * count
@@ -309,7 +309,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError(f"class_labels must be one for all or one for each of {count} covers, got {len(each)}")
         return [self._class_number(value) for value in each]
 
-    def _class_number(self, value: Labels) -> int:
+    def _class_number(self, value: Any) -> int:
         if value is None or isinstance(value, str):
             return self.check_label(value)
         try:
@@ -335,7 +335,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             return self.generator.eval().paint(stems)
 
 
-def _seed_list(seeds: Seeds) -> list[int]:
+def _seed_list(seeds: Any) -> list[int]:
     if isinstance(seeds, str):
         return parse_seeds(seeds)
     if not _is_collection(seeds):
@@ -347,18 +347,21 @@ def _seed_list(seeds: Seeds) -> list[int]:
 
 
 def _random_seeds(count: int | None, generator: torch.Generator | Sequence[torch.Generator] | None) -> list[int]:
-    several = isinstance(generator, Sequence)
-    if several and count not in (None, len(generator)):
-        raise ValueError(f"generator must be one, or one for each of {count} images, got {len(generator)}")
-    count = len(generator) if several else 1 if count is None else count
+    """`count` seeds from one generator, or from torch's global one, or one seed from each of several generators."""
+    if isinstance(generator, Sequence):
+        if count not in (None, len(generator)):
+            raise ValueError(f"generator must be one, or one for each of {count} images, got {len(generator)}")
+        count = len(generator)
+        sources: list[torch.Generator | None] = [*generator]
+    else:
+        count = 1 if count is None else count
+        sources = [generator] * count
     if count < 1:
         raise ValueError(f"num_images must be 1 or more, got {count}")
-    sources = [(one, 1) for one in generator] if several else [(generator, count)]
-    drawn = [
-        torch.randint(SEED_COUNT, (size,), generator=source, device="cpu" if source is None else source.device)
-        for source, size in sources
+    return [
+        int(torch.randint(SEED_COUNT, (), generator=source, device="cpu" if source is None else source.device))
+        for source in sources
     ]
-    return [seed for seeds in drawn for seed in seeds.tolist()]
 
 
 def _is_collection(value: object) -> bool:
