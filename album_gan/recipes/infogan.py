@@ -36,6 +36,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
+    average_half_life = 0  # the paper draws with the weights of the moment
     largest_resolution = 128
     largest_auc = 0.99
     largest_gap = 9.0  # certainties of 99 % and 1 %
@@ -56,9 +57,6 @@ class Recipe(base.Recipe):
             base.adam(nn.ModuleList([generator, self.reader]), config.generator_learning_rate, betas),
             base.adam(discriminator, config.learning_rate, betas),
         )
-
-    def schedule(self, progress: float) -> base.Schedule:
-        return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
         return (draw.normal("z", self.config.latent_dim),)  # the generator takes the codes out of it
