@@ -53,7 +53,7 @@ def save_model(
 
 
 @torch.no_grad()
-def make_ready_to_draw(generator: nn.Module, recipe: Recipe, seed: int, labels: Tensor | None = None) -> None:
+def make_ready_to_draw(generator: ModelMixin, recipe: Recipe, seed: int, labels: Tensor | None = None) -> None:
     """Give averaged weights their own BatchNorm statistics and mean stem, over seeded latents.
 
     `labels` (N,), those of the training covers, are drawn from as well.
