@@ -144,7 +144,7 @@ def features_of(pixels: np.ndarray, extractor: nn.Module, batch_size: int = 32, 
 
 
 def _package_weights(package: str, file: str, sha256: str) -> dict[str, Tensor]:
-    """Weights out of a pip package, without importing it, after a look at their SHA-256."""
+    """Weights from a pip package, which is not imported; their SHA-256 is checked."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         name = package.replace("_", "-")

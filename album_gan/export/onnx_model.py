@@ -100,17 +100,17 @@ def store_as_half(model: Any) -> None:
     import onnx
     from onnx import numpy_helper
 
-    kept, casts = [], []
+    initializers, casts = [], []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.dtype == np.float32 and values.size > 1 and (values.astype(np.float16) == values).all():
             half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half")
             casts.append(onnx.helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT))
             tensor = half
-        kept.append(tensor)
+        initializers.append(tensor)
     nodes = [*casts, *model.graph.node]
     del model.graph.initializer[:], model.graph.node[:]
-    model.graph.initializer.extend(kept)
+    model.graph.initializer.extend(initializers)
     model.graph.node.extend(nodes)
 
 

@@ -101,7 +101,7 @@ def is_hub_id(name: object) -> bool:
     """Whether `name` has the form of a repository on the Hub, owner/name.
 
     A path of two parts has that form too, so check first whether it exists. That of a checkpoint, runs/checkpoint-500,
-    is never an id: where it is missing, the Hub is not asked for it.
+    is never an id: if it is missing, the Hub is not queried.
     """
     text = str(name)
     return bool(HUB_ID.fullmatch(text)) and not CHECKPOINT_FOLDER.fullmatch(text.rpartition("/")[2])
@@ -149,7 +149,7 @@ def load_network(folder: Path, ability: str, variant: str | None = None) -> Mode
         # On "meta" no memory and no random numbers are spent on weights that the file is about to provide.
         with torch.device("meta"):
             network = kind.from_config(config)
-    except Exception as error:  # each network refuses in its own way what it cannot be built with
+    except Exception as error:  # each network rejects impossible settings in its own way
         raise ValueError(f"{file} describes no {kind.__name__} that can be built: {_on_one_line(error)}") from error
 
     try:

@@ -1,4 +1,4 @@
-"""The upscaler: four times as many pixels each way, out of a plain stack of 3x3 convolutions at the input's resolution.
+"""The upscaler: four times the width and height, by a plain stack of 3x3 convolutions at the input's resolution.
 
 Everything is computed small and unfolded at the end (Shi et al. 2016, "sub-pixel convolution", arXiv:1609.05158), so
 it is quick on a CPU. This file is complete in itself: it is published beside the weights and needs only torch and
@@ -21,7 +21,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)  # a block does nothing at first
+        nn.init.zeros_(self.second.weight)  # a block starts as the identity
         nn.init.zeros_(self.second.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class CoverUpscaler(ModelMixin, ConfigMixin):
 
     @property
     def reach(self) -> int:
-        """Input pixels each way that an output pixel depends on: one for each 3x3 convolution in a row."""
+        """Input pixels in each direction that an output pixel depends on: one per consecutive 3x3 convolution."""
         return 2 + 2 * self.config.blocks
 
     def forward(self, images: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def initialise(network: nn.Module) -> None:
 
 
 class VirtualBatchNorm(nn.Module):
-    """Section 3.5: each example is normalised by the statistics of a reference batch and itself, so by nothing else.
+    """Section 3.5: each example is normalised by the statistics of a reference batch and itself, and nothing else.
 
     x (B, C, H, W), reference (N, C, H, W) -> both, normalised
     """
@@ -105,7 +105,7 @@ class ImprovedGenerator(ModelMixin, ConfigMixin):
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Section 3.2: how close each example is to the others of its batch, in `kernels` ways of measuring.
+    """Section 3.2: how close each example is to the others of its batch, measured by `kernels` kernels.
 
     (B, features) -> (B, kernels), each from 0 (alone) to B - 1 (all are the same)
     """

@@ -87,7 +87,7 @@ class InfoGenerator(ModelMixin, ConfigMixin):
 
 
 class InfoDiscriminator(ModelMixin, ConfigMixin):
-    """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1); its features serve the code reader too."""
+    """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1); the code reader uses its features too."""
 
     @register_to_config
     def __init__(self, resolution: int = 32, width: int = 512, format_version: int = 1):
@@ -115,7 +115,7 @@ class InfoDiscriminator(ModelMixin, ConfigMixin):
 
 
 class CodeReader(nn.Module):
-    """Q of the paper: guesses a picture's codes from the discriminator's features of it.
+    """Q of the paper: predicts a picture's codes from the discriminator's features of it.
 
     Features (B, features) -> logits of the choices (B, categorical_codes, categories), and continuous codes
     (B, continuous_codes).

@@ -1,4 +1,4 @@
-"""The default generator: FastGAN made light (Liu et al. 2021, arXiv:2101.04775), 3.9 M parameters at 128 px.
+"""The default generator: a lighter FastGAN (Liu et al. 2021, arXiv:2101.04775), 3.9 M parameters at 128 px.
 
 This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
 """
@@ -12,8 +12,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 WIDTHS = {4: 256, 8: 256, 16: 192, 32: 128, 64: 64, 128: 32, 256: 16, 512: 8}
-TWO_CONVOLUTIONS = (8, 16, 32)  # composition is decided here; finer levels are most of the cost
-EXCITATIONS = {32: 4, 64: 8, 128: 16, 256: 32}  # at this resolution, channels are gated from that one
+TWO_CONVOLUTIONS = (8, 16, 32)  # they decide the composition; finer levels cost the most
+EXCITATIONS = {32: 4, 64: 8, 128: 16, 256: 32}  # resolution of the gated channels: resolution that gates them
 
 
 class UpsampleConv(nn.Module):
@@ -69,7 +69,7 @@ class SkipLayerExcitation(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Coarse (B, C_in, h, w), fine (B, C_out, H, W) -> gated (B, C_out, H, W)."""
-        # A convolution with a kernel as large as its input is a matrix product, and far faster as one.
+        # A convolution with a kernel as large as its input is a matrix product, and much faster computed as one.
         pooled = F.adaptive_avg_pool2d(coarse, 4).flatten(1)
         gate = F.silu(F.linear(pooled, self.spatial.weight.flatten(1)))
         gate = torch.sigmoid(F.linear(gate, self.channel.weight.flatten(1)))

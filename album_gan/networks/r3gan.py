@@ -27,14 +27,14 @@ def widths_of(resolution: int, width: int) -> dict[int, int]:
 
 
 def scaled(layer: nn.Module, gain: float) -> nn.Module:
-    """The layer, initialised so that it multiplies the spread of its input by `gain`."""
+    """The layer, initialised so that it multiplies the standard deviation of its input by `gain`."""
     fan_in = layer.weight[0].numel()
     nn.init.normal_(layer.weight, 0.0, gain / fan_in**0.5)
     return layer
 
 
 class ResidualBlock(nn.Module):
-    """1x1, grouped 3x3, 1x1, with a way around and no normalisation: (B, C, H, W) -> (B, C, H, W).
+    """1x1, grouped 3x3, 1x1, with a skip connection and no normalisation: (B, C, H, W) -> (B, C, H, W).
 
     Fix-up: the last convolution starts at zero, the others are scaled by the number of blocks of the network,
     so that a deep network starts with an even spread.
@@ -154,4 +154,4 @@ class R3Discriminator(ModelMixin, ConfigMixin):
         """Images (B, 3, resolution, resolution) in [-1, 1], labels (B,) -> logits (B, 1)."""
         logits = self.judge(self.gather(self.layers(self.from_rgb(images))).flatten(1)).float()
         labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if labels is None else labels
-        return logits.gather(1, labels[:, None])  # one judge for each class, 0 for any
+        return logits.gather(1, labels[:, None])  # one logit per class, 0 for any

@@ -29,7 +29,7 @@ def initialise(network: nn.Module) -> None:
 
 
 class UpBlock(nn.Module):
-    """Norm, ReLU, nearest-neighbour x2, 3x3, norm, ReLU, 3x3, and a way around: (B, C, H, W) -> (B, D, 2H, 2W)."""
+    """Norm, ReLU, nearest-neighbour x2, 3x3, norm, ReLU, 3x3, and a skip connection: (B, C, H, W) -> (B, D, 2H, 2W)."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -47,7 +47,7 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """ReLU, 3x3, ReLU, 3x3, mean of 2x2, and a way around: (B, C, H, W) -> (B, D, H/2, W/2).
+    """ReLU, 3x3, ReLU, 3x3, mean of 2x2, and a skip connection: (B, C, H, W) -> (B, D, H/2, W/2).
 
     No BatchNorm: the penalty is on the critic's slope at each image alone, which a batch must not share.
     """

@@ -56,7 +56,7 @@ class Recipe(base.Recipe):
         return base.Schedule(average_half_life=self.config.average_half_life)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        seen, fake = step.discriminator.seen(step.real), step.fake.detach()
+        seen, fake = step.discriminator.at_growth(step.real), step.fake.detach()
         real_score, fake_score = step.scores = step.discriminate(seen), step.discriminate(fake)
         penalty = gradient_penalty(step.discriminate, seen, fake, step.draw.uniform("mix", 1, 1, 1))
         return {

@@ -89,8 +89,8 @@ class Recipe(base.Recipe):
             size = step.discriminator.config.input_size
             real, fake = (look_closer(step.augment(images), size, step.draw) for images in (step.real, step.fake))
             with torch.no_grad():
-                real = step.discriminator.look(real)
-            step.memo["seen"] = real, step.discriminator.look(fake)
+                real = step.discriminator.backbone_features(real)
+            step.memo["seen"] = real, step.discriminator.backbone_features(fake)
             step.memo["features"] = tuple(step.discriminator.mix(seen) for seen in step.memo["seen"])
         return step.memo["features"]
 
