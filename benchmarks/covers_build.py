@@ -67,7 +67,7 @@ def limit(folder: Path, workers: int) -> dict:
 
 def built(folder: Path, workers: int) -> dict:
     """Seconds, processor seconds, covers and peak memory of a build in this process and its workers."""
-    from album_gan.covers.build.pipeline import Build, build
+    from album_gan.covers.build.build import Build, build
 
     with tempfile.TemporaryDirectory() as out:
         started = time.monotonic()

@@ -10,7 +10,10 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from ...inference.atomic import NO_SPACE, NOT_ALLOWED
+from ...inference.model_store import check_hub_id, is_hub_id
+from ..folders import PICTURE_ENDINGS
 
+FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *PICTURE_ENDINGS)  # endings of no Hub id
 # huggingface_hub raises its client's own errors where no connection comes about, and changes its client.
 HTTPError = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
@@ -21,12 +24,17 @@ def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path]]]]:
     Raises ValueError if the Hub has no such data set for this user, OSError if it cannot be reached.
     """
     repo_id, _, revision = place.partition("@")
-    with _explained(f"source {place!r}", "is neither a folder or file here nor a data set on the Hub"):
+    if not is_hub_id(repo_id) or repo_id.lower().endswith(FILES):
+        raise ValueError(
+            f"source must be a folder, a file, a URL or a Hub id, got {place!r}, and there is no such file or folder; "
+            "check the path, and that its drive is connected"
+        )
+    with _explained(f"source {place!r} is neither a folder nor a file here"):
         info = HfApi().dataset_info(repo_id, revision=revision or None)
 
     def downloading(name: str) -> Callable[[], Path]:
         def download() -> Path:
-            with _explained(f"{name} of {place}", "is not on the Hub"):
+            with _explained(f"{name} of {place} is not downloaded"):
                 return Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=info.sha))
 
         return download
@@ -41,8 +49,9 @@ def check_push(repo_id: str, public: bool, rights: str | None) -> None:
     """
     if public and not rights:
         raise ValueError("public needs data_rights: say who allows these covers to be published; or push them private")
+    check_hub_id(repo_id, "push_to_hub")
     try:
-        with _explained(f"push_to_hub {repo_id!r}", "is not on the Hub"):
+        with _explained(f"push_to_hub {repo_id!r} cannot be checked"):
             private = HfApi().dataset_info(repo_id).private
     except ValueError as error:
         if getattr(getattr(error.__cause__, "response", None), "status_code", None) == 404:
@@ -54,7 +63,7 @@ def check_push(repo_id: str, public: bool, rights: str | None) -> None:
 
 def push(folder: Path, repo_id: str, public: bool) -> str:
     """Upload a built data set, without its candidates and the pictures of its report. Returns its address."""
-    with _explained(f"push_to_hub {repo_id!r}", "cannot be written to"):
+    with _explained(f"push_to_hub {repo_id!r} cannot be written to"):
         api = HfApi()
         address = api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
         api.upload_folder(
@@ -69,20 +78,21 @@ def push(folder: Path, repo_id: str, public: bool) -> str:
 
 
 @contextmanager
-def _explained(what: str, refused: str) -> Iterator[None]:
+def _explained(failure: str) -> Iterator[None]:
     """Turn the Hub's refusals into ValueErrors, and a missing connection or a full disk into OSErrors, of one line."""
     try:
         yield
     except (HTTPError, HFValidationError, OSError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         if isinstance(error, HFValidationError) or getattr(error, "response", None) is not None:
-            raise ValueError(f"{what} {refused}: {reason}; check its name, or log in with `hf auth login`") from error
+            raise ValueError(
+                f"{failure}; the Hub answers: {reason}; check the name, or log in with `hf auth login`"
+            ) from error
         if isinstance(error, OSError) and error.errno in (*NO_SPACE, *NOT_ALLOWED):
             raise OSError(
-                f"{what} could not be downloaded to {HF_HUB_CACHE}: {os.strerror(error.errno)}; make room there, or "
-                "set HF_HOME to a folder that has room and that you may write to"
+                f"{failure}; no download to {HF_HUB_CACHE}: {os.strerror(error.errno)}; make room there, "
+                "or set HF_HOME to a folder that has room and that you may write to"
             ) from error
         raise OSError(
-            f"{what} is no folder or file here, and the Hub cannot be reached ({reason}); "
-            "connect the drive or the network, and run again"
+            f"{failure}, and the Hub cannot be reached ({reason}); check the name, or run again when online"
         ) from error
