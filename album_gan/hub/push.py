@@ -15,16 +15,14 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 
-from ..inference.atomic import NO_SPACE, write_atomic
+from ..inference.atomic import NO_SPACE
 from ..inference.model_store import (
-    FP16_WEIGHTS,
-    WEIGHTS,
     check_hub_id,
     find_model,
     network_class,
     read_json,
     read_weights,
-    to_safetensors,
+    write_weights,
 )
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.pixels import grid
@@ -170,10 +168,7 @@ def copy_code(network: type[nn.Module], folder: Path) -> list[str]:
 
 def finish_discriminator(folder: Path) -> None:
     """Add the missing precision of the weights, and the code."""
-    weights = read_weights(folder)
-    write_atomic(folder / WEIGHTS, to_safetensors(weights))
-    halves = {name: t.half() if t.is_floating_point() else t for name, t in weights.items()}
-    write_atomic(folder / FP16_WEIGHTS, to_safetensors(halves))
+    write_weights(folder, read_weights(folder))
     copy_code(network_class(read_json(folder / "config.json").get("_class_name"), "forward"), folder)
 
 

@@ -18,6 +18,8 @@ import torch
 from diffusers import ModelMixin
 from safetensors import SafetensorError
 
+from .atomic import write_atomic
+
 FORMAT_VERSION = 1
 BUNDLED = {"bundled": "pretrained", "teaching": "pretrained/teaching"}  # the second is a small DCGAN, for lessons
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -256,6 +258,17 @@ def rounded_weights(network: ModelMixin) -> dict[str, torch.Tensor]:
                 raise ValueError(f"weights must be finite and within 65504, {name} is not; the training diverged")
         rounded[name] = tensor.contiguous()
     return rounded
+
+
+def write_weights(folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Write a network's weights as float16 and as float32; both files hold the values rounded to float16.
+
+    Raises OSError if they cannot be written.
+    """
+    halves = {name: t.half() if t.is_floating_point() else t for name, t in weights.items()}
+    widened = {name: t.float() if t.is_floating_point() else t for name, t in halves.items()}
+    write_atomic(folder / FP16_WEIGHTS, to_safetensors(halves))
+    write_atomic(folder / WEIGHTS, to_safetensors(widened))
 
 
 def to_safetensors(weights: dict[str, torch.Tensor]) -> bytes:

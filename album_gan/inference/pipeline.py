@@ -27,13 +27,12 @@ from tqdm.auto import tqdm
 from .atomic import write_atomic
 from .latents import DEFAULT_TRUNCATION, SEED_COUNT, latents_of, name_of, parse_seeds, seed_of, smooth_path, truncate
 from .model_store import (
-    FP16_WEIGHTS,
-    WEIGHTS,
     check_index,
     find_model,
     load_network,
     rounded_weights,
     to_safetensors,
+    write_weights,
 )
 from .pixels import to_pil, to_zero_one
 from .upscaling import Engine, find_engine, upscale
@@ -119,10 +118,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
                 continue
             folder = Path(save_directory) / name
             folder.mkdir(parents=True, exist_ok=True)
-            rounded = rounded_weights(network)
-            widened = {name: t.float() if t.is_floating_point() else t for name, t in rounded.items()}
-            write_atomic(folder / FP16_WEIGHTS, to_safetensors(rounded))
-            write_atomic(folder / WEIGHTS, to_safetensors(widened))
+            write_weights(folder, rounded_weights(network))
             write_atomic(folder / "config.json", network.to_json_string())
         write_atomic(Path(save_directory) / "model_index.json", self.to_json_string())
 
