@@ -25,7 +25,17 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .images import to_pil, to_zero_one
-from .latents import DEFAULT_TRUNCATION, SEED_COUNT, latents_of, name_of, parse_seeds, path, seed_of, truncate
+from .latents import (
+    DEFAULT_TRUNCATION,
+    SEED_COUNT,
+    classes_of,
+    latents_of,
+    name_of,
+    parse_seeds,
+    path,
+    seed_of,
+    truncate,
+)
 from .model_files import (
     FP16_WEIGHTS,
     WEIGHTS,
@@ -126,6 +136,11 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """The classes that `label` may name; empty for a model that draws without labels."""
         return list(self.generator.config.get("classes") or ())
 
+    @property
+    def class_counts(self) -> list[int]:
+        """Training covers of no class, and of each of `labels`; empty where the model did not count them."""
+        return list(self.generator.config.get("class_counts") or ())
+
     def settings(self, seed: int | str, truncation: float = DEFAULT_TRUNCATION, label: str | None = None) -> dict:
         """What it takes to draw a cover again, for the text inside its PNG (`pictures.save_png`)."""
         seed = seed_of(seed)
@@ -150,8 +165,9 @@ class AlbumCoverPipeline(DiffusionPipeline):
         Covers are truncated and interpolated as stems, and are best edited as stems. Raises ValueError for a label
         that the model does not know.
         """
+        seeds = None if seeds is None else _seed_list(seeds)
         z = self.latents_of(seeds) if latents is None else self._checked(latents, "latents", self._latent_shape)
-        numbers = [self.check_label(label)] * len(z)
+        numbers = self._class_numbers(label, None, seeds, len(z))
         return self._embed(z, numbers).clone()  # the clone is free of inference mode, so gradients may pass it
 
     def __call__(
@@ -174,7 +190,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
         Or of `latents` (B, latent_dim), or of `stems` (B, C, 4, 4); truncation, 0 to 1.5, acts on these too.
         With none of the three, `num_images` seeds are drawn from `generator`, or from torch's global one.
-        `label` is one of `labels`, for all of them; None is a cover of any class. Stems have theirs inside.
+        `label` is one of `labels`, for all of them. Without one, each seed draws its own, as often as the training
+        covers had it, and latents are covers of any class. Stems have theirs inside.
         `class_labels` is diffusers' way to say it: names or places in `labels`, for all covers or one for each.
         output_type: "pil" (RGB pictures), "np" (B, R, R, 3) or "pt" (B, 3, R, R), both float32 in 0..1.
         Raises ValueError for a seed, truncation, label, shape or option out of range.
@@ -198,7 +215,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             rows = self._checked(latents, "latents", self._latent_shape)
         else:
             rows = seeds = _seed_list(seeds)
-        numbers = self._class_numbers(label, class_labels, len(rows))
+        numbers = self._class_numbers(label, class_labels, seeds, len(rows))
 
         images = []
         for start in tqdm(range(0, len(rows), batch_size), unit="batch", disable=not progress):
@@ -289,10 +306,18 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError(f"label must be {known}, got {str(label)[:40]!r}{rest}")
         return self.labels.index(label) + 1
 
-    def _class_numbers(self, label: str | None, class_labels: Labels | Sequence[Labels], count: int) -> list[int]:
+    def classes_of(self, seeds: Seeds) -> list[int]:
+        """The number of the class that each seed has without a label; 0, any, for models that did not count theirs."""
+        seeds = _seed_list(seeds)
+        return classes_of(seeds, self.class_counts) if self.class_counts else [0] * len(seeds)
+
+    def _class_numbers(
+        self, label: str | None, class_labels: Labels | Sequence[Labels], seeds: Sequence[int] | None, count: int
+    ) -> list[int]:
         """The number of each cover's class, 0 for any."""
+        unsaid = [0] * count if seeds is None else self.classes_of(seeds)
         if class_labels is None:
-            return [self.check_label(label)] * count
+            return [self.check_label(label)] * count if label else unsaid
         if label:
             raise ValueError(f"covers need label or class_labels, got {label!r} and {class_labels!r}; pass one of them")
         each = [class_labels] * count if isinstance(class_labels, (int, str)) else list(class_labels)
@@ -302,7 +327,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
         for value in each:
             if isinstance(value, int) and not 0 <= value < known:
                 raise ValueError(f"class_labels must be below {known}, the number of this model's classes, got {value}")
-        return [value + 1 if isinstance(value, int) else self.check_label(value) for value in each]
+        return [
+            value + 1 if isinstance(value, int) else self.check_label(value) or own
+            for value, own in zip(each, unsaid, strict=True)
+        ]
 
     # Autocast is switched off: a cover must not depend on the mode that its caller happens to be in.
     @torch.inference_mode()

@@ -135,6 +135,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         covers, held_out = load_covers(*config.source, config.label_column, config.streaming)
     labels = None if covers.labels is None else torch.from_numpy(covers.labels)
     recipe.classes = tuple(covers.classes[1:])
+    if labels is not None:
+        recipe.class_counts = tuple(torch.bincount(labels, minlength=len(covers.classes)).tolist())
     with torch.random.fork_rng():
         torch.manual_seed(named_generator(config.seed, "initial weights").initial_seed())
         generator, discriminator = recipe.build_networks()
