@@ -37,7 +37,7 @@ from .processes import (
 )
 from .recipes.base import Recipe, Step, recipe_module, recipe_modules
 
-WARM_UP_STEPS = 1_000  # of the learning rate, after --init_from
+WARM_UP_STEPS = 1_000  # of the learning rate, after --init_from; a tenth of the run where that is less
 TRACKERS = ("tensorboard", "trackio", "wandb", "none")
 
 
@@ -161,6 +161,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         tell_changes(state["config"], describe(config, recipe), accelerator)
         load_checkpoint(checkpoint, modules, optimizers)
         step, images, seconds_before = state["step"], state["images"], state["seconds"]
+    warm_up_steps = min(WARM_UP_STEPS, math.ceil(config.max_train_steps / 10))
     groups = (*generator_optimizer.param_groups, *discriminator_optimizer.param_groups)
     base_rates = [group["lr"] for group in groups]
     if main:
@@ -230,7 +231,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     with stop_signals() as stop, bar as progress_bar:
         while step < config.max_train_steps and not stopped(bool(stop), accelerator):
             schedule = recipe.schedule(step / config.max_train_steps)
-            warm_up = min(1.0, (step + 1) / WARM_UP_STEPS) if config.init_from else 1.0
+            warm_up = min(1.0, (step + 1) / warm_up_steps) if config.init_from else 1.0
             for group, rate in zip(groups, base_rates, strict=True):
                 group["lr"] = rate * warm_up * schedule.learning_rate
                 if schedule.beta2 is not None:
