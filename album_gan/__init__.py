@@ -15,7 +15,7 @@ except PackageNotFoundError:  # run from a folder that was never installed
 
 def __getattr__(name: str):
     if name == "AlbumCoverPipeline":
-        from .pipeline import AlbumCoverPipeline
+        from .inference.pipeline import AlbumCoverPipeline
 
         return AlbumCoverPipeline
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,10 +21,10 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from album_gan import AlbumCoverPipeline  # noqa: E402
-from album_gan.covers.loading import load_covers, load_held_out  # noqa: E402
-from album_gan.evaluation import compare, table  # noqa: E402
+from album_gan.covers.dataset import CoverSource, load_covers  # noqa: E402
+from album_gan.evaluation.compare import compare, table  # noqa: E402
 
-COVERS = ("parquet", None, str(SHARED / "covers" / "*.parquet"), "image")  # as `load_covers` takes them
+COVERS = SHARED / "covers"
 TILE, GAP, TILES = 128, 1, 10
 
 
@@ -44,7 +44,8 @@ def drawn(pipe: AlbumCoverPipeline, samples: int) -> np.ndarray:
 
 def measure(pipe: AlbumCoverPipeline, samples: int) -> dict[str, dict[str, Any]]:
     """What `evaluation.compare` says of the model (seeds from 0 on, truncation 1) and of the sheet."""
-    held_out, training = load_held_out(*COVERS, TILE).all_pixels(), load_covers(*COVERS, TILE)[0].all_pixels()
+    split = load_covers(CoverSource(train_data_dir=str(COVERS), resolution=TILE))
+    held_out, training = split.held_out.all_pixels(), split.train.all_pixels()
     pixels, tiles = drawn(pipe, samples), sheet_tiles()
     return {
         "model": compare(pixels, held_out, training, subset=len(tiles)),

@@ -18,9 +18,9 @@ from against_newmu import COVERS, SHARED, drawn  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from album_gan import AlbumCoverPipeline  # noqa: E402
-from album_gan.covers.loading import load_covers  # noqa: E402
-from album_gan.evaluation import OFFLINE, build_extractor, cached_features, features_of  # noqa: E402
-from album_gan.metrics.neighbours import nearest  # noqa: E402
+from album_gan.covers.dataset import CoverSource, load_covers  # noqa: E402
+from album_gan.evaluation.compare import OFFLINE, build_extractor, cached_features, features_of  # noqa: E402
+from album_gan.metrics.precision_recall import nearest  # noqa: E402
 
 
 def main() -> None:
@@ -33,7 +33,8 @@ def main() -> None:
     if not (SHARED / "covers").is_dir():
         sys.exit("skipped: there are no covers in ../shared/covers")
     pipe = AlbumCoverPipeline.from_pretrained(arguments.model)
-    training = load_covers(*COVERS, pipe.generator.config.resolution)[0].all_pixels()
+    source = CoverSource(train_data_dir=str(COVERS), resolution=pipe.generator.config.resolution)
+    training = load_covers(source).train.all_pixels()
     samples = drawn(pipe, arguments.samples)
     rows = []
     for space in OFFLINE:

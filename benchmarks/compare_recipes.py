@@ -36,7 +36,8 @@ LABELS = {"cgan": "genre"}  # without labels it is dcgan
 
 def run(name: str, arguments: argparse.Namespace, steps: int, folder: Path, **more) -> float:
     """Train for so many steps; seconds of processor time of this process."""
-    from album_gan.training import TrainingConfig, train
+    from album_gan.training.config import TrainingConfig
+    from album_gan.training.loop import train
 
     shutil.rmtree(folder, ignore_errors=True)
     config = TrainingConfig(
@@ -49,7 +50,7 @@ def run(name: str, arguments: argparse.Namespace, steps: int, folder: Path, **mo
         checkpointing_steps=1_000_000,
         dataloader_num_workers=0,
         output_dir=str(folder),
-        report_to=None,
+        report_to="none",
         **more,
     )
     started = time.process_time()
@@ -62,8 +63,8 @@ def one(name: str, arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from album_gan import AlbumCoverPipeline
-    from album_gan.covers.loading import load_held_out
-    from album_gan.evaluation import compare
+    from album_gan.covers.dataset import CoverSource, load_covers
+    from album_gan.evaluation.compare import compare
 
     folder = arguments.out / name
     run(name, arguments, 1, folder / "trial", evaluation_images=0)  # whatever is done only once
@@ -77,7 +78,8 @@ def one(name: str, arguments: argparse.Namespace) -> None:
     more = {"evaluation_images": max(1, images // EVALUATIONS), "sample_images": max(1, images // EVALUATIONS)}
     run(name, arguments, steps, folder / "run", logging_steps=max(1, steps // 200), **more)
 
-    held_out = load_held_out(None, arguments.train_data_dir, None, "image", RESOLUTION).all_pixels()
+    source = CoverSource(train_data_dir=arguments.train_data_dir, resolution=RESOLUTION)
+    held_out = load_covers(source).held_out.all_pixels()
     covers = AlbumCoverPipeline.from_pretrained(folder / "run")(seeds=range(SAMPLES), truncation=1.0).images
     measured = compare(np.stack([np.asarray(cover) for cover in covers]), held_out, extractors=SPACES, progress=False)
     records = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from album_gan.covers.cleaning import Cleaning  # noqa: E402
+from album_gan.covers.build.cleaning import Cleaning  # noqa: E402
 from album_gan.covers.synthetic import draw_cover  # noqa: E402
 
 SETTINGS = Cleaning()
@@ -67,7 +67,7 @@ def limit(folder: Path, workers: int) -> dict:
 
 def built(folder: Path, workers: int) -> dict:
     """Seconds, processor seconds, covers and peak memory of a build in this process and its workers."""
-    from album_gan.covers.build import Build, build
+    from album_gan.covers.build.pipeline import Build, build
 
     with tempfile.TemporaryDirectory() as out:
         started = time.monotonic()
@@ -80,7 +80,7 @@ def built(folder: Path, workers: int) -> dict:
 
 def search(count: int) -> dict:
     """Seconds and peak memory of the search among hashes of which a fifth are copies, a few bits off."""
-    from album_gan.covers.duplicates import near_hashes
+    from album_gan.covers.build.duplicates import near_hashes
 
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**64, (count, 2), dtype=np.uint64)

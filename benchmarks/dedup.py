@@ -20,9 +20,9 @@ import numpy as np  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont  # noqa: E402
 
-from album_gan.covers.cleaning import Cleaning, clean  # noqa: E402
-from album_gan.covers.duplicates import look_closer, near_hashes, originals  # noqa: E402
-from album_gan.covers.likeness import compare  # noqa: E402
+from album_gan.covers.build.cleaning import Cleaning, clean  # noqa: E402
+from album_gan.covers.build.duplicates import look_closer, near_hashes, originals  # noqa: E402
+from album_gan.covers.build.image_match import compare  # noqa: E402
 
 
 def encode(image: Image.Image, quality: int) -> bytes:

@@ -22,7 +22,8 @@ import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
-from album_gan.covers.loading import StepSampler, batches, load_covers  # noqa: E402
+from album_gan.covers.batches import StepSampler, batches  # noqa: E402
+from album_gan.covers.dataset import CoverSource, load_covers  # noqa: E402
 from album_gan.covers.synthetic import draw_cover  # noqa: E402
 
 RESOLUTION, BATCH_SIZE = 128, 64
@@ -44,7 +45,7 @@ def write(folder: Path, count: int) -> None:
 
 def ours(covers, workers: int) -> float:
     sampler = StepSampler(len(covers), BATCH_SIZE, [slice(0, BATCH_SIZE)], 0, 0, 2 * len(covers) // BATCH_SIZE)
-    return timed(batches(covers, sampler, workers))
+    return timed(pixels for pixels, _ in batches(covers, sampler, workers))
 
 
 def naive(folder: Path, workers: int) -> float:
@@ -82,11 +83,12 @@ def main() -> None:
         os.environ["ALBUM_GAN_CACHE"] = str(folder / "pixels")
         write(folder, arguments.covers)
         started = time.monotonic()
-        covers, _ = load_covers("parquet", None, str(folder / "covers.parquet"), "image", RESOLUTION)
+        source = CoverSource(train_data_dir=str(folder), resolution=RESOLUTION)
+        covers = load_covers(source).train
         print(f"{len(covers):,} covers of {RESOLUTION} px; first pass {time.monotonic() - started:.1f} s")
         for workers in sorted({0, arguments.workers}):
             print(f"cached, {workers} workers    {ours(covers, workers):9.0f} images/s")
-        covers.pixels = None
+        covers.decoded = None
         print(f"decoding, {arguments.workers} workers  {ours(covers, arguments.workers):9.0f} images/s")
         print(f"naive, {arguments.workers} workers     {naive(folder, arguments.workers):9.0f} images/s")
 

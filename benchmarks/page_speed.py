@@ -43,7 +43,7 @@ def main() -> int:
         port = probe.getsockname()[1]
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "album_gan.cli", "demo", "--model", model, "--port", str(port)]
+        command = [sys.executable, "-m", "album_gan", "demo", "--model", model, "--port", str(port)]
         page = subprocess.Popen(
             command, env={**os.environ, "GRADIO_TEMP_DIR": folder}, stdout=subprocess.PIPE, text=True
         )

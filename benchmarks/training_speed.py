@@ -23,12 +23,12 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
-from album_gan.augmentation import diff_augment  # noqa: E402
-from album_gan.draws import Draw  # noqa: E402
-from album_gan.losses import hinge_discriminator, hinge_generator  # noqa: E402
 from album_gan.networks import lite_generator  # noqa: E402
 from album_gan.recipes import projected  # noqa: E402
+from album_gan.recipes.augmentation import diff_augment  # noqa: E402
 from album_gan.recipes.base import recipe_module, recipe_names  # noqa: E402
+from album_gan.recipes.losses import hinge_discriminator, hinge_generator  # noqa: E402
+from album_gan.recipes.named_random import Draw  # noqa: E402
 from album_gan.recipes.projected import look_closer  # noqa: E402
 
 RESOLUTION, BATCH_SIZE, WARM_UP = 128, 32, 3
@@ -38,7 +38,8 @@ SETTINGS = {"r3gan": {"width": 128}}  # the paper's 768 channels are for a GPU
 
 def train_and_time(recipe: str, recipe_config: object, resolution: int, steps: int) -> dict[str, float]:
     """The last line of the log of `train()`: images per second, and the share of the time spent waiting for data."""
-    from album_gan.training import TrainingConfig, train
+    from album_gan.training.config import TrainingConfig
+    from album_gan.training.loop import train
 
     with tempfile.TemporaryDirectory() as folder:
         config = TrainingConfig(
@@ -50,7 +51,7 @@ def train_and_time(recipe: str, recipe_config: object, resolution: int, steps: i
             max_train_steps=WARM_UP * 2 + steps,
             logging_steps=WARM_UP + steps // 2,
             evaluation_images=0,
-            report_to=None,
+            report_to="none",
         )
         train(config, recipe_config)
         # The first window holds the start of everything; the last is steady.

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-COVERS = ROOT.parent / "shared" / "covers" / "*.parquet"
+COVERS = ROOT.parent / "shared" / "covers"
 sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
@@ -30,10 +30,10 @@ from PIL import Image, ImageDraw, ImageFilter  # noqa: E402
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim  # noqa: E402
 
 from album_gan import AlbumCoverPipeline  # noqa: E402
-from album_gan.covers.loading import load_held_out  # noqa: E402
-from album_gan.evaluation import ShiftTolerantVGG  # noqa: E402
-from album_gan.images import grid, to_pil, to_tensor  # noqa: E402
-from album_gan.upscaling import lanczos  # noqa: E402
+from album_gan.covers.dataset import CoverSource, load_covers  # noqa: E402
+from album_gan.evaluation.compare import ShiftTolerantVGG  # noqa: E402
+from album_gan.inference.pixels import grid, to_pil, to_tensor  # noqa: E402
+from album_gan.inference.upscaling import lanczos  # noqa: E402
 
 ESRGAN = "@upscalerjs/esrgan-thick@1.0.0"
 
@@ -196,8 +196,8 @@ def main() -> None:
     if peer:
         engines["esrgan"] = peer
     results = {}
-    if COVERS.parent.is_dir():
-        held_out = load_held_out("parquet", None, str(COVERS), "image", 256).all_pixels()
+    if COVERS.is_dir():
+        held_out = load_covers(CoverSource(train_data_dir=str(COVERS), resolution=256)).held_out.all_pixels()
         covers = [Image.fromarray(pixels) for pixels in held_out[: arguments.covers]]
         for small in (64, 32):
             for kind, spoil in (("clean", lambda image: image), ("degraded", degraded)):

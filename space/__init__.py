@@ -1,1 +1,1 @@
-"""The page: a wall of covers to look through, morph and enlarge. `app.launch` starts it."""
+"""The page that shows a model to an audience. `app.launch` starts it; `page.py` is what people see."""

@@ -1,188 +1,165 @@
-"""Pictures at addresses of their own, outside of gradio's queue: a cover never changes, so browsers may keep it.
+"""Pictures at addresses of their own, outside of gradio's queue: a cover never changes, so browsers may cache it.
 
     cover/NAME.png?truncation=&label=&model=        the cover, its settings inside
     cover/NAME.webp?size=1024                       enlarged, for the screen
     cover/NAME.png?size=&title=&artist=&layout=     enlarged, with title and artist in type
-    edit/NAME.webp?edits={"darker": 1}&style=NAME   changed, and coloured as another
-    way/NAME/NAME.mp4                               from one cover to the next
-    covers.zip?seeds=1,2,7-9                        PNG files
-    deal.json?count=16                              seeds drawn by lot, with their names
+    edit/NAME.webp?edits={"darker": 1}&style=NAME   edited, and coloured like another
+    way/NAME/NAME.mp4                               a film from one cover to the next
+    covers.zip?seeds=1,2,7-9                        PNG files of one truncation and label
+    covers.zip?covers=[[1, 0.7, "jazz"], ...]       PNG files, each with its own
+    deal.json?count=16                              random seeds, with their names
+    view.json?tab=&seeds=&truncation=&label=        what a link shows (`links.py`)
     moment/3.webp                                   the model's history
 
-`presenter=` carries the presenter's key, whose wishes come first.
+`presenter=` carries the presenter's key, whose requests come first.
 """
 
 import asyncio
-import functools
 import io
-import json
 import secrets
-import tempfile
 import zipfile
-from collections import OrderedDict
+from concurrent.futures import Future
 from pathlib import Path
 
-from PIL import Image
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from album_gan.latents import DEFAULT_TRUNCATION, SEED_COUNT, name_of, seed_of
-from album_gan.pictures import save_print
-from album_gan.sleeve import check_type, set_type
-from album_gan.space.checks import MAX_COVERS, Cover, check_seeds, check_truncation, whole_number
-from album_gan.space.edit import check_edits, edited
-from album_gan.space.studio import Studio
-from album_gan.space.turns import QueueFullError
+from album_gan.editing.typography import check_type
+from album_gan.inference.latents import DEFAULT_TRUNCATION, SEED_COUNT, name_of, seed_of
+from album_gan.space.client import Client
+from album_gan.space.errors import answers_errors
+from album_gan.space.links import view_of_link
+from album_gan.space.service import CoverService, encode
+from album_gan.space.session import WALL_SIZE, read_query
+from album_gan.space.validation import (
+    MAX_COVERS,
+    Cover,
+    check_archive,
+    check_edits,
+    check_seeds,
+    check_truncation,
+    whole_number,
+)
 
-FOREVER = {"Cache-Control": "public, max-age=604800"}
+CACHED = {"Cache-Control": "public, max-age=604800"}
 SIZES = (256, 512, 1024)
-KINDS = {"png": "image/png", "webp": "image/webp"}
-KEPT_LARGE = 64  # for the screen, some 150 KB each
+MEDIA_TYPES = {"png": "image/png", "webp": "image/webp"}
 
 
-class ByQueueOnly:
-    """Closes gradio's way past its queue: nobody here uses it, and it answers wrong input with 500 and no word."""
+class Routes:
+    """The handlers, one for each address."""
 
-    def __init__(self, app):
-        self.app = app
+    def __init__(self, service: CoverService, history: list[Path]):
+        self.service, self.history = service, history
 
-    async def __call__(self, scope, receive, send) -> None:
-        path = scope.get("path", "")
-        if scope["type"] == "http" and path.startswith(("/gradio_api/run/", "/gradio_api/api/", "/run/", "/api/")):
-            refusal = PlainTextResponse("calls go through the queue: POST /gradio_api/call/generate, for example", 404)
-            await refusal(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+    def all(self) -> list[Route]:
+        return [
+            Route("/cover/{seed}.{extension}", answers_errors(self.cover)),
+            Route("/edit/{seed}.{extension}", answers_errors(self.edit)),
+            Route("/way/{first}/{last}.mp4", answers_errors(self.film)),
+            Route("/covers.zip", answers_errors(self.archive)),
+            Route("/deal.json", answers_errors(self.deal)),
+            Route("/view.json", answers_errors(self.view)),
+            Route("/moment/{number}.webp", answers_errors(self.moment)),
+        ]
 
-
-def answered(handler):
-    """A wrong wish is told in one line of plain text: 404, or 503 when too many wait already."""
-
-    @functools.wraps(handler)
-    async def wrapped(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except QueueFullError as error:
-            return PlainTextResponse(str(error), 503, {"Retry-After": "3"})
-        except ValueError as error:
-            return PlainTextResponse(str(error), 404)
-
-    return wrapped
-
-
-def routes(studio: Studio, moments: list[Path]) -> list[Route]:
-    kept: OrderedDict[tuple, bytes] = OrderedDict()
-
-    def asked(request: Request, *names: str) -> list[Cover]:
-        """The covers that the address names; ValueError for a wrong one, or for another model's."""
-        query = request.query_params
-        if query.get("model", studio.pipe.fingerprint) != studio.pipe.fingerprint:
-            raise ValueError(f"this page draws with model {studio.pipe.fingerprint}; reload it")
-        truncation = check_truncation(query.get("truncation", DEFAULT_TRUNCATION))
-        label = query.get("label") or None
-        studio.pipe.check_label(label)
-        return [Cover(seed_of(name), truncation, label) for name in names]
-
-    def lane(request: Request):
-        return studio.lane(request.query_params.get("presenter"))
-
-    @answered
-    async def cover(request: Request) -> Response:
-        [wanted] = asked(request, request.path_params["seed"])
-        query, ending = request.query_params, request.path_params["ending"]
-        if ending not in KINDS:
-            raise ValueError(f"covers end in .png or .webp, got .{ending[:10]}")
-        kind = KINDS[ending]
-        if ending == "png" and "size" not in query:
-            [future] = studio.ask([wanted], lane(request))
-            return Response(await asyncio.wrap_future(future), media_type=kind, headers=FOREVER)
-        size = whole_number(_number(query.get("size", "512")), "size", SIZES[0], SIZES[-1], "try 512")
+    async def cover(self, request: Request) -> Response:
+        [cover] = self._covers(request, request.path_params["seed"])
+        query, extension = request.query_params, self._extension(request)
+        if extension == "png" and "size" not in query:
+            [future] = self.service.covers.request([cover], self._client(request))
+            return Response(await result_of(future), media_type=MEDIA_TYPES[extension], headers=CACHED)
+        size = whole_number(number(query.get("size", "512")), "size", SIZES[0], SIZES[-1], "try 512")
         if size not in SIZES:
             raise ValueError(f"size must be one of {', '.join(map(str, SIZES))}, got {size}")
         words = query.get("title", ""), query.get("artist", ""), query.get("layout", "headline")
         check_type(*words)
-        key = (wanted, size, words, ending)
-        if key not in kept:
-            kept[key] = await run_in_threadpool(large, wanted, size, words, ending, lane(request))
-            while len(kept) > KEPT_LARGE:
-                kept.popitem(last=False)
-        return Response(kept[key], media_type=kind, headers=FOREVER)
+        future = self.service.large_cover(cover, size, words, extension, self._client(request))
+        return Response(await result_of(future), media_type=MEDIA_TYPES[extension], headers=CACHED)
 
-    def large(wanted: Cover, size: int, words: tuple[str, str, str], ending: str, lane) -> bytes:
-        [small] = studio.pictures([wanted], lane)
-        image = set_type(studio.enlarge(small, max(size, *small.size), lane=lane), *words)
-        return encoded(image, ending, studio.pipe.settings(*wanted))
-
-    @answered
-    async def edit(request: Request) -> Response:
-        query, ending = request.query_params, request.path_params["ending"]
-        named = [query["style"]] if query.get("style") else []
-        [wanted, *style] = asked(request, request.path_params["seed"], *named)
-        amounts = check_edits(query.get("edits", ""), studio.editor.names)
-        if ending not in KINDS or query.get("size", "512") != "512":
-            raise ValueError("edited covers end in .png or .webp, and have no size or 512")
-        who = lane(request)
+    async def edit(self, request: Request) -> Response:
+        query, extension = request.query_params, self._extension(request)
+        names = [query["style"]] if query.get("style") else []
+        [cover, *styles] = self._covers(request, request.path_params["seed"], *names)
+        amounts = check_edits(query.get("edits", ""), self.service.editor.names)
+        if query.get("size", "512") != "512":
+            raise ValueError(f"edited covers have no size or 512, got {query['size'][:10]!r}")
+        style, client = styles[0].seed if styles else None, self._client(request)
 
         def draw() -> bytes:
-            image = edited(studio, wanted, amounts, style[0].seed if style else None, who)
+            image = self.service.edit(cover, amounts, style, client.lane)
             if "size" in query:
-                image = studio.enlarge(image, max(512, *image.size), lane=who)
-            settings = {**studio.pipe.settings(*wanted), "edits": amounts, "style": style[0].seed if style else None}
-            return encoded(image, ending, settings)
+                image = self.service.enlarge(image, max(512, *image.size), None, client.lane)
+            return encode(image, extension, {**self.service.pipe.settings(*cover), "edits": amounts, "style": style})
 
-        return Response(await run_in_threadpool(draw), media_type=KINDS[ending], headers=FOREVER)
+        image = await result_of(self.service.jobs.submit(client, "edit", draw))
+        return Response(image, media_type=MEDIA_TYPES[extension], headers=CACHED)
 
-    @answered
-    async def way(request: Request) -> Response:
-        first, last = asked(request, request.path_params["first"], request.path_params["last"])
-        film = await run_in_threadpool(studio.film, first, last, lane(request))
-        return Response(film, media_type="video/mp4", headers=FOREVER)
+    async def film(self, request: Request) -> Response:
+        first, last = self._covers(request, request.path_params["first"], request.path_params["last"])
+        film = await result_of(self.service.film(first, last, self._client(request)))
+        return Response(film, media_type="video/mp4", headers=CACHED)
 
-    @answered
-    async def archive(request: Request) -> Response:
-        covers = asked(request, *map(str, check_seeds(request.query_params.get("seeds", ""))))
-        pngs = await asyncio.gather(*map(asyncio.wrap_future, studio.ask(covers, lane(request))))
+    async def archive(self, request: Request) -> Response:
+        query = request.query_params
+        if "covers" in query:
+            self._check_model(request)
+            covers = check_archive(query["covers"][:20_000])
+            for label in {cover.label for cover in covers}:
+                self.service.pipe.check_label(label)
+        else:
+            covers = self._covers(request, *map(str, check_seeds(query.get("seeds", ""))))
+        pngs = [await result_of(png) for png in self.service.covers.request(covers, self._client(request), "archive")]
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
-            for number, (one, png) in enumerate(zip(covers, pngs, strict=True), 1):
-                file.writestr(f"{number:02d} {name_of(one.seed)}.png", png)
+            for place, (cover, png) in enumerate(zip(covers, pngs, strict=True), 1):
+                file.writestr(f"{place:02d} {name_of(cover.seed)}.png", png)
         headers = {"Content-Disposition": 'attachment; filename="covers.zip"'}
         return Response(buffer.getvalue(), media_type="application/zip", headers=headers)
 
-    @answered
-    async def deal(request: Request) -> Response:
-        count = whole_number(_number(request.query_params.get("count", "16")), "count", 1, MAX_COVERS, "try 16")
+    async def deal(self, request: Request) -> Response:
+        count = whole_number(number(request.query_params.get("count", "16")), "count", 1, MAX_COVERS, "try 16")
         seeds = [secrets.randbelow(SEED_COUNT) for _ in range(count)]
-        return Response(json.dumps([[seed, name_of(seed)] for seed in seeds]), media_type="application/json")
+        return JSONResponse([[seed, name_of(seed)] for seed in seeds])
 
-    @answered
-    async def moment(request: Request) -> Response:
-        number = whole_number(_number(request.path_params["number"]), "moment", 0, len(moments) - 1, "the first is 0")
-        return FileResponse(moments[number], media_type="image/webp", headers=FOREVER)
+    async def view(self, request: Request) -> Response:
+        query = read_query(request.url.query)
+        count = whole_number(number(query.get("count", str(WALL_SIZE))), "count", 1, MAX_COVERS, "try 16")
+        return JSONResponse(view_of_link(self.service.pipe, query, count))
 
-    return [
-        Route("/cover/{seed}.{ending}", cover),
-        Route("/edit/{seed}.{ending}", edit),
-        Route("/way/{first}/{last}.mp4", way),
-        Route("/covers.zip", archive),
-        Route("/deal.json", deal),
-        Route("/moment/{number}.webp", moment),
-    ]
+    async def moment(self, request: Request) -> Response:
+        last = len(self.history) - 1
+        place = whole_number(number(request.path_params["number"]), "moment", 0, last, "the first is 0")
+        return FileResponse(self.history[place], media_type="image/webp", headers=CACHED)
+
+    def _client(self, request: Request) -> Client:
+        return self.service.client(request, request.query_params.get("presenter"))
+
+    def _check_model(self, request: Request) -> None:
+        ours = self.service.pipe.fingerprint
+        if request.query_params.get("model", ours) != ours:
+            raise ValueError(f"this page draws with model {ours}; reload it")
+
+    def _covers(self, request: Request, *names: str) -> list[Cover]:
+        """The covers that the address names; ValueError for a wrong one, or for another model's."""
+        self._check_model(request)
+        query = request.query_params
+        truncation, label = check_truncation(query.get("truncation", DEFAULT_TRUNCATION)), query.get("label") or None
+        self.service.pipe.check_label(label)
+        return [Cover(seed_of(name), truncation, label) for name in names]
+
+    def _extension(self, request: Request) -> str:
+        extension = request.path_params["extension"]
+        if extension not in MEDIA_TYPES:
+            raise ValueError(f"covers end in .png or .webp, got .{extension[:10]}")
+        return extension
 
 
-def encoded(image: Image.Image, ending: str, settings: dict) -> bytes:
-    """WebP for the screen, PNG with its settings inside to keep."""
-    if ending == "webp":
-        buffer = io.BytesIO()
-        image.save(buffer, "WEBP", quality=88)
-        return buffer.getvalue()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "cover.png"
-        save_print(image, file, settings)
-        return file.read_bytes()
+async def result_of(future: Future) -> bytes:
+    """A future of another thread. Several requests may wait for it, so cancelling one does not cancel it."""
+    return await asyncio.shield(asyncio.wrap_future(future))
 
 
-def _number(text: str) -> int | str:
+def number(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else text

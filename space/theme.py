@@ -1,11 +1,11 @@
-"""The look: near-black and quiet, so that the covers are the only colour. One mode for everybody."""
+"""The style: near-black and quiet, so that the covers are the only colour. One mode for everybody."""
 
 import json
 from pathlib import Path
 
 import gradio as gr
 
-HERE = Path(__file__).parent
+STATIC = Path(__file__).parent / "static"
 INK, PAPER, MUTED, LINE, PANEL = "#0b0b0c", "#f3f0ea", "#a8a5a0", "#2c2b2d", "#151516"
 
 
@@ -70,9 +70,9 @@ def theme() -> gr.themes.Base:
 def head(setup: dict) -> str:
     """Style and scripts for the page's <head>, inline: the page makes no request but for covers.
 
-    `setup` is what the scripts know of the model and the way here: {model, layouts, invitation}.
+    `setup` is what the scripts know of the model and the page's address: {model, layouts, invitation}.
     """
-    style, *scripts = ((HERE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js", "present.js"))
+    style, *scripts = ((STATIC / name).read_text(encoding="utf-8") for name in ("style.css", "page.js", "present.js"))
     known = json.dumps(setup).replace("<", "\\u003c")
     return (
         f'<meta name="color-scheme" content="dark"><style>{style}</style>'

@@ -16,8 +16,8 @@ def tiny_model(tmp_path_factory) -> Path:
     """A saved 32 px model with seeded weights, and statistics and a mean stem as after training."""
     import torch
 
+    from album_gan.inference.pipeline import AlbumCoverPipeline
     from album_gan.networks.lite_generator import LiteGenerator
-    from album_gan.pipeline import AlbumCoverPipeline
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
@@ -35,7 +35,7 @@ def tiny_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_pipeline(tiny_model):
     """The AlbumCoverPipeline of `tiny_model`."""
-    from album_gan.pipeline import AlbumCoverPipeline
+    from album_gan.inference.pipeline import AlbumCoverPipeline
 
     return AlbumCoverPipeline.from_pretrained(tiny_model)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "hf_secretOfTheTests"
-CLI = "import sys; from album_gan.cli import main; sys.exit(main())"
+CLI = "import sys; from album_gan.cli.main import main; sys.exit(main())"
 
 
 class Loopback:

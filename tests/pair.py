@@ -11,8 +11,9 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from tiny_recipes import RECIPES, STILL, settings_of
 
-from album_gan.processes import broadcast_weights, check_same_weights
-from album_gan.training import TrainingConfig, train
+from album_gan.training.config import TrainingConfig
+from album_gan.training.distributed import broadcast_weights, check_same_weights
+from album_gan.training.loop import train
 
 
 def begin(port: int) -> None:
@@ -28,7 +29,7 @@ def main(covers: str, out: str, port: int, recipes: list[str]) -> None:
             begin(port + 2 * number + turn)
             config = TrainingConfig(
                 recipe=name, train_data_dir=covers, resolution=32, train_batch_size=4, max_train_steps=steps,
-                checkpointing_steps=1, mixed_precision="no", dataloader_num_workers=0, report_to=None,
+                checkpointing_steps=1, mixed_precision="no", dataloader_num_workers=0, report_to="none",
                 evaluation_images=0, output_dir=f"{out}/{name}-{kind}",
             )  # fmt: skip
             train(config, RECIPES[name].Config(**settings_of(name, settings)))

@@ -1,5 +1,6 @@
 """Runs the real page in a process of its own, for the tests of the page."""
 
+import json
 import os
 import socket
 import subprocess
@@ -9,13 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-START = "import sys; from album_gan.space.app import launch; launch(sys.argv[1], port=int(sys.argv[2]))"
+START = (
+    "import json, sys; from album_gan.space.app import launch; "
+    "launch(sys.argv[1], port=int(sys.argv[2]), **json.loads(sys.argv[3]))"
+)
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def start_command(model: Path | str, port: int, **options: object) -> list[str]:
+    """The command that starts the page; `options` are those of `launch`."""
+    return [sys.executable, "-c", START, str(model), str(port), json.dumps(options)]
 
 
 @contextmanager
@@ -48,6 +57,5 @@ def page_of(command: list, environment: dict[str, str], place: Path | None = Non
 @contextmanager
 def serve(model: Path, port: int, files: Path) -> Iterator[str]:
     """The page's address while it runs; what visitors make is kept in `files`."""
-    command = [sys.executable, "-c", START, str(model), str(port)]
-    with page_of(command, {**os.environ, "GRADIO_TEMP_DIR": str(files)}):
+    with page_of(start_command(model, port), {**os.environ, "GRADIO_TEMP_DIR": str(files)}):
         yield f"http://127.0.0.1:{port}"

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from safetensors.torch import load_file
 
 from album_gan import AlbumCoverPipeline
-from album_gan.model_files import read_weights
+from album_gan.inference.model_store import read_weights
 from album_gan.networks.projected_discriminator import ProjectedDiscriminator
 
 FOLDER = Path(__file__).parent.parent / "album_gan" / "pretrained"

@@ -88,11 +88,11 @@ def test_diffusers_alone_and_plain_torch(python, cover, tmp_path):
 def test_onnx_and_html(cover, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     playwright = pytest.importorskip("playwright.sync_api")
-    from album_gan import cli
-    from album_gan.latents import latents_of
+    from album_gan.cli.main import main
+    from album_gan.inference.latents import latents_of
 
     for name in ("model.onnx", "covers.html"):
-        assert cli.main(["export", "--format", name.rpartition(".")[2], "--out", str(tmp_path / name)]) == 0
+        assert main(["export", "--format", name.rpartition(".")[2], "--out", str(tmp_path / name)]) == 0
     inputs = {"latents": latents_of([7], 128), "truncation": np.array(1.0, np.float32)}
     [drawn] = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, inputs)
     assert np.abs(np.round((drawn[0].transpose(1, 2, 0) + 1) * 127.5) - cover).max() <= 2

@@ -2,8 +2,8 @@
 
 import torch
 
-from album_gan.draws import Draw
 from album_gan.recipes.base import Step, recipe_modules
+from album_gan.recipes.named_random import Draw
 
 RECIPES = {name: module for name, module in recipe_modules() if name != "upscaler"}
 SMALL = {

@@ -1,16 +1,15 @@
 """From the bytes of a picture to a square RGB array."""
 
+import functools
 import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
-# Pictures only: Pillow would also hand EPS to Ghostscript, and read scientific and map data.
-FORMATS = (
-    "JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "PSD", "QOI",
-)  # fmt: skip
+from ..media.image_files import readable_formats
 
+DECODER = 2  # changes whenever `decode` gives other pixels, so that none of the old ones come out of a cache
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -21,15 +20,18 @@ TURNS = {
 def decode(encoded: bytes, resolution: int) -> np.ndarray:
     """Bytes of any picture that Pillow reads -> uint8 (resolution, resolution, 3).
 
-    Turned upright by EXIF, transparency laid on white, the centre cropped to a square, scaled with Lanczos.
+    Turned upright by EXIF, colours brought to sRGB, transparency laid on white, the centre cropped to a square, scaled
+    with Lanczos: as `album-gan covers build` does it.
     Raises ValueError for what is no picture, or a broken one.
     """
     try:
-        image = Image.open(io.BytesIO(encoded), formats=FORMATS)
+        image = Image.open(io.BytesIO(encoded), formats=readable_formats())
         image.draft("RGB", (resolution, resolution))  # JPEG only: decode no larger than needed
         turn = turn_of(image)
+        profile = image.info.get("icc_profile")
         image = image if turn is None else image.transpose(turn)
-        return np.asarray(squared(flattened(image), resolution))
+        converted = to_srgb(image, profile) if profile else None
+        return np.asarray(squared(flattened(image if converted is None else converted), resolution))
     except Exception as error:  # broken pictures make decoders raise OSError, SyntaxError, struct.error, IndexError ...
         raise ValueError(f"not a readable picture: {error}") from error
 
@@ -48,6 +50,30 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
         return TURNS.get(image.getexif().get(0x0112))
     except Exception:  # whatever broken tags lead the parser to
         return None
+
+
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """The picture in sRGB; None where it is that already, or the profile is broken or does not fit its mode."""
+    if image.mode not in ("RGB", "CMYK", "L") or _is_srgb(profile):
+        return None
+    try:
+        transform = _transform(profile, image.mode)
+        return ImageCms.applyTransform(image, transform)
+    except (ImageCms.PyCMSError, ValueError):
+        return None
+
+
+@functools.lru_cache(64)
+def _is_srgb(profile: bytes) -> bool:
+    try:
+        return "srgb" in ImageCms.getProfileDescription(io.BytesIO(profile)).lower()
+    except Exception:  # a broken profile is no profile
+        return True
+
+
+@functools.lru_cache(64)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(io.BytesIO(profile), ImageCms.createProfile("sRGB"), mode, "RGB")
 
 
 def flattened(image: Image.Image) -> Image.Image:

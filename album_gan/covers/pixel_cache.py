@@ -1,5 +1,6 @@
-"""All covers of a data set decoded into one file of raw pixels, once; later runs map it into memory."""
+"""All covers of a data set decoded into one file of raw pixels, once; later runs and other processes map it."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -8,68 +9,103 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+from filelock import FileLock
 from tqdm import tqdm
 
-from .decoding import decode, read_bytes
+from ..inference.atomic import atomic_path, remove_leftovers
+from .decoding import DECODER, decode, read_bytes
 
 logger = logging.getLogger(__name__)
 
-
-def pixel_path(rows: datasets.Dataset, image_column: str, resolution: int) -> Path:
-    folder = Path(os.environ.get("ALBUM_GAN_CACHE", Path.home() / ".cache" / "album_gan")) / "pixels"
-    return folder / f"{_fingerprint(rows, image_column)}-{resolution}.npy"
+LEFTOVER_HOURS = 24  # without a change, after which an unfinished file belongs to a process that was killed
 
 
-def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int) -> np.ndarray | None:
-    """All readable covers decoded, (N, resolution, resolution, 3) uint8 in a file; None where it would not fit."""
-    path = pixel_path(rows, image_column, resolution)
-    folder = path.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    shape = (len(rows), resolution, resolution, 3)
-    if path.exists():
-        return np.load(path, mmap_mode="r")
-    if np.prod(shape, dtype=np.int64) > shutil.disk_usage(folder).free / 3:
-        logger.warning("no room for decoded covers in %s; they are decoded anew in each epoch", folder)
+class PixelFile:
+    """Covers in a file, `array` (N, resolution, resolution, 3) uint8. Pickled, it is only the file's name."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.array = np.load(path, mmap_mode="r")
+        rows = path.with_suffix(".rows.npy")
+        self.readable: np.ndarray | None = np.load(rows) if rows.exists() else None  # which rows; None for all
+
+    def __reduce__(self) -> tuple:
+        return PixelFile, (self.path,)
+
+
+def cache_folder(kind: str) -> Path:
+    """Where `kind` ("pixels", "features") is cached: in $ALBUM_GAN_CACHE, by default ~/.cache/album_gan."""
+    return Path(os.environ.get("ALBUM_GAN_CACHE", Path.home() / ".cache" / "album_gan")) / kind
+
+
+def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int) -> PixelFile | None:
+    """All readable covers of `rows`, decoded now or earlier; None, with a warning, where the cache has no room.
+
+    Several processes of a machine may ask at once: one decodes, the others wait for it. Raises ValueError when no
+    cover is readable.
+    """
+    path = cache_folder("pixels") / f"{_fingerprint(rows, image_column)}-{resolution}.npy"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            with FileLock(path.with_suffix(".lock")):
+                if not path.exists():
+                    remove_leftovers(path.parent, LEFTOVER_HOURS)
+                    _decode_all(rows, image_column, resolution, path)
+        return PixelFile(path)
+    except OSError as error:
+        logger.warning(
+            "decoded covers cannot be cached in %s (%s): they are decoded anew in each epoch; make room, or set "
+            "ALBUM_GAN_CACHE to another folder", path.parent, error.strerror or error,
+        )  # fmt: skip
         return None
 
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    kept = 0
-    reasons = []
-    readable = []
-    try:
-        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+
+def _decode_all(rows: datasets.Dataset, image_column: str, resolution: int, path: Path) -> None:
+    reasons, readable = [], []
+    with atomic_path(path) as temporary:
+        pixels = _reserve(temporary, (len(rows), resolution, resolution, 3))
         for number, row in enumerate(tqdm(rows[image_column], desc="decoding covers", unit=" covers")):
             try:
-                pixels[kept] = decode(read_bytes(row), resolution)
-                kept += 1
+                pixels[len(readable)] = decode(read_bytes(row), resolution)
                 readable.append(number)
             except ValueError as error:
                 reasons.append(f"{row['path'] or 'embedded picture'}: {error}")
-        pixels.flush()
-        if not kept:
+        if not readable:
             raise ValueError(f"none of the {len(rows)} covers is a readable picture; the first: {reasons[0]}")
+        pixels.flush()
         if reasons:
             logger.warning("%d of %d covers skipped; the first: %s", len(reasons), len(rows), reasons[0])
-            del pixels
-            _shorten(temporary, kept)
-            np.save(path.with_suffix(".rows.npy"), readable)  # which row each of them is, for the labels
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r")
+            _save(path.with_suffix(".rows.npy"), np.array(readable))
+            _save(temporary, pixels[: len(readable)])
 
 
-def _shorten(path: Path, kept: int) -> None:
-    """Keep the first `kept` entries of an array in a file, without reading it all into memory."""
-    whole = np.load(path, mmap_mode="r")
-    shorter = path.with_suffix(".shorter")
-    np.save(shorter.with_suffix(".npy"), whole[:kept])
-    os.replace(shorter.with_suffix(".npy"), path)
+def _save(path: Path, array: np.ndarray) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array)
+
+
+def _reserve(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A new file of uint8 whose space is its own: writing into a map of a file with holes ends in a bus error when the
+    disk fills. Raises OSError where there is no room for it."""
+    free = shutil.disk_usage(path.parent).free
+    if free < 2 * np.prod(shape, dtype=np.int64):  # leave as much room as is taken
+        raise OSError(errno.ENOSPC, f"{np.prod(shape, dtype=np.int64) / 1e9:.1f} GB for them, {free / 1e9:.1f} GB free")
+    pixels = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:  # macOS, Windows
+            file.seek(pixels.offset)
+            for start in range(pixels.offset, size, 1 << 20):
+                file.write(bytes(min(1 << 20, size - start)))
+    return pixels
 
 
 def _fingerprint(rows: datasets.Dataset, image_column: str) -> str:
-    """Changes with the pictures: the data set's own fingerprint, and size and date of files it points to."""
-    digest = hashlib.sha256(f"{rows._fingerprint} {image_column} {len(rows)}".encode())
+    """Changes with the pictures (the data set's fingerprint; size and date of files) and with how they are decoded."""
+    digest = hashlib.sha256(f"{rows._fingerprint} {image_column} {len(rows)} {DECODER}".encode())
     for row in rows[image_column]:
         if row["bytes"] is None and row["path"] and os.path.exists(row["path"]):
             status = os.stat(row["path"])

@@ -1,6 +1,6 @@
 """Covers that fit on no disk, read from where they are as they are needed.
 
-`datasets` shuffles them in a buffer whose contents nobody can save: a run that goes on sees them in another order.
+`datasets` shuffles them in a buffer whose contents cannot be saved: a resumed run sees them in another order.
 """
 
 import itertools
@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 
 import datasets
+import datasets.distributed
 import numpy as np
 import torch
 
@@ -17,12 +18,15 @@ from .split import group_of, is_held_out
 logger = logging.getLogger(__name__)
 
 BUFFER = 2_048  # encoded covers from which a worker draws, about 40 MB
-AT_HAND = 1_024  # covers decoded at the start, to compare samples with
-LOOKED_AT = 16 * AT_HAND  # rows looked through for them, at most
+BEGINNING = 1_024  # covers decoded at the start, to compare samples with
+SEARCHED = 16 * BEGINNING  # rows searched for them, at most
 
 
 class Stream(torch.utils.data.IterableDataset):
-    """Endless batches, uint8 (B, resolution, resolution, 3), without what is held out; `seed` decides their order."""
+    """Endless batches, uint8 (B, resolution, resolution, 3) and no labels, without the held-out covers.
+
+    `seed` decides their order.
+    """
 
     def __init__(
         self, rows: datasets.IterableDataset, image_column: str, resolution: int, batch_size: int, seed: list[int]
@@ -33,7 +37,16 @@ class Stream(torch.utils.data.IterableDataset):
         self.batch_size = batch_size
         self.seed = seed
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
+    def split_by_process(self, rank: int, world_size: int) -> None:
+        """Read only what is process `rank`'s: its shards, or where these cannot be shared evenly every n-th row."""
+        self.rows = datasets.distributed.split_dataset_by_node(self.rows, rank, world_size)
+
+    @property
+    def num_shards(self) -> int:
+        """Files that this process reads; more workers than these have nothing to do."""
+        return self.rows.num_shards
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, None]]:
         gathered: list[np.ndarray] = []
         for epoch in itertools.count():
             seed = int(np.random.SeedSequence([*self.seed, epoch]).generate_state(1)[0])
@@ -45,16 +58,16 @@ class Stream(torch.utils.data.IterableDataset):
                 found = True
                 gathered.append(pixels)
                 if len(gathered) == self.batch_size:
-                    yield torch.from_numpy(np.stack(gathered))
+                    yield torch.from_numpy(np.stack(gathered)), None
                     gathered = []
             if not found:
                 raise ValueError("the stream must hold readable covers to train on, got none; look into the data set")
 
 
-def covers_at_hand(rows: datasets.IterableDataset, image_column: str, resolution: int, held_out: bool) -> np.ndarray:
-    """The first covers of a stream, held out or to train on: (N, resolution, resolution, 3) uint8, N up to AT_HAND."""
-    decoded = _decoded(rows.take(LOOKED_AT), image_column, resolution, held_out)
-    found = list(itertools.islice(decoded, AT_HAND))
+def decoded_beginning(rows: datasets.IterableDataset, image_column: str, resolution: int, held_out: bool) -> np.ndarray:
+    """The first covers of a stream, held out or to train on: uint8 (N, resolution, resolution, 3), up to BEGINNING."""
+    decoded = _decoded(rows.take(SEARCHED), image_column, resolution, held_out)
+    found = list(itertools.islice(decoded, BEGINNING))
     return np.stack(found) if found else np.empty((0, resolution, resolution, 3), np.uint8)
 
 

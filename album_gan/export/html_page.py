@@ -11,9 +11,10 @@ import json
 import re
 from pathlib import Path
 
-from .. import latents, words
-from ..model_files import write_whole
-from ..pipeline import AlbumCoverPipeline
+from ..inference import latents
+from ..inference import word_lists as words
+from ..inference.atomic import write_atomic
+from ..inference.pipeline import AlbumCoverPipeline
 from .onnx_model import check, to_onnx
 
 HERE = Path(__file__).parent
@@ -39,7 +40,7 @@ def export_html(pipe: AlbumCoverPipeline, file: Path) -> int:
             f"the page must be at most {MAX_BYTES:,} bytes, to be passed on by mail, got {len(page):,}; "
             "export a smaller model, or --format onnx"
         )
-    write_whole(file, page)
+    write_atomic(file, page)
     return len(page)
 
 

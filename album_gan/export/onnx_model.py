@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..latents import classes_of, latents_of
-from ..model_files import write_whole
-from ..pipeline import AlbumCoverPipeline
+from ..inference.atomic import write_atomic
+from ..inference.latents import classes_of, latents_of
+from ..inference.pipeline import AlbumCoverPipeline
 
 CHECKED_SEEDS = (0, 1, 42, 99_999_999)
 TOLERANCE = 2  # of 255, between an exported model and the pipeline
@@ -41,7 +41,7 @@ def export_onnx(pipe: AlbumCoverPipeline, file: Path) -> int:
     """
     content = to_onnx(pipe)
     difference = check(content, pipe)
-    write_whole(file, content)
+    write_atomic(file, content)
     return difference
 
 
@@ -132,7 +132,7 @@ def draw(content: bytes, pipe: AlbumCoverPipeline, seeds, truncation: float = 1.
         "truncation": np.array(truncation, np.float32),
     }
     if pipe.labels:
-        classes = [pipe.check_label(label)] * len(seeds) if label else pipe.classes_of(seeds)
+        classes = [pipe.check_label(label) or default for default in pipe.classes_of(seeds)]
         inputs["labels"] = np.array(classes, np.int64)
     [images] = session.run(None, inputs)
     return (images.transpose(0, 2, 3, 1).clip(-1, 1) + 1) / 2

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..draws import Draw
+from .named_random import Draw
+
+SHARED = {"base", "losses", "augmentation", "named_random"}  # what recipes are made of; every other module here is one
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def adam(network: nn.Module, learning_rate: float, betas: tuple[float, float]) -
 def recipe_names() -> list[str]:
     """All recipes, found by looking into the package."""
     package = importlib.import_module("album_gan.recipes")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name != "base")
+    return sorted({module.name for module in pkgutil.iter_modules(package.__path__)} - SHARED)
 
 
 def recipe_module(name: str) -> ModuleType:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..draws import Draw
 from ..networks.began import BEGANDiscriminator, BEGANGenerator
 from . import base
+from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)

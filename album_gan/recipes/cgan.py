@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..draws import Draw
-from ..losses import cross_entropy_discriminator, cross_entropy_generator
 from ..networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from . import base
+from .losses import cross_entropy_discriminator, cross_entropy_generator
+from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)

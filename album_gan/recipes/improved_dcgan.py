@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..draws import Draw
-from ..losses import cross_entropy_discriminator, cross_entropy_generator
 from ..networks.improved_dcgan import ImprovedDiscriminator, ImprovedGenerator
 from . import base
+from .losses import cross_entropy_discriminator, cross_entropy_generator
+from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..augmentation import diff_augment, random_pieces
-from ..draws import Draw
-from ..losses import hinge_discriminator, hinge_generator
 from ..metrics.kernel_distance import witness
 from ..networks.lite_generator import LiteGenerator
 from ..networks.projected_discriminator import ProjectedDiscriminator
 from . import base
+from .augmentation import diff_augment, random_pieces
+from .losses import hinge_discriminator, hinge_generator
+from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)

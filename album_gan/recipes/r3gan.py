@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..draws import Draw
-from ..losses import relativistic_discriminator, relativistic_generator, zero_centred_penalty
 from ..networks.r3gan import R3Discriminator, R3Generator
 from . import base
+from .losses import relativistic_discriminator, relativistic_generator, zero_centred_penalty
+from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..augmentation import soften
-from ..draws import Draw
-from ..images import to_pil, to_tensor
-from ..losses import hinge_discriminator, hinge_generator
+from ..inference.pixels import to_pil, to_tensor
 from ..networks.cover_upscaler import SCALE, CoverUpscaler
 from ..networks.projected_discriminator import ProjectedDiscriminator
 from . import base
+from .augmentation import soften
+from .losses import hinge_discriminator, hinge_generator
+from .named_random import Draw
 
 PATCH = 128  # pixels that are given back, out of a quarter as many each way; less of smaller covers
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..draws import Draw
-from ..losses import cross_entropy_discriminator, cross_entropy_generator
 from ..networks.perceptrons import PerceptronDiscriminator, PerceptronGenerator
 from . import base
+from .losses import cross_entropy_discriminator, cross_entropy_generator
+from .named_random import Draw
 
 DIGIT_PIXELS = 28**2  # what the authors' step was for
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..draws import Draw
-from ..losses import wasserstein_critic, wasserstein_generator
 from ..networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from . import base
+from .losses import wasserstein_critic, wasserstein_generator
+from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)

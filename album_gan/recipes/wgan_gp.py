@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..draws import Draw
-from ..losses import gradient_penalty, wasserstein_critic, wasserstein_generator
 from ..networks.residual import ResidualCritic, ResidualGenerator
 from . import base
+from .losses import gradient_penalty, wasserstein_critic, wasserstein_generator
+from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,166 @@
+"""`album-gan train` and `train.py`: options out of the typed settings of a run and of its recipe."""
+
+import dataclasses
+import json
+import logging
+import sys
+import typing
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from ..recipes.base import recipe_module, recipe_modules
+from ..training.config import TrainingConfig
+from ..training.distributed import is_first_process, process_label
+
+READY_COMMANDS = """Three ways to start:
+
+  accelerate launch train.py --dataset_name synthetic --resolution 32 --max_train_steps 220
+      no data at hand: covers that the project draws itself, shapes within three minutes on two cores
+
+  accelerate launch train.py --train_data_dir my_covers --output_dir runs/mine
+      a folder of pictures or parquet files
+
+  accelerate launch train.py --train_data_dir my_covers --init_from bundled --output_dir runs/mine
+      a few hundred pictures: start from the bundled model
+
+All settings: python train.py --help
+"""
+EXAMPLES = """examples:
+  accelerate launch train.py --config configs/laptop-night.json --train_data_dir my_covers --output_dir runs/night
+  accelerate launch train.py --recipe dcgan --resolution 64 --train_data_dir my_covers --dry_run
+  accelerate launch train.py --train_data_dir my_covers --output_dir runs/mine --resume_from_checkpoint latest"""
+DESCRIBING = ("about", "expect")  # what a preset says of itself
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CommandOptions:
+    """Options of the command that are not settings of a run."""
+
+    config: str | None = None  # settings from a file, e.g. configs/laptop-night.json; options override them
+    dry_run: bool = False  # describe the run, its size and duration, and stop
+
+
+def main(arguments: list[str], prog: str = "train.py") -> int:
+    """Train with these options. Returns the exit code: 0 done, 2 it could not be done, 130 interrupted twice."""
+    if not arguments:
+        print(READY_COMMANDS, file=sys.stderr)
+        return 2
+    logging.basicConfig(format="%(message)s")
+    try:
+        command, config, recipe_config = parse(arguments, prog)
+        if command.dry_run:
+            from ..training.dry_run import dry_run
+
+            for line in dry_run(config, recipe_config):
+                print(line, flush=True)
+        else:
+            from ..training.loop import train
+
+            train(config, recipe_config)
+    except SystemExit as finished:  # tyro's, after --help or what it has printed about an option
+        return int(finished.code or 0)
+    except (ValueError, OSError) as error:
+        return _fail(f"{error}", prog)
+    except KeyboardInterrupt:
+        return _fail("interrupted; --resume_from_checkpoint latest resumes from the last checkpoint", prog, code=130)
+    return 0
+
+
+def parse(arguments: list[str], prog: str = "train.py") -> tuple[CommandOptions, TrainingConfig, Any]:
+    """Options -> those of the command, the settings of the run, and the Config of its recipe.
+
+    Raises ValueError for a preset with unknown settings, SystemExit for options that are unknown or of a wrong type.
+    """
+    arguments = [*_preset_arguments(_value_of("config", arguments)), *arguments]
+    recipe = _value_of("recipe", arguments) or TrainingConfig.recipe
+    recipe_config = recipe_module(recipe).Config
+    options = tyro.cli(
+        dataclasses.make_dataclass(
+            "Options",
+            [
+                ("command", Annotated[CommandOptions, tyro.conf.arg(name="")], CommandOptions()),
+                ("run", Annotated[TrainingConfig, tyro.conf.arg(name="")], tyro.MISSING_NONPROP),
+                (recipe, recipe_config, recipe_config()),
+            ],
+        ),
+        args=arguments,
+        prog=prog,
+        console_outputs=is_first_process(),
+        description=f"{TrainingConfig.__doc__}\n\n{EXAMPLES}\n\n{_recipes()}",
+        use_underscores=True,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    recipe_config = getattr(options, recipe)
+    if options.run.learning_rate is not None:
+        rates = [field.name for field in dataclasses.fields(recipe_config) if field.name.endswith("learning_rate")]
+        recipe_config = dataclasses.replace(recipe_config, **dict.fromkeys(rates, options.run.learning_rate))
+    return options.command, options.run, recipe_config
+
+
+def _recipes() -> str:
+    summaries = ((name, module.__doc__.splitlines()[0].partition(":")[0]) for name, module in recipe_modules())
+    return "recipes (settings of one: train.py --recipe NAME --help):\n" + "\n".join(
+        f"  {name:<16}{summary}" for name, summary in summaries
+    )
+
+
+def _value_of(name: str, arguments: list[str]) -> str | None:
+    """The last value of --name, which decides what other options there are."""
+    found = None
+    for position, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option == f"--{name}":
+            found = value if equals else next(iter(arguments[position + 1 :]), None)
+    return found
+
+
+def _preset_arguments(path: str | None) -> list[str]:
+    """The settings of a file as options; what it says of itself is printed. ValueError for unknown settings."""
+    if path is None:
+        return []
+    try:
+        preset = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(preset, dict):
+            raise ValueError(f"it holds a {type(preset).__name__}")
+    except ValueError as error:
+        raise ValueError(f"config must be a JSON file of settings, but {path} is not: {error}") from error
+    known = known_settings()
+    arguments = []
+    for name, value in preset.items():
+        if name in DESCRIBING:
+            print(f"{name}: {value}")
+        elif name not in known:
+            raise ValueError(f"config {path} has the setting {name!r}, which does not exist; see train.py --help")
+        else:
+            check_type(f"config {path}: {name}", value, known[name])
+            arguments += [f"--{name}"] if value is True else [] if value is False else [f"--{name}", str(value)]
+    return arguments
+
+
+def known_settings() -> dict[str, Any]:
+    """{name: type} of all settings of a run, and of every recipe as recipe.name."""
+    settings = dict(typing.get_type_hints(TrainingConfig))
+    for recipe, module in recipe_modules():
+        settings |= {f"{recipe}.{name}": kind for name, kind in typing.get_type_hints(module.Config).items()}
+    return settings
+
+
+def check_type(name: str, value: Any, kind: Any) -> None:
+    """ValueError for a value of JSON that is not of the type `kind`; whole numbers are also floats."""
+    from typeguard import TypeCheckError, check_type
+
+    try:
+        if isinstance(value, bool) and kind is not bool:
+            raise TypeCheckError("is not a bool")
+        check_type(value, kind)
+    except TypeCheckError:
+        wanted = getattr(kind, "__name__", None) if isinstance(kind, type) else str(kind).replace("typing.", "")
+        raise ValueError(f"{name} must be of type {wanted}, got {value!r}") from None
+
+
+def _fail(message: str, prog: str, code: int = 2) -> int:
+    """Print one line, with the number of the process where there are several."""
+    print(f"{prog}{process_label()}: {message}", file=sys.stderr)
+    return code

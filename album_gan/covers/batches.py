@@ -1,0 +1,81 @@
+"""Batches of covers for training: which covers are in which batch, and the processes that read them."""
+
+import signal
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from .dataset import Batch, Covers
+from .streaming import Stream
+
+
+class StepSampler(Sampler[list[int]]):
+    """The rows of one process for one batch after the other; one pass over the covers per epoch; stateless.
+
+    Batch k is the same whether or not the run was ever interrupted, however many processes share it.
+    """
+
+    def __init__(self, count: int, batch_size: int, rows: list[slice], seed: int, first: int, last: int):
+        self.count = count
+        self.batch_size = batch_size
+        self.rows = rows
+        self.seed = seed
+        self.first = first
+        self.last = last
+        self._epoch = (-1, np.empty(0, np.int64))
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        if self._epoch[0] != epoch:
+            rng = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+            self._epoch = (epoch, rng.permutation(self.count))
+        return self._epoch[1]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in range(self.first, self.last):
+            positions = range(batch * self.batch_size, (batch + 1) * self.batch_size)
+            indices = [int(self._permutation(position // self.count)[position % self.count]) for position in positions]
+            for rows in self.rows:
+                yield indices[rows]
+
+    def __len__(self) -> int:
+        return (self.last - self.first) * len(self.rows)
+
+
+def batches(covers: Covers, sampler: StepSampler, workers: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+    """Batches of (pixels, labels), pinned for the copy to a GPU where there is one.
+
+    Pixels are uint8 (B, H, W, 3), labels int64 (B,) or None. A stream yields as many batches as are requested, in an
+    order that depends on the step at which it begins; of its shards, process `rank` of `world_size` reads its own.
+    """
+    options = {
+        "pin_memory": torch.cuda.is_available(),
+        "generator": torch.Generator(),  # not the global one
+        "worker_init_fn": ignore_stop_signals,
+    }
+    if covers.stream is not None:
+        rows = sampler.rows[0]
+        seed = [sampler.seed, sampler.first, rows.start]
+        stream = Stream(covers.stream, covers.image_column, covers.resolution, rows.stop - rows.start, seed)
+        stream.split_by_process(rank, world_size)
+        workers = min(workers, stream.num_shards)
+        return iter(DataLoader(stream, batch_size=None, num_workers=workers, **options))
+    return iter(DataLoader(covers, batch_sampler=sampler, num_workers=workers, collate_fn=unchanged, **options))
+
+
+def unchanged(batch: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+    """`Covers` collates by itself. A named function, because workers that are spawned receive it pickled."""
+    return batch
+
+
+def ignore_stop_signals(_worker: int) -> None:
+    """Leave Ctrl-C and the like to the training process: it stops after a whole step, for which it needs its workers.
+
+    A terminal sends SIGINT and SIGHUP, and a scheduler SIGTERM, to every process of the group. Workers notice by
+    themselves when the training process is gone.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -1,0 +1,236 @@
+"""The first phase of a build: every file of a source cleaned, into shards of candidates that are never made twice.
+
+A shard is an Arrow file with one row a file of the source, kept or rejected. It appears whole or not at all.
+"""
+
+import hashlib
+import io
+import json
+import mmap
+import multiprocessing
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from ...inference.atomic import atomic_path, remove_leftovers, write_atomic
+from ...runtime import keep_freed_memory
+from .cleaning import Cleaned, Cleaning, clean
+from .metadata import LABELS
+from .source_file import Entry, with_bytes
+from .sources import Source
+
+FORMAT_VERSION = 2
+SHARD_FILES, SHARD_BYTES = 256, 16 << 20  # a shard is as large as either; bytes are of what must be held
+EXAMPLES, EXAMPLE_SIZE = 8, 96  # small pictures of what each step rejected, a shard; pixels
+
+SCHEMA = pa.schema(
+    {
+        "name": pa.string(),
+        "reason": pa.string(),
+        "detail": pa.string(),
+        "notes": pa.list_(pa.string()),
+        "genre": pa.string(),
+        "artist": pa.string(),
+        "title": pa.string(),
+        "year": pa.int32(),
+        "source_sha256": pa.string(),
+        "source_width": pa.int32(),
+        "source_height": pa.int32(),
+        "source_format": pa.string(),
+        "source_mode": pa.string(),
+        "source_bytes": pa.int64(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "dhash": pa.uint64(),
+        "phash": pa.uint64(),
+        "jpeg": pa.binary(),
+        "thumbnail": pa.binary(),
+        "example": pa.binary(),
+    }
+)
+
+
+def gather(source: Source, folder: Path, settings: Cleaning, workers: int, progress: Callable[[int], None]) -> Path:
+    """Clean all files of `source` into a folder of shards below `folder`, and return that one.
+
+    Goes on where an earlier call was interrupted. `workers` processes; with 0 this one does it.
+    `progress` is told how many files are done.
+    """
+    folder = folder / candidates_name(source, settings)
+    finished = folder / "finished.json"
+    if finished.exists():
+        progress(json.loads(finished.read_text())["files"])
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, hours=0)  # of a build that was killed
+    done = {int(path.stem) for path in folder.glob("[0-9]*.arrow")}
+    files = 0
+    with _Workers(workers, settings, progress) as pool:
+        for number, entries in _cut(source.entries(), done):
+            files += len(entries)
+            if number in done:
+                progress(len(entries))
+            else:
+                pool.submit(folder / f"{number:06d}.arrow", entries)
+    write_atomic(finished, json.dumps({"files": files}), flush=True)
+    return folder
+
+
+def candidates_name(source: Source, settings: Cleaning) -> str:
+    """Changes with the source's contents and with how they are cleaned."""
+    key = json.dumps([FORMAT_VERSION, source.name, source.identity, asdict(settings)], sort_keys=True)
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _cut(entries: Iterator[Entry], done: set[int]) -> Iterator[tuple[int, list[Entry]]]:
+    """The number and the files of each shard. Those that only their source can read are read here, if need be."""
+    number, size, shard = 0, 0, []
+    for entry in entries:
+        own = 0 if entry.lasting else entry.size
+        if shard and (len(shard) == SHARD_FILES or size + own > SHARD_BYTES):
+            yield number, shard
+            number, size, shard = number + 1, 0, []
+        size += own
+        shard.append(entry if entry.lasting or number in done else with_bytes(entry))
+    if shard:
+        yield number, shard
+
+
+class _Workers:
+    """Processes that make shards, with no more work waiting than keeps them busy."""
+
+    def __init__(self, count: int, settings: Cleaning, progress: Callable[[int], None]):
+        self.count = count
+        self.settings = settings
+        self.progress = progress
+        self.pool = self._start(count) if count else None
+        self.probe: ProcessPoolExecutor | None = None
+        self.waiting: dict[Future, tuple[Path, list[Entry]]] = {}
+
+    @staticmethod
+    def _start(count: int) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")  # forking beside Arrow's threads can hang
+        return ProcessPoolExecutor(count, context, initializer=_start_worker)
+
+    def __enter__(self) -> "_Workers":
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        try:
+            while kind is None and self.waiting:
+                self._collect()
+        finally:
+            for pool in (self.pool, self.probe):
+                if pool:
+                    pool.shutdown(cancel_futures=True)
+
+    def submit(self, path: Path, entries: list[Entry]) -> None:
+        if self.pool is None:
+            make_shard(path, entries, self.settings)
+            self.progress(len(entries))
+            return
+        while len(self.waiting) > self.count:
+            self._collect()
+        try:
+            self.waiting[self.pool.submit(make_shard, path, entries, self.settings)] = (path, entries)
+        except BrokenProcessPool:
+            self._recover()
+            self.submit(path, entries)
+
+    def _collect(self) -> None:
+        done, _ = wait(self.waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            if isinstance(future.exception(), BrokenProcessPool):
+                self._recover()
+                return
+            future.result()
+            self.progress(len(self.waiting.pop(future)[1]))
+
+    def _recover(self) -> None:
+        """A picture killed its worker: find out which, one by one, and go on without it."""
+        for path, entries in self.waiting.values():
+            if not path.exists():
+                make_shard(path, [self._probed(entry) for entry in entries], self.settings)
+            self.progress(len(entries))
+        self.waiting = {}
+        self.pool.shutdown()
+        self.pool = self._start(self.count)
+
+    def _probed(self, entry: Entry) -> Entry:
+        """The entry, or that it kills the process that cleans it."""
+        self.probe = self.probe or self._start(1)
+        try:
+            self.probe.submit(_try, entry, self.settings).result()
+            return entry
+        except BrokenProcessPool:
+            self.probe = None
+            return replace(entry, reason="corrupt", detail="its decoder crashed")
+
+
+def _try(entry: Entry, settings: Cleaning) -> None:
+    _clean_entry(entry, settings)
+
+
+def _start_worker() -> None:
+    """Keep memory from picture to picture, and end with the build, should that be killed."""
+    keep_freed_memory()
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def make_shard(path: Path, entries: list[Entry], settings: Cleaning) -> None:
+    """Clean files and write them as one shard."""
+    seen: Counter = Counter()
+    rows = []
+    for entry in entries:
+        cleaned = _clean_entry(entry, settings)
+        row = {name: getattr(cleaned, name, None) for name in SCHEMA.names}
+        row |= {"name": entry.name, **{label: entry.labels.get(label) for label in LABELS}}
+        row["example"] = None
+        if cleaned.reason and cleaned.example is not None and seen[cleaned.reason] < EXAMPLES:
+            seen[cleaned.reason] += 1
+            row["example"] = _example(cleaned)
+        rows.append(row)
+    with atomic_path(path, flush=True) as temporary, pa.ipc.new_file(str(temporary), SCHEMA) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+
+
+def _clean_entry(entry: Entry, settings: Cleaning) -> Cleaned:
+    entry = with_bytes(entry)
+    if entry.reason:
+        return Cleaned(reason=entry.reason, detail=entry.detail)
+    return clean(entry.read(), entry.name, settings)
+
+
+def _example(cleaned: Cleaned) -> bytes:
+    image = cleaned.example.copy()
+    image.thumbnail((EXAMPLE_SIZE, EXAMPLE_SIZE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=70)
+    return buffer.getvalue()
+
+
+class Shard:
+    """A shard mapped into memory: only what is looked at is read."""
+
+    def __init__(self, path: Path):
+        with open(path, "rb") as file:
+            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.table = pa.ipc.open_file(pa.py_buffer(self._mapped)).read_all()
+
+    def forget(self) -> None:
+        """Give back the memory of what was looked at; the system may still have it at hand."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,274 @@
+"""One file of a pile -> a clean square JPEG, or the reason why not.
+
+Each step has a name, under which it is counted, shown in the report, and switched.
+"""
+
+import hashlib
+import io
+import os
+import re
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from ...media.image_files import readable_formats
+from ..decoding import flattened, has_transparency, squared, to_srgb, turn_of
+from . import perceptual_hash as perceptual
+from .disc_detector import looks_like_disc
+from .source_file import MAX_BYTES
+
+MAX_PIXELS = 64_000_000  # of one picture, decoded: 8,000 x 8,000
+BLANK_CONTRAST = 2.5  # standard deviation of brightness, 0 to 255
+GREY_CONTRAST = 4  # difference between channels, 0 to 255, under which a picture has no colour
+
+# What happens to a file that shows it: it is rejected, or mended and kept, or kept with a flag.
+STEPS = {
+    "not_an_image": ("reject", "no picture, by its content"),
+    "empty": ("reject", "no bytes at all"),
+    "truncated": ("reject", "a picture whose end is missing"),
+    "corrupt": ("reject", "a picture that cannot be decoded"),
+    "too_many_bytes": ("reject", f"a file over {MAX_BYTES >> 20} MB"),
+    "too_many_pixels": ("reject", f"over {MAX_PIXELS / 1e6:.0f} million pixels: a decompression bomb, or a poster"),
+    "unreadable": ("reject", "the disk or the archive does not give it"),
+    "link": ("reject", "a link, which is not followed"),
+    "not_a_file": ("reject", "a device, a pipe or a socket"),
+    "label_file": ("reject", "labels of the pictures beside it, which were read"),
+    "too_small": ("reject", "the smaller side is below the minimum"),
+    "not_square": ("reject", "more than a little would have to be cropped"),
+    "near_blank": ("reject", "one flat colour"),
+    "placeholder": ("reject", "the same file under the names of many: 'no cover found', or the like"),
+    "exact_duplicate": ("reject", "the same bytes as a cover that is kept"),
+    "near_duplicate": ("reject", "the same picture as a cover that is kept, in another file"),
+    "wrong_extension": ("mend", "the name promises another kind of file"),
+    "unsafe_name": ("mend", "an absolute name, or one with ..; only the bytes are taken"),
+    "animation": ("mend", "the first frame is taken"),
+    "exif_rotation": ("mend", "turned upright"),
+    "transparency": ("mend", "laid on white"),
+    "cmyk": ("mend", "colours of print, converted to RGB"),
+    "sixteen_bit": ("mend", "16 bits a channel, brought to 8"),
+    "colour_profile": ("mend", "converted to sRGB from its own profile"),
+    "cropped": ("mend", "not quite square, the centre is taken"),
+    "grayscale": ("flag", "without colour"),
+    "disc_label": ("flag", "looks like a photograph of a disc or its label"),
+    "back_cover": ("flag", "named like a back cover, booklet or disc"),
+}  # fmt: skip
+NEEDED = frozenset(list(STEPS)[: list(STEPS).index("too_small")])  # these cannot be switched off
+
+BACK_NAME = re.compile(
+    r"(^|[_(\[.])((back|rear)([ _-]?cover)?|inlay|inside|inner|booklet|tray|matrix|obi|spine"
+    r"|(cd|disc|disk|vinyl|label)s?)[ _-]?\d{0,2}[)\]]?$",
+    re.IGNORECASE,
+)
+ENDINGS = {
+    "JPEG": {"jpg", "jpeg", "jpe", "jfif"}, "MPO": {"jpg", "jpeg", "mpo"}, "TIFF": {"tif", "tiff"},
+    "JPEG2000": {"jp2", "j2k", "jpx", "jpf", "jpc"}, "PPM": {"ppm", "pgm", "pbm", "pnm"}, "DIB": {"bmp", "dib"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """How files are cleaned; ValueError for what cannot be.
+
+    `resolution` and `min_size` in pixels, `max_crop` the share of the longer side that may be lost, `quality`
+    of the JPEGs. Steps of STEPS in `reject` reject what shows them, those in `allow` are switched off.
+    """
+
+    resolution: int = 256
+    min_size: int = 128
+    max_crop: float = 0.05
+    quality: int = 90
+    reject: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("resolution", 16, 2048), ("min_size", 1, 4096), ("quality", 1, 100)):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be from {low} to {high}, got {getattr(self, name)}; try the default")
+        if not 0 <= self.max_crop <= 1:
+            raise ValueError(f"max_crop must be from 0 to 1, got {self.max_crop}; 0.05 crops a little")
+        for name in ("reject", "allow"):
+            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
+            for step in getattr(self, name):
+                if step not in STEPS:
+                    raise ValueError(f"{name} must name steps, got {step!r}; choose from {', '.join(sorted(STEPS))}")
+        for step in self.allow:
+            if step in NEEDED:
+                raise ValueError(f"allow must name steps that can be left out, got {step!r}, which cannot")
+
+    def rejects(self, step: str) -> bool:
+        """Whether a file that shows `step` is rejected."""
+        return step not in self.allow and (step in self.reject or STEPS[step][0] == "reject")
+
+
+@dataclass
+class Cleaned:
+    """What became of one file: `reason` is None and `jpeg` there, or the other way round."""
+
+    reason: str | None = None
+    detail: str = ""
+    notes: list[str] = field(default_factory=list)
+    source_sha256: str = ""
+    source_width: int = 0
+    source_height: int = 0
+    source_format: str = ""
+    source_mode: str = ""
+    source_bytes: int = 0
+    jpeg: bytes | None = None
+    width: int = 0
+    height: int = 0
+    dhash: int = 0
+    phash: int = 0
+    thumbnail: bytes | None = None
+    example: Image.Image | None = None  # of a rejected picture
+
+
+class _RejectedError(Exception):
+    def __init__(self, step: str, detail: str = ""):
+        super().__init__(step)
+        self.step, self.detail = step, detail
+
+
+def clean(data: bytes, name: str, settings: Cleaning) -> Cleaned:
+    """Clean the bytes of the file called `name`. Never raises for what is in them."""
+    cleaned = Cleaned(source_bytes=len(data), source_sha256=hashlib.sha256(data).hexdigest())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of what is counted here anyway
+            _clean(data, name, settings, cleaned)
+    except _RejectedError as rejected:
+        cleaned.reason, cleaned.detail, cleaned.jpeg = rejected.step, rejected.detail, None
+    return cleaned
+
+
+def _clean(data: bytes, name: str, settings: Cleaning, cleaned: Cleaned) -> None:
+    def note(step: str, detail: str = "") -> None:
+        if settings.rejects(step):
+            raise _RejectedError(step, detail)
+        if step not in settings.allow:
+            cleaned.notes.append(step)
+
+    image = _opened(data, cleaned)
+    for step in _steps_of_file(image, name):
+        note(step)
+    image = _decoded(data, image, settings.resolution, note)
+    cleaned.example = image
+    width, height = cleaned.source_width, cleaned.source_height
+    if min(width, height) < settings.min_size:
+        note("too_small", f"{width}x{height} pixels, at least {settings.min_size} wanted")
+    if width != height:
+        lost = 1 - min(width, height) / max(width, height)
+        note("not_square" if lost > settings.max_crop else "cropped", f"{width}x{height} pixels")
+
+    image = squared(image, min(settings.resolution, width, height))
+    thumbnail = perceptual.thumbnail(image)
+    grey = perceptual.grey(thumbnail)
+    levels = grey.astype(np.float32)
+    contrast = np.linalg.norm(levels - levels.mean()) / perceptual.SIDE  # the standard deviation, in less time
+    if contrast < BLANK_CONTRAST and np.asarray(image).reshape(-1, 3).std(0).max() < 3 * BLANK_CONTRAST:
+        note("near_blank", f"contrast {contrast:.1f}, at least {BLANK_CONTRAST} wanted")
+    channels = perceptual.colour(thumbnail).astype(int)
+    if np.ptp(channels, axis=2).max() <= GREY_CONTRAST:
+        note("grayscale")
+    if looks_like_disc(grey):
+        note("disc_label")
+
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=settings.quality)
+    cleaned.jpeg, (cleaned.width, cleaned.height) = buffer.getvalue(), image.size
+    cleaned.dhash, cleaned.phash = perceptual.difference_hash(grey), perceptual.cosine_hash(grey)
+    cleaned.thumbnail = thumbnail.tobytes()
+
+
+def _opened(data: bytes, cleaned: Cleaned) -> Image.Image:
+    if not data:
+        raise _RejectedError("empty")
+    try:
+        image = Image.open(io.BytesIO(data), formats=readable_formats())
+    except Image.DecompressionBombError as error:
+        raise _RejectedError("too_many_pixels", str(error)) from error
+    except Exception as error:  # decoders raise whatever broken headers lead them to
+        if _ends_early(data, error):
+            raise _RejectedError("truncated", _first_line(error)) from error
+        known = data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF"))
+        raise _RejectedError("corrupt" if known else "not_an_image", _first_line(error)) from error
+    cleaned.source_width, cleaned.source_height = image.size
+    cleaned.source_format, cleaned.source_mode = image.format, image.mode
+    if image.width * image.height > MAX_PIXELS:
+        raise _RejectedError("too_many_pixels", f"{image.width}x{image.height} pixels")
+    return image
+
+
+def _ends_early(data: bytes, error: Exception) -> bool:
+    """Whether the end of a picture is missing: its decoder says so, or its own length does."""
+    if any(word in str(error).lower() for word in ("truncated", "premature", "unexpected end")):
+        return True
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):  # boxes one after the other, each with its length
+        at = 0
+        while at + 8 <= len(data):
+            length = int.from_bytes(data[at : at + 4], "big")
+            if length < 8:
+                return False
+            at += length
+        return at != len(data)
+    return False
+
+
+def _steps_of_file(image: Image.Image, name: str) -> list[str]:
+    """The steps that the name and the header of a picture ask for."""
+    steps = []
+    parts = name.replace("\\", "/").split("/")
+    if ".." in parts or name.startswith(("/", "\\")) or name[1:3] == ":\\":
+        steps.append("unsafe_name")
+    stem, ending = os.path.splitext(parts[-1])
+    expected = ENDINGS.get(image.format, {image.format.lower()})
+    if re.fullmatch(r"\.[A-Za-z]\w{1,4}", ending) and ending[1:].lower() not in expected:
+        steps.append("wrong_extension")
+    if BACK_NAME.search(stem):
+        steps.append("back_cover")
+    return steps
+
+
+def _decoded(data: bytes, image: Image.Image, resolution: int, note) -> Image.Image:
+    """RGB, upright, in sRGB; the steps that it took are noted."""
+    try:
+        deep = image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)
+        animated = image.format != "MPO" and getattr(image, "is_animated", False)
+        turn = turn_of(image)  # may decode the whole picture, for its EXIF may come last
+        profile = image.info.get("icc_profile")
+        image.draft("RGB", (resolution, resolution))  # JPEG only: decode no larger than needed
+        image.load()
+        cmyk = image.mode == "CMYK"
+        upright = image if turn is None else image.transpose(turn)
+        transparent = has_transparency(upright) and _shows_transparency(upright)
+        converted = to_srgb(upright, profile) if profile else None
+        flat = flattened(upright if converted is None else converted)
+    except Image.DecompressionBombError as error:
+        raise _RejectedError("too_many_pixels", _first_line(error)) from error
+    except Exception as error:  # OSError, SyntaxError, struct.error, IndexError: each decoder has its own
+        step = "truncated" if _ends_early(data, error) else "corrupt"
+        raise _RejectedError(step, _first_line(error)) from error
+    for step, shown in (
+        ("animation", animated),
+        ("exif_rotation", turn is not None),
+        ("sixteen_bit", deep),
+        ("cmyk", cmyk),
+        ("colour_profile", converted is not None),
+        ("transparency", transparent),
+    ):
+        if shown:
+            note(step)
+    return flat
+
+
+def _shows_transparency(image: Image.Image) -> bool:
+    return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0]
+    # Addresses of objects differ from run to run, and two builds must give the same bytes.
+    return "no known kind of picture" if text.startswith("cannot identify image file") else text[:200]

@@ -1,0 +1,126 @@
+"""From any pile of pictures to a data set of covers: first candidates, source by source, then one choice among all."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ...inference.atomic import write_atomic
+from . import report, shards
+from . import selection as choosing
+from .candidates import FORMAT_VERSION, gather
+from .cleaning import Cleaning
+from .sources import Source, open_source
+
+WORK = ".candidates"  # below the data set: what the first phase made, and downloads
+PLACEHOLDER_COPIES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """What to build, and how. `sources` are what `open_source` knows; `workers` processes, 0 for none but this."""
+
+    sources: tuple[str, ...]
+    out: Path
+    cleaning: Cleaning = field(default_factory=Cleaning)
+    workers: int = 0
+    image_column: str | None = None
+    folder_genre: bool = False
+    placeholder_copies: int = PLACEHOLDER_COPIES
+    thumbnails: bool = True
+    rights: str | None = None
+
+
+def build(config: Build) -> report.Summary:
+    """Build the data set in `config.out`: data/*.parquet, README.md, report.html and files.csv.gz.
+
+    Goes on where it was interrupted; the same sources and settings give the same bytes. Raises ValueError for
+    what cannot be built, before anything is changed.
+    """
+    out = config.out
+    _check_out(config)
+    work = out / WORK
+    sources = [
+        open_source(place, work / "downloads", config.image_column, config.folder_genre) for place in config.sources
+    ]
+    names = _own_names(sources)
+    work.mkdir(parents=True, exist_ok=True)
+
+    # Phase 1: each source alone, into shards of candidates.
+    folders = []
+    for source in sources:
+        with tqdm(desc=source.name, unit=" files", disable=None) as bar:
+            folders.append(gather(source, work, config.cleaning, config.workers, bar.update))
+
+    # Phase 2: one choice among all.
+    files = choosing.load(folders)
+    if not len(files):
+        raise ValueError(f"source must hold covers, but {', '.join(names)} hold no files at all; check their names")
+    choice = choosing.choose(files, config.cleaning, config.placeholder_copies)
+    split = shards.split_of(files, choice)
+    summary = report.summarise(files, choice, names, split)
+    if not summary.kept:
+        reasons = ", ".join(f"{count} {reason}" for c in summary.files.values() for reason, count in c.most_common(3))
+        raise ValueError(f"source must hold covers, but none of {summary.total} files is kept: {reasons}")
+
+    unfinished = work / f"data-{_digest(config, folders, names)}"
+    with tqdm(total=summary.kept, desc="writing", unit=" covers", disable=None) as bar:
+        for count in shards.write_covers(files, choice, names, split, unfinished):
+            bar.update(count)
+    shards.write_list(files, choice, names, out / "files.csv.gz")
+    page = report.report_page(summary, files, choice, config.cleaning, config.thumbnails)
+    write_atomic(out / "report.html", page.encode("utf-8", "replace"), flush=True)
+    filled = [name for name, rows in split.items() if len(rows)]
+    card = report.card(summary, names, config.cleaning, config.rights, filled)
+    write_atomic(out / "README.md", card.encode("utf-8", "replace"), flush=True)
+    _replace_folder(unfinished, out / "data")
+    return summary
+
+
+def _check_out(config: Build) -> None:
+    out = config.out.resolve()
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"out must be a folder, got the file {config.out}; choose another place")
+    if out.is_dir() and any(out.iterdir()) and not (out / WORK).is_dir():
+        raise ValueError(f"out must be empty or hold an earlier build; {config.out} does neither: choose another")
+    if not 0 <= config.workers <= 256:
+        raise ValueError(f"num_workers must be from 0 to 256, got {config.workers}; the number of cores is usual")
+    if config.placeholder_copies < 0 or config.placeholder_copies == 1:
+        raise ValueError(f"placeholder_copies must be 0, or 2 and more, got {config.placeholder_copies}; 12 is usual")
+    if not config.sources:
+        raise ValueError("source must name at least one pile of pictures, got none")
+    for place in config.sources:
+        path = Path(place)
+        if not place.startswith(("http://", "https://")) and path.is_dir() and out.is_relative_to(path.resolve()):
+            raise ValueError(f"out must not lie in a source, but {config.out} lies in {place}; choose another place")
+
+
+def _own_names(sources: list[Source]) -> list[str]:
+    """The sources' names, numbered where two are the same."""
+    names: list[str] = []
+    for source in sources:
+        name, number = source.name, 1
+        while name in names:
+            number += 1
+            name = f"{source.name} ({number})"
+        names.append(name)
+    return names
+
+
+def _digest(config: Build, folders: list[Path], names: list[str]) -> str:
+    key = [FORMAT_VERSION, [folder.name for folder in folders], names, asdict(config.cleaning)]
+    return hashlib.sha256(json.dumps([*key, config.placeholder_copies]).encode()).hexdigest()[:16]
+
+
+def _replace_folder(new: Path, old: Path) -> None:
+    """Put `new` in the place of `old`. A kill in between leaves both, and the next build puts it right."""
+    before = new.with_name("data-before")
+    shutil.rmtree(before, ignore_errors=True)
+    if old.exists():
+        os.replace(old, before)
+    os.replace(new, old)
+    shutil.rmtree(before, ignore_errors=True)

@@ -1,0 +1,189 @@
+"""The second phase of a build: which candidates stay, and which belong together. The same answer each time."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from .candidates import Shard
+from .cleaning import STEPS, Cleaning
+from .duplicates import components, look_closer, near_hashes, originals
+from .metadata import LABELS
+
+STEP_NAMES = tuple(STEPS)
+KEPT = 255  # the code of "no reason to reject it"
+AT_ONCE = 32  # rows looked at before they are forgotten: each cell brings 64 KB of its shard into memory
+COLUMNS = ["reason", "notes", *LABELS, "name", "source_sha256", "source_width", "source_height", "source_bytes"]
+
+
+@dataclass
+class Candidates:
+    """What the choice needs of all files: some 150 bytes each, whatever the size of the pictures."""
+
+    shards: list[Shard]
+    sources: np.ndarray  # of each shard: which source it belongs to
+    starts: np.ndarray  # the first row of each shard, and the count of all
+    reasons: np.ndarray  # index into STEP_NAMES, or KEPT
+    notes: np.ndarray  # a bit for each of STEP_NAMES
+    labels: np.ndarray  # a bit for each of LABELS that is there
+    digests: np.ndarray  # (N, 4) uint64: SHA-256 of the file
+    sizes: np.ndarray  # pixels of the original
+    lengths: np.ndarray  # bytes of the original
+    hashes: np.ndarray  # (N, 2) uint64
+    albums: np.ndarray  # hash of artist and title, 0 where one is unknown
+    artists: np.ndarray  # hash of the artist, or else of the name of the file
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+    def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The shard of each row, and its place in that."""
+        shards = np.searchsorted(self.starts, rows, side="right") - 1
+        return shards, rows - self.starts[shards]
+
+    def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
+        """These columns of these rows, in this order, copied."""
+        parts = [self.shards[0].table.select(columns).slice(0, 0)]
+        for start in range(0, len(rows), AT_ONCE):
+            shards, places = (part.tolist() for part in self.locate(rows[start : start + AT_ONCE]))
+            tables = {shard: self.shards[shard].table.select(columns) for shard in set(shards)}
+            picked = [tables[shard].slice(place, 1) for shard, place in zip(shards, places, strict=True)]
+            parts.append(pa.concat_tables(picked).combine_chunks())
+            for shard in tables:
+                self.shards[shard].forget()
+        return pa.concat_tables(parts).combine_chunks()
+
+    def each_shard(self, columns: list[str]) -> Iterator[tuple[int, list[dict]]]:
+        """These columns of one shard after the other, and which row is its first."""
+        for start, shard in zip(self.starts.tolist(), self.shards, strict=False):
+            yield start, shard.table.select(columns).to_pylist()
+            shard.forget()
+
+
+@dataclass
+class Choice:
+    """What became of each candidate."""
+
+    reasons: np.ndarray  # index into STEP_NAMES, or KEPT
+    kept_as: np.ndarray  # the row kept in its place: itself, another, or -1
+    groups: np.ndarray  # uint64 of each row; 0 for what is neither kept nor a copy
+    copies: np.ndarray  # how many files fell together in this one, itself included
+
+
+def load(folders: list[Path]) -> Candidates:
+    """All candidates of these folders, in this order."""
+    shards, sources, parts = [], [], []
+    for source, folder in enumerate(folders):
+        for path in sorted(folder.glob("[0-9]*.arrow")):
+            shards.append(Shard(path))
+            sources.append(source)
+            parts.append(_load_shard(shards[-1].table))
+            shards[-1].forget()
+    starts = np.cumsum([0] + [len(part[0]) for part in parts])
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [np.empty(0)] * 9
+    return Candidates(shards, np.array(sources), starts, *columns)
+
+
+def _load_shard(table: pa.Table) -> tuple[np.ndarray, ...]:
+    rows = table.select(COLUMNS).to_pylist()
+    codes = {name: code for code, name in enumerate(STEP_NAMES)} | {None: KEPT}
+    return (
+        np.array([codes[row["reason"]] for row in rows], np.uint8),
+        np.array([sum(1 << codes[note] for note in row["notes"] or ()) for row in rows], np.uint64),
+        np.array([sum((row[label] is not None) << bit for bit, label in enumerate(LABELS)) for row in rows], np.uint8),
+        np.array([_digest(row["source_sha256"]) for row in rows], np.uint64).reshape(-1, 4),
+        np.array([row["source_width"] * row["source_height"] for row in rows], np.int64),
+        np.array([row["source_bytes"] for row in rows], np.int64),
+        np.stack([table["dhash"].to_numpy(), table["phash"].to_numpy()], 1),
+        np.array([_album(row["artist"], row["title"]) for row in rows], np.uint64),
+        np.array([_hash(_plain(row["artist"] or "") or row["name"]) for row in rows], np.uint64),
+    )
+
+
+def _digest(text: str) -> list[int]:
+    return [int(text[start : start + 16], 16) for start in range(0, 64, 16)] if text else [0] * 4
+
+
+def _album(artist: str | None, title: str | None) -> int:
+    artist, title = _plain(artist or ""), _plain(title or "")
+    return _hash(f"{artist}\n{title}") if artist and title else 0
+
+
+def _plain(text: str) -> str:
+    """Letters and digits alone, so that two spellings of an album meet."""
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Choice:
+    """Find placeholders, duplicates and groups.
+
+    `placeholder_copies`: a file that is there so many times, under the names of half as many artists, is no cover.
+    """
+    reasons = files.reasons.copy()
+    kept_as = np.where(reasons == KEPT, np.arange(len(files)), -1)
+    # In order of preference: the largest original, then the longest file, then the smallest hash, then the first.
+    alive = np.flatnonzero(reasons == KEPT)
+    keys = (alive, *files.digests[alive].T[::-1], -files.lengths[alive], -files.sizes[alive])
+    alive = alive[np.lexsort(keys)]
+
+    _, inverse, counts = np.unique(files.digests[alive], axis=0, return_inverse=True, return_counts=True)
+    inverse = inverse.reshape(-1)
+    if settings.rejects("placeholder") and placeholder_copies:
+        many = np.flatnonzero(counts >= placeholder_copies)
+        for same_file in many:
+            rows = alive[inverse == same_file]
+            if len(np.unique(files.artists[rows])) * 2 >= placeholder_copies:
+                reasons[rows], kept_as[rows] = STEP_NAMES.index("placeholder"), -1
+        stays = reasons[alive] == KEPT
+        alive, inverse = alive[stays], inverse[stays]
+
+    links = [np.empty((0, 2), np.int64)]
+    _, first, inverse = np.unique(inverse, return_index=True, return_inverse=True)
+    best = alive[first[inverse.reshape(-1)]]
+    copies = best != alive
+    links.append(np.stack([best, alive], 1)[copies])
+    if settings.rejects("exact_duplicate"):
+        reasons[alive[copies]], kept_as[alive[copies]] = STEP_NAMES.index("exact_duplicate"), best[copies]
+        alive = alive[~copies]
+
+    pairs = near_hashes(files.hashes[alive, 0], files.hashes[alive, 1])
+    same, related = look_closer(pairs, lambda rows: _thumbnails(files, alive[rows]))
+    links.append(alive[pairs[related]])
+    if settings.rejects("near_duplicate"):
+        replaced = originals(pairs[same], len(alive))
+        gone = replaced != np.arange(len(alive))
+        reasons[alive[gone]], kept_as[alive[gone]] = STEP_NAMES.index("near_duplicate"), alive[replaced[gone]]
+    kept_as = np.where(kept_as >= 0, kept_as[kept_as], -1)  # a copy of a copy
+
+    links.append(_albums(files, np.flatnonzero(kept_as >= 0)))
+    labels = components(np.concatenate(links), len(files))
+    groups = np.full(len(files), np.iinfo(np.uint64).max, np.uint64)
+    found = np.flatnonzero(kept_as >= 0)
+    np.minimum.at(groups, labels[found], files.digests[found, 0])
+    return Choice(
+        reasons=reasons,
+        kept_as=kept_as,
+        groups=np.where(kept_as >= 0, groups[labels], np.uint64(0)),
+        copies=np.bincount(kept_as[found], minlength=len(files)),
+    )
+
+
+def _albums(files: Candidates, rows: np.ndarray) -> np.ndarray:
+    """Pairs of rows of one artist and title."""
+    rows = rows[files.albums[rows] != 0]
+    rows = rows[np.argsort(files.albums[rows], kind="stable")]
+    equal = files.albums[rows][1:] == files.albums[rows][:-1]
+    return np.stack([rows[:-1][equal], rows[1:][equal]], 1)
+
+
+def _thumbnails(files: Candidates, rows: np.ndarray) -> np.ndarray:
+    """(N, THUMBNAIL_BYTES)"""
+    pixels = files.take(rows, ["thumbnail"])["thumbnail"]
+    return np.stack([np.frombuffer(value.as_buffer(), np.uint8) for value in pixels])

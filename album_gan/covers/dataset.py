@@ -1,0 +1,246 @@
+"""A data set of covers as training reads it: where it is, which covers are held out, pixels and labels.
+
+Pictures are decoded once into a file of raw pixels; where the disk has no room for that, the data loader's workers
+decode them anew each time; and what fits on no disk is streamed.
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import folders, synthetic
+from .columns import IMAGE_COLUMNS
+from .decoding import decode, read_bytes
+from .labels import class_numbers, find_label_column
+from .pixel_cache import PixelFile, decoded_pixels
+from .split import held_out_rows
+from .streaming import decoded_beginning
+
+logger = logging.getLogger(__name__)
+
+Batch = tuple[Tensor, Tensor | None]  # pixels uint8 (B, R, R, 3); labels int64 (B,), None without a column of labels
+UNREADABLE_IN_A_ROW = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverSource:
+    """Where covers are, and how they are read."""
+
+    dataset_name: str | None = None  # Hub id, a builder of `datasets` such as parquet, or synthetic
+    train_data_dir: str | None = None  # folder of pictures, parquet files or tars
+    data_files: str | None = None  # files for the builder
+    image_column: str | None = None  # None: the one that holds pictures
+    label_column: str | None = None  # None: no labels; auto: the usual names
+    streaming: bool = False
+    resolution: int = 128
+
+
+class Covers(torch.utils.data.Dataset):
+    """Square covers as uint8 (resolution, resolution, 3) with their labels; unreadable pictures are skipped.
+
+    Decoding happens at the first access. Workers of a data loader receive the name of the file of pixels, not a copy.
+    """
+
+    def __init__(
+        self,
+        rows: datasets.Dataset | None,
+        image_column: str,
+        resolution: int,
+        labels: np.ndarray | None = None,
+        classes: tuple[str, ...] = (),
+        pixels: np.ndarray | None = None,
+        stream: datasets.IterableDataset | None = None,
+    ):
+        self.rows = rows
+        self.image_column = image_column
+        self.resolution = resolution
+        self.classes = classes  # label n is classes[n], 0 is "unknown"; empty without labels
+        self._labels = labels
+        self._pixels = pixels
+        self.stream = stream  # of which these covers are the beginning
+
+    @cached_property
+    def decoded(self) -> PixelFile | None:
+        """All readable covers in a file; None for a stream, and where no disk has room."""
+        return None if self.rows is None else decoded_pixels(self.rows, self.image_column, self.resolution)
+
+    @property
+    def pixels(self) -> np.ndarray | None:
+        """(N, resolution, resolution, 3) uint8 in memory or in a file; None where covers are decoded each time."""
+        if self._pixels is None and self.decoded is not None:
+            return self.decoded.array
+        return self._pixels
+
+    @cached_property
+    def labels(self) -> Tensor | None:
+        """(N,) int64, those of the readable covers; None without a column of labels."""
+        if self._labels is None:
+            return None
+        readable = None if self.decoded is None else self.decoded.readable
+        return torch.from_numpy(self._labels if readable is None else self._labels[readable])
+
+    def __len__(self) -> int:
+        return len(self.rows) if self.pixels is None else len(self.pixels)
+
+    def __str__(self) -> str:
+        return f"{len(self):,} covers" if self.stream is None else "a stream of covers"
+
+    def __getstate__(self) -> dict:
+        state = self.__dict__.copy()
+        if state.get("decoded") is not None:
+            state["rows"] = None  # not needed any more
+        return state
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        labels = None if self.labels is None else self.labels[indices]
+        return torch.from_numpy(self.pixels_of(indices)), labels
+
+    def pixels_of(self, indices: list[int]) -> np.ndarray:
+        """(B, resolution, resolution, 3) uint8"""
+        if self.pixels is not None:
+            return self.pixels[indices]
+        encoded = self.rows[indices][self.image_column]
+        return np.stack([self._decode(index, row) for index, row in zip(indices, encoded, strict=True)])
+
+    def all_pixels(self) -> np.ndarray:
+        """(N, resolution, resolution, 3) uint8, in memory or in a file."""
+        return self.pixels if self.pixels is not None else self.pixels_of(list(range(len(self))))
+
+    def _decode(self, index: int, row: dict) -> np.ndarray:
+        for _ in range(UNREADABLE_IN_A_ROW):
+            try:
+                return decode(read_bytes(row), self.resolution)
+            except ValueError as error:
+                logger.warning("cover %d skipped, %s", index, error)
+                index = (index + 1) % len(self.rows)
+                row = self.rows[index][self.image_column]
+        raise ValueError(
+            f"{self.image_column} must hold pictures, got {UNREADABLE_IN_A_ROW} unreadable rows in a row, "
+            f"the last is {index}; name another column"
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """The covers to train on, and those that no training sees."""
+
+    train: Covers
+    held_out: Covers  # may be empty
+
+
+def load_covers(source: CoverSource) -> Split:
+    """Find the covers of `source` and split them; nothing is decoded yet, but for the beginning of a stream.
+
+    Raises ValueError for a source without covers, for a column that is not there, and for labels of a stream.
+    """
+    if source.streaming:
+        return _load_stream(source)
+    rows = _rows(source)
+    image_column = find_image_column(rows.features, source.image_column)
+    rows = rows.cast_column(image_column, datasets.Image(decode=False))
+    held_out = held_out_rows(rows, image_column)
+    if held_out.all():
+        raise ValueError(f"the data must hold more covers than the held-out share, got {len(rows)}; add some")
+    labels, classes = None, ()
+    if source.label_column is not None:
+        column = find_label_column(rows.column_names, source.label_column)
+        training = rows.select_columns(column).select(np.flatnonzero(~held_out))
+        labels, classes = class_numbers(training[column], rows.features[column])
+    return Split(
+        Covers(rows.select(np.flatnonzero(~held_out)), image_column, source.resolution, labels, classes),
+        Covers(rows.select(np.flatnonzero(held_out)), image_column, source.resolution),
+    )
+
+
+def find_image_column(features: datasets.Features, name: str | None) -> str:
+    """The column of pictures: `name`, or the one under the most usual name; ValueError where there is none."""
+    candidates = [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
+    raw = (datasets.Value("binary"), datasets.Value("large_binary"))
+    candidates += [column for column in IMAGE_COLUMNS if features.get(column) in raw]  # bytes, not marked as pictures
+    if name is None and candidates:
+        return next((column for column in IMAGE_COLUMNS if column in candidates), candidates[0])
+    if name not in features:
+        raise ValueError(f"image_column must be one of {', '.join(features)}; got {name!r}")
+    if name not in candidates:
+        raise ValueError(f"image_column must hold pictures, but {name!r} does not; name another column")
+    return name
+
+
+def _rows(source: CoverSource) -> datasets.Dataset:
+    """All rows, to train on and held out."""
+    if source.dataset_name == "synthetic":
+        features = datasets.Features({"image": datasets.Image(), "group": datasets.Value("string")})
+        return datasets.Dataset.from_generator(synthetic.rows, features=features)
+    if source.train_data_dir:
+        files = folders.find_covers(Path(source.train_data_dir))
+        if files.builder:
+            return _with_held_out(_load(files.builder, files.paths))
+        return datasets.Dataset.from_dict(files.table()).cast_column("image", datasets.Image())
+    if not source.dataset_name:
+        raise ValueError("dataset_name or train_data_dir must say where the covers are; try --dataset_name synthetic")
+    return _with_held_out(_load(source.dataset_name, source.data_files))
+
+
+def _load(name: str, data_files: str | list[str] | None, streaming: bool = False) -> datasets.DatasetDict:
+    """Its splits, of which one is called train."""
+    try:
+        splits = datasets.load_dataset(name, data_files=data_files, streaming=streaming)
+        if "train" not in splits:
+            raise ValueError(f"it has no split called train, only {', '.join(map(str, splits))}")
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        files = data_files if isinstance(data_files, str | None) else data_files[0]
+        raise ValueError(f"dataset_name {name!r} with data_files {files!r} does not load: {reason}") from error
+    return splits
+
+
+def _with_held_out(splits: datasets.DatasetDict) -> datasets.Dataset:
+    """All rows: what `album-gan covers build` held out lies in a split of its own."""
+    train, test = splits["train"], splits.get("test")
+    if test is None or "group" not in test.column_names or test.features != train.features:
+        return train
+    held_out = held_out_rows(test, image_column="")  # by their groups
+    return datasets.concatenate_datasets([train, test.select(np.flatnonzero(held_out))])
+
+
+def _load_stream(source: CoverSource) -> Split:
+    if source.label_column is not None:
+        raise ValueError("label_column must be left out with streaming, which cannot know all classes beforehand")
+    name, data_files = source.dataset_name, source.data_files
+    if source.train_data_dir:
+        files = folders.find_covers(Path(source.train_data_dir))
+        name, data_files = files.builder, files.paths
+    if not name or name == "synthetic":
+        raise ValueError("streaming needs a dataset_name on the Hub, or parquet files; leave it out for all else")
+    splits = _load(name, data_files, streaming=True)
+    train, test = splits["train"], splits.get("test")
+    if train.features is None:
+        train = train._resolve_features()  # reads the first rows
+    image_column = find_image_column(train.features, source.image_column)
+    train = train.cast_column(image_column, datasets.Image(decode=False))
+    if test is None or "group" not in (test.features or {}):
+        test = train
+    else:
+        test = test.cast_column(image_column, datasets.Image(decode=False))
+    pixels, held_out = (
+        decoded_beginning(rows, image_column, source.resolution, held_out)
+        for rows, held_out in ((train, False), (test, True))
+    )
+    if not len(pixels):
+        raise ValueError(
+            "the data must hold readable covers to train on, got none where the stream begins; look into the data set"
+        )
+    logger.warning(
+        "streaming: covers are shuffled as they come, and a resumed run sees them in another order; "
+        "all else resumes exactly"
+    )
+    return Split(
+        Covers(None, image_column, source.resolution, pixels=pixels, stream=train),
+        Covers(None, image_column, source.resolution, pixels=held_out),
+    )

@@ -1,0 +1,116 @@
+"""What lies in a folder of covers: parquet files, tars of webdataset, or pictures with what is known of them."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .columns import IMAGE_COLUMNS
+
+PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+READERS = {
+    "metadata.csv": pd.read_csv,
+    "metadata.jsonl": lambda path: pd.read_json(path, lines=True),
+    "metadata.parquet": pd.read_parquet,
+}  # as the imagefolder of `datasets` has them; that builder itself leaves out every picture that they do not name
+
+
+@dataclass(frozen=True)
+class CoverFiles:
+    """Files for a `builder` of `datasets`; pictures, and the metadata files that describe them, where it is None."""
+
+    root: Path
+    builder: str | None
+    paths: list[str]
+    metadata: list[Path] = field(default_factory=list)
+
+    def table(self) -> dict[str, list[Any]]:
+        """Columns for pictures: `image` with their paths, those of metadata files, and `label`, the class folder."""
+        rows = {path: {} for path in self.paths}
+        for file in self.metadata:  # those nearer to the pictures come later
+            for name, known in _read_metadata(file).items():
+                rows.get(str(file.parent / name), {}).update(known)
+        columns = {
+            name: [row.get(name) for row in rows.values()] for name in sorted({n for r in rows.values() for n in r})
+        }
+        folders = [Path(path).parent.relative_to(self.root).as_posix() for path in self.paths]
+        if "label" not in columns and set(folders) != {"."}:
+            columns["label"] = [None if folder == "." else folder for folder in folders]
+        return {**{name: _of_one_type(values) for name, values in columns.items()}, "image": self.paths}
+
+
+def find_covers(folder: Path) -> CoverFiles:
+    """What there is of covers in `folder` and below it. Hidden folders and the thumbnails of systems are left out.
+
+    Parquet files with pictures come first; then pictures; then tars. So the parquet files without pictures of
+    img2dataset do not hide what they describe. ValueError where there is no folder, or no covers in it.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"train_data_dir must be a folder, got {str(folder)!r}, which is not one")
+    files = visible_files(folder)
+    parquet = [str(path) for path in files if path.suffix == ".parquet" and path.name not in READERS]
+    tables = [path for path in parquet if holds_pictures(path)]
+    pictures = [str(path) for path in files if path.suffix.lower() in PICTURE_ENDINGS]
+    tars = [str(path) for path in files if path.suffix == ".tar"]
+    if tables:
+        return CoverFiles(folder, "parquet", tables)
+    if pictures:
+        metadata = sorted((path for path in files if path.name in READERS), key=lambda path: len(path.parts))
+        return CoverFiles(folder, None, pictures, metadata)
+    if tars:
+        return CoverFiles(folder, "webdataset", tars)
+    without = f"; {parquet[0]} holds no pictures" if parquet else ""
+    raise ValueError(
+        f"train_data_dir must hold pictures ({' '.join(sorted(PICTURE_ENDINGS))}), or parquet files or tars of them, "
+        f"found none in {str(folder)!r}{without}; name another folder, or try --dataset_name synthetic"
+    )
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """All files below `folder`, sorted; without .thumbnails, .ipynb_checkpoints, @eaDir, __MACOSX and their like."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "@", "__"))]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def holds_pictures(parquet: str) -> bool:
+    """Whether a parquet file has a column of pictures. An unreadable one counts: loading it says what is wrong."""
+    try:
+        schema = pq.read_schema(parquet)
+    except (pa.ArrowException, OSError):
+        return True
+    return any(holds_bytes(column.type) and (column.name in IMAGE_COLUMNS or pa.types.is_struct(column.type))
+               for column in schema)  # fmt: skip
+
+
+def holds_bytes(kind: pa.DataType) -> bool:
+    """Whether values of a column are bytes, or structs that hold some under that name, as `datasets` has pictures."""
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0 and holds_bytes(kind.field("bytes").type)
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _read_metadata(file: Path) -> dict[str, dict[str, Any]]:
+    """file_name, relative to the file's folder -> the other fields of its row, as far as there are any."""
+    try:
+        table = READERS[file.name](file)
+        names = table.pop("file_name")
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise ValueError(f"{file} must be a table with a column file_name, got {error!r}; mend or remove it") from error
+    known = ({key: value for key, value in row.items() if value is not None} for row in table.to_dict("records"))
+    return dict(zip(map(str, names), known, strict=True))
+
+
+def _of_one_type(values: list[Any]) -> list[Any]:
+    """As they are where Arrow finds one type for all; else as text."""
+    try:
+        pa.array(values)
+    except (pa.ArrowException, TypeError):
+        return [None if value is None else str(value) for value in values]
+    return values

@@ -1,0 +1,70 @@
+"""The folder of a training run: finding and checking its checkpoints, here or on the Hub. `training/` writes them."""
+
+import hashlib
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from ..inference.model_store import find_model, refuse_pickles
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1  # of a checkpoint
+CHECKPOINT = "checkpoint"  # the folder of a run's checkpoint in a repository on the Hub
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """The JSON part of a checkpoint; ValueError when it is corrupt, too new, or holds a pickle."""
+    refuse_pickles(folder)
+    try:
+        state = json.loads((folder / "state.json").read_text())
+        if state["format_version"] > FORMAT_VERSION:
+            raise ValueError(f"{folder} has format {state['format_version']}; this version reads {FORMAT_VERSION}")
+        if sha256_of(folder / "state.safetensors") != state["sha256"]:
+            raise ValueError(f"{folder} is corrupt: state.safetensors does not have the SHA-256 of state.json")
+    except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
+        raise ValueError(f"{folder} is no whole checkpoint: {error}") from error
+    return state
+
+
+def checkpoints(output_dir: Path) -> list[Path]:
+    """All checkpoints of a run, oldest first."""
+    found = [path for path in output_dir.glob("checkpoint-*") if path.name[11:].isdigit()]
+    return sorted(found, key=lambda path: int(path.name[11:]))
+
+
+def latest_checkpoint(output_dir: Path) -> Path | None:
+    """The newest whole checkpoint; corrupt ones are passed over with a warning."""
+    for folder in reversed(checkpoints(output_dir)):
+        try:
+            read_state(folder)
+        except ValueError as error:
+            logger.warning("passed over: %s", error)
+        else:
+            return folder
+    return None
+
+
+def fetch_run(source: str, output_dir: Path) -> Path:
+    """The checkpoint of a run on the Hub, to resume from; its log and history are laid into `output_dir`.
+
+    Raises OSError when there is none.
+    """
+    folder = find_model(source, parts=(CHECKPOINT, "history/*", "log.jsonl"))
+    if not (folder / CHECKPOINT / "state.json").exists():
+        raise OSError(f"{source} has no checkpoint to resume from; start from its networks with --init_from {source}")
+    if not (output_dir / "log.jsonl").exists() and (folder / "log.jsonl").exists():
+        (output_dir / "history").mkdir(parents=True, exist_ok=True)
+        for path in (folder / "log.jsonl", *(folder / "history").glob("*.webp")):
+            shutil.copyfile(path, output_dir / path.relative_to(folder))
+    return folder / CHECKPOINT
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, as hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,89 @@
+"""The page as a Space on the Hugging Face Hub, with the model that was pushed."""
+
+import importlib.util
+import shutil
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+
+from .push import check_repo_id, explained
+
+PACKAGE = Path(__file__).parent.parent
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "pretrained", "export", "space", "*.md", "model_card_by_hand.txt")
+INSIDE = "model"  # where the weights of a private model lie; a private Space needs no token for them
+SHOWN = ("model_index.json", "generator/", "upscaler/", "history/")  # what the page reads
+APP = '''"""Starts the page on a Space, on CPU Basic and on ZeroGPU."""
+
+import os
+
+try:
+    import spaces  # before torch
+except ImportError:
+    pass  # CPU Basic
+else:
+
+    @spaces.GPU
+    def ready():
+        """ZeroGPU starts only what asks for a GPU; covers of this size are drawn on its CPU before one is there."""
+
+
+from album_gan.space.app import launch  # noqa: E402
+
+if __name__ == "__main__":
+    launch(
+        os.environ.get("ALBUM_GAN_MODEL"),
+        os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0"),
+        int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
+    )
+'''
+
+
+def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
+    """Publish the page as the Space `space_id`, showing the model `repo_id` of the Hub; returns the address.
+
+    A public model is fetched when the Space is built. For a private one the Space is private, with the weights inside.
+    Raises ValueError for a malformed id, and for a public Space of a private model; OSError when the Hub refuses.
+    """
+    check_repo_id(space_id, "space")
+    api = HfApi(token=token)
+    with explained(space_id), tempfile.TemporaryDirectory() as temporary:
+        private = bool(api.repo_info(repo_id).private)
+        api.create_repo(space_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+        if private and not api.repo_info(space_id, repo_type="space").private:
+            raise ValueError(
+                f"space must be private, as the model {repo_id} is, but {space_id} is public; choose another"
+            )
+        folder = Path(temporary)
+        preloaded = [] if private else [file for file in api.list_repo_files(repo_id) if file.startswith(SHOWN)]
+        assemble_space(folder, repo_id, preloaded)
+        if private:
+            left_out = ["checkpoint/*", "*.py", ".git*"]
+            snapshot_download(repo_id, token=token, local_dir=folder / INSIDE, ignore_patterns=left_out)
+            shutil.rmtree(folder / INSIDE / ".cache", ignore_errors=True)
+        api.add_space_variable(space_id, "ALBUM_GAN_MODEL", INSIDE if private else repo_id)
+        commit = api.upload_folder(
+            repo_id=space_id,
+            repo_type="space",
+            folder_path=folder,
+            commit_message=f"Show {repo_id}",
+            delete_patterns=["album_gan/*", f"{INSIDE}/*"],
+        )
+    return str(commit.repo_url)
+
+
+def assemble_space(folder: Path, repo_id: str, preloaded: list[str]) -> None:
+    """Write the Space's repository, but for the weights, into an empty folder: this package, and app.py to start it.
+
+    The files `preloaded` of the model are fetched when the Space is built.
+    """
+    [page] = importlib.util.find_spec("album_gan.space").submodule_search_locations
+    shutil.copytree(PACKAGE, folder / "album_gan", ignore=LEFT_OUT)
+    shutil.copytree(page, folder / "album_gan" / "space", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(Path(page) / "requirements.txt", folder / "requirements.txt")
+    (folder / "app.py").write_text(APP)
+    text = (Path(page) / "README.md").read_text()
+    front = f"models:\n- {repo_id}\n"
+    if preloaded:
+        front += f"preload_from_hub:\n- {repo_id} {','.join(preloaded)}\n"
+    (folder / "README.md").write_text(text.replace("\npinned: false\n", f"\npinned: false\n{front}", 1))

@@ -1,0 +1,95 @@
+"""Files that appear whole or not at all, whatever interrupts their writer.
+
+Published with the weights, beside pipeline.py; everything in album_gan that writes a result writes it through here.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NO_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def write_atomic(path: str | os.PathLike, content: bytes | str, *, flush: bool = False) -> None:
+    """Write bytes, or text as UTF-8, to `path`. Options and errors as `atomic_path`."""
+    with atomic_path(path, flush=flush) as temporary:
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike, *, flush: bool = False) -> Iterator[Path]:
+    """A temporary path beside `path` to write to: renamed to `path` when the block ends, deleted when it raises.
+
+    With `flush` the content is on the disk before it gets its name, so that a power cut leaves the old file or the
+    new one. Raises OSError that names the file, its folder, the reason and the way out.
+    """
+    path = Path(path)
+    # A name of its own, so that two writers of one file cannot mix; in the same folder, so that the rename is atomic.
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
+    with explained_write_errors(path, temporary):
+        try:
+            yield temporary
+            if flush:
+                flush_to_disk(temporary)
+            os.replace(temporary, path)
+            if flush:
+                flush_to_disk(path.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained_write_errors(path: Path, *others: Path) -> Iterator[None]:
+    """Turn an OSError of writing `path` (or `others`) into one that names the file and its folder, and the way out.
+
+    The system's own message names neither: "[Errno 28] No space left on device". Errors of other files pass unchanged.
+    """
+    try:
+        yield
+    except OSError as error:
+        ours = {os.path.abspath(own) for own in (path, path.parent, *others)}
+        if error.filename is not None and os.path.abspath(os.fsdecode(error.filename)) not in ours:
+            raise
+        explained = type(OSError(error.errno, ""))(_explanation(path, error))
+        explained.errno = error.errno
+        raise explained from error
+
+
+def _explanation(path: Path, error: OSError) -> str:
+    folder = os.path.abspath(path.parent)
+    if error.errno in NO_SPACE:
+        advice = "make room there, or choose another folder"
+    elif error.errno in NOT_ALLOWED:
+        advice = "choose a folder that you may write to"
+    elif not os.path.isdir(folder):
+        advice = "create the folder first"
+    else:
+        advice = "choose another place"
+    reason = (os.strerror(error.errno) if error.errno else "") or " ".join(str(error).split()) or type(error).__name__
+    return f"{path.name} could not be written to {folder}: {reason}; {advice}"
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot open folders; NTFS journals its names
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path, hours: float = 1.0) -> None:
+    """Delete the temporary files that killed writers left in `folder`, once nothing wrote to them for `hours`."""
+    for leftover in folder.glob(".*.????????.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime >= 3600 * hours:
+                leftover.unlink()

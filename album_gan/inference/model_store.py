@@ -1,0 +1,275 @@
+"""Finding, fetching and reading models: safetensors and JSON only, never a pickle.
+
+A model is a folder with model_index.json and, for each network, a folder with config.json and safetensors. This file
+is published with the weights, beside pipeline.py.
+"""
+
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from diffusers import ModelMixin
+from safetensors import SafetensorError
+
+from .atomic import NO_SPACE, NOT_ALLOWED
+
+FORMAT_VERSION = 1
+BUNDLED = {"bundled": "pretrained", "teaching": "pretrained/teaching"}  # the second is a small DCGAN, for lessons
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+FP16_WEIGHTS = "diffusion_pytorch_model.fp16.safetensors"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+CHECKPOINT_FOLDER = re.compile(r"checkpoint-\d+")
+# Bounds of what a network's config.json may ask for: far above any network of ours, and far below what hangs.
+LARGEST_SIZE, MOST_BLOCKS, MOST_CLASSES, LONGEST_CLASS = 65_536, 1_000, 100_000, 200
+
+
+def find_model(
+    source: str | os.PathLike | None,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    parts: Iterable[str] = ("generator",),
+    variant: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
+) -> Path:
+    """The local folder of a model: one of BUNDLED, a folder, or `parts` of a model on the Hub, downloaded if missing.
+
+    A part is a network's folder, of which only JSON and safetensors (of `variant`) are downloaded, or a glob pattern:
+    "history/*". When the Hub cannot be reached, what the cache holds of a model counts as the model.
+    Raises OSError when there is no such model, ValueError for a local folder that holds a pickle.
+    """
+    if source is None or source in BUNDLED:
+        return Path(__file__).parent.parent / BUNDLED[source or "bundled"]
+    if Path(source).is_dir():
+        refuse_pickles(Path(source), parts)
+        return Path(source)
+    if not is_hub_id(str(source)):
+        names = ", ".join(BUNDLED)
+        raise OSError(
+            f"model must be {names}, a folder or a Hub id owner/name, got {str(source)!r}, and there is no such folder"
+        )
+
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+    kinds = ("json", f"{variant}.safetensors" if variant else "safetensors")
+    patterns = {part if "." in part or "*" in part else f"{part}/*.{kind}" for part in parts for kind in kinds}
+    try:
+        return Path(
+            snapshot_download(
+                str(source),
+                revision=revision,
+                local_files_only=local_files_only,
+                token=token,
+                allow_patterns=["model_index.json", *patterns],
+                cache_dir=cache_dir,
+            )
+        )
+    except RevisionNotFoundError as error:
+        raise OSError(
+            f"model {str(source)!r} has no revision {revision!r}; give a branch, a tag or a whole commit id"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise OSError(
+            f"model {str(source)!r} is neither a folder here nor a model you can read on the Hub; check its name; "
+            "for a private one log in with `hf auth login` or set HF_TOKEN"
+        ) from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, LocalEntryNotFoundError) and hasattr(error, "snapshot_path"):
+            return Path(error.snapshot_path)  # such as one variant of two; loading reports what is really missing
+        if getattr(error, "errno", None) in (*NO_SPACE, *NOT_ALLOWED):
+            from huggingface_hub.constants import HF_HUB_CACHE
+
+            reason = os.strerror(error.errno)
+            raise OSError(
+                f"model {str(source)!r} could not be downloaded to {cache_dir or HF_HUB_CACHE}: {reason}; "
+                "make room there, or set HF_HOME to a folder that has room and that you may write to"
+            ) from error
+        raise OSError(
+            f"model {str(source)!r} is neither a folder here nor in the cache, and the Hub cannot be reached; "
+            "load it once while online, or use bundled or a local folder"
+        ) from error
+
+
+def is_hub_id(name: object) -> bool:
+    """Whether `name` has the form of a repository on the Hub, owner/name.
+
+    A path of two parts has that form too, so check first whether it exists. That of a checkpoint, runs/checkpoint-500,
+    is never an id: where it is missing, the Hub is not asked for it.
+    """
+    text = str(name)
+    return bool(HUB_ID.fullmatch(text)) and not CHECKPOINT_FOLDER.fullmatch(text.rpartition("/")[2])
+
+
+def check_hub_id(value: object, name: str = "repo_id") -> None:
+    """Raise ValueError, calling the value `name`, unless it has the form owner/name."""
+    if not is_hub_id(value):
+        raise ValueError(f"{name} must be owner/name, got {str(value)[:80]!r}; e.g. me/album-covers")
+
+
+def refuse_pickles(folder: Path, parts: Iterable[str] = ()) -> None:
+    """Raise ValueError if a file in `folder`, or in one of its `parts`, could hold a pickle, which can run code."""
+    for place in (folder, *(folder / part for part in parts)):
+        found = sorted(path.name for path in place.glob("*") if path.suffix.lower() in PICKLES)
+        if found:
+            raise ValueError(
+                f"{place} holds {found[0]}, which can run code when it is loaded; models are safetensors and JSON "
+                "alone: convert it where you trust it, or delete it"
+            )
+
+
+def check_index(folder: Path, source: object, pipeline: str) -> None:
+    """Raise OSError unless `folder` holds a model, ValueError unless it is one of ours, of the class `pipeline`."""
+    if not (folder / "model_index.json").is_file():
+        raise OSError(f"{source} is no album_gan model: model_index.json is missing")
+    name = read_json(folder / "model_index.json").get("_class_name")
+    name = name[-1] if isinstance(name, list) and name else name
+    if name != pipeline:
+        raise ValueError(f"{source} is no album_gan model: its model_index.json names {name!r}, not {pipeline!r}")
+
+
+def load_network(folder: Path, ability: str, variant: str | None = None) -> ModelMixin:
+    """Load a network that has the method `ability`, "paint" (generators) or "reach" (upscalers), without gradients.
+
+    Raises OSError for missing files, ValueError for damaged ones, unknown networks, impossible settings and newer
+    formats.
+    """
+    file = folder / "config.json"
+    config = read_json(file)
+    check_format(config.get("format_version", 1), file)
+    kind = network_class(config.get("_class_name"), ability)
+    check_config(kind, config, file)
+    try:
+        # On "meta" no memory and no random numbers are spent on weights that the file is about to provide.
+        with torch.device("meta"):
+            network = kind.from_config(config)
+    except Exception as error:  # each network refuses in its own way what it cannot be built with
+        raise ValueError(f"{file} describes no {kind.__name__} that can be built: {_on_one_line(error)}") from error
+
+    try:
+        network.load_state_dict(read_weights(folder, variant), assign=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"weights in {folder} do not fit: {_on_one_line(error)}; save or download the model again"
+        ) from error
+    return network.requires_grad_(False)
+
+
+def check_format(version: object, file: Path) -> None:
+    """Raise ValueError unless this version of album_gan reads files of the format `version`."""
+    if type(version) is not int or version < 1:
+        raise ValueError(f"format_version must be a whole number from 1, got {_shown(version)} in {file}")
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"format_version must be at most {FORMAT_VERSION}, got {version} in {file}; "
+            "upgrade with `pip install -U album-gan`"
+        )
+
+
+def check_config(network: type[ModelMixin], config: dict, file: Path) -> None:
+    """Raise ValueError, naming the field, for a number or a class that no network can be built with.
+
+    Unchecked, a config.json from anywhere could ask for ten million layers, and building them would never end.
+    """
+    for name, parameter in inspect.signature(network.__init__).parameters.items():
+        if name not in config or name == "format_version":
+            continue
+        value, rule = config[name], None
+        if parameter.annotation in (int, "int"):
+            least = 0 if name.endswith("_codes") else 1  # InfoGAN may have none of a kind
+            most = MOST_BLOCKS if name == "blocks" else LARGEST_SIZE
+            if type(value) is not int or not least <= value <= most:
+                rule = f"a whole number from {least} to {most}"
+        elif parameter.annotation in (Sequence[str], "Sequence[str]"):
+            names = value if isinstance(value, list) else [None]
+            good = all(isinstance(one, str) and 0 < len(one) <= LONGEST_CLASS for one in names)
+            if not good or len(names) > MOST_CLASSES or len(set(names)) < len(names):
+                rule = f"a list of at most {MOST_CLASSES} different names"
+        if rule:
+            raise ValueError(f"{name} must be {rule}, got {_shown(value)} in {file}; save or download the model again")
+
+
+def read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Tensor]:
+    """A network's weights as float32, from the file of `variant`, or whichever exists: both hold the same values.
+
+    Raises OSError when they are missing, ValueError when they are damaged.
+    """
+    names = [WEIGHTS, FP16_WEIGHTS] if variant is None else [WEIGHTS.replace(".", f".{variant}.", 1)]
+    file = next((folder / name for name in names if (folder / name).is_file()), None)
+    if file is None:
+        raise OSError(f"weights are missing: {folder / names[0]}; save or download the model again")
+    try:
+        weights = safetensors.torch.load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"weights in {file} are damaged ({error}); save or download the model again") from error
+    return {name: t.float() if t.is_floating_point() else t for name, t in weights.items()}
+
+
+def network_class(name: object, ability: str) -> type[ModelMixin]:
+    """The class called `name` among our networks that have the method `ability`.
+
+    What a model asks for is looked up, never executed. Raises ValueError for any other name.
+    """
+    networks = importlib.import_module("album_gan.networks")
+    able = {}
+    for module in pkgutil.iter_modules(networks.__path__):
+        for value in vars(importlib.import_module(f"{networks.__name__}.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, ModelMixin) and hasattr(value, ability):
+                able[value.__name__] = value
+    if not isinstance(name, str) or name not in able:
+        known = ", ".join(sorted(able))
+        raise ValueError(f"_class_name must be one of {known}, got {_shown(name)}; a newer album-gan may know it")
+    return able[name]
+
+
+def read_json(file: Path) -> dict:
+    """Read a JSON object. Raises OSError if there is no such file, ValueError if it holds anything else."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OSError(f"{file.parent} is no model: {file.name} is missing") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{file} must be JSON, got text that is not ({error}); save or download the model again"
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{file} must be a JSON object, got a {type(content).__name__}; save or download the model again"
+        )
+    return content
+
+
+def rounded_weights(network: ModelMixin) -> dict[str, torch.Tensor]:
+    """The network's state on the CPU, floats as float16. Raises ValueError for values not finite or beyond 65504."""
+    rounded = {}
+    for name, tensor in network.state_dict().items():
+        tensor = tensor.detach().cpu()
+        if tensor.is_floating_point():
+            tensor = tensor.half()
+            if not tensor.isfinite().all():
+                raise ValueError(f"weights must be finite and within 65504, {name} is not; the training diverged")
+        rounded[name] = tensor.contiguous()
+    return rounded
+
+
+def to_safetensors(weights: dict[str, torch.Tensor]) -> bytes:
+    """The content of a safetensors file with these weights."""
+    return safetensors.torch.save(weights, metadata={"format": "pt"})
+
+
+def _on_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _shown(value: object) -> str:
+    """A value from a file, shortened: it may be of any kind and size."""
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

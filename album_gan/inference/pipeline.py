@@ -1,0 +1,409 @@
+"""AlbumCoverPipeline: seeds in, covers out.
+
+    pipe = AlbumCoverPipeline.from_pretrained()
+    pipe(seeds=[42, "velvet-otter-042"]).images
+
+A cover depends on the model, the seed, the truncation and the label alone. This file is published with the weights,
+beside atomic.py, latents.py, model_store.py, pixels.py, upscaling.py and word_lists.py, and imports nothing else of
+this package.
+"""
+
+import hashlib
+import operator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline, ModelMixin
+from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
+from PIL import Image
+from tqdm.auto import tqdm
+
+from .atomic import write_atomic
+from .latents import (
+    DEFAULT_TRUNCATION,
+    SEED_COUNT,
+    classes_of,
+    latents_of,
+    name_of,
+    parse_seeds,
+    seed_of,
+    smooth_path,
+    truncate,
+)
+from .model_store import (
+    FP16_WEIGHTS,
+    WEIGHTS,
+    check_index,
+    find_model,
+    load_network,
+    rounded_weights,
+    to_safetensors,
+)
+from .pixels import to_pil, to_zero_one
+from .upscaling import Engine, find_engine, upscale
+from .word_lists import NOUNS  # noqa: F401  latents.py needs it, and diffusers downloads only what this file names
+
+Seeds = int | str | Iterable[int | str]
+Labels = int | str | None
+Array = np.ndarray | torch.Tensor
+
+
+@dataclass
+class AlbumCoverOutput(ImagePipelineOutput):
+    """`images`: a list of pictures, or one array or tensor; `seeds`: theirs, None if latents or stems were given."""
+
+    images: list[Image.Image] | Array
+    seeds: list[int] | None = None
+
+
+class AlbumCoverPipeline(DiffusionPipeline):
+    """Draws album covers of seeds with one generator, and enlarges them.
+
+    `generator` is a ModelMixin with `embed` (B, latent_dim) -> stem (B, C, 4, 4), `paint` stem -> images
+    (B, 3, R, R) in [-1, 1], the buffer `stem_mean` (C, 4, 4), and `resolution`, `latent_dim` and `format_version` in
+    its config. `upscaler`, where there is one, enlarges (B, 3, H, W) in [-1, 1] and has `reach` (see
+    `upscaling.one_pass`). Both draw in evaluation mode.
+    """
+
+    _optional_components: ClassVar[list[str]] = ["upscaler"]
+
+    def __init__(self, generator: ModelMixin, upscaler: ModelMixin | None = None) -> None:
+        super().__init__()
+        self.register_modules(generator=generator.eval(), upscaler=upscaler)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | os.PathLike | None = None,
+        *,
+        variant: str | None = None,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device | None = None,
+        torch_dtype: torch.dtype | None = None,
+        device_map: str | torch.device | None = None,
+        revision: str | None = None,
+        local_files_only: bool | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike | None = None,
+    ) -> "AlbumCoverPipeline":
+        """Load a model: bundled (the default), teaching (a small DCGAN), both in this package, a folder, or a Hub id.
+
+        No code is loaded with it. `variant` "fp16" loads that file; both hold the same values. Weights are float32
+        in memory, on the CPU, unless `dtype` and `device` say otherwise; diffusers' names for these two,
+        `torch_dtype` and `device_map` ("auto" and "balanced" mean a GPU where there is one), do the same.
+        `revision`, `local_files_only`, `token` and `cache_dir` are for the Hub.
+        Raises OSError when there is no such model, ValueError when it is not one of ours or is damaged.
+        """
+        dtype = _one_of("dtype", dtype, "torch_dtype", torch_dtype)
+        device = _one_of("device", device, "device_map", _device_of_map(device_map))
+        folder = find_model(
+            source, revision, bool(local_files_only), token, ("generator", "upscaler"), variant, cache_dir
+        )
+        check_index(folder, source or "bundled", cls.__name__)
+        # A model without an upscaler of its own, such as a training run's, takes the bundled one.
+        places = [place / "upscaler" for place in (folder, find_model("bundled"))]
+        place = next((place for place in places if place.is_dir()), None)
+        pipeline = cls(
+            load_network(folder / "generator", "paint", variant), place and load_network(place, "reach", variant)
+        )
+        if dtype is not None and dtype != torch.float32:
+            _ = pipeline.fingerprint  # of the true weights: rounded ones would give another
+            pipeline.to(dtype)
+        return pipeline if device is None else pipeline.to(device)
+
+    def save_pretrained(self, save_directory: str | os.PathLike) -> None:
+        """Write the model as float32 and float16 safetensors, both holding the values rounded to float16.
+
+        model_index.json, which makes a folder a model, comes last, and each file appears whole or not at all.
+        The weights in memory keep their precision. Raises ValueError for weights that float16 cannot hold, OSError
+        where files cannot be written.
+        """
+        for name, network in (("generator", self.generator), ("upscaler", self.upscaler)):
+            if network is None:
+                continue
+            folder = Path(save_directory) / name
+            folder.mkdir(parents=True, exist_ok=True)
+            rounded = rounded_weights(network)
+            widened = {name: t.float() if t.is_floating_point() else t for name, t in rounded.items()}
+            write_atomic(folder / FP16_WEIGHTS, to_safetensors(rounded))
+            write_atomic(folder / WEIGHTS, to_safetensors(widened))
+            write_atomic(folder / "config.json", network.to_json_string())
+        write_atomic(Path(save_directory) / "model_index.json", self.to_json_string())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """8 hex digits that identify this model: the first of the SHA-256 of its fp16 weights file.
+
+        Computed once: build a new pipeline after changing weights.
+        """
+        return hashlib.sha256(to_safetensors(rounded_weights(self.generator))).hexdigest()[:8]
+
+    @property
+    def labels(self) -> list[str]:
+        """The classes that `label` may name; empty for an unconditional model."""
+        return list(self.generator.config.get("classes") or ())
+
+    @property
+    def class_counts(self) -> list[int]:
+        """Training covers of no class, then of each of `labels`; empty where the model does not record them."""
+        return list(self.generator.config.get("class_counts") or ())
+
+    def settings(
+        self, seed: int | str, truncation: float = DEFAULT_TRUNCATION, label: str | None = None
+    ) -> dict[str, Any]:
+        """Everything needed to draw a cover again, for the text inside its PNG (`image_files.save_png`)."""
+        seed = seed_of(seed)
+        return {
+            "format": 1,
+            "model": self.fingerprint,
+            "seed": seed,
+            "name": name_of(seed),
+            "truncation": truncation,
+            "label": label or None,
+        }
+
+    def latents_of(self, seeds: Seeds) -> torch.Tensor:
+        """The latents z (N, latent_dim) of seeds, standard normal, float32."""
+        return torch.from_numpy(latents_of(_seed_list(seeds), self.generator.config.latent_dim))
+
+    def stems_of(
+        self, seeds: Seeds | None = None, label: str | None = None, *, latents: Array | None = None
+    ) -> torch.Tensor:
+        """The stems (N, C, 4, 4) of seeds, or of latents (N, latent_dim), not truncated.
+
+        Covers are truncated and interpolated as stems, and are best edited as stems. Raises ValueError for a label
+        that the model does not know.
+        """
+        if (seeds is None) == (latents is None):
+            raise ValueError("stems need seeds or latents; pass one of them")
+        seeds = None if seeds is None else _seed_list(seeds)
+        z = self.latents_of(seeds) if latents is None else self._checked(latents, "latents", self._latent_shape)
+        numbers = self._class_numbers(label, None, seeds, len(z))
+        return self._embed(z, numbers).clone()  # the clone is free of inference mode, so gradients may pass it
+
+    def __call__(
+        self,
+        seeds: Seeds | None = None,
+        *,
+        num_images: int | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        latents: Array | None = None,
+        stems: Array | None = None,
+        truncation: float = DEFAULT_TRUNCATION,
+        label: str | None = None,
+        class_labels: Labels | Iterable[Labels] | Array = None,
+        batch_size: int = 16,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        progress: bool = False,
+    ) -> AlbumCoverOutput | tuple[list[Image.Image] | Array]:
+        """Draw covers of `seeds`: a seed, a name, several of them, or a list as text, "1,2,7-9".
+
+        Or of `latents` (B, latent_dim), or of `stems` (B, C, 4, 4); truncation, 0 to 1.5, acts on these too.
+        With none of the three, `num_images` seeds (default 1) are drawn from `generator`, or from torch's global one;
+        a list of generators draws one seed each.
+        `label` is one of `labels`, for all covers. Without one, each seed draws its own, as often as the training
+        covers had it, and latents are covers of any class. Stems contain theirs already.
+        `class_labels` is diffusers' name for it: names or indices into `labels`, one for all covers or one for each.
+        output_type: "pil" (RGB pictures), "np" (B, R, R, 3) or "pt" (B, 3, R, R), both float32 in 0..1.
+        Raises ValueError for a seed, truncation, label, shape or option out of range.
+        """
+        given = [
+            name for name, value in (("seeds", seeds), ("latents", latents), ("stems", stems)) if value is not None
+        ]
+        if len(given) > 1:
+            raise ValueError(f"covers need seeds, latents or stems, got {' and '.join(given)}; pass one of them")
+        if output_type not in ("pil", "np", "pt"):
+            raise ValueError(f"output_type must be pil, np or pt, got {output_type!r}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {batch_size}; 16 is usual")
+        if not given:
+            seeds = _random_seeds(num_images, generator)
+
+        if stems is not None:
+            rows = self._checked(stems, "stems", tuple(self.generator.stem_mean.shape))
+        elif latents is not None:
+            rows = self._checked(latents, "latents", self._latent_shape)
+        else:
+            rows = seeds = _seed_list(seeds)
+        numbers = self._class_numbers(label, class_labels, seeds, len(rows))
+
+        images = []
+        for start in tqdm(range(0, len(rows), batch_size), unit="batch", disable=not progress):
+            batch = rows[start : start + batch_size]
+            if stems is None:
+                z = self.latents_of(batch) if latents is None else batch
+                batch = self._embed(z, numbers[start : start + batch_size])
+            drawn = self._paint(truncate(self._tensor(batch), self.generator.stem_mean, truncation))
+            images += to_pil(drawn) if output_type == "pil" else [to_zero_one(drawn)]
+        if output_type != "pil":
+            images = torch.cat(images)
+            if output_type == "np":
+                images = images.permute(0, 2, 3, 1).cpu().numpy()
+        return AlbumCoverOutput(images=images, seeds=seeds) if return_dict else (images,)
+
+    def interpolate(
+        self,
+        seeds: Seeds,
+        frames: int = 60,
+        loop: bool = True,
+        truncation: float = DEFAULT_TRUNCATION,
+        batch_size: int = 16,
+        label: str | None = None,
+    ) -> Iterator[Image.Image]:
+        """Frames of a smooth path from seed to seed, drawn as they are consumed; a loop returns to the first.
+
+        Raises ValueError at once, not at the first frame, for fewer than 2 seeds or frames, a wrong seed,
+        truncation or label, or batch_size below 1.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {batch_size}; 16 is usual")
+        points = truncate(self.stems_of(seeds, label), self.generator.stem_mean, truncation)
+        path = smooth_path(points.float().cpu().numpy(), frames, loop)
+
+        def draw() -> Iterator[Image.Image]:
+            for start in range(0, frames, batch_size):
+                yield from to_pil(self._paint(self._tensor(path[start : start + batch_size])))
+
+        return draw()
+
+    def upscale(self, image: Image.Image, size: int, engine: str | None = None) -> Image.Image:
+        """Enlarge a picture until its longer side has `size` pixels. See `upscaling.upscale` and `find_engine`.
+
+        Titles are set on the finished picture: `album_gan.editing.typography.set_type`.
+        """
+        return upscale(image, size, self.find_engine(engine))
+
+    def find_engine(self, name: str | None = None) -> Engine:
+        """The engine called `name`; by default "bundled", or "lanczos" for a model without an upscaler.
+
+        Errors as `upscaling.find_engine`.
+        """
+        return find_engine(name or ("lanczos" if self.upscaler is None else "bundled"), self.upscaler, self.device)
+
+    @property
+    def _latent_shape(self) -> tuple[int]:
+        return (self.generator.config.latent_dim,)
+
+    def _tensor(self, values: Array) -> torch.Tensor:
+        return torch.as_tensor(values).to(self.generator.device, self.generator.dtype)
+
+    def _checked(self, values: Array, name: str, shape: tuple) -> torch.Tensor:
+        values = torch.as_tensor(values)
+        if len(values) == 0 or tuple(values.shape[1:]) != shape:
+            raise ValueError(f"{name} must have the shape (B, {', '.join(map(str, shape))}), got {tuple(values.shape)}")
+        return values
+
+    def check_label(self, label: str | None) -> int:
+        """The number of a class: 0, any class, for None or "", else its index in `labels` plus 1.
+
+        Raises ValueError for a class that the model does not know.
+        """
+        if label is None or (isinstance(label, str) and not label):
+            return 0
+        if label not in self.labels:
+            known = f"one of {', '.join(self.labels)}" if self.labels else "empty"
+            rest = "" if self.labels else "; this model draws without labels"
+            raise ValueError(f"label must be {known}, got {str(label)[:40]!r}{rest}")
+        return self.labels.index(label) + 1
+
+    def classes_of(self, seeds: Seeds) -> list[int]:
+        """The class number of each seed without a label; 0, any, for a model without `class_counts`."""
+        seeds = _seed_list(seeds)
+        return classes_of(seeds, self.class_counts) if self.class_counts else [0] * len(seeds)
+
+    def _class_numbers(
+        self,
+        label: str | None,
+        class_labels: Labels | Iterable[Labels] | Array,
+        seeds: Sequence[int] | None,
+        count: int,
+    ) -> list[int]:
+        """The number of each cover's class, 0 for any."""
+        defaults = [0] * count if seeds is None else self.classes_of(seeds)
+        if class_labels is None:
+            return [self.check_label(label) or default for default in defaults]
+        if label:
+            raise ValueError(f"covers need label or class_labels, got {label!r} and {class_labels!r}; pass one of them")
+        each = list(class_labels) if _is_collection(class_labels) else [class_labels] * count
+        if len(each) != count:
+            raise ValueError(f"class_labels must be one for all or one for each of {count} covers, got {len(each)}")
+        return [self._class_number(value) or default for value, default in zip(each, defaults, strict=True)]
+
+    def _class_number(self, value: Labels) -> int:
+        if value is None or isinstance(value, str):
+            return self.check_label(value)
+        try:
+            index = operator.index(value)  # of Python, numpy or torch
+        except TypeError:
+            raise ValueError(f"class_labels must be names or whole numbers, got {value!r}") from None
+        known = len(self.labels)
+        if not 0 <= index < known:
+            raise ValueError(f"class_labels must be below {known}, the number of this model's classes, got {index}")
+        return index + 1
+
+    # Autocast is switched off: a cover must not depend on the mode that its caller happens to be in.
+    @torch.inference_mode()
+    def _embed(self, latents: Array, numbers: Sequence[int]) -> torch.Tensor:
+        z = self._tensor(latents)
+        labels = (torch.tensor(numbers, device=z.device),) if any(numbers) else ()
+        with torch.autocast(self.generator.device.type, enabled=False):
+            return self.generator.eval().embed(z, *labels)
+
+    @torch.inference_mode()
+    def _paint(self, stems: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.generator.device.type, enabled=False):
+            return self.generator.eval().paint(stems)
+
+
+def _seed_list(seeds: Seeds) -> list[int]:
+    if isinstance(seeds, str):
+        return parse_seeds(seeds)
+    if not _is_collection(seeds):
+        return [seed_of(seeds)]
+    seeds = [seed_of(seed) for seed in seeds]
+    if not seeds:
+        raise ValueError("seeds must be one or more, got none; try [42]")
+    return seeds
+
+
+def _random_seeds(count: int | None, generator: torch.Generator | Sequence[torch.Generator] | None) -> list[int]:
+    several = isinstance(generator, Sequence)
+    if several and count not in (None, len(generator)):
+        raise ValueError(f"generator must be one, or one for each of {count} images, got {len(generator)}")
+    count = len(generator) if several else 1 if count is None else count
+    if count < 1:
+        raise ValueError(f"num_images must be 1 or more, got {count}")
+    sources = [(one, 1) for one in generator] if several else [(generator, count)]
+    drawn = [
+        torch.randint(SEED_COUNT, (size,), generator=source, device="cpu" if source is None else source.device)
+        for source, size in sources
+    ]
+    return [seed for seeds in drawn for seed in seeds.tolist()]
+
+
+def _is_collection(value: object) -> bool:
+    """Whether a value holds several: numpy's and torch's scalars are iterable by type only."""
+    return isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
+
+
+def _one_of(name: str, value: Any, alias: str, other: Any) -> Any:
+    """The value of an option that has two names."""
+    if value is not None and other is not None and value != other:
+        raise ValueError(f"{name} and {alias} are one option, got {value} and {other}; pass one of them")
+    return other if value is None else value
+
+
+def _device_of_map(device_map: str | torch.device | None) -> str | torch.device | None:
+    """diffusers' device_map as the one device that a model as small as ours lies on."""
+    if device_map in ("auto", "balanced"):
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if isinstance(device_map, dict):
+        raise ValueError("device_map must be a device or auto, got a dict; these networks fit on one device")
+    return device_map

@@ -1,0 +1,158 @@
+"""Picture files: read safely, written whole, with the settings that drew them embedded."""
+
+import functools
+import io
+import json
+from pathlib import Path
+
+from PIL import Image, ImageCms, ImageOps
+from PIL.PngImagePlugin import PngInfo
+
+from ..inference.atomic import write_atomic
+
+SETTINGS_KEY = "album_gan"
+DOTS_PER_INCH = 300
+STORE_SIZE, STORE_BYTES = 3_000, 10_000_000  # what stores require: a square JPEG with fewer bytes
+MAX_SIDE = 16_384  # pixels of a picture that is read
+# Pictures only: Pillow would also hand EPS to Ghostscript, and read scientific and map data.
+FORMATS = (
+    "JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "PSD", "QOI",
+)  # fmt: skip
+
+
+@functools.cache
+def readable_formats() -> tuple[str, ...]:
+    """Those of FORMATS that this Pillow reads: naming one that it lacks, as AVIF before 11.3, it refuses others too."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def png_bytes(image: Image.Image, settings: dict | None = None, for_print: bool = False) -> bytes:
+    """The content of the PNG that `save_png` writes, or with `for_print` the one that `save_print` writes."""
+    return _png(image, settings, **(_print() if for_print else {}))
+
+
+def save_png(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
+    """Write a PNG, whole or not at all, with `settings` as JSON under the text key `album_gan`.
+
+    Raises OSError if the file cannot be written.
+    """
+    write_atomic(path, _png(image, settings))
+
+
+def save_print(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
+    """Write a picture for printing as PNG or JPEG, by its ending: sRGB profile, 300 dpi, `settings` embedded.
+
+    A JPEG shows transparent pictures on white. Raises ValueError for another ending, OSError as `save_png`.
+    """
+    write_atomic(path, _png(image, settings, **_print()) if check_print(path) == ".png" else _jpeg(image, settings, 95))
+
+
+def save_for_store(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
+    """Write the JPEG that stores require: 3000x3000 RGB in sRGB, 300 dpi, below 10 MB, `settings` embedded.
+
+    Raises ValueError for another size or ending, OSError as `save_png`.
+    """
+    if image.size != (STORE_SIZE, STORE_SIZE):
+        raise ValueError(f"covers for stores must be {STORE_SIZE}x{STORE_SIZE}, got {image.width}x{image.height}")
+    if check_print(path) == ".png":
+        raise ValueError(f"covers for stores must be JPEG, got {Path(path).name}; use .jpg")
+    for quality in (95, 92, 88, 80, 60):
+        encoded = _jpeg(image, settings, quality)
+        if len(encoded) < STORE_BYTES:
+            break
+    write_atomic(path, encoded)
+
+
+def check_print(path: str | Path) -> str:
+    """The ending, ".png", ".jpg" or ".jpeg", of a file name; ValueError for another."""
+    ending = Path(path).suffix.lower()
+    if ending not in (".png", ".jpg", ".jpeg"):
+        raise ValueError(f"pictures must end in .png or .jpg, got {Path(path).name!r}")
+    return ending
+
+
+def read_settings(source: str | Path | Image.Image) -> dict | None:
+    """The settings embedded in a PNG or JPEG of ours; None for pictures without them or with other text there."""
+    if isinstance(source, (str, Path)):
+        with Image.open(source) as image:
+            return read_settings(image)
+    try:
+        settings = json.loads(source.info.get(SETTINGS_KEY) or source.info.get("comment") or "null")
+    except (TypeError, ValueError):
+        return None
+    settings = settings.get(SETTINGS_KEY, settings) if isinstance(settings, dict) else None
+    return settings if isinstance(settings, dict) else None
+
+
+def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
+    """A picture from a file, upright, RGB or RGBA in sRGB, its settings (`read_settings`) still inside.
+
+    Raises ValueError with one clear line for what is no still picture of 8 bits per channel in RGB, grey or a palette:
+    animations, 16 bits, CMYK, broken files, more than `max_side` pixels a side, which is read from the header, before
+    anything is decoded. OSError for a missing file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the pictures in it")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; check its name")
+    try:
+        with Image.open(path, formats=readable_formats()) as picture:
+            reason = _unfit(picture, max_side)
+            if not reason:
+                picture.load()
+                return _in_srgb(ImageOps.exif_transpose(picture))
+    except Image.DecompressionBombError:
+        reason = f"has far more pixels than {max_side} a side; make it smaller first"
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... each at its own defect
+        reason = f"is no picture that can be read, or is cut short ({type(error).__name__})"
+    raise ValueError(f"{path.name} {reason}")
+
+
+def _unfit(picture: Image.Image, max_side: int) -> str:
+    if max(picture.size) > max_side:
+        return f"has {picture.width}x{picture.height} pixels, more than {max_side} a side; make it smaller first"
+    if getattr(picture, "n_frames", 1) > 1:
+        return f"is an animation of {picture.n_frames} pictures; save one of them"
+    if picture.mode not in ("RGB", "RGBA", "L", "LA", "P", "PA", "1"):
+        kind = "is in CMYK, for printing presses" if picture.mode == "CMYK" else "has more than 8 bits per channel"
+        return f"{kind} (mode {picture.mode}); save it as an RGB picture of 8 bits"
+    return ""
+
+
+def _in_srgb(picture: Image.Image) -> Image.Image:
+    rgb = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    profile = picture.info.get("icc_profile")
+    if profile and picture.mode in ("RGB", "RGBA"):
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            ImageCms.profileToProfile(rgb, source, ImageCms.createProfile("sRGB"), inPlace=True)
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass  # a broken profile counts as none
+    rgb.info = {name: value for name, value in picture.info.items() if name in (SETTINGS_KEY, "comment")}
+    return rgb
+
+
+def _print() -> dict:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return {"dpi": (DOTS_PER_INCH, DOTS_PER_INCH), "icc_profile": profile}
+
+
+def _png(image: Image.Image, settings: dict | None, **options) -> bytes:
+    text = PngInfo()
+    if settings is not None:
+        text.add_text(SETTINGS_KEY, json.dumps(settings))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", pnginfo=text, **options)
+    return buffer.getvalue()
+
+
+def _jpeg(image: Image.Image, settings: dict | None, quality: int) -> bytes:
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    buffer = io.BytesIO()
+    comment = "" if settings is None else json.dumps({SETTINGS_KEY: settings})
+    image.convert("RGB").save(buffer, format="JPEG", quality=quality, subsampling=0, comment=comment, **_print())
+    return buffer.getvalue()

@@ -1,0 +1,79 @@
+"""Settings of the process: which device networks run on, and what makes training on CPUs several times as fast.
+
+For entry points, never on import.
+
+torch loads inside the functions that need it: builders of data sets do without.
+"""
+
+import ctypes
+import os
+import platform
+
+# From glibc's malloc.h
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str | None = None) -> str:
+    """`name` if this machine has that device; for None or "auto" a GPU where there is one, else the CPU.
+
+    Entry points call this once, at the start, and everything that they build runs there.
+    Raises ValueError for an unknown device or one that this machine lacks.
+    """
+    import torch
+
+    if name not in (None, *DEVICES):
+        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {str(name)[:40]!r}; auto takes the best")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name in (None, "auto"):
+        return next(device for device, there in available.items() if there)
+    if not available[name]:
+        there = ", ".join(device for device, is_there in available.items() if is_there)
+        raise ValueError(f"device must be one that this machine has ({there}), got {name!r}; auto takes the best")
+    return name
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep large freed blocks for the next step.
+
+    By default it returns them to the system, and every step waits until each page has been faulted in anew.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(M_TOP_PAD, 1 << 28)
+
+
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux, where a container or a scheduler may allow fewer than there are
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def use_all_cores(processes: int) -> None:
+    """Undo what `accelerate launch` does on CPUs unless told otherwise: one thread for each process."""
+    import torch
+
+    if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
+        torch.set_num_threads(max(1, cpu_count() // processes))
+
+
+def fast_in_bfloat16() -> bool:
+    """Whether this machine computes in bf16 in hardware; where it does not, bf16 is slower than fp32."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+def hardware(processes: int) -> str:
+    """What a run of so many processes computes on, in words."""
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{processes} x {torch.cuda.get_device_name()}"
+    return f"{torch.get_num_threads() * processes} CPU cores ({platform.machine()})"

@@ -1,0 +1,126 @@
+"""Complete training state on disk: safetensors and JSON, whole or not there at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..hub.run_folder import FORMAT_VERSION, checkpoints, sha256_of
+from ..inference.atomic import flush_to_disk
+
+
+def save_checkpoint(
+    folder: Path,
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    state: Mapping[str, Any],
+    beside: Callable[[Path], Any] | None = None,
+) -> None:
+    """Write `folder` under a temporary name, flush it to the disk, and rename it. An old one is replaced.
+
+    `beside` may write more into the folder. Raises OSError where there is no room; the old one is still there then.
+    """
+    tensors = {}
+    for name, module in modules.items():
+        for key, tensor in module.state_dict().items():
+            tensors[f"{name}.{key}"] = tensor.detach().cpu().contiguous()
+    for name, optimizer in optimizers.items():
+        for index, moments in optimizer.state_dict()["state"].items():
+            for key, tensor in moments.items():
+                tensors[f"{name}.{index}.{key}"] = tensor.detach().cpu().contiguous()
+
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        weights = temporary / "state.safetensors"
+        save_file(tensors, weights)
+        record = {"format_version": FORMAT_VERSION, "sha256": sha256_of(weights), **state}
+        (temporary / "state.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+        if beside is not None:
+            beside(temporary)
+        for path in (*temporary.rglob("*"), temporary):
+            flush_to_disk(path)
+        _replace_folder(temporary, folder)
+        flush_to_disk(folder.parent)
+    except (OSError, SafetensorError) as error:
+        raise OSError(
+            f"{folder.name} could not be written into {folder.parent} ({' '.join(str(error).split())}); make room, "
+            "then --resume_from_checkpoint latest resumes from the last whole one"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    """Give `new` the name of `folder`; the old one is deleted only when the new one is in place."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_replaced(output_dir: Path) -> None:
+    """Give folders their names back that a kill took away between the two renames of `_replace_folder`."""
+    for old in output_dir.glob(".*.old"):
+        folder = output_dir / old.name[1 : -len(".old")]
+        if not folder.exists():
+            os.replace(old, folder)
+
+
+def load_checkpoint(
+    folder: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
+) -> None:
+    """Copy a checkpoint into existing modules and optimisers; ValueError when it does not fit them."""
+    tensors = load_file(folder / "state.safetensors")
+    for name, module in modules.items():
+        _load_module(module, _below(tensors, name), f"{folder} ({name})")
+    for name, optimizer in optimizers.items():
+        _load_optimizer(optimizer, _below(tensors, name))
+
+
+def rotate_checkpoints(output_dir: Path, limit: int | None) -> None:
+    """Delete the oldest until `limit` are left; None keeps all."""
+    if limit is not None:
+        for folder in checkpoints(output_dir)[:-limit]:
+            shutil.rmtree(folder)
+
+
+def _below(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
+
+
+def _load_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    own = module.state_dict()
+    for key in sorted(own.keys() ^ tensors.keys()):
+        raise ValueError(f"{where} does not fit this recipe: {key} is only on one side; use the run's own settings")
+    for key, tensor in own.items():
+        if tensor.shape != tensors[key].shape:
+            raise ValueError(
+                f"{where} does not fit: {key} must be {tuple(tensor.shape)}, got {tuple(tensors[key].shape)}; "
+                "use the run's own recipe and resolution"
+            )
+    with torch.no_grad():
+        for key, tensor in own.items():
+            tensor.copy_(tensors[key])
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        parameter = parameters[int(index)]
+        if tensor.shape == parameter.shape:  # a moment; in the parameter's memory format, channels_last or not
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,95 @@
+"""The settings of a training run. `album_gan/cli/train.py` makes one option of each; comments become its help."""
+
+import dataclasses
+import importlib.util
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..covers.dataset import CoverSource
+from ..inference.model_store import is_hub_id
+from ..recipes.base import Recipe, recipe_module, recipe_modules
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Train a GAN on album covers. The names are those of diffusers' training examples."""
+
+    # What
+    recipe: str = "projected"  # which GAN; train.py --recipe NAME --help shows its own settings
+    output_dir: str = "runs/album_gan"  # folder for the run: model, checkpoints, log, samples
+    overwrite: bool = False  # delete the run that output_dir already holds
+    resolution: int = 128  # pixels; a power of two
+    # Covers
+    dataset_name: str | None = None  # Hub id, a builder such as parquet, or synthetic
+    train_data_dir: str | None = None  # folder of pictures, parquet files or tars
+    data_files: str | None = None  # files for the builder, e.g. 'my_covers/*.parquet'
+    streaming: bool = False  # read covers as they are needed, for sets that fit on no disk; resumes inexactly
+    image_column: str | None = None  # column that holds the covers; by default the one with pictures
+    label_column: str | None = None  # column of classes, e.g. genre, for recipes that take labels; auto finds it
+    dataloader_num_workers: int = 2  # processes that prepare batches
+    # Duration and speed
+    max_train_steps: int = 5_000  # generator updates
+    train_batch_size: int = 32  # images per process and backward pass
+    gradient_accumulation_steps: int = 1  # backward passes per update
+    learning_rate: float | None = None  # of both networks, instead of the recipe's own
+    mixed_precision: Literal["auto", "no", "bf16"] = "auto"  # auto: bf16 where the hardware computes in it
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"  # auto: a GPU where there is one
+    seed: int = 0  # of everything random
+    # Starting and resuming
+    init_from: str | None = None  # start from a trained model: bundled, a folder, or a Hub id
+    resume_from_checkpoint: str | None = None  # a checkpoint's folder, latest, or the Hub id of a pushed run
+    checkpointing_steps: int = 500  # steps between checkpoints
+    checkpoints_total_limit: int | None = 3  # older ones are deleted; the best by kid is in best/
+    # Watching
+    logging_steps: int = 50  # steps between lines of the log
+    sample_images: int = 5_000  # images between sample sheets
+    evaluation_images: int = 20_000  # images between evaluations (kid, recall, alarms); 0: none
+    evaluation_samples: int = 256  # samples per evaluation, against as many held-out covers
+    report_to: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"  # experiment tracker
+    # Publishing
+    push_to_hub: bool = False  # publish the finished model
+    hub_model_id: str | None = None  # under this id, owner/name
+    data_rights: str | None = None  # what the model card says of the data; without it the repository stays private
+
+    def __post_init__(self) -> None:
+        at_least = {
+            "resolution": 1, "train_batch_size": 1, "gradient_accumulation_steps": 1, "max_train_steps": 1,
+            "checkpointing_steps": 1, "sample_images": 1, "logging_steps": 1, "dataloader_num_workers": 0,
+            "evaluation_images": 0, "evaluation_samples": 8, "checkpoints_total_limit": 1, "seed": 0,
+        }  # fmt: skip
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        if self.mixed_precision not in ("auto", "no", "bf16"):
+            raise ValueError(
+                f"mixed_precision must be auto, no or bf16, got {self.mixed_precision!r}; "
+                "fp16 shares one loss scale between two optimisers, choose bf16"
+            )
+        if self.report_to != "none" and importlib.util.find_spec(self.report_to) is None:
+            raise ValueError(f"report_to {self.report_to} is not installed; pip install {self.report_to}, or none")
+        if self.push_to_hub and not is_hub_id(self.hub_model_id):
+            raise ValueError(f"hub_model_id must be owner/name to push to, got {self.hub_model_id!r}; e.g. me/covers")
+
+    @property
+    def source(self) -> CoverSource:
+        """Where the covers are."""
+        return CoverSource(**{field.name: getattr(self, field.name) for field in dataclasses.fields(CoverSource)})
+
+    def build_recipe(self, recipe_config: Any = None) -> Recipe:
+        """The recipe, with its default settings unless `recipe_config` is given.
+
+        Raises ValueError for a resolution or a label column that it does not take.
+        """
+        module = recipe_module(self.recipe)
+        recipe = module.Recipe(recipe_config or module.Config(), self.resolution)
+        if self.label_column and not recipe.takes_labels:
+            takers = ", ".join(name for name, other in recipe_modules() if other.Recipe.takes_labels)
+            raise ValueError(f"label_column is for {takers}, got recipe {self.recipe}; choose another, or leave it out")
+        return recipe
+
+    def settings(self, recipe: Recipe) -> dict[str, Any]:
+        """All settings of a run as JSON, for checkpoints, trackers and the model card."""
+        settings = dataclasses.asdict(self)
+        del settings["overwrite"]  # a word for one start, not a setting of the run
+        return {**settings, self.recipe: dataclasses.asdict(recipe.config)}

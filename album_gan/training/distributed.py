@@ -1,0 +1,136 @@
+"""What several training processes do together: same weights, averaged gradients, one decision to stop."""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+
+from .. import runtime
+from .config import TrainingConfig
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def process_label() -> str:
+    """Names this process in its errors where there are several."""
+    return f" (process {os.environ.get('RANK', 0)})" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ""
+
+
+def is_first_process() -> bool:
+    """Whether this is the first process of all machines; known also before they have joined."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def print_once(text: str) -> None:
+    """Print on the first process only."""
+    if is_first_process():
+        print(text, flush=True)
+
+
+def start_processes(config: TrainingConfig) -> Accelerator:
+    """Join the other processes of this training, in the precision that suits the machine."""
+    bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and runtime.fast_in_bfloat16())
+    if config.device != "auto":
+        runtime.choose_device(config.device)
+    accelerator = Accelerator(
+        cpu=config.device == "cpu",
+        mixed_precision="bf16" if bf16 else "no",
+        log_with=None if config.report_to == "none" else config.report_to,
+        project_dir=config.output_dir,
+    )
+    runtime.use_all_cores(accelerator.num_processes)
+    return accelerator
+
+
+class LostProcessError(ConnectionError):
+    """Another process of the training has ended, so this one cannot continue."""
+
+
+def collective(function: Function) -> Function:
+    """Turn the transport's error, when another process is gone, into one line that says so."""
+
+    @functools.wraps(function)
+    def explained(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except RuntimeError as error:  # gloo's, NCCL's
+            raise LostProcessError(
+                "another process of this training has ended, and its own output says why; "
+                "--resume_from_checkpoint latest resumes from the last checkpoint"
+            ) from error
+
+    return explained
+
+
+@collective
+def broadcast_weights(accelerator: Accelerator, network: nn.Module) -> None:
+    """Every process starts from the first one's weights."""
+    if accelerator.num_processes > 1:
+        with torch.no_grad():
+            for tensor in (*network.parameters(), *network.buffers()):
+                tensor.copy_(broadcast(tensor.detach().contiguous()))
+
+
+@collective
+def average_gradients(accelerator: Accelerator, *networks: nn.Module) -> None:
+    """One flat all-reduce; DistributedDataParallel breaks on several forwards and frozen discriminators."""
+    if accelerator.num_processes > 1:
+        parameters = [parameter for network in networks for parameter in network.parameters()]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        torch.distributed.all_reduce(flat)
+        flat /= accelerator.num_processes
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+@collective
+def average_buffers(accelerator: Accelerator, module: nn.Module) -> None:
+    """Every process gets the mean of all: what each measured on its own images, such as BEGAN's balance."""
+    if accelerator.num_processes > 1:
+        for buffer in module.buffers():
+            if buffer.is_floating_point():
+                torch.distributed.all_reduce(buffer)
+                buffer /= accelerator.num_processes
+
+
+@collective
+def gather(accelerator: Accelerator, rows: Tensor) -> Tensor:
+    """(B, D) of each process -> (processes * B, D), on all of them; without gradients."""
+    return accelerator.gather(rows)
+
+
+def check_same_weights(accelerator: Accelerator, *networks: nn.Module) -> None:
+    """RuntimeError unless all processes hold the same weights, bit for bit: a run that drifts apart learns nothing."""
+    if accelerator.num_processes > 1:
+        digest = hashlib.sha256()
+        for network in networks:
+            for parameter in network.parameters():
+                digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+        mine = torch.tensor([int.from_bytes(digest.digest()[:7], "little")], device=accelerator.device)
+        if len(set(gather(accelerator, mine).tolist())) > 1:
+            raise RuntimeError(
+                "the processes' weights have drifted apart; do they run the same code on equal machines?"
+            )
+
+
+@collective
+def any_process(accelerator: Accelerator, flag: bool) -> bool:
+    """Whether `flag` is set on any process. All must agree when to stop, or the others wait for ever."""
+    if accelerator.num_processes == 1:
+        return flag
+    flags = torch.tensor([flag], dtype=torch.int, device=accelerator.device)
+    torch.distributed.all_reduce(flags)
+    return flags.item() > 0
+
+
+def rows_of_process(accelerator: Accelerator, batch_size: int, parts: int) -> list[slice]:
+    """The rows of the global batch that this process takes, one slice for each of its `parts` backward passes."""
+    first = accelerator.process_index * parts
+    return [slice(part * batch_size, (part + 1) * batch_size) for part in range(first, first + parts)]

@@ -1,0 +1,180 @@
+"""The training loop. It knows no loss: what makes a GAN this GAN is in `recipes/`.
+
+`train` sets a run up, takes one step after the other from `Trainer.steps`, and leaves a model. Logging, samples, alarms
+and saving happen between steps, in `run.py`.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from .. import runtime
+from ..covers.batches import StepSampler, batches
+from ..covers.dataset import Batch, Split, load_covers
+from ..inference.pixels import to_unit_range
+from ..recipes.base import Schedule, Step
+from ..recipes.named_random import Draw
+from .config import TrainingConfig
+from .distributed import (
+    any_process,
+    average_buffers,
+    average_gradients,
+    gather,
+    print_once,
+    rows_of_process,
+    start_processes,
+)
+from .ema import update_average
+from .resume import check_folder, find_checkpoint
+from .run import Run
+from .signals import stop_signals
+from .state import TrainingState
+from .watching.step_result import StepResult
+
+
+def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
+    """Train, and leave a model that `AlbumCoverPipeline.from_pretrained` loads in the folder that is returned.
+
+    SIGINT, SIGTERM and SIGHUP end the run after the step at hand, with a checkpoint and a model. Raises ValueError for
+    settings or data that cannot be trained on, before anything is written, and for losses that are no longer finite;
+    OSError for a full disk, and when another process of the training is lost. What was written before is whole.
+    """
+    # --- Setup: settings, covers, processes, networks
+    runtime.keep_freed_memory()
+    recipe = config.build_recipe(recipe_config)
+    checkpoint = find_checkpoint(config)
+    if checkpoint is None:
+        check_folder(config)
+    print_once(f"watch {Path(config.output_dir) / 'progress.html'} in a browser; numbers are in log.jsonl beside it")
+    split = load_covers(config.source)
+    recipe.classes = split.train.classes[1:]
+    len(split.train)  # decodes them, before processes wait for each other with a time-out
+    if split.train.labels is not None:
+        recipe.class_counts = tuple(split.train.labels.bincount(minlength=len(split.train.classes)).tolist())
+    accelerator = start_processes(config)
+    state = TrainingState.start(config, recipe, accelerator)
+    run = Run(config, state, split, accelerator)
+    if checkpoint is None:
+        run.begin()
+    else:
+        run.resume(checkpoint)
+
+    # --- Training: one step after the other, watched and saved from outside
+    trainer = Trainer(config, state, split, accelerator)
+    bar = tqdm(total=config.max_train_steps, initial=state.step, desc="training", unit="step", disable=not run.main)
+    with stop_signals() as stop, bar:
+        for result in trainer.steps():
+            run.watch(result, bar)
+            if state.step % config.checkpointing_steps == 0:
+                run.save_checkpoint()
+            if any_process(accelerator, bool(stop)):
+                break
+
+    # --- The finished (or interrupted) run is a model
+    run.finish()
+    return Path(config.output_dir)
+
+
+class Trainer:
+    """Takes training steps: discriminator updates, generator update, average weights."""
+
+    def __init__(self, config: TrainingConfig, state: TrainingState, split: Split, accelerator: Accelerator):
+        self.config, self.state, self.accelerator = config, state, accelerator
+        self.recipe, self.device = state.recipe, accelerator.device
+        self.parts = config.gradient_accumulation_steps
+        self.turns = self.recipe.discriminator_steps
+        self.share_fakes = self.turns == 1 and self.parts == 1  # one set of fakes per step saves a generator pass
+        self.batch_size = config.train_batch_size * self.parts * accelerator.num_processes
+        self.rows = rows_of_process(accelerator, config.train_batch_size, self.parts)
+        first, last = state.step * self.turns, config.max_train_steps * self.turns
+        sampler = StepSampler(len(split.train), self.batch_size, self.rows, config.seed, first, last)
+        processes = accelerator.process_index, accelerator.num_processes
+        self.batches: Iterator[Batch] = batches(split.train, sampler, config.dataloader_num_workers, *processes)
+        self.trained = [p for p in state.discriminator.parameters() if p.requires_grad]
+
+    def steps(self) -> Iterator[StepResult]:
+        """Train until `max_train_steps`, and yield what happened after each step."""
+        state = self.state
+        while state.step < self.config.max_train_steps:
+            schedule = self.recipe.schedule(state.step / self.config.max_train_steps)
+            state.set_learning_rates(schedule)
+            result = StepResult({}, {}, [])
+            for turn in range(self.turns):
+                latest = self.update_discriminator(turn, result)
+            self.update_generator(latest, result)
+            self.average_weights(schedule)
+            yield result
+
+    def update_discriminator(self, turn: int, result: StepResult) -> list[tuple[Step, dict[str, Tensor]]]:
+        """One update over all parts of a batch; returns each part, for the generator's update."""
+        recipe, state, latest = self.recipe, self.state, []
+        for part in range(self.parts):
+            batch = self._next_batch(result)
+            step = self._prepare(batch, part, f"discriminator {turn}", with_graph=self.share_fakes)
+            with self.accelerator.autocast():
+                result.discriminator_terms = recipe.discriminator_terms(step)
+            (sum(result.discriminator_terms.values()) / self.parts).backward()
+            latest.append((step, batch))
+        average_gradients(self.accelerator, state.discriminator)
+        state.discriminator_optimizer.step()
+        state.discriminator_optimizer.zero_grad()
+        recipe.after_discriminator_step(step)
+        average_buffers(self.accelerator, recipe)
+        result.scores = [step.scores for step, _ in latest]
+        return latest
+
+    def update_generator(self, latest: list[tuple[Step, dict[str, Tensor]]], result: StepResult) -> None:
+        """One update against the discriminator as it is now, which does not learn from it."""
+        recipe, state = self.recipe, self.state
+        for parameter in self.trained:
+            parameter.requires_grad_(False)
+        for part, (step, batch) in enumerate(latest):
+            if not self.share_fakes:
+                step = self._prepare(batch, part, "generator", with_graph=True)
+            with self.accelerator.autocast():
+                result.generator_terms = recipe.generator_terms(step)
+            (sum(result.generator_terms.values()) / self.parts).backward()
+        for parameter in self.trained:
+            parameter.requires_grad_(True)
+        average_gradients(self.accelerator, state.generator, recipe)  # a recipe may train a network of its own
+        state.generator_optimizer.step()
+        state.generator_optimizer.zero_grad()
+
+    def average_weights(self, schedule: Schedule) -> None:
+        """Count the step and move the published average towards the generator."""
+        state, images = self.state, self.batch_size * self.turns
+        state.images += images
+        state.step += 1
+        half_life = min(schedule.average_half_life, 0.05 * state.images)  # a ramp: the first noise is soon forgotten
+        update_average(state.average, state.generator, images, half_life)
+
+    def _next_batch(self, result: StepResult) -> dict[str, Tensor]:
+        """Real images in [-1, 1], and labels where the covers have classes."""
+        started = time.monotonic()
+        pixels, labels = next(self.batches)
+        result.seconds_waited += time.monotonic() - started
+        batch = {"images": to_unit_range(pixels.to(self.device, non_blocking=True))}
+        if labels is not None:
+            batch["labels"] = labels.to(self.device, non_blocking=True)
+        result.real.append(batch["images"])
+        return batch
+
+    def _prepare(self, batch: dict[str, Tensor], part: int, turn: str, with_graph: bool) -> Step:
+        """Draw fakes for a batch."""
+        state = self.state
+        draw = Draw(self.config.seed, state.step, self.batch_size, self.rows[part], self.device, turn)
+        inputs = self.recipe.generator_inputs(batch, draw)
+        with torch.set_grad_enabled(with_graph), self.accelerator.autocast():
+            fake = state.generator(*inputs).float()
+        return Step(
+            real=batch["images"], fake=fake, inputs=inputs, generator=state.generator,
+            discriminator=state.discriminator, draw=draw, progress=state.step / self.config.max_train_steps,
+            labels=batch.get("labels"), augmentation=self.recipe.augmentation,
+            gather=lambda rows: gather(self.accelerator, rows),
+        )  # fmt: skip

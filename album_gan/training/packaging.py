@@ -1,0 +1,111 @@
+"""A trained generator made into a model that others load, and a model taken to go on from."""
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ModelMixin
+from PIL import Image
+from torch import Tensor, nn
+
+from ..inference.atomic import write_atomic
+from ..inference.model_store import find_model, read_weights
+from ..inference.pipeline import AlbumCoverPipeline
+from ..inference.upscaling import lanczos, one_pass
+from ..networks.cover_upscaler import SCALE
+from ..recipes.base import Recipe
+from ..recipes.named_random import Draw
+from .ema import reestimate_batch_norm, round_to_half
+
+STATISTICS_BATCHES = 100
+STATISTICS_BATCH_SIZE = 8
+
+
+def save_model(
+    folder: Path,
+    average: ModelMixin,
+    discriminator: ModelMixin,
+    recipe: Recipe,
+    seed: int,
+    labels: Tensor | None,
+    record: dict[str, Any],
+) -> ModelMixin:
+    """Write generator, discriminator and training.json so that `from_pretrained` and `--init_from` load them.
+
+    Returns the averaged network as others will load it.
+    """
+    average = copy.deepcopy(average)
+    round_to_half(average)
+    make_ready_to_draw(average, recipe, seed, labels)
+    pipeline_of(average).save_pretrained(folder)
+    discriminator = copy.deepcopy(discriminator).eval()
+    round_to_half(discriminator)
+    for tensor in (*discriminator.parameters(), *discriminator.buffers()):
+        tensor.data = tensor.data.contiguous()
+    discriminator.save_pretrained(folder / "discriminator")
+    discriminator.half().save_pretrained(folder / "discriminator", variant="fp16")
+    write_atomic(folder / "training.json", json.dumps(record, indent=2) + "\n")
+    loaded = AlbumCoverPipeline.from_pretrained(folder)
+    return loaded.generator if draws(average) else loaded.upscaler
+
+
+@torch.no_grad()
+def make_ready_to_draw(generator: nn.Module, recipe: Recipe, seed: int, labels: Tensor | None = None) -> None:
+    """Give averaged weights their own BatchNorm statistics and mean stem, over seeded latents.
+
+    `labels` (N,), those of the training covers, are drawn from as well.
+    """
+    device = next(generator.parameters()).device
+
+    def inputs(number: int, size: int, turn: str) -> tuple[Tensor, ...]:
+        draw = Draw(seed, number, size, device=device, turn=turn)
+        some = {} if labels is None else {"labels": labels.to(device)[draw.integers("labels", 0, len(labels))]}
+        return recipe.generator_inputs(some, draw)
+
+    reestimate_batch_norm(
+        generator, (inputs(n, STATISTICS_BATCH_SIZE, "statistics") for n in range(STATISTICS_BATCHES))
+    )
+    if draws(generator):
+        generator.stem_mean.copy_(generator.embed(*inputs(0, 4_096, "stem")).mean(0))
+
+
+def draws(network: nn.Module) -> bool:
+    """Whether a network draws covers; the upscaler, trained in the same loop, enlarges what others have drawn."""
+    return hasattr(network, "paint")
+
+
+def pipeline_of(network: ModelMixin) -> AlbumCoverPipeline:
+    """A pipeline that draws with `network`, or that enlarges with it what the bundled model draws."""
+    if draws(network):
+        return AlbumCoverPipeline(network)
+    return AlbumCoverPipeline(AlbumCoverPipeline.from_pretrained().generator, network)
+
+
+def draw_samples(network: ModelMixin, seeds: Sequence[int]) -> list[Image.Image]:
+    """What to show of a network: covers of these seeds; of an upscaler, covers made small and enlarged by it."""
+    covers = pipeline_of(network)(seeds=seeds, truncation=1.0).images
+    if draws(network):
+        return covers
+    small = (covers[0].width // SCALE, covers[0].height // SCALE)
+    return [one_pass(network, lanczos(cover, small)) for cover in covers]
+
+
+def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:
+    """Copy a published model's networks into freshly built ones; ValueError when they do not fit."""
+    drawing = "generator" if draws(generator) else "upscaler"
+    folder = find_model(source, parts=(drawing, "discriminator"))
+    for name, network in ((drawing, generator), ("discriminator", discriminator)):
+        weights = read_weights(folder / name)
+        try:
+            found = network.load_state_dict(weights, strict=False)
+            if found.unexpected_keys or any(not key.startswith("label") for key in found.missing_keys):
+                raise RuntimeError(f"keys do not match: {found}")
+        except RuntimeError as error:
+            config = json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
+            raise ValueError(
+                f"init_from {source!r} holds a {config['_class_name']} of {config.get('resolution', 'any')} px that "
+                f"does not fit this run's {type(network).__name__}; use the same recipe and resolution"
+            ) from error

@@ -1,0 +1,92 @@
+"""Starting a run in a folder, or resuming one: which checkpoint, and what differs from it."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ..hub.run_folder import checkpoints, fetch_run, latest_checkpoint
+from ..inference.model_store import is_hub_id
+from .checkpoint import restore_replaced
+from .config import TrainingConfig
+
+# What a run leaves in its folder, and `overwrite` deletes; everything else there is its owner's.
+OURS = (
+    "checkpoint-*", "superseded-*", "best", "generator", "upscaler", "discriminator", "samples", "history",
+    "model_index.json", "training.json", "log.jsonl", "progress.html",
+)  # fmt: skip
+NOT_COMPARED = ("resume_from_checkpoint", "output_dir", "overwrite")
+
+
+def find_checkpoint(config: TrainingConfig) -> Path | None:
+    """The checkpoint to resume from, None to start afresh. Whether a named one is whole, `read_state` says.
+
+    Raises ValueError where checkpoints exist but none is whole: starting afresh would delete them.
+    """
+    named = config.resume_from_checkpoint
+    output_dir = Path(config.output_dir)
+    restore_replaced(output_dir)
+    if named is None:
+        return None
+    if named != "latest":
+        return fetch_run(named, output_dir) if is_hub_id(named) and not Path(named).exists() else Path(named)
+    found = latest_checkpoint(output_dir)
+    if found is None and checkpoints(output_dir):
+        raise ValueError(f"no checkpoint in {output_dir} is whole; start afresh in another output_dir, or --overwrite")
+    return found
+
+
+def check_folder(config: TrainingConfig) -> None:
+    """Make sure that a run started afresh does not mix with what its folder already holds.
+
+    Raises ValueError for a folder that holds a run, unless `config.overwrite` is to delete it, or
+    `resume_from_checkpoint latest` found no checkpoint of it; NotADirectoryError for a file.
+    """
+    output_dir = Path(config.output_dir)
+    if output_dir.exists() and not output_dir.is_dir():
+        raise NotADirectoryError(f"output_dir must be a folder, {output_dir} is a file; choose another")
+    found = _files_of_run(output_dir)
+    if found and not config.overwrite and config.resume_from_checkpoint != "latest":
+        raise ValueError(
+            f"output_dir {output_dir} already holds a run ({found[0].name}); resume it with --resume_from_checkpoint "
+            "latest, choose another output_dir, or delete it with --overwrite"
+        )
+
+
+def clear_folder(config: TrainingConfig) -> None:
+    """Delete the run that `output_dir` holds, and nothing else there."""
+    for path in _files_of_run(Path(config.output_dir)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _files_of_run(output_dir: Path) -> list[Path]:
+    return sorted(path for pattern in OURS for path in output_dir.glob(pattern))
+
+
+def set_aside_newer(output_dir: Path, step: int) -> list[Path]:
+    """Rename checkpoints after `step`, from which a run is resumed: what follows now is another run.
+
+    Otherwise `latest` would mean them, and the oldest of all checkpoints that are deleted be the newest written.
+    """
+    moved = []
+    for folder in checkpoints(output_dir):
+        if int(folder.name.rpartition("-")[2]) > step:
+            target = folder.with_name(f"superseded-{folder.name}")
+            shutil.rmtree(target, ignore_errors=True)
+            moved.append(folder.rename(target))
+    return moved
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between the settings of a checkpoint and those of now, a sentence each.
+
+    Raises ValueError for a difference that a run cannot take.
+    """
+    for name in ("recipe", "resolution"):
+        if before.get(name) != now[name]:
+            raise ValueError(f"{name} must stay {before.get(name)!r} when a run is resumed, got {now[name]!r}")
+    names = [name for name in (*now, *(before.keys() - now.keys())) if name not in NOT_COMPARED]
+    return [
+        f"{name} was {before.get(name)!r} and is now {now.get(name)!r}"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]

@@ -1,0 +1,148 @@
+"""What happens around the steps of a run: beginning or resuming, watching, saving, finishing."""
+
+import math
+from pathlib import Path
+
+from accelerate import Accelerator
+from diffusers import ModelMixin
+from tqdm import tqdm
+
+from .. import runtime
+from ..covers.dataset import Split
+from ..hub.push import push
+from ..hub.run_folder import read_state
+from .checkpoint import rotate_checkpoints
+from .config import TrainingConfig
+from .distributed import any_process, check_same_weights
+from .packaging import make_ready_to_draw, save_model
+from .resume import changes, clear_folder, set_aside_newer
+from .state import TrainingState
+from .watching.monitor import Monitor
+from .watching.step_result import StepResult
+
+
+class Run:
+    """What happens around the steps of a run: beginning or resuming, watching, saving, finishing."""
+
+    def __init__(self, config: TrainingConfig, state: TrainingState, split: Split, accelerator: Accelerator):
+        self.config, self.state, self.split, self.accelerator = config, state, split, accelerator
+        self.output_dir = Path(config.output_dir)
+        self.main = accelerator.is_main_process
+        self.labels = split.train.labels
+        batch_size = config.train_batch_size * config.gradient_accumulation_steps * accelerator.num_processes
+        self.settings = {**config.settings(state.recipe), "batch_size": batch_size}
+
+    def begin(self) -> None:
+        """Start afresh, in a folder of its own."""
+        if self.main:
+            clear_folder(self.config)
+        if self.config.resume_from_checkpoint:
+            self.accelerator.print(f"no checkpoint in {self.output_dir} yet, starting afresh")
+        self._open()
+        if self.main:
+            make_ready_to_draw(self.state.average, self.state.recipe, self.config.seed, self.labels)
+            self.monitor.sample(0, self.state.average, [])
+
+    def resume(self, checkpoint: Path) -> None:
+        """Continue from a checkpoint, and say what differs from it."""
+        record = read_state(checkpoint)
+        self.accelerator.print(f"resuming from {checkpoint}")
+        for change in changes(record["config"], self.settings):
+            self.accelerator.print(change)
+        self.state.load(checkpoint, record)
+        if self.state.step >= self.config.max_train_steps:
+            self.accelerator.print(
+                f"this run already has its {self.state.step:,} steps; to train on, raise --max_train_steps"
+            )
+        if self.main:
+            for folder in set_aside_newer(self.output_dir, self.state.step):
+                print(f"a later checkpoint of this run is now {folder}; delete it once you do not need it")
+        self._open()
+
+    def watch(self, result: StepResult, bar: tqdm) -> None:
+        """Log, draw and measure what is due after a step."""
+        state = self.state
+        state.terms.add(result.terms())
+        if self.main:
+            self.monitor.observe(result)
+        bar.update()
+        if state.step % self.config.logging_steps == 0:
+            means = state.terms.read()
+            broken = any_process(self.accelerator, not all(map(math.isfinite, means.values())))
+            if self.main:
+                self.monitor.log(state.images, state.step, means)
+                short = {name.replace("iscriminator", "").replace("enerator", ""): v for name, v in means.items()}
+                bar.set_postfix({**short, "images": f"{state.images:,}"})
+            if broken:
+                raise ValueError("a loss is no longer finite on another process")
+        if self.main and self.monitor.due(state.images):
+            make_ready_to_draw(state.average, state.recipe, self.config.seed, self.labels)
+            if self.monitor.sample(state.images, state.average, result.scores):
+                state.save(self.output_dir / "best", self.settings, beside=self.write_model)
+
+    def save_checkpoint(self) -> None:
+        """A complete checkpoint of this step, written by the first process while the others wait."""
+        state = self.state
+        check_same_weights(self.accelerator, state.generator, state.discriminator)
+        failure: Exception | None = None
+        if self.main:
+            try:
+                self.monitor.check_weights(state.images, state.generator, state.discriminator)
+                folder = self.output_dir / f"checkpoint-{state.step}"
+                state.save(folder, self.settings)
+                rotate_checkpoints(self.output_dir, self.config.checkpoints_total_limit)
+            except (OSError, ValueError) as error:
+                failure = error
+        if any_process(self.accelerator, failure is not None):
+            raise failure or OSError("the first process could not write a checkpoint; its own output says why")
+
+    def write_model(self, folder: Path) -> ModelMixin:
+        """Write the averaged generator and the discriminator as a model; returns what others will load."""
+        state = self.state
+        record = {
+            "images": state.images, "steps": state.step, "hours": round(state.seconds / 3600, 3),
+            "covers": len(self.split.train), "held_out": len(self.split.held_out),
+            "hardware": runtime.hardware(self.accelerator.num_processes), **self.settings,
+        }  # fmt: skip
+        return save_model(
+            folder, state.average, state.discriminator, state.recipe, self.config.seed, self.labels, record
+        )
+
+    def finish(self) -> None:
+        """Leave a model, and publish it where that is wished."""
+        if self.state.step % self.config.checkpointing_steps:
+            self.save_checkpoint()
+        if self.main:
+            self.monitor.finish(self.state.images, self.write_model(self.output_dir))
+            print(f"see the covers:  album-gan demo --model {self.output_dir}")
+            if self.config.push_to_hub:
+                push(str(self.output_dir), self.config.hub_model_id, data_rights=self.config.data_rights)
+            print(f"publish them:    album-gan push {self.output_dir} --repo-id YOUR_NAME/album-covers")
+        self.accelerator.end_training()
+
+    def _open(self) -> None:
+        """Start to log, in the run's folder and to a tracker."""
+        config, state, split = self.config, self.state, self.split
+        if self.main:
+            where = f"{self.accelerator.mixed_precision}, {self.accelerator.device}"
+            print(f"{split.train} to train on, {len(split.held_out):,} held out; {where}")
+            self.output_dir.mkdir(parents=True, exist_ok=True)
+            self.monitor = Monitor(
+                self.output_dir, state.images, state.recipe, f"{config.recipe} at {config.resolution} px",
+                self.accelerator.log, config.sample_images, config.evaluation_images, config.evaluation_samples,
+            )  # fmt: skip
+            self.monitor.set_covers(state.images, split.train, split.held_out)
+        if config.report_to != "none":
+            self._start_tracker()
+
+    def _start_tracker(self) -> None:
+        """Begin to log, or continue: what a killed run logged after its checkpoint is replaced."""
+        name, run_id = self.output_dir.resolve().name, self.state.run_id
+        options = {
+            "tensorboard": {"purge_step": self.state.images + 1},
+            "wandb": {"name": name, "id": run_id, "resume": "allow", "dir": self.config.output_dir},
+            "trackio": {"name": f"{name}-{run_id}", "resume": "allow"},
+        }
+        plain = (int, float, str, bool)
+        settings = {key: value if isinstance(value, plain) else str(value) for key, value in self.settings.items()}
+        self.accelerator.init_trackers("album_gan", config=settings, init_kwargs=options)

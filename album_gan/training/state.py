@@ -1,0 +1,106 @@
+"""Everything that changes while a run trains, and so everything that a checkpoint holds."""
+
+import copy
+import math
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from ..recipes.base import Recipe, Schedule
+from ..recipes.named_random import named_generator
+from .checkpoint import load_checkpoint, save_checkpoint
+from .config import TrainingConfig
+from .distributed import broadcast_weights
+from .packaging import load_initial_weights
+from .watching.term_means import TermMeans
+
+WARM_UP_STEPS = 1_000  # of the learning rate, for runs that start from a trained model; a tenth of a shorter run
+
+
+@dataclass
+class TrainingState:
+    """Networks, their average, optimisers and counters of a run."""
+
+    recipe: Recipe
+    generator: nn.Module
+    discriminator: nn.Module
+    average: nn.Module  # of the generator's weights over the latest images; this is what gets published
+    generator_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+    warm_up_steps: int = 0
+    run_id: str = ""  # the same for all parts of a resumed run
+    step: int = 0
+    images: int = 0  # shown to the discriminator
+    terms: TermMeans = field(default_factory=TermMeans)  # since the last line of the log
+
+    def __post_init__(self) -> None:
+        self._base_rates = [group["lr"] for group in self._parameter_groups()]
+        self._started = time.monotonic()
+
+    @classmethod
+    def start(cls, config: TrainingConfig, recipe: Recipe, accelerator: Accelerator) -> "TrainingState":
+        """A run at step 0: freshly initialised, or with the weights of `config.init_from`."""
+        with torch.random.fork_rng():
+            torch.manual_seed(named_generator(config.seed, "initial weights").initial_seed())
+            generator, discriminator = recipe.build_networks()
+        if config.init_from:
+            load_initial_weights(config.init_from, generator, discriminator)
+        for network in (generator, discriminator, recipe):
+            network.to(device=accelerator.device, memory_format=torch.channels_last)
+            broadcast_weights(accelerator, network)
+        average = copy.deepcopy(generator).requires_grad_(False)
+        networks = (generator.train(), discriminator.train(), average)
+        warm_up_steps = min(WARM_UP_STEPS, math.ceil(config.max_train_steps / 10)) if config.init_from else 0
+        return cls(recipe, *networks, *recipe.optimizers(generator, discriminator), warm_up_steps, secrets.token_hex(4))
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """Those whose state a checkpoint holds."""
+        names = ("generator", "discriminator", "average", "recipe")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Those whose state a checkpoint holds."""
+        return {name: getattr(self, name) for name in ("generator_optimizer", "discriminator_optimizer")}
+
+    @property
+    def seconds(self) -> float:
+        """Spent on this run, all its parts together."""
+        return time.monotonic() - self._started
+
+    def set_learning_rates(self, schedule: Schedule) -> None:
+        """For the next step: the optimisers' own, times the schedule's factor and the warm-up's."""
+        warm_up = min(1.0, (self.step + 1) / self.warm_up_steps) if self.warm_up_steps else 1.0
+        for group, rate in zip(self._parameter_groups(), self._base_rates, strict=True):
+            group["lr"] = rate * warm_up * schedule.learning_rate
+            if schedule.beta2 is not None:
+                group["betas"] = (group["betas"][0], schedule.beta2)
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Asked for anew each time: loading an optimiser's state replaces its groups."""
+        return [group for optimizer in self.optimizers.values() for group in optimizer.param_groups]
+
+    def save(self, folder: Path, settings: dict[str, Any], beside: Any = None) -> None:
+        """Write a checkpoint; `beside(folder)` may write more into it. Errors as `save_checkpoint`."""
+        record = {
+            "step": self.step, "images": self.images, "seconds": self.seconds, "run_id": self.run_id,
+            "warm_up_steps": self.warm_up_steps, "terms": self.terms.sums(), "config": settings,
+        }  # fmt: skip
+        save_checkpoint(folder, self.modules, self.optimizers, record, beside)
+
+    def load(self, folder: Path, record: dict[str, Any]) -> None:
+        """Resume from a checkpoint whose JSON part is `record`. ValueError when it does not fit."""
+        load_checkpoint(folder, self.modules, self.optimizers)
+        self.step, self.images = record["step"], record["images"]
+        self._started = time.monotonic() - record["seconds"]
+        self.run_id = record.get("run_id", self.run_id)
+        before_it_was_recorded = WARM_UP_STEPS if record["config"].get("init_from") else 0
+        self.warm_up_steps = record.get("warm_up_steps", before_it_was_recorded)
+        self.terms = TermMeans(record.get("terms"))

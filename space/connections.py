@@ -1,0 +1,73 @@
+"""Open connections: how many there may be, and how long one may stay open without saying anything.
+
+Without these a few hundred silent connections use up the files that a process may open, and the page stops.
+"""
+
+from collections.abc import Callable
+
+from uvicorn import Server
+
+MAX_OPEN_FILES = 8192  # asked of the system
+SPARE_FILES = 160  # for models, uploads, films: not for connections
+MAX_CONNECTIONS = 4000
+BACKLOG = 64  # connections that the system accepts before the page looks at them
+SILENCE = 10  # seconds without a request, after which a connection is closed
+SLOWEST_UPLOAD = 300  # seconds in which a request must have arrived
+
+
+def raise_file_limit() -> int:
+    """Raise the soft limit of open files as far as the system allows, and return it."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MAX_OPEN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+        except (OSError, ValueError):
+            pass
+    return MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def limit_connections(server: Server, open_files: int) -> None:
+    """Apply the limits to a running server's new connections."""
+    limit = max(16, min(MAX_CONNECTIONS, open_files - SPARE_FILES))
+    server.config.http_protocol_class = limited(server.config.http_protocol_class, limit)
+    for listener in server.servers:
+        for shared in listener.sockets:
+            with shared.dup() as socket:  # asyncio's own has no listen(); a copy stands for the same queue
+                socket.listen(BACKLOG)
+
+
+def limited(protocol: type, limit: int) -> Callable:
+    """A uvicorn protocol that closes connections beyond `limit` at once, and silent ones after `SILENCE` seconds."""
+
+    class LimitedProtocol(protocol):
+        def connection_made(self, transport) -> None:
+            super().connection_made(transport)
+            address = (self.client or ("",))[0]
+            of_client = sum((other.client or ("",))[0] == address for other in self.connections)
+            if len(self.connections) > limit or of_client > max(16, limit // 2):
+                transport.abort()
+                return
+            self._last_cycle, self._age = None, 0
+            self.loop.call_later(SILENCE, self._close_if_silent)
+
+        def _close_if_silent(self) -> None:
+            """Called again and again; a cycle is uvicorn's word for a request and its response."""
+            if self.transport.is_closing():
+                return
+            cycle = getattr(self, "cycle", None)
+            self._age = self._age + SILENCE if cycle is self._last_cycle else 0
+            is_silent = cycle is None or cycle.response_complete
+            still_arriving = not is_silent and cycle.more_body
+            if (is_silent and cycle is self._last_cycle) or (still_arriving and self._age >= SLOWEST_UPLOAD):
+                self.transport.abort()
+                return
+            self._last_cycle = cycle
+            self.loop.call_later(SILENCE, self._close_if_silent)
+
+    return LimitedProtocol

@@ -1,0 +1,117 @@
+"""Covers as PNG files in memory: drawn in batches, clients in turn, and cached for whoever asks next.
+
+Nothing here touches the disk, so covers are served even where it is full.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+
+from PIL import Image
+
+from album_gan.space.client import Client
+from album_gan.space.fair_queue import FairQueue, QueueFullError
+from album_gan.space.priority_lock import Lane, PriorityLock
+from album_gan.space.validation import Cover
+
+BATCH_SIZE = 4  # the fastest per cover on two cores, and the first ones are ready soon
+MAX_CACHED = 2_000  # covers, some 30 KB each
+MAX_WAITING = 600  # covers: ten seconds of drawing on two cores
+MAX_WAITING_PER_SHARE = 400
+
+ANYBODY = Client()
+
+
+class CoverQueue:
+    """Everything here may be called from any thread."""
+
+    def __init__(
+        self,
+        draw: Callable[[list[int], float, str | None], list[Image.Image]],
+        encode: Callable[[Image.Image, Cover], bytes],
+        lock: PriorityLock,
+    ):
+        """`draw` makes the covers of seeds, a truncation and a label; `encode` makes a PNG of each."""
+        self._draw, self._encode, self._lock = draw, encode, lock
+        self._changed = threading.Condition()  # guards the three below
+        self._waiting = {lane: FairQueue() for lane in Lane}
+        self._places: dict[Cover, tuple[Lane, tuple]] = {}  # where a cover waits: its lane and share
+        self._cache: OrderedDict[Cover, Future] = OrderedDict()  # covers that wait are in it too
+        threading.Thread(target=self._draw_forever, daemon=True, name="covers").start()
+
+    def request(self, covers: Iterable[Cover], client: Client = ANYBODY, kind: str = "cover") -> list[Future]:
+        """A future PNG for each cover. Raises QueueFullError, for the audience only.
+
+        `kind` separates a client's archives from its single covers: they take turns.
+        """
+        covers, share = list(covers), (client.address, kind)
+        with self._changed:
+            waiting = self._waiting[client.lane]
+            new = {cover for cover in covers if cover not in self._cache}
+            full = len(waiting) + len(new) > MAX_WAITING or waiting.count(share) + len(new) > MAX_WAITING_PER_SHARE
+            if new and full and client.lane is Lane.AUDIENCE:
+                raise QueueFullError
+            futures = []
+            for cover in covers:
+                if cover not in self._cache:
+                    self._cache[cover] = Future()
+                    self._cache[cover].set_running_or_notify_cancel()  # many wait for it: none of them may cancel it
+                    self._enqueue(cover, client.lane, share)
+                elif cover in self._places:
+                    self._move_if_sooner(cover, client.lane, share)
+                self._cache.move_to_end(cover)
+                futures.append(self._cache[cover])
+            self._evict()
+            self._changed.notify()
+        return futures
+
+    def _enqueue(self, cover: Cover, lane: Lane, share: tuple) -> None:
+        self._waiting[lane].add(share, cover)
+        self._places[cover] = lane, share
+
+    def _move_if_sooner(self, cover: Cover, lane: Lane, share: tuple) -> None:
+        """A cover that waits in somebody else's long line is drawn in the line of who asks for it now."""
+        old_lane, old_share = self._places[cover]
+        if (lane, self._waiting[lane].count(share)) < (old_lane, self._waiting[old_lane].count(old_share) - 1):
+            self._waiting[old_lane].remove(old_share, cover)
+            self._enqueue(cover, lane, share)
+
+    def _evict(self) -> None:
+        for cover in list(self._cache)[: max(0, len(self._cache) - MAX_CACHED)]:
+            if cover not in self._places:
+                del self._cache[cover]
+
+    def _draw_forever(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: any(map(len, self._waiting.values())))
+                lane = next(lane for lane in Lane if len(self._waiting[lane]))
+            with self._lock.hold(lane):
+                batch = self._next_batch()
+                self._draw_batch(batch)
+
+    def _next_batch(self) -> dict[Cover, Future]:
+        """The oldest covers of the share whose turn it is, and others that can be drawn together with them."""
+        with self._changed:
+            queue = next(queue for queue in self._waiting.values() if len(queue))
+            _, first = next(iter(queue))
+            alike = [(share, cover) for share, cover in queue if cover[1:] == first[1:]][:BATCH_SIZE]
+            for share, cover in alike:
+                queue.take(share, cover)
+                del self._places[cover]
+            return {cover: self._cache[cover] for _, cover in alike}
+
+    def _draw_batch(self, batch: dict[Cover, Future]) -> None:
+        try:
+            _, truncation, label = next(iter(batch))
+            images = self._draw([cover.seed for cover in batch], truncation, label)
+            for (cover, future), image in zip(batch.items(), images, strict=True):
+                future.set_result(self._encode(image, cover))
+        except Exception as error:
+            with self._changed:
+                for cover in batch:
+                    self._cache.pop(cover, None)
+            for future in batch.values():
+                if not future.done():
+                    future.set_exception(error)

@@ -1,0 +1,66 @@
+"""How errors reach people: one clear line, never a traceback. For gradio's handlers and for the routes."""
+
+import errno
+import functools
+import html
+import inspect
+from collections.abc import Awaitable, Callable
+
+import gradio as gr
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from album_gan.space.client import FORGET_AFTER, TooManyKeysError
+from album_gan.space.fair_queue import QueueFullError
+
+
+def describe(error: Exception) -> str:
+    """The line for a ValueError or OSError; paths of the page's computer are nobody's business."""
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk of the page's computer is full; covers still work, try the rest again later"
+    return f"the page's computer could not write or read a file ({error.strerror or type(error).__name__})"
+
+
+def shows_errors(handler: Callable) -> Callable:
+    """Show a gradio handler's ValueError or OSError to the person at the page or the API."""
+
+    def shown(error: Exception) -> gr.Error:
+        # The page renders messages as HTML, and they quote what was typed.
+        return gr.Error(html.escape(describe(error), quote=False), print_exception=False)
+
+    @functools.wraps(handler)
+    def function(*args, **kwargs):
+        try:
+            return handler(*args, **kwargs)
+        except (ValueError, OSError) as error:
+            raise shown(error) from error
+
+    @functools.wraps(handler)
+    def generator(*args, **kwargs):
+        try:
+            yield from handler(*args, **kwargs)
+        except (ValueError, OSError) as error:
+            raise shown(error) from error
+
+    return generator if inspect.isgeneratorfunction(handler) else function
+
+
+def answers_errors(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Answer a route's ValueError with 404, a full queue with 503, guessed keys with 429, a full disk with 507."""
+
+    @functools.wraps(handler)
+    async def wrapped(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except QueueFullError as error:
+            return PlainTextResponse(describe(error), 503, {"Retry-After": "3"})
+        except TooManyKeysError as error:
+            return PlainTextResponse(describe(error), 429, {"Retry-After": str(FORGET_AFTER)})
+        except ValueError as error:
+            return PlainTextResponse(describe(error), 404)
+        except OSError as error:
+            return PlainTextResponse(describe(error), 507)
+
+    return wrapped

@@ -1,0 +1,103 @@
+"""The queue of expensive jobs: films, edits and enlargements.
+
+It is bounded, says so when it is full, and serves clients in turn (`fair_queue.py`). The presenter's jobs have a queue
+and slots of their own. Covers are drawn in batches and have their own queue (`cover_queue.py`); a running job takes
+the `PriorityLock` for each piece of work on the network.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from album_gan.space.client import Client
+from album_gan.space.fair_queue import FairQueue, QueueFullError
+from album_gan.space.priority_lock import Lane
+
+MAX_RUNNING = 3  # in each lane; each takes up to some 300 MB for a large picture
+MAX_RUNNING_PER_SHARE = 2  # so that a slot is left for other clients and other kinds of work
+MAX_WAITING = 32  # in each lane
+MAX_WAITING_PER_SHARE = 16
+
+
+class Job:
+    """A place in the queue, then a slot. Leaving its `with` block gives back whichever it has."""
+
+    def __init__(self, queue: "JobQueue", lane: Lane, share: tuple):
+        self.queue, self.lane, self.share = queue, lane, share
+        self.started = threading.Event()
+
+    @property
+    def ahead(self) -> int:
+        """How many jobs of this lane wait or run before this one, at most."""
+        return self.queue.position(self)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the job may run, or for `timeout` seconds. Returns whether it may."""
+        return self.started.wait(timeout)
+
+    def __enter__(self) -> "Job":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.queue.leave(self)
+
+
+class JobQueue:
+    """Everything here may be called from any thread."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._waiting = {lane: FairQueue() for lane in Lane}
+        self._running: dict[Lane, Counter] = {lane: Counter() for lane in Lane}
+        # A thread for each job that may wait or run, so that no job waits for anything but its slot.
+        self._threads = ThreadPoolExecutor(len(Lane) * (MAX_WAITING + MAX_RUNNING), "job")
+
+    def join(self, client: Client, kind: str) -> Job:
+        """Take a place in the queue, to be used as a context manager. Raises QueueFullError."""
+        job = Job(self, client.lane, (client.address, kind))
+        with self._lock:
+            waiting = self._waiting[job.lane]
+            if len(waiting) >= MAX_WAITING or waiting.count(job.share) >= MAX_WAITING_PER_SHARE:
+                raise QueueFullError
+            waiting.add(job.share, job)
+            self._start_next(job.lane)
+        return job
+
+    def submit(self, client: Client, kind: str, function: Callable, *args: object) -> Future:
+        """Run `function(*args)` in a thread when it is its turn. Raises QueueFullError at once."""
+        job = self.join(client, kind)
+
+        def run():
+            with job:
+                job.wait()
+                return function(*args)
+
+        return self._threads.submit(run)
+
+    def position(self, job: Job) -> int:
+        with self._lock:
+            if job.started.is_set():
+                return 0
+            waiting = [item for _, item in self._waiting[job.lane]]
+            return waiting.index(job) + self._running[job.lane].total()
+
+    def leave(self, job: Job) -> None:
+        with self._lock:
+            if job.started.is_set():
+                self._running[job.lane][job.share] -= 1
+                self._running[job.lane] += Counter()  # forgets shares that run nothing
+            else:
+                self._waiting[job.lane].remove(job.share, job)
+            self._start_next(job.lane)
+
+    def _start_next(self, lane: Lane) -> None:
+        waiting, running = self._waiting[lane], self._running[lane]
+        while running.total() < MAX_RUNNING:
+            ready = ((share, job) for share, job in waiting if running[share] < MAX_RUNNING_PER_SHARE)
+            share, job = next(ready, (None, None))
+            if job is None:
+                return
+            waiting.take(share, job)
+            running[share] += 1
+            job.started.set()

@@ -1,0 +1,74 @@
+"""How the audience gets to the page: an address that phones can reach, and its QR code."""
+
+import io
+import os
+import re
+import socket
+from dataclasses import dataclass
+
+NOT_SHARED = "Only this computer sees the page. Start it with --lan to let phones in."
+NO_NETWORK = "This computer is on no network. Join a Wi-Fi network or start a hotspot, then start the page again."
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """`url` is empty where phones cannot reach the page; `text` then says why, and what to do."""
+
+    url: str = ""
+    text: str = NOT_SHARED
+
+    @property
+    def qr(self) -> str:
+        """The QR code as SVG, "" without an address."""
+        if not self.url:
+            return ""
+        import qrcode
+        from qrcode.image.svg import SvgPathImage
+
+        buffer = io.BytesIO()
+        code = qrcode.QRCode(border=2, image_factory=SvgPathImage)
+        code.add_data(self.url)
+        code.make_image().save(buffer)
+        return buffer.getvalue().decode().partition("?>")[2].strip()
+
+    def for_terminal(self) -> str:
+        """The address and its QR code in letters."""
+        if not self.url:
+            return self.text
+        import qrcode
+
+        text, code = io.StringIO(), qrcode.QRCode(border=2)
+        code.add_data(self.url)
+        code.print_ascii(out=text, invert=True)
+        return f"{text.getvalue()}{self.text}"
+
+
+def invitation(port: int, lan: bool, public_url: str | None = None) -> Invitation:
+    """The address to share: `public_url` if given, else a Space's own, else, with `lan`, this computer's.
+
+    Raises ValueError for a public_url that is no http address.
+    """
+    if public_url is None and os.environ.get("SPACE_HOST"):
+        public_url = f"https://{os.environ['SPACE_HOST']}"
+    if public_url:
+        if not re.fullmatch(r"https?://[^\s\"'<>]+", public_url):
+            raise ValueError(f"public-url must begin with http:// or https://, got {public_url[:80]!r}")
+        return Invitation(public_url, f"Phones: {public_url}")
+    if not lan:
+        return Invitation()
+    address = lan_address()
+    if not address:
+        return Invitation(text=NO_NETWORK)
+    url = f"http://{address}:{port}"
+    return Invitation(url, f"Phones on the same network: {url}")
+
+
+def lan_address() -> str:
+    """This computer's address in its network, never localhost; "" where there is no network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("10.255.255.255", 1))  # sends nothing: it only asks which address would be used
+            address = probe.getsockname()[0]
+        except OSError:
+            return ""
+    return "" if address.startswith(("127.", "0.")) else address

@@ -1,0 +1,88 @@
+"""The whole page: its tabs, and the events that lead from one tab to another."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from album_gan.space.errors import shows_errors
+from album_gan.space.links import TABS, opening_wall
+from album_gan.space.service import CoverService
+from album_gan.space.session import session_field
+from album_gan.space.tabs import edit, generate, interpolate, learn, upscale
+
+TITLE = '<h1>Album GAN</h1><button id="present-open" onclick="albumGan.present()">Present</button>'
+SCRIPT = {"fn": None, "api_visibility": "private"}  # events that only the browser handles
+
+
+def build_page(service: CoverService, history: list[Path]) -> gr.Blocks:
+    """`history` are the sheets of the model's training; without them there is no tab Learn."""
+    first = opening_wall(service.pipe.fingerprint)[0]
+    with gr.Blocks(title="Album GAN", fill_width=True, analytics_enabled=False) as page:
+        gr.HTML(TITLE, elem_id="title", apply_default_css=False)
+        notice = gr.HTML(visible=False, elem_id="notice", apply_default_css=False)
+        session = session_field()
+        with gr.Tabs(selected=TABS[0], elem_id="tabs") as tabs:
+            with gr.Tab("Generate", id="generate") as generate_tab:
+                wall = generate.lay_out(service)
+            with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
+                morph = interpolate.lay_out(first[:3])
+            with gr.Tab("Upscale", id="upscale") as upscale_tab:
+                large = upscale.lay_out(service, first[0])
+            with gr.Tab("Edit", id="edit") as edit_tab:
+                edit.lay_out(service.editor, first[0])
+            if history:
+                with gr.Tab("Learn", id="learn") as learn_tab:
+                    learn.lay_out(history)
+        settings = [wall.truncation, wall.label]
+        generate.wire(wall, service, session)
+        interpolate.wire(morph, service, settings, session)
+        upscale.wire(large, service, settings, session)
+        for tab in (generate, interpolate, upscale):
+            tab.add_api(service)
+        wire_links(page, tabs, wall, morph, large, notice)
+        wire_wall_to_tabs(service, tabs, wall, morph, large)
+        shown = {"generate": generate_tab, "interpolate": interpolate_tab, "upscale": upscale_tab, "edit": edit_tab}
+        wire_address({**shown, **({"learn": learn_tab} if history else {})}, wall, morph, large)
+        fill = upscale.Handlers(service).fill
+        upscale_tab.select(fill, [large.picture, large.name, *settings], large.picture, **generate.QUICK)
+    return page
+
+
+def wire_links(page: gr.Blocks, tabs, wall, morph, large, notice) -> None:
+    """Show what the address says. The browser fetches it from /view.json, so a full queue cannot keep the page shut."""
+    shown = [tabs, wall.truncation, wall.label, wall.wall, morph.seeds, large.name, notice]
+    loaded = page.load(inputs=None, outputs=shown, js="() => albumGan.restoreLink()", **SCRIPT)
+    script = "(wall, pins) => albumGan.linkShown(wall, pins)"
+    loaded.then(inputs=[wall.wall, morph.seeds], outputs=None, js=script, **SCRIPT)
+
+
+def wire_wall_to_tabs(service: CoverService, tabs, wall, morph, large) -> None:
+    """A cover's buttons: Upscale and Edit open these tabs with it, Pin changes the list of Interpolate."""
+    handlers = upscale.Handlers(service)
+
+    @shows_errors
+    def send(event: gr.EventData, request: gr.Request):
+        """The event carries the cover's own settings: a kept cover may have others than the wall."""
+        name = str(event.name)[:200]
+        picture = handlers.choose_cover(name, event.truncation, str(event.label or ""), request)
+        return gr.Tabs(selected="upscale"), name, picture
+
+    wall.wall.send(send, None, [tabs, large.name, large.picture], **generate.QUICK)
+    wall.wall.edit(lambda: gr.Tabs(selected="edit"), None, tabs, **generate.QUICK)
+    wall.wall.pin(inputs=morph.seeds, outputs=morph.seeds, js="(pins) => albumGan.togglePin(pins)", **SCRIPT)
+    morph.seeds.change(inputs=morph.seeds, outputs=None, js="(pins) => albumGan.pinned(pins)", **SCRIPT)
+
+
+def wire_address(tabs: dict[str, gr.Tab], wall, morph, large) -> None:
+    """The address always says what is shown, so that it can be shared."""
+    seeds = {
+        "generate": (wall.wall, "wall.seeds"),
+        "interpolate": (morph.seeds, "wall"),
+        "upscale": (large.name, "wall"),
+        "edit": (wall.wall, "albumGan.editing"),
+        "learn": (wall.wall, "wall.seeds"),
+    }
+    for name, tab in tabs.items():
+        component, value = seeds[name]
+        script = f"(wall) => albumGan.remember({name!r}, {value})"
+        tab.select(inputs=component, outputs=None, js=script, **SCRIPT)

@@ -1,0 +1,226 @@
+"""What the page does with the model: covers, films, edits and enlargements. Knows no gradio and no routes.
+
+Covers are drawn by `cover_queue.py`; the expensive jobs go through `job_queue.py`. Both take the `PriorityLock` for
+each piece of work on the network, so the presenter's covers come first.
+"""
+
+import functools
+import io
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+from PIL import Image
+from starlette.requests import HTTPConnection
+
+from album_gan import AlbumCoverPipeline
+from album_gan.editing.directions import Editor
+from album_gan.editing.similar import Neighbours
+from album_gan.editing.typography import set_type
+from album_gan.inference.latents import name_of, truncate
+from album_gan.inference.upscaling import enlarge, find_engine, upscale
+from album_gan.media.image_files import png_bytes
+from album_gan.media.video import write_animation
+from album_gan.runtime import choose_device
+from album_gan.space.client import Client, PresenterKey, client_address
+from album_gan.space.cover_queue import ANYBODY, BATCH_SIZE, CoverQueue
+from album_gan.space.job_queue import JobQueue
+from album_gan.space.priority_lock import Lane, PriorityLock
+from album_gan.space.temp_files import new_folder
+from album_gan.space.validation import Cover
+
+FPS = 30
+FILM_FRAMES = 90  # from one cover to the next, in Presenting
+MAX_CACHED_FILMS = 48  # some 200 KB each
+MAX_CACHED_LARGE = 64  # for the screen, some 150 KB each
+
+# On a Space with ZeroGPU a graphics card is lent, for as many seconds, to functions that are marked, and only to them.
+ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
+try:
+    import spaces
+
+    on_lent_gpu = spaces.GPU(duration=60)
+except ImportError:
+
+    def on_lent_gpu(function):
+        return function
+
+
+class CoverService:
+    """One model on one device. Everything here may be called from any thread."""
+
+    def __init__(self, pipe: AlbumCoverPipeline, device: str | None = None):
+        """`device` as in `choose_device`. All networks move there now; nothing moves any more afterwards."""
+        self.pipe = pipe.to("cpu" if ZERO_GPU else choose_device(device))
+        self.presenter = PresenterKey()
+        self.lock = PriorityLock()
+        self.jobs = JobQueue()
+        self.editor = Editor(pipe)
+        self.neighbours = Neighbours(pipe)
+        draw = on_lent_gpu(functools.partial(draw_covers, pipe))
+        self.covers = CoverQueue(draw, lambda image, cover: png_bytes(image, pipe.settings(*cover)), self.lock)
+        self._results = threading.Lock()  # guards the two below
+        self._films: OrderedDict[tuple[Cover, Cover], tuple[Lane, Future]] = OrderedDict()
+        self._large: OrderedDict[tuple, bytes] = OrderedDict()
+
+    def client(self, request: HTTPConnection, key: str | None = None) -> Client:
+        """Who made a request; with the presenter's `key`, her. Raises TooManyKeysError."""
+        address = client_address(request.client.host if request.client else None, request.headers)
+        return Client(address, self.presenter.lane(key, address))
+
+    # Covers ----------------------------------------------------------------------------------------------------
+
+    def pngs(self, covers: Iterable[Cover], client: Client = ANYBODY, kind: str = "cover") -> list[bytes]:
+        """PNG files with their settings inside, in memory. Raises QueueFullError."""
+        return [future.result() for future in self.covers.request(covers, client, kind)]
+
+    def images(self, covers: Iterable[Cover], client: Client = ANYBODY, kind: str = "cover") -> list[Image.Image]:
+        return [Image.open(io.BytesIO(png)).convert("RGB") for png in self.pngs(covers, client, kind)]
+
+    def similar(self, cover: Cover, count: int, client: Client = ANYBODY) -> list[int]:
+        """The seeds of `count` covers that look like this one."""
+
+        def draw(seeds: list[int]) -> list[Image.Image]:
+            return self.images([cover._replace(seed=seed) for seed in seeds], client, "similar")
+
+        return self.neighbours.of(cover.seed, count, draw)
+
+    def save(self, covers: list[Cover], client: Client = ANYBODY) -> list[str]:
+        """Paths of PNG files, for gradio's components; names as file names. Raises QueueFullError, OSError."""
+        pngs = self.pngs(covers, client)
+        folder = new_folder()
+        files = [folder / f"{name_of(cover.seed)}.png" for cover in covers]
+        for file, png in zip(files, pngs, strict=True):
+            file.write_bytes(png)
+        return [str(file) for file in files]
+
+    # Edits -----------------------------------------------------------------------------------------------------
+
+    def edit(self, cover: Cover, amounts: dict[str, float], style: int | None, lane: Lane) -> Image.Image:
+        """The cover changed by `amounts`, with the colours and textures of the seed `style` if there is one."""
+        with self.lock.hold(lane):
+            stems = self.editor.edit(self.pipe.stems_of([cover.seed], cover.label), amounts)
+            if style is None:
+                return self.pipe(stems=stems, truncation=cover.truncation).images[0]
+            both = (stems, self.pipe.stems_of([style], cover.label))
+            return self.editor.mix(*(truncate(one, self.pipe.generator.stem_mean, cover.truncation) for one in both))[0]
+
+    # Films -----------------------------------------------------------------------------------------------------
+
+    def frames(
+        self, seeds: list[int], frames: int, loop: bool, truncation: float, label: str | None, lane: Lane
+    ) -> Iterator[Image.Image]:
+        """`pipe.interpolate`, which holds the lock for a few frames at a time. Raises ValueError at once."""
+        with self.lock.hold(lane):
+            path = self.pipe.interpolate(seeds, frames, loop, truncation, BATCH_SIZE, label)
+
+        def draw() -> Iterator[Image.Image]:
+            while True:
+                with self.lock.hold(lane):
+                    some = [frame for _, frame in zip(range(BATCH_SIZE), path, strict=False)]
+                yield from some
+                if len(some) < BATCH_SIZE:
+                    return
+
+        return draw()
+
+    def film(self, first: Cover, last: Cover, client: Client = ANYBODY) -> Future:
+        """A future mp4 that morphs one cover into another, drawn once however many ask. Raises QueueFullError."""
+        key = (first, last)
+        with self._results:
+            lane, future = self._films.get(key, (None, None))
+            is_new = future is None or (client.lane < lane and not future.done())
+            if is_new:
+                future = self.jobs.submit(client, "film", self._draw_film, first, last, client.lane)
+                self._films[key] = client.lane, future
+            self._films.move_to_end(key)
+            while len(self._films) > MAX_CACHED_FILMS:
+                self._films.popitem(last=False)
+        if is_new:
+            future.add_done_callback(functools.partial(self._forget_failed_film, key))
+        return future
+
+    def _draw_film(self, first: Cover, last: Cover, lane: Lane) -> bytes:
+        frames = self.frames([first.seed, last.seed], FILM_FRAMES, False, first.truncation, first.label, lane)
+        with tempfile.TemporaryDirectory() as folder:
+            write_animation(frames, Path(folder) / "film.mp4", FPS)
+            return (Path(folder) / "film.mp4").read_bytes()
+
+    def _forget_failed_film(self, key: tuple[Cover, Cover], future: Future) -> None:
+        if future.cancelled() or future.exception():
+            with self._results:
+                if self._films.get(key, (None, None))[1] is future:
+                    del self._films[key]
+
+    # Enlargements ----------------------------------------------------------------------------------------------
+
+    @property
+    def engines(self) -> list[str]:
+        return ["bundled", "lanczos"] if self.pipe.upscaler is not None else ["lanczos"]
+
+    def enlarge(self, image: Image.Image, size: int, engine: str | None, lane: Lane) -> Image.Image:
+        """`upscaling.upscale`, which holds the lock for a tile at a time. Raises ValueError as there."""
+        engine = engine or self.engines[0]
+        if engine not in self.engines:
+            raise ValueError(f"engine must be one of {', '.join(self.engines)}, got {str(engine)[:40]!r}")
+        if engine == "bundled":
+            network = LockedNetwork(self.pipe.upscaler, self.lock, lane)
+            return upscale(image, size, functools.partial(enlarge, network))
+        return upscale(image, size, find_engine(engine))
+
+    def large_cover(
+        self, cover: Cover, size: int, words: tuple[str, str, str], extension: str, client: Client = ANYBODY
+    ) -> Future:
+        """A future PNG or WebP of an enlarged cover; `words` are title, artist and layout. Raises QueueFullError."""
+        key = (cover, size, words, extension)
+        with self._results:
+            if key in self._large:
+                done: Future = Future()
+                done.set_result(self._large[key])
+                return done
+        return self.jobs.submit(client, "enlarge", self._draw_large_cover, key, client)
+
+    def _draw_large_cover(self, key: tuple, client: Client) -> bytes:
+        cover, size, words, extension = key
+        [small] = self.images([cover], client)
+        image = set_type(self.enlarge(small, max(size, *small.size), None, client.lane), *words)
+        encoded = encode(image, extension, self.pipe.settings(*cover))
+        with self._results:
+            self._large[key] = encoded
+            while len(self._large) > MAX_CACHED_LARGE:
+                self._large.popitem(last=False)
+        return encoded
+
+
+def draw_covers(pipe: AlbumCoverPipeline, seeds: list[int], truncation: float, label: str | None) -> list[Image.Image]:
+    if ZERO_GPU:  # this runs in a process of its own there, so the page's networks stay where they are
+        pipe.to("cuda")
+    return pipe(seeds=seeds, truncation=truncation, label=label).images
+
+
+class LockedNetwork:
+    """An upscaling network that holds the lock for each tile."""
+
+    def __init__(self, network, lock: PriorityLock, lane: Lane):
+        self.network, self.lock, self.lane = network, lock, lane
+        self.reach, self.device, self.dtype = network.reach, network.device, network.dtype
+
+    def eval(self):
+        self.network.eval()
+
+    def __call__(self, tile):
+        with self.lock.hold(self.lane):
+            return self.network(tile)
+
+
+def encode(image: Image.Image, extension: str, settings: dict) -> bytes:
+    """WebP for the screen, or a PNG for printing with its settings inside."""
+    if extension == "png":
+        return png_bytes(image, settings, for_print=True)
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=88)
+    return buffer.getvalue()

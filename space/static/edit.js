@@ -1,0 +1,98 @@
+// Edit: sliders change the cover at an address that says what was changed, so undoing is going back to one.
+const { looks, components, mixes, first } = props.value;
+const part = (selector) => element.querySelector(selector);
+const cover = part("[name=cover]");
+const style = part("[name=style]");
+const picture = part("img");
+const sliders = new Map();
+let states = []; // what undo goes back through, newest last
+let newest = ""; // the address that should be shown
+
+function newSlider(name) {
+  const label = document.createElement("label");
+  const input = Object.assign(document.createElement("input"), { type: "range", min: -3, max: 3, step: 0.1, value: 0 });
+  input.setAttribute("aria-label", name);
+  input.addEventListener("input", () => show(false));
+  input.addEventListener("change", () => settle());
+  label.append(name[0].toUpperCase() + name.slice(1), input);
+  sliders.set(name, input);
+  return label;
+}
+
+part(".looks").append(...looks.map(newSlider));
+part(".components").append(...components.map(newSlider));
+part(".mix").hidden = !mixes;
+
+const state = () => ({ cover: cover.value.trim(), style: style.value.trim(), amounts: [...sliders.values()].map((slider) => slider.value) });
+
+function take({ cover: name, style: other, amounts }) {
+  [cover.value, style.value] = [name, other];
+  [...sliders.values()].forEach((slider, i) => (slider.value = amounts[i]));
+}
+
+function addressOf(ending, size) {
+  const amounts = {};
+  for (const [name, slider] of sliders) if (Number(slider.value)) amounts[name] = Number(slider.value);
+  const more = { edits: JSON.stringify(amounts), style: style.value.trim(), size };
+  const { truncation, label } = albumGan.editSettings ?? albumGan.wall ?? {};
+  return albumGan.coverUrl({ seed: cover.value.trim(), truncation, label }, ending, more).replace(/^cover/, "edit");
+}
+
+// While a slider moves only its newest position is drawn, and small; when it rests, large.
+let busy = false;
+async function show(large) {
+  const url = addressOf("webp", large ? 512 : "");
+  if (url === newest) return;
+  newest = url;
+  if (busy) return;
+  busy = true;
+  while (true) {
+    const address = newest;
+    const image = new Image();
+    image.src = address;
+    try {
+      await image.decode();
+      picture.src = address;
+      picture.alt = albumGan.describe(image, `${cover.value.trim()}, edited`);
+      part(".note").textContent = "";
+    } catch {
+      const answer = await fetch(address).catch(() => null);
+      part(".note").textContent = answer ? (answer.ok ? "" : await answer.text()) : "The page's computer is not responding.";
+    }
+    if (address === newest) break;
+  }
+  busy = false;
+}
+
+function settle() {
+  states.push(state());
+  albumGan.editing = cover.value.trim();
+  show(true);
+  const download = part("[data-edit=download]");
+  download.href = addressOf("png", "");
+  download.download = `${cover.value.trim()}-edited.png`;
+}
+
+function back() {
+  if (states.length > 1) states.pop();
+  take(states.pop());
+  settle();
+}
+
+cover.addEventListener("change", () => (albumGan.editSettings = null)); // another cover: as on the wall
+for (const field of [cover, style]) field.addEventListener("change", settle);
+part("[data-edit=undo]").addEventListener("click", back);
+part("[data-edit=reset]").addEventListener("click", () => {
+  for (const slider of sliders.values()) slider.value = 0;
+  style.value = "";
+  settle();
+});
+albumGan.editing ??= first;
+cover.value = albumGan.editing;
+albumGan.onEdit = (name) => {
+  for (const slider of sliders.values()) slider.value = 0;
+  cover.value = name;
+  settle();
+};
+// Nothing is drawn until somebody looks.
+new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && !states.length && settle()).observe(picture);

@@ -1,0 +1,218 @@
+// The page's state in the browser: what is on the wall, pinned and kept; and the addresses of covers.
+window.albumGan = {
+  setup: {}, // {model, layouts, invitation}: written into the page by its server
+  wall: null, // as last shown; null until the link in the address has been read: only then may the address change
+  chosen: null, // the seed that an event is about
+  pins: [], // names of pinned covers, A first
+  onWall: {}, // what wall.js offers: showShelves(), restore(settings), send(cover), pin(), say(text)
+
+  isPhone: () => innerWidth <= 600,
+
+  // For the server, with every event: how many covers fit, the address, the presenter's key (which stays out of links).
+  session() {
+    return JSON.stringify({ count: this.isPhone() ? 4 : 16, presenter: this.presenter, query: location.search });
+  },
+
+  // cover: {seed, truncation, label}; more: {size, title, artist, layout}
+  coverUrl({ seed, truncation = 1, label = "" }, ending = "png", more = {}) {
+    const query = new URLSearchParams({ truncation, model: this.setup.model });
+    if (label) query.set("label", label);
+    for (const [name, value] of Object.entries(more)) if (value) query.set(name, value);
+    if (this.presenter) query.set("presenter", this.presenter);
+    return `cover/${encodeURIComponent(seed)}.${ending}?${query}`;
+  },
+
+  filmUrl(from, to, { truncation = 1, label = "" }) {
+    const query = new URLSearchParams({ truncation, model: this.setup.model });
+    if (label) query.set("label", label);
+    if (this.presenter) query.set("presenter", this.presenter);
+    return `way/${from}/${to}.mp4?${query}`;
+  },
+
+  // covers: [{seed, truncation, label}, ...]: each keeps its own settings.
+  zipUrl(covers) {
+    const rows = covers.map(({ seed, truncation = 1, label = "" }) => [seed, truncation, label]);
+    const query = new URLSearchParams({ covers: JSON.stringify(rows), model: this.setup.model });
+    if (this.presenter) query.set("presenter", this.presenter);
+    return `covers.zip?${query}`;
+  },
+
+  // What the link in the address shows, for page.py's `wire_links`. Where the server does not answer, the page opens
+  // with the wall that came with it.
+  async restoreLink() {
+    const same = { __type__: "update" };
+    const query = new URLSearchParams(location.search);
+    query.set("count", this.isPhone() ? 4 : 16);
+    const answer = await fetch(`view.json?${query}`).catch(() => null);
+    if (!answer?.ok) return Array(7).fill(same);
+    const view = await answer.json();
+    this.linked = view;
+    const notice = view.notice ? { ...same, value: view.notice, visible: true } : same;
+    const tab = { ...same, selected: view.tab };
+    return [tab, view.truncation, view.label, view.wall, view.interpolate ?? same, view.upscale ?? same, notice];
+  },
+  linked: null,
+  linkShown(wall, pins) {
+    this.wall = wall;
+    this.pinned(pins);
+    const { tab, upscale, truncation, label } = this.linked ?? {};
+    if (upscale) this.onWall.send({ name: upscale, truncation, label });
+    const edited = new URLSearchParams(location.search).get("seeds");
+    if (tab === "edit" && edited) this.edit(edited.split(",")[0]);
+  },
+
+  // seeds: numbers, or text with names or words; all are what the page reads back.
+  remember(tab, seeds) {
+    if (!this.wall) return;
+    const { truncation, label, model } = this.wall;
+    const query = new URLSearchParams({ tab, seeds: String(seeds).trim().replace(/\s*,\s*/g, ","), truncation, model });
+    if (label) query.set("label", label);
+    history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}`);
+  },
+
+  // gradio gives the button around a picture no name.
+  nameButtons() {
+    const name = () => document.querySelector("#picture button")?.setAttribute("aria-label", "The picture to enlarge");
+    for (const wait of [0, 100, 400, 1500]) setTimeout(name, wait);
+  },
+
+  busy: (id, busy) => document.getElementById(`${id}-cancel`)?.classList.toggle("busy", busy),
+
+  seek(frame, fps) {
+    const video = document.querySelector("#loop video");
+    if (!video) return;
+    video.pause();
+    video.currentTime = (frame - 0.5) / fps;
+  },
+
+  // Pins are the text of Interpolate's field: pinning changes the text, and the text is shown as pins. The covers in it
+  // at first are a suggestion, until somebody pins one.
+  suggested: null,
+  namesIn: (text) => text.split(",").map((name) => name.trim()).filter(Boolean).slice(0, 8),
+  pinned(text) {
+    this.suggested ??= text;
+    this.pins = text === this.suggested ? [] : this.namesIn(text);
+    this.stops = this.namesIn(text);
+    this.onWall.showShelves?.();
+    this.showStrip();
+  },
+  stops: [], // of the loop, in order
+  showStrip() {
+    const strip = document.querySelector("#strip .strip"); // not there before its tab has been opened
+    strip?.replaceChildren(...this.stops.map((name, i) => this.thumbnail(name, i, this.wall ?? {})));
+  },
+  togglePin(text, name = this.chosen) {
+    const names = text === this.suggested ? [] : this.namesIn(text);
+    const rest = names.filter((item) => item !== name);
+    return (rest.length < names.length ? rest : [...names, name].slice(-8)).join(", ");
+  },
+  thumbnail(name, i, { truncation, label }) {
+    const figure = document.createElement("figure");
+    const image = new Image();
+    image.alt = `Album cover ${name}`;
+    image.addEventListener("error", () => image.remove()); // words, not a name: they have no address
+    image.src = this.coverUrl({ seed: name, truncation, label });
+    const caption = document.createElement("figcaption");
+    caption.textContent = `${String.fromCharCode(65 + i)}  ${name}`;
+    figure.append(image, caption);
+    return figure;
+  },
+
+  // Kept covers are stored in this browser only; where it forbids that, until the page is closed.
+  kept: [],
+  store(covers) {
+    this.kept = covers;
+    try {
+      localStorage.setItem("album-gan-kept", JSON.stringify(covers));
+    } catch {}
+    this.onWall.showShelves?.();
+  },
+  load() {
+    try {
+      const covers = JSON.parse(localStorage.getItem("album-gan-kept") ?? "[]");
+      this.kept = covers.filter((cover) => typeof cover?.name === "string");
+    } catch {}
+    const query = new URLSearchParams(location.search);
+    try {
+      this.presenter = query.get("presenter") ?? sessionStorage.getItem("album-gan-presenter") ?? "";
+      sessionStorage.setItem("album-gan-presenter", this.presenter);
+    } catch {}
+    if (query.has("presenter")) {
+      query.delete("presenter");
+      history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
+    }
+  },
+
+  // Edit: the cover that is edited, and its {truncation, label} where these are not the wall's.
+  editing: null,
+  editSettings: null,
+  edit(name, settings = null) {
+    this.editing = name;
+    this.editSettings = settings;
+    this.onEdit?.(name); // once its tab has been opened
+  },
+
+  // Behind More: links follow the wall whenever it opens.
+  tools(element) {
+    const tool = (name) => element.querySelector(`[data-tool=${name}]`);
+    const update = () => {
+      if (!this.wall) return;
+      tool("zip").href = this.zipUrl(this.wall.seeds.map((seed) => ({ ...this.wall, seed })));
+      const kept = this.kept.filter((cover) => cover.model === this.setup.model).slice(-64);
+      tool("kept-zip").hidden = !kept.length;
+      tool("kept-zip").href = this.zipUrl(kept.map((cover) => ({ ...cover, seed: cover.name })));
+    };
+    for (const name of ["pointerenter", "focusin"]) element.addEventListener(name, update);
+    tool("link").addEventListener("click", async () => {
+      await navigator.clipboard?.writeText(location.href).catch(() => {});
+      tool("link").textContent = navigator.clipboard ? "Link copied" : "The link is in the address bar";
+    });
+    element.querySelector("input").addEventListener("change", (event) => this.readPicture(event.target.files[0]));
+  },
+
+  // The settings inside a PNG of ours: the text chunk `album_gan`. Nothing is uploaded.
+  async readPicture(file) {
+    const data = new DataView(await file.arrayBuffer());
+    const text = (from, length) => String.fromCharCode(...new Uint8Array(data.buffer, from, length));
+    try {
+      for (let at = 8; at + 12 <= data.byteLength; at += 12 + data.getUint32(at)) {
+        if (text(at + 4, 4) !== "tEXt") continue;
+        const [key, value] = text(at + 8, data.getUint32(at)).split("\0");
+        if (key === "album_gan") return this.onWall.restore(JSON.parse(value));
+      }
+    } catch {}
+    this.onWall.say("This picture carries no settings of this page; choose a PNG that was downloaded here.");
+  },
+
+  // What somebody who cannot see a cover may want to know of it: its brightness and its main colour.
+  describe(image, name) {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 8;
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(image, 0, 0, 8, 8);
+    const { data } = context.getImageData(0, 0, 8, 8);
+    const weights = {};
+    let light = 0;
+    for (let i = 0; i < data.length; i += 4) {
+      const [r, g, b] = [data[i], data[i + 1], data[i + 2]];
+      const [high, low] = [Math.max(r, g, b), Math.min(r, g, b)];
+      light += (high + low) / 2 / 64;
+      if (high - low < 28) continue;
+      const turn = high === r ? (g - b) / (high - low) : high === g ? 2 + (b - r) / (high - low) : 4 + (r - g) / (high - low);
+      const colour = ["red", "orange", "yellow", "green", "green", "turquoise", "blue", "blue", "violet", "pink", "pink", "red"];
+      const word = colour[Math.round((turn * 60 + 360) / 30) % 12];
+      weights[word] = (weights[word] ?? 0) + high - low;
+    }
+    const [first, second] = Object.keys(weights).sort((a, b) => weights[b] - weights[a]);
+    const hue = !first ? "grey" : weights[first] < 300 ? `nearly grey` : second && weights[second] > weights[first] / 2 ? `${first} and ${second}` : first;
+    return `Album cover ${name}: ${light < 70 ? "dark" : light > 170 ? "bright" : "medium bright"}, ${hue}`;
+  },
+};
+albumGan.load();
+addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+addEventListener("drop", (event) => {
+  const file = event.dataTransfer?.files[0];
+  if (!file || event.target.closest?.("#own")) return;
+  event.preventDefault();
+  if (file.type === "image/png") albumGan.readPicture(file);
+});

@@ -1,0 +1,23 @@
+"""Edit: a cover made darker, warmer, busier, or coloured like another one. Its pictures come from the route /edit/."""
+
+import gradio as gr
+
+from album_gan.editing.directions import LOOKS, Editor
+from album_gan.inference.latents import name_of
+from album_gan.space.theme import STATIC
+
+
+def lay_out(editor: Editor, first: int) -> None:
+    """The tab, beginning with the cover of seed `first`. What the model cannot do is not shown."""
+    gr.HTML(
+        {
+            "looks": list(LOOKS),
+            "components": [name for name in editor.names if name not in LOOKS],
+            "mixes": editor.mixes,
+            "first": name_of(first),
+        },
+        html_template=(STATIC / "edit.html").read_text(encoding="utf-8"),
+        js_on_load=(STATIC / "edit.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_id="edit",
+    )

@@ -1,0 +1,205 @@
+"""Generate: a wall of covers, and a cover for whatever is typed."""
+
+import secrets
+import time
+from dataclasses import dataclass
+
+import gradio as gr
+
+from album_gan.inference.latents import (
+    DEFAULT_TRUNCATION,
+    MAX_TRUNCATION,
+    SEED_COUNT,
+    name_of,
+    near_miss,
+    seed_for_any_text,
+    seed_of,
+)
+from album_gan.space.errors import shows_errors
+from album_gan.space.links import opening_wall, wall_value
+from album_gan.space.service import CoverService
+from album_gan.space.session import WITH_SESSION, read_session
+from album_gan.space.theme import STATIC
+from album_gan.space.validation import Cover, check_seeds, check_truncation, check_wall
+
+NOTE = "Your words choose the seed; the network cannot read."
+# Most events only choose seeds, and the browser fetches each cover at its address: so nobody waits for anybody here.
+QUICK = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+
+
+@dataclass(frozen=True)
+class GenerateTab:
+    text: gr.Textbox
+    new_wall: gr.Button
+    wall: gr.HTML
+    truncation: gr.Slider
+    label: gr.Dropdown
+
+
+def lay_out(service: CoverService) -> GenerateTab:
+    with gr.Row(elem_id="ask"):
+        text = gr.Textbox(
+            placeholder="Type any name, get its cover",
+            label="Type any name, get its cover",
+            show_label=False,
+            max_length=200,
+            scale=5,
+            container=False,
+            elem_id="name",
+        )
+        new_wall = gr.Button("New wall", variant="primary", elem_id="new-wall", scale=1)
+    seeds, picked = opening_wall(service.pipe.fingerprint)
+    note = "Picked by eye" if picked else ""
+    wall = gr.HTML(
+        wall_value(service.pipe.fingerprint, seeds, DEFAULT_TRUNCATION, note=note),
+        html_template=(STATIC / "wall.html").read_text(encoding="utf-8"),
+        js_on_load=(STATIC / "wall.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_id="wall",
+    )
+    with gr.Accordion("More", open=False, elem_id="more"):
+        with gr.Row():
+            truncation = gr.Slider(
+                0,
+                MAX_TRUNCATION,
+                DEFAULT_TRUNCATION,
+                step=0.05,
+                label="Truncation",
+                buttons=[],
+                info="Lower is safer and more alike, higher is bolder and stranger.",
+                elem_id="truncation",
+            )
+            label = gr.Dropdown(
+                [("Any", ""), *service.pipe.labels],
+                value="",
+                label="Style",
+                visible=bool(service.pipe.labels),
+                elem_id="label",
+            )
+        gr.HTML(
+            html_template=(STATIC / "tools.html").read_text(encoding="utf-8"),
+            js_on_load="albumGan.tools(element)",
+            apply_default_css=False,
+        )
+    return GenerateTab(text, new_wall, wall, truncation, label)
+
+
+def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
+    """The tab's own events; "send", "pin" and "edit" of the wall are for the other tabs."""
+    handlers, wall, settings = Handlers(service), tab.wall, [tab.truncation, tab.label]
+    tab.new_wall.click(handlers.new_wall, [*settings, session], wall, js=WITH_SESSION, **QUICK)
+    tab.text.submit(handlers.find, [tab.text, wall, *settings, session], wall, js=WITH_SESSION, **QUICK)
+    tab.truncation.release(handlers.redraw, [wall, *settings], wall, **QUICK)
+    tab.label.input(handlers.redraw, [wall, *settings], wall, **QUICK)
+    wall.meant(handlers.find_meant, [wall, *settings, session], wall, js=WITH_SESSION, **QUICK)
+    wall.restore(handlers.restore, None, [*settings, wall], **QUICK)
+    near = {**QUICK, "concurrency_limit": 4}  # these draw covers
+    wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **near)
+
+
+class Handlers:
+    """What the tab's events do: values of components in, values of components out."""
+
+    def __init__(self, service: CoverService):
+        self.service, self.pipe = service, service.pipe
+
+    @shows_errors
+    def new_wall(self, truncation: float, label: str, session: str) -> dict:
+        seeds = [secrets.randbelow(SEED_COUNT) for _ in range(read_session(session).count)]
+        return self._wall(seeds, truncation, label)
+
+    @shows_errors
+    def find(self, text: str, wall: dict, truncation: float, label: str, session: str) -> dict:
+        """The cover of whatever was typed comes first, and opens."""
+        seed, how = seed_for_any_text(check_text(text))
+        others = [other for other in check_wall(wall) if other != seed][: read_session(session).count - 1]
+        words = how == "words"
+        opened = {
+            "note": NOTE if words else "",
+            "words": text if words else "",
+            "meant": near_miss(text) if words else None,
+            "at": time.time(),
+        }
+        return self._wall([seed, *others], truncation, label, opened=opened)
+
+    @shows_errors
+    def find_meant(
+        self, wall: dict, truncation: float, label: str, session: str, event: gr.EventData
+    ) -> dict:  # the answer to "Did you mean ...?"
+        return self.find(str(event.name), wall, truncation, label, session)
+
+    @shows_errors
+    def redraw(self, wall: dict, truncation: float, label: str) -> dict:
+        """The same seeds with other settings."""
+        return self._wall(check_wall(wall), truncation, label)
+
+    @shows_errors
+    def similar(self, truncation: float, label: str, session: str, event: gr.EventData, request: gr.Request) -> dict:
+        seed, who = seed_of(str(event.seed)), read_session(session)
+        self.pipe.check_label(label)
+        cover = Cover(seed, check_truncation(truncation), label or None)
+        near = self.service.similar(cover, who.count - 1, self.service.client(request, who.presenter))
+        return self._wall([seed, *near], truncation, label, f"Like {name_of(seed)}")
+
+    @shows_errors
+    def restore(self, event: gr.EventData) -> tuple[float, str, dict]:
+        """A cover again, from the settings inside its PNG."""
+        settings = dict(event.settings)
+        seed, model = seed_of(str(settings.get("seed"))), settings.get("model")
+        if model != self.pipe.fingerprint:
+            ours = self.pipe.fingerprint
+            raise ValueError(f"this picture is from another model ({str(model)[:8]}); this one, {ours}, draws others")
+        truncation, label = check_truncation(settings.get("truncation")), settings.get("label") or ""
+        opened = {"note": "", "words": "", "meant": None, "at": time.time()}
+        return truncation, label, self._wall([seed], truncation, label, opened=opened)
+
+    def _wall(self, seeds: list[int], truncation: float, label: str, note: str = "", opened: dict | None = None):
+        self.pipe.check_label(label)
+        return wall_value(self.pipe.fingerprint, seeds, check_truncation(truncation), label, note, opened)
+
+
+def check_text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the field is empty; type a seed, a name, or anything at all")
+    return text
+
+
+def add_api(service: CoverService) -> None:
+    """The endpoint /generate."""
+
+    @shows_errors
+    def generate(
+        seeds: str,
+        truncation: float = DEFAULT_TRUNCATION,
+        label: str | None = None,
+        request: gr.Request = None,  # gradio's
+    ):
+        """Draw album covers. The same seed always gives the same cover.
+
+        Args:
+            seeds: up to 64, as text such as "1,2,7-9"; a seed is 0 to 99999999, or a name like velvet-otter-042.
+            truncation: from 0 (all alike) to 1.5 (strange); 1 is plain.
+            label: a style that this model knows; empty for any. Most models know none.
+
+        Returns:
+            The covers as PNG files, each with its name.
+        """
+        numbers = check_seeds(seeds)
+        service.pipe.check_label(label)
+        covers = [Cover(seed, check_truncation(truncation), label or None) for seed in numbers]
+        files = service.save(covers, service.client(request))
+        return [(file, name_of(seed)) for file, seed in zip(files, numbers, strict=True)]
+
+    with gr.Row(visible=False):
+        inputs = [
+            gr.Textbox(label="seeds"),
+            gr.Number(DEFAULT_TRUNCATION, label="truncation"),
+            gr.Textbox(None, label="label"),
+        ]
+        gr.Button().click(
+            generate,
+            inputs,
+            gr.Gallery(format="png", label="covers"),
+            api_name="generate",
+            concurrency_limit=8,  # they are drawn together all the same
+        )

@@ -1,0 +1,247 @@
+"""Upscale: a cover or a picture of one's own, enlarged, before and after, with title and artist on it in real type."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+from PIL import Image
+
+from album_gan.editing.typography import LAYOUTS, LONGEST_TEXT, check_type, set_type
+from album_gan.inference.latents import name_of, seed_for_any_text
+from album_gan.inference.upscaling import RIGHTS, check_upscale
+from album_gan.media.image_files import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
+from album_gan.space.errors import shows_errors
+from album_gan.space.job_button import JobButton, waiting
+from album_gan.space.priority_lock import Lane
+from album_gan.space.service import CoverService
+from album_gan.space.session import read_session
+from album_gan.space.tabs.generate import check_text
+from album_gan.space.temp_files import new_folder
+from album_gan.space.validation import MAX_SIDE, Cover, check_truncation, whole_number
+
+MAX_SIZE = 2048  # pixels of what is made, but for shops
+SIZES = {"512": 512, "1024": 1024, "2048": 2048}
+STORE = "JPEG for shops, 3000"
+PROMISE = "Your picture goes only to the computer running this page and is deleted within the hour."
+ENGINES = {"bundled": "This model's own network", "lanczos": "Plain resizing (Lanczos)"}
+UNCHANGED = (gr.skip(),) * 3
+
+
+@dataclass(frozen=True)
+class UpscaleTab:
+    name: gr.Textbox
+    upload: gr.UploadButton
+    picture: gr.Image
+    size: gr.Radio
+    title: gr.Textbox
+    artist: gr.Textbox
+    layout: gr.Radio
+    engine: gr.Radio
+    make: JobButton
+    compare: gr.ImageSlider
+    rights: gr.HTML
+    download: gr.DownloadButton
+
+
+def lay_out(service: CoverService, first: int) -> UpscaleTab:
+    """The tab with the name of seed `first` in its field."""
+    with gr.Row(elem_classes="split"):
+        with gr.Column(scale=1, min_width=280):
+            name = gr.Textbox(
+                name_of(first), label="A cover's name or seed, then Enter", max_length=200, elem_id="which"
+            )
+            upload = gr.UploadButton("or a picture of your own", file_types=["image"], size="md", elem_id="own")
+            gr.HTML(PROMISE, elem_classes="fine", apply_default_css=False)
+            picture = gr.Image(
+                label="The picture to enlarge",
+                show_label=False,
+                type="filepath",
+                format="png",
+                image_mode=None,
+                interactive=False,
+                buttons=[],
+                height=160,
+                elem_id="picture",
+            )
+            size = gr.Radio([*SIZES, STORE], value="1024", label="Longer side in pixels", elem_id="size")
+            with gr.Accordion("Title, artist, engine", open=False, elem_id="sleeve"):
+                title = gr.Textbox(label="Title", max_length=LONGEST_TEXT, elem_id="sleeve-title")
+                artist = gr.Textbox(label="Artist", max_length=LONGEST_TEXT, elem_id="sleeve-artist")
+                layout = gr.Radio(list(LAYOUTS), value="headline", label="Layout")
+                engines = [(ENGINES[engine], engine) for engine in service.engines]
+                engine = gr.Radio(engines, value=service.engines[0], label="Enlarged by", elem_id="engine")
+            make = JobButton("Upscale", "enlarge")
+        with gr.Column(scale=2, min_width=280):
+            compare = gr.ImageSlider(
+                label="Before and after",
+                show_label=False,
+                type="filepath",
+                format="png",
+                interactive=False,
+                buttons=[],
+                max_height=720,
+                visible=False,
+                elem_id="compare",
+            )
+            rights = gr.HTML(RIGHTS, visible=False, elem_classes="fine", elem_id="rights", apply_default_css=False)
+            download = gr.DownloadButton("Download", visible=False, elem_id="download-large")
+    return UpscaleTab(
+        name, upload, picture, size, title, artist, layout, engine, make, compare, rights, download
+    )  # fmt: skip
+
+
+def wire(tab: UpscaleTab, service: CoverService, settings: list, session: gr.Textbox) -> None:
+    """`settings` are Generate's truncation and label."""
+    handlers, few = Handlers(service), {"api_visibility": "private", "concurrency_limit": 8}
+    tab.name.submit(handlers.choose_cover, [tab.name, *settings], tab.picture, **few)
+    tab.upload.upload(handlers.check_upload, tab.upload, tab.picture, **few)
+    tab.picture.change(None, js="() => albumGan.nameButtons()", api_visibility="private")
+    inputs = [tab.picture, tab.size, tab.engine, tab.title, tab.artist, tab.layout, session]
+    tab.make.wire(handlers.enlarge, inputs, [tab.compare, tab.rights, tab.download], tab.compare)
+
+
+class Handlers:
+    """What the tab's events do: values of components in, values of components out."""
+
+    def __init__(self, service: CoverService):
+        self.service = service
+
+    @shows_errors
+    def choose_cover(self, text: str, truncation: float, label: str, request: gr.Request) -> str:
+        """The file of the cover for a name, a seed or any words."""
+        self.service.pipe.check_label(label)
+        cover = Cover(seed_for_any_text(check_text(text))[0], check_truncation(truncation), label or None)
+        return self.service.save([cover], self.service.client(request))[0]
+
+    @shows_errors
+    def fill(self, picture: str | None, text: str, truncation: float, label: str, request: gr.Request):
+        """The cover named in the field, for a tab that shows no picture yet."""
+        return gr.skip() if picture or not text.strip() else self.choose_cover(text, truncation, label, request)
+
+    @shows_errors
+    def check_upload(self, file: str, request: gr.Request) -> str:
+        """The upload, once it is known to be a picture: gr.Image itself would only say "Error"."""
+        with self.service.jobs.join(self.service.client(request), "upload") as job:
+            job.wait()
+            read_picture(file, MAX_SIDE)
+        return file
+
+    @shows_errors
+    def enlarge(
+        self,
+        image: str | None,
+        size: str,
+        engine: str,
+        title: str,
+        artist: str,
+        layout: str,
+        session: str,
+        request: gr.Request,
+        progress=gr.Progress(),  # noqa: B008
+    ):
+        if size not in (*SIZES, STORE):
+            raise ValueError(f"size must be one of {', '.join(SIZES)} or {STORE!r}, got {str(size)[:20]!r}")
+        is_store = size == STORE
+        order = Order(image, STORE_SIZE if is_store else SIZES[size], engine, (title, artist, layout), is_store)
+        order.check()
+        client = self.service.client(request, read_session(session).presenter)
+        with self.service.jobs.join(client, "enlarge") as job:
+            for _ in waiting(job, progress):
+                yield UNCHANGED
+            progress(0.1, desc="Enlarging")
+            yield UNCHANGED
+            file = str(order.make(self.service, client.lane))
+        yield (
+            gr.ImageSlider((image, file), visible=True),
+            gr.HTML(visible=is_store),
+            gr.DownloadButton(f"Download {'JPEG' if is_store else 'PNG'}", value=file, visible=True),
+        )
+
+
+@dataclass(frozen=True)
+class Order:
+    """An enlargement that somebody asks for: a file, the longer side in pixels, and (title, artist, layout)."""
+
+    image: str | None
+    size: int
+    engine: str | None
+    words: tuple[str, str, str]
+    is_store: bool = False
+
+    def check(self) -> None:
+        """Raise ValueError for what `make` cannot do, from the picture's header alone: nothing is decoded."""
+        if not self.image:
+            raise ValueError("image is missing; choose a cover or upload a picture")
+        check_type(*self.words)
+        try:
+            header = Image.open(self.image)
+        except Exception:
+            return  # `read_picture` finds the words for it
+        with header:
+            check_upscale(header, self.size)
+            if self.is_store and header.width != header.height:
+                raise ValueError(f"covers for shops must be square, got {header.width}x{header.height}; crop it")
+
+    def make(self, service: CoverService, lane: Lane) -> Path:
+        """The file of the enlarged picture. Raises ValueError for a picture that cannot be read, OSError."""
+        source = read_picture(self.image, MAX_SIDE)
+        settings = read_settings(source)
+        large = service.enlarge(source, self.size, self.engine, lane)
+        if self.words[0] or self.words[1]:
+            large = set_type(large, *self.words)
+        stem = "".join(letter for letter in Path(self.image).stem if letter.isalnum() or letter in "-_ ")[:60]
+        file = new_folder() / f"{stem or 'picture'}-{self.size}.{'jpg' if self.is_store else 'png'}"
+        (save_for_store if self.is_store else save_print)(large, file, settings)
+        return file
+
+
+def add_api(service: CoverService) -> None:
+    """The endpoint /upscale."""
+
+    @shows_errors
+    def upscale(
+        image: str,
+        size: float,
+        engine: str | None = None,
+        title: str = "",
+        artist: str = "",
+        layout: str = "headline",
+        request: gr.Request = None,  # gradio's
+    ) -> str:
+        """Enlarge a picture, keeping its proportions, and set title and artist on it in real type.
+
+        Args:
+            image: a picture file, for example a cover from /generate.
+            size: the new longer side, from the picture's own to 2048 pixels.
+            engine: "bundled", the model's own network where it has one, or "lanczos"; empty for the best there is.
+            title: words to set on the picture; empty for none.
+            artist: more words, smaller.
+            layout: "headline", "poster", "corner" or "modern".
+
+        Returns:
+            The enlarged picture as a PNG file.
+        """
+        pixels = whole_number(size, "size", 1, MAX_SIZE, "try 1024")
+        order = Order(image, pixels, engine, (title or "", artist or "", layout))
+        order.check()
+        client = service.client(request)
+        with service.jobs.join(client, "enlarge") as job:
+            job.wait()
+            return str(order.make(service, client.lane))
+
+    with gr.Row(visible=False):
+        inputs = [
+            gr.File(label="image"),
+            gr.Number(1024, label="size"),
+            gr.Textbox(None, label="engine"),
+            gr.Textbox("", label="title"),
+            gr.Textbox("", label="artist"),
+            gr.Textbox("headline", label="layout"),
+        ]
+        gr.Button().click(
+            upscale,
+            inputs,
+            gr.File(label="picture"),
+            api_name="upscale",
+            concurrency_limit=None,  # `JobQueue` has the limits
+        )

@@ -1,0 +1,164 @@
+"""Limits of what people send: the size of a request, a quota of uploads for each client and one for all.
+
+Without them a few large uploads fill the disk and nobody gets anything any more.
+"""
+
+import json
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
+
+from album_gan.space.errors import describe
+from album_gan.space.temp_files import KEEP, SPARE_BYTES, SWEEP_EVERY
+
+MAX_FILE_BYTES = 20_000_000
+MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 10_000  # of a request: one file and what surrounds it
+MAX_BODY_BYTES = 1_000_000  # of any other request
+MAX_TOTAL_BYTES = 1_000_000_000  # of all uploads within the hour; at most half of what the disk has left
+MAX_CLIENT_BYTES = 100_000_000  # of one client; at most half of the total
+
+
+class RefusedError(Exception):
+    """A request that is not read any further; the message is for its sender."""
+
+    def __init__(self, message: str, status: int = 413):
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass
+class Upload:
+    """One upload: when it began, from which address, and how many bytes of it arrived."""
+
+    address: str
+    size: int = 0
+    begun: float = field(default_factory=time.monotonic)
+
+
+class UploadQuota:
+    """Counts the bytes of uploads that may still lie on the disk, those of uploads that failed, too."""
+
+    def __init__(self, folder: Path):
+        self.total = min(MAX_TOTAL_BYTES, max(0, shutil.disk_usage(folder).free - SPARE_BYTES) // 2)
+        self.per_client = min(MAX_CLIENT_BYTES, self.total // 2)
+        self._uploads: deque[Upload] = deque()
+
+    def begin(self, address: str) -> Upload:
+        self._uploads.append(Upload(address))
+        return self._uploads[-1]
+
+    def left(self, address: str) -> int:
+        """How many bytes this address may still upload."""
+        while self._uploads and time.monotonic() - self._uploads[0].begun > KEEP + 2 * SWEEP_EVERY:
+            self._uploads.popleft()
+        by_client = sum(upload.size for upload in self._uploads if upload.address == address)
+        return min(self.per_client - by_client, self.total - sum(upload.size for upload in self._uploads))
+
+
+class BodyLimits:
+    """ASGI middleware: refuses requests that are too large, before and while they arrive, with one line."""
+
+    def __init__(self, app: Callable, quota: UploadQuota, address_of: Callable[[HTTPConnection], str]):
+        self.app, self.quota, self.address_of = app, quota, address_of
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watched_send(message: dict) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        is_upload = scope["path"].rstrip("/").endswith("/upload")
+        limited = self._limit_upload if is_upload else limit_body
+        try:
+            await self.app(scope, await limited(HTTPConnection(scope), receive), watched_send)
+        except Exception as error:
+            if started:
+                raise
+            if isinstance(error, RefusedError):
+                text, status = str(error), error.status
+            elif isinstance(error, OSError):
+                text, status = describe(error), 507
+            elif is_upload:  # gradio's parser fails in many ways on forms that are cut short or name no file
+                text, status = "the upload cannot be read; send a form with one file that has a name", 400
+            else:
+                raise
+            # The rest of the body is not read, so the connection cannot be used again.
+            await PlainTextResponse(text, status, {"Connection": "close"})(scope, receive, send)
+
+    async def _limit_upload(self, request: HTTPConnection, receive: Callable) -> Callable:
+        upload = self.quota.begin(self.address_of(request))
+
+        def check(size: int, left: int) -> None:
+            if size > MAX_UPLOAD_BYTES:
+                raise RefusedError(f"pictures must be at most {MAX_FILE_BYTES // 1_000_000} MB; make it smaller first")
+            if left < 0:
+                raise RefusedError("the space for uploads is used up; it is freed within the hour", 507)
+
+        expected = content_length(request)
+        check(expected, self.quota.left(upload.address) - expected)
+
+        async def counted() -> dict:
+            message = await receive()
+            upload.size += len(message.get("body", b""))
+            check(upload.size, self.quota.left(upload.address))
+            return message
+
+        return counted
+
+
+def content_length(request: HTTPConnection) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdecimal() else 0
+
+
+async def limit_body(request: HTTPConnection, receive: Callable) -> Callable:
+    """Read a small body at once, so that it can be checked, and hand it on. Raises RefusedError.
+
+    Files that are named by a web address are refused: gradio would fetch these, of any size, onto this computer's disk.
+    """
+    body, more, expected = b"", True, content_length(request)
+    while more:
+        if max(expected, len(body)) > MAX_BODY_BYTES:
+            raise RefusedError(f"requests must be at most {MAX_BODY_BYTES // 1_000_000} MB")
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    if len(body) > MAX_BODY_BYTES:
+        raise RefusedError(f"requests must be at most {MAX_BODY_BYTES // 1_000_000} MB")
+    if b'"path"' in body and names_address(body):
+        raise RefusedError("files must be uploaded, not named by a web address", 400)
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> dict:
+        return pending.pop() if pending else await receive()  # then only the client's disconnection is left
+
+    return replay
+
+
+def names_address(body: bytes) -> bool:
+    """Whether a JSON body names a file by a web address."""
+    try:
+        values = [json.loads(body)]
+    except (ValueError, RecursionError):
+        return False
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            path = value.get("path")
+            if isinstance(path, str) and path.strip().lower().startswith(("http:", "https:")):
+                return True
+            values += value.values()
+        elif isinstance(value, list):
+            values += value
+    return False

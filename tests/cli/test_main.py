@@ -1,0 +1,324 @@
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from album_gan.cli.main import main
+from album_gan.media.image_files import read_settings, save_png
+
+
+def pixels(path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+@pytest.fixture
+def run(tiny_model, tmp_path, monkeypatch, capsys):
+    """Run a command line in an empty folder, with the tiny model -> (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str) -> tuple[int, str, str]:
+        arguments = shlex.split(line)
+        if arguments[0] in ("generate", "interpolate") and "--model" not in arguments:
+            arguments += ["--model", str(tiny_model)]
+        code = main(arguments)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def refused(run, tmp_path):
+    """Run a command line that must fail with one line, exit code 2 and no file touched -> that line."""
+
+    def refused(line: str) -> str:
+        before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
+        code, out, err = run(line)
+        assert (code, out) == (2, "")
+        assert err.startswith("album-gan: ")
+        assert err.count("\n") == 1
+        assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
+        return err
+
+    return refused
+
+
+def test_generate(run, tmp_path, tiny_pipeline):
+    code, out, err = run("generate --seeds 7-9,velvet-otter-042 --out a/b --truncation 0.8 --batch-size 3")
+    assert (code, out, err) == (0, "4 covers in a/b\n", "")
+    names = sorted(file.name for file in (tmp_path / "a" / "b").iterdir())
+    assert names == ["00000007.png", "00000008.png", "00000009.png", "09815048.png"]
+    covers = tiny_pipeline(seeds=[7, 8, 9, "velvet-otter-042"], truncation=0.8).images
+    for name, cover in zip(names, covers, strict=True):
+        assert np.abs(pixels(tmp_path / "a" / "b" / name) - np.asarray(cover)).max() <= 1
+    settings = read_settings(tmp_path / "a" / "b" / "09815048.png")
+    assert settings == tiny_pipeline.settings(9_815_048, 0.8)
+
+
+def test_options_with_underscores(run, tmp_path):
+    assert run("generate --seeds=1 --out my_covers --batch_size=2")[0] == 0
+    assert run("generate --seeds 2 --out my_covers --batch_size 2")[0] == 0
+    assert sorted(file.name for file in (tmp_path / "my_covers").iterdir()) == [
+        "00000001.png",
+        "00000002.png",
+    ]
+    assert run("interpolate --seeds 1,2 --frames 2 --no_loop --out my_loop.gif")[0] == 0
+    assert (tmp_path / "my_loop.gif").exists()
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".gif", ".webp"])
+def test_interpolate(run, tmp_path, ending):
+    code, out, err = run(f"interpolate --seeds 1,2,3 --frames 6 --loop --fps 10 --out loop{ending}")
+    assert (code, out, err) == (0, f"6 frames in loop{ending}\n", "")
+    if ending == ".mp4":
+        with av.open(str(tmp_path / "loop.mp4")) as container:
+            assert len(list(container.decode(video=0))) == 6
+    else:
+        with Image.open(tmp_path / f"loop{ending}") as image:
+            assert (image.n_frames, image.size) == (6, (32, 32))
+
+
+def test_upscale_keeps_settings(run, tmp_path):
+    save_png(Image.new("RGB", (32, 16), (9, 99, 199)), tmp_path / "a.png", {"seed": 3})
+    Image.new("RGB", (20, 20), (200, 10, 10)).save(tmp_path / "b.jpg")
+    code, out, err = run("upscale a.png b.jpg --size 64 --out large")
+    assert (code, out, err) == (0, "2 pictures in large\n", "")
+    large = [pixels(tmp_path / "large" / name) for name in ("a.png", "b.png")]
+    assert [picture.shape for picture in large] == [(32, 64, 3), (64, 64, 3)]
+    assert np.abs(large[0] - (9, 99, 199)).max() <= 1
+    assert read_settings(tmp_path / "large" / "a.png") == {"seed": 3}
+    assert read_settings(tmp_path / "large" / "b.png") is None
+
+
+def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
+    save_png(Image.new("RGB", (32, 32), (9, 99, 199)), tmp_path / "a.png", {"seed": 3})
+    command = "upscale a.png --store --engine lanczos --artist Band --title"
+    code, out, _ = run(f"{command} Words --layout modern --out shop")
+    assert code == 0
+    assert "we can grant no rights" in out
+    with Image.open(tmp_path / "shop" / "a.jpg") as image:
+        assert (image.size, image.format) == ((3000, 3000), "JPEG")
+        assert len(image.getcolors(1_000_000)) > 2  # there is type on it
+    assert read_settings(tmp_path / "shop" / "a.jpg") == {"seed": 3}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "generate --seeds nonsense --out x",
+            "seed must be a number from 0 to 99999999 or a name, got 'nonsense'",
+        ),
+        ("generate --seeds 100000000 --out x", "seed must be a number"),
+        ("generate --seeds 9-7 --out x", "write 7-9"),
+        ("generate --out x", "--seeds"),
+        ("generate --seeds 1", "--out"),
+        ("generate --seeds 1 --out x --truncation 2", "truncation must be from 0 to 1.5, got 2.0"),
+        ("generate --seeds 1 --out x --truncation much", "--truncation"),
+        ("generate --seeds 1 --out x --batch-size 0", "must be a whole number, 1 or more, got '0'"),
+        ("generate --seeds 1 --out taken/x", "taken is a file"),
+        ("generate --seeds 1 --out taken", "taken is a file"),
+        ("generate --seeds 1 --out x --model empty", "empty is no album_gan model: model_index.json is missing"),
+        ("generate --seeds 1 --out x --model /no/where", "model must be bundled, teaching, a folder or a Hub id"),
+        ("generate --seeds 1 --out x --colour red", "unrecognized arguments: --colour red"),
+        ("interpolate --seeds 5 --out x.mp4", "2 or more seeds, got 1"),
+        ("interpolate --seeds 1,2 --frames 1 --out x.mp4", "frames must be 2 or more, got 1"),
+        ("interpolate --seeds 1,2 --frames 0 --out x.mp4", "frames must be 2 or more, got 0"),
+        ("interpolate --seeds 1,2 --out x.avi", "must end in .mp4, .gif or .webp, got 'x.avi'"),
+        ("interpolate --seeds 1,2 --out x", "must end in .mp4, .gif or .webp, got 'x'"),
+        ("interpolate --seeds 1,2 --fps 0 --out x.gif", "fps must be from 1 to 60, got 0"),
+        ("interpolate --seeds 1,2 --out folder.gif", "out must be a file"),
+        ("interpolate --seeds 1,2 --out taken/x.gif", "taken is a file"),
+        ("interpolate --seeds 1,2 --truncation nan --out x.gif", "truncation must be"),
+        (
+            "upscale good.png --size 31 --out x",
+            "size must be from 32, the picture's longer side, to 4096, got 31",
+        ),
+        ("upscale good.png --size 5000 --out x", "got 5000"),
+        ("upscale good.png missing.png --size 64 --out x", "missing.png does not exist"),
+        ("upscale good.png broken.png --size 64 --out x", "broken.png is no picture that can be read"),
+        ("upscale good.png cut.png --size 64 --out x", "cut.png is no picture that can be read"),
+        ("upscale good.png empty --size 64 --out x", "empty is a folder"),
+        ("upscale good.png --size 64 --out .", "which would be overwritten"),
+        ("upscale good.png empty/../good.png --size 64 --out x", "different names"),
+        ("upscale good.png --size 64 --out taken", "taken is a file"),
+        ("upscale --size 64 --out x", "IN"),
+        ("upscale good.png --out x", "one of the arguments --size --store is required"),
+        ("upscale good.png --size 64 --store --out x", "not allowed with argument"),
+        ("upscale good.png --size 64 --engine magic --out x", "engine must be one of bundled, lanczos, diffusers:ID"),
+        ("upscale good.png --size 64 --title 夜 --out x", "title has a character that no bundled font has"),
+        ("upscale wide.png --store --out x", "covers for stores must be square"),
+        ("demo --port seven", "port must be a number from 1 to 65535, got 'seven'"),
+        ("paint", "invalid choice: 'paint'"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_trace(refused, tmp_path, line, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "folder.gif").mkdir()
+    (tmp_path / "taken").write_text("a file")
+    save_png(
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)),
+        tmp_path / "good.png",
+    )
+    Image.new("RGB", (32, 16)).save(tmp_path / "wide.png")
+    (tmp_path / "broken.png").write_bytes(b"this is no picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:1500])
+    assert message in refused(line)
+
+
+def test_bad_input_does_not_harm_what_is_there(refused, run, tmp_path):
+    assert run("generate --seeds 1,2 --out x")[0] == 0
+    refused("generate --seeds 1,2,nonsense --out x")
+    refused("upscale x/00000001.png x/missing.png --size 64 --out x")
+
+
+def test_no_command_is_explained(run, capsys):
+    assert main([]) == 2
+    assert "COMMAND; see album-gan --help" in capsys.readouterr().err
+
+
+def test_ports_from_the_environment_are_checked(refused, monkeypatch):
+    monkeypatch.setenv("PORT", "99999")
+    assert "got '99999'" in refused("demo")
+
+
+def test_demo_without_gradio_says_what_to_install(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert "pip install 'album-gan[demo]'" in refused("demo")
+
+
+def test_debug_shows_the_traceback(run, monkeypatch):
+    monkeypatch.setenv("ALBUM_GAN_DEBUG", "1")
+    with pytest.raises(ValueError, match="seed must be"):
+        run("generate --seeds nonsense --out x")
+
+
+@pytest.mark.parametrize("command", ["generate", "interpolate", "upscale", "demo"])
+def test_help_has_an_example_that_parses(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        main([command, "--help"])
+    assert done.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    example = shown.split(f"example: album-gan {command} ")[1]
+    from album_gan.cli.main import _parser
+
+    _parser().parse_args([command, *shlex.split(example)])
+
+
+def process(*arguments: str, **options) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "album_gan", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+def test_help_and_cheap_mistakes_do_not_wait_for_torch():
+    code = (
+        "import sys\nfrom album_gan.cli.main import main\n"
+        "assert main(['generate', '--seeds', 'x', '--out', 'y']) == 2\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'diffusers', 'gradio'} & set(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_failing_process_says_one_line(tmp_path):
+    failing = process("generate", "--seeds", "1", "--out", str(tmp_path / "x"), "--model", str(tmp_path))
+    out, err = failing.communicate(timeout=120)
+    assert failing.returncode == 2
+    assert out == ""
+    assert err == f"album-gan: {tmp_path} is no album_gan model: model_index.json is missing\n"
+
+
+def test_interrupted_covers_are_whole(tmp_path, tiny_model):
+    folder = tmp_path / "x"
+    drawing = process("generate", "--seeds", "0-999999", "--out", str(folder), "--model", str(tiny_model),
+                      env={**os.environ, "PYTHONUNBUFFERED": "1"})  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("*.png")):
+        assert drawing.poll() is None, drawing.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    drawing.send_signal(signal.SIGINT)
+    _, err = drawing.communicate(timeout=60)
+    assert drawing.returncode == 130
+    assert err == "album-gan: interrupted; every file already written is complete\n"
+    files = list(folder.iterdir())
+    assert {file.suffix for file in files} == {".png"}
+    assert all(pixels(file).shape == (32, 32, 3) for file in files)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "generate --seeds 1 --out x",
+        "interpolate --seeds 1,2 --out x.gif",
+        "upscale good.png --size 64 --out x",
+        "evaluate --train-data-dir empty --model MODEL",
+    ],
+)
+def test_a_gpu_that_is_not_there_is_one_line(refused, tmp_path, tiny_model, line):
+    (tmp_path / "empty").mkdir()
+    save_png(Image.new("RGB", (32, 32)), tmp_path / "good.png")
+    message = refused(f"{line.replace('MODEL', str(tiny_model))} --device cuda")
+    assert "device must be one that this machine has" in message
+    assert "got 'cuda'; auto takes the best" in message
+
+
+def test_devices(run, refused, tmp_path):
+    for device in ("auto", "cpu"):
+        assert run(f"generate --seeds 1 --out {device} --device {device}")[0] == 0
+    assert np.array_equal(pixels(tmp_path / "cpu" / "00000001.png"), pixels(tmp_path / "auto" / "00000001.png"))
+    assert "invalid choice: 'tpu'" in refused("generate --seeds 1 --out x --device tpu")
+    assert "invalid choice: 'tpu'" in refused("demo --device tpu")
+
+
+FULL = """
+import resource, shlex, sys
+from album_gan.cli.main import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+for line in sys.argv[1:]:
+    assert main(shlex.split(line)) == 2
+"""
+
+
+def test_a_full_disk_names_file_folder_and_way_out(tmp_path, tiny_model):
+    """For each command; a limit on the size of files stands in for the full disk."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "good.png")
+    (tmp_path / "history").mkdir()
+    for images in ("000000000", "000001000"):
+        Image.new("RGB", (384, 384)).save(tmp_path / "history" / f"{images}.webp")
+    lines = {
+        f"generate --seeds 1 --out x --model {tiny_model}": "00000001.png",
+        f"interpolate --seeds 1,2 --frames 4 --out x/y.gif --model {tiny_model}": "y.gif",
+        f"interpolate --seeds 1,2 --frames 4 --out x/y.webp --model {tiny_model}": "y.webp",
+        f"interpolate --seeds 1,2 --frames 4 --out x/y.mp4 --model {tiny_model}": "y.mp4",
+        f"upscale good.png --size 128 --engine lanczos --out x --model {tiny_model}": "good.png",
+        "timelapse . --fps 2 --seconds 1 --out x/y.gif": "y.gif",
+        f"export --format onnx --out x/y.onnx --model {tiny_model}": "y.onnx",
+    }
+    done = subprocess.run([sys.executable, "-c", FULL, *lines], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = re.findall(r"album-gan: (.*)", done.stderr)
+    assert said == [
+        f"{name} could not be written to {tmp_path / 'x'}: File too large; make room there, or choose another folder"
+        for name in lines.values()
+    ]
+    assert not list((tmp_path / "x").iterdir())
+
+
+def test_a_missing_checkpoint_is_no_hub_id(refused):
+    message = refused("generate --seeds 1 --out x --model runs/checkpoint-500")
+    assert "model must be bundled, teaching, a folder or a Hub id owner/name, got 'runs/checkpoint-500'" in message

@@ -1,0 +1,343 @@
+"""A pile becomes a data set: the same bytes each time, whatever interrupts it, and nothing lands elsewhere."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from album_gan.covers.build import candidates, shards
+from album_gan.covers.build.cleaning import STEPS, Cleaning
+from album_gan.covers.build.inspect import inspect
+from album_gan.covers.build.pipeline import Build, build
+from album_gan.covers.dataset import CoverSource, load_covers
+from album_gan.covers.split import is_held_out
+from album_gan.covers.synthetic import draw_cover
+
+ROOT = Path(__file__).parents[3]
+SAMPLE = ROOT.parent / "shared" / "covers_raw_sample"
+
+
+def cover(index: int) -> Image.Image:
+    rng = np.random.default_rng(index)
+    grid = Image.fromarray(rng.integers(0, 255, (7, 7, 3), dtype=np.uint8))
+    return Image.blend(draw_cover(index, 160), grid.resize((160, 160), Image.Resampling.BICUBIC), 0.5)
+
+
+def jpeg(index: int, quality: int = 90) -> bytes:
+    buffer = io.BytesIO()
+    cover(index).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def pile(folder: Path, count: int, first: int = 0) -> Path:
+    folder.mkdir(parents=True)
+    for index in range(first, first + count):
+        (folder / f"Artist {index} - Title {index}.jpg").write_bytes(jpeg(index))
+    return folder
+
+
+def config(tmp_path, *sources, **options) -> Build:
+    cleaning = Cleaning(resolution=64, min_size=32, **options.pop("cleaning", {}))
+    return Build(sources=tuple(map(str, sources)), out=tmp_path / "out", cleaning=cleaning, **options)
+
+
+def outcomes(out: Path) -> dict[str, dict]:
+    with gzip.open(out / "files.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({(row["source"], row["file"]) for row in rows}) == len(rows)
+    return {row["file"]: row for row in rows}
+
+
+def digests(out: Path) -> dict[str, str]:
+    """SHA-256 of all that a build gives, without what it keeps for itself."""
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and ".candidates" not in path.parts]
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def messy(tmp_path) -> Path:
+    """A folder and a tar with nearly everything in them."""
+    folder = pile(tmp_path / "messy", 30)
+    (folder / "same bytes.jpg").write_bytes(jpeg(3))
+    (folder / "other quality.jpg").write_bytes(jpeg(4, quality=60))
+    (folder / "<script>alert(1).jpg").write_bytes(jpeg(5)[:2000])
+    (folder / "empty.jpg").touch()
+    (folder / "notes.txt").write_text("not a picture")
+    Image.new("RGB", (99, 99), "red").save(folder / "blank.png")
+    draw_cover(1, 90).resize((120, 60)).save(folder / "wide.png")
+    draw_cover(1, 20).save(folder / "small.png")
+    for number in range(12):
+        (folder / f"nobody {number} - none {number}.jpg").write_bytes(jpeg(999))
+    (folder / "loop").symlink_to(folder)
+    with tarfile.open(folder / "more.tar", "w") as archive:
+        for name, data in (("../../up.jpg", jpeg(100)), ("/tmp/absolute-cover.jpg", jpeg(101)), ("copy.jpg", jpeg(7))):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return folder
+
+
+def test_every_file_ends_in_the_list_with_its_reason(tmp_path, messy):
+    before = sorted(path for path in tmp_path.rglob("*") if "out" not in path.parts)
+    summary = build(config(tmp_path, messy))
+    found = outcomes(tmp_path / "out")
+    expected = {
+        "same bytes.jpg": "exact_duplicate",
+        "other quality.jpg": "near_duplicate",
+        "<script>alert(1).jpg": "truncated",
+        "empty.jpg": "empty",
+        "notes.txt": "not_an_image",
+        "blank.png": "near_blank",
+        "wide.png": "not_square",
+        "small.png": "too_small",
+        "loop": "link",
+        "more.tar/../../up.jpg": "kept",
+        "more.tar//tmp/absolute-cover.jpg": "kept",
+        **{f"nobody {number} - none {number}.jpg": "placeholder" for number in range(12)},
+        **{f"Artist {index} - Title {index}.jpg": "kept" for index in range(30) if index not in (3, 7)},
+    }
+    assert {name: found[name]["outcome"] for name in expected} == expected
+    assert Counter(row["outcome"] for row in found.values())["exact_duplicate"] == 2
+    assert found["more.tar/../../up.jpg"]["notes"] == "unsafe_name"
+    assert len(found) == len(expected) + 3 == summary.total
+    assert before == sorted(path for path in tmp_path.rglob("*") if "out" not in path.parts)
+    assert not Path("/tmp/absolute-cover.jpg").exists()
+
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Do not publish" in page
+    assert "<script>" not in page
+    assert all(f"<h3>{row['outcome'].replace('_', ' ')}" in page for row in found.values() if row["outcome"] != "kept")
+    everything = json.dumps([page, (tmp_path / "out" / "README.md").read_text(), found])
+    assert str(tmp_path) not in everything
+
+
+def test_the_data_set_loads_and_holds_out_whole_groups(tmp_path, messy, monkeypatch):
+    summary = build(config(tmp_path, messy))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+    loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "hf"))
+    assert {name: len(rows) for name, rows in loaded.items()} == {k: v for k, v in summary.splits.items() if v}
+    rows = [row for split in loaded.values() for row in split]
+    assert rows[0]["image"].size == (64, 64)
+    assert all(is_held_out(row["group"]) == (name == "test") for name, split in loaded.items() for row in split)
+    copied = {row["source_path"]: row for row in rows}
+    assert copied["Artist 4 - Title 4.jpg"]["copies_found"] == 2
+    borrowed = [row for row in rows if row["labels_borrowed"]]
+    assert all(row["artist"] for row in borrowed)
+    split = load_covers(CoverSource(train_data_dir=str(tmp_path / "out"), resolution=64))
+    covers, held_out = split.train, len(split.held_out)
+    assert (len(covers), held_out) == (summary.splits["train"], summary.splits["test"])
+
+
+def test_two_builds_give_the_same_bytes_and_a_second_run_changes_nothing(tmp_path, messy, monkeypatch):
+    monkeypatch.setattr(candidates, "SHARD_FILES", 7)
+    monkeypatch.setattr(shards, "ROWS", 10)
+    build(config(tmp_path, messy))
+    first = digests(tmp_path / "out")
+    assert len([name for name in first if name.startswith("data/train")]) >= 2
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}
+    build(config(tmp_path, messy))
+    assert digests(tmp_path / "out") == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")} == made
+    (tmp_path / "out").rename(tmp_path / "before")
+    build(config(tmp_path, messy, workers=2))
+    assert digests(tmp_path / "out") == first
+
+
+def test_sources_together_are_one_set(tmp_path):
+    one, two = pile(tmp_path / "a" / "covers", 8), pile(tmp_path / "b" / "covers", 8, first=5)
+    summary = build(config(tmp_path, one, two))
+    assert summary.kept == 13
+    assert {name: counts["exact_duplicate"] for name, counts in summary.files.items()} == {"covers": 0, "covers (2)": 3}
+    arrows = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}
+    summary = build(config(tmp_path, one, two, pile(tmp_path / "c", 2, first=40)))
+    assert summary.kept == 15
+    assert arrows.items() <= {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}.items()
+
+
+def test_editions_and_albums_share_a_group(tmp_path):
+    folder = pile(tmp_path / "pile", 6)
+    (folder / "ARTIST 2 - Title 2!.jpg").write_bytes(jpeg(50))
+    build(config(tmp_path, folder))
+    rows = datasets.load_dataset("parquet", data_files=str(tmp_path / "out/data/*.parquet"), split="train")
+    groups = dict(zip(rows["source_path"], rows["group"], strict=True))
+    assert groups["ARTIST 2 - Title 2!.jpg"] == groups["Artist 2 - Title 2.jpg"]
+    assert len(set(groups.values())) == 6
+
+
+def test_steps_are_switched_off_and_on(tmp_path, messy):
+    build(config(tmp_path, messy, cleaning={"allow": ("near_duplicate", "placeholder", "near_blank")}))
+    found = outcomes(tmp_path / "out")
+    assert found["other quality.jpg"]["outcome"] == found["blank.png"]["outcome"] == "kept"
+    assert Counter(row["outcome"] for row in found.values())["exact_duplicate"] == 13
+
+
+def test_rights_and_thumbnails(tmp_path):
+    folder = pile(tmp_path / "pile", 4)
+    build(config(tmp_path, folder))
+    assert "## Rights\n\nNot stated." in (tmp_path / "out" / "README.md").read_text()
+    build(config(tmp_path, folder, rights="Mine.\nAll of them.", thumbnails=False))
+    assert "## Rights\n\nMine. All of them." in (tmp_path / "out" / "README.md").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "data:image" not in page
+    assert "Do not publish" not in page
+
+
+def test_bad_input_changes_nothing(tmp_path):
+    folder = pile(tmp_path / "pile", 2)
+    with pytest.raises(ValueError, match="out must be empty or hold an earlier build"):
+        build(Build(sources=(str(folder),), out=folder.parent))
+    with pytest.raises(ValueError, match="must not lie in a source"):
+        build(Build(sources=(str(folder),), out=folder / "out"))
+    with pytest.raises(ValueError, match="num_workers must be from 0 to 256, got -1"):
+        build(config(tmp_path, folder, workers=-1))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="source must hold covers, but empty hold no files"):
+        build(config(tmp_path, tmp_path / "empty"))
+    assert sorted(path.name for path in folder.iterdir()) == ["Artist 0 - Title 0.jpg", "Artist 1 - Title 1.jpg"]
+
+
+def test_a_picture_that_kills_its_worker_costs_only_itself(tmp_path, monkeypatch):
+    # The child sees this through its environment: a picture with this hash ends its process.
+    folder = pile(tmp_path / "pile", 4)
+    victim = folder / "Artist 2 - Title 2.jpg"
+    killer = tmp_path / "site"
+    killer.mkdir()
+    (killer / "sitecustomize.py").write_text(
+        "import hashlib, os, sys\n"
+        f"victim = {hashlib.sha256(victim.read_bytes()).hexdigest()!r}\n"
+        "real = hashlib.sha256\n"
+        "def sha256(data=b'', **options):\n"
+        "    digest = real(data, **options)\n"
+        "    if digest.hexdigest() == victim and 'spawn_main' in ' '.join(sys.orig_argv): os._exit(9)\n"
+        "    return digest\n"
+        "hashlib.sha256 = sha256\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{killer}{os.pathsep}{ROOT}")
+    summary = build(config(tmp_path, folder, workers=1))
+    assert summary.kept == 3
+    row = outcomes(tmp_path / "out")[victim.name]
+    assert (row["outcome"], row["detail"]) == ("corrupt", "its decoder crashed")
+
+
+def test_inspect(tmp_path):
+    build(config(tmp_path, pile(tmp_path / "pile", 12)))
+    lines = inspect(tmp_path / "out", tmp_path / "sheet.png")
+    assert lines[0].startswith("12 covers: ")
+    assert "sizes: 12 of 64x64" in lines
+    assert [line for line in lines if line.startswith("artist: 12 (100%): ")]
+    assert Image.open(tmp_path / "sheet.png").size == (12 * 96, 8 * 96)
+    with pytest.raises(ValueError, match="found none in"):
+        inspect(tmp_path / "pile", None)
+
+
+# --- killed and continued
+
+
+def killed_and_continued(tmp_path, kills: int, count: int) -> None:
+    """Kill a build with SIGKILL at random moments, then let it finish: the bytes of one that was let alone."""
+    folder = pile(tmp_path / "pile", count)
+    command = [
+        sys.executable, "-c",
+        "from album_gan.covers.build import candidates, shards; candidates.SHARD_FILES, shards.ROWS = 8, 20\n"
+        "from album_gan.cli.main import main; import sys; print('ready', flush=True); sys.exit(main())",
+        "covers", "build", str(folder), "--resolution", "64", "--min-size", "32", "--num-workers", "0",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def start(out: str) -> subprocess.Popen:
+        running = subprocess.Popen(
+            [*command, "--out", str(tmp_path / out)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert running.stdout.readline() == b"ready\n"
+        return running
+
+    running, started = start("whole"), time.monotonic()
+    assert running.wait() == 0
+    duration = time.monotonic() - started
+    rng = random.Random(0)
+    interrupted = 0
+    for _ in range(kills):
+        running = start("killed")
+        time.sleep(rng.uniform(0, 0.5) * duration)
+        running.send_signal(signal.SIGKILL)
+        interrupted += running.wait() != 0
+    assert interrupted
+    assert start("killed").wait() == 0
+    assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
+
+
+def test_killed_build_goes_on(tmp_path):
+    killed_and_continued(tmp_path, kills=2, count=120)
+
+
+@pytest.mark.slow
+def test_killed_ten_times(tmp_path):
+    killed_and_continued(tmp_path, kills=10, count=1500)
+
+
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(candidates, "SHARD_FILES", 4)
+    folder = pile(tmp_path / "pile", 12)
+    real, left = candidates.atomic_path, [2]
+
+    def full(path, **options):
+        if not left[0]:
+            raise OSError(28, "No space left on device", str(path))
+        left[0] -= 1
+        return real(path, **options)
+
+    monkeypatch.setattr(candidates, "atomic_path", full)
+    with pytest.raises(OSError, match="No space left"):
+        build(config(tmp_path, folder))
+    assert len(list((tmp_path / "out").rglob("*.arrow"))) == 2
+    left[0] = 100
+    assert build(config(tmp_path, folder)).kept == 12
+
+
+# --- real files, where they are
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample of raw files is not here")
+def test_raw_sample(tmp_path):
+    build(Build(sources=(str(SAMPLE),), out=tmp_path / "out"))
+    found = outcomes(tmp_path / "out")
+    assert len(found) == sum(path.is_file() for path in SAMPLE.rglob("*"))
+    assert {row["outcome"] for row in found.values()} <= {*STEPS, "kept"}
+    with open(SAMPLE / "manifest.csv", newline="") as file:
+        said = {row["file"]: row["why"] for row in csv.DictReader(file)}
+    for name, why in said.items():
+        outcome, notes = found[name]["outcome"], found[name]["notes"].split(",")
+        if why.startswith("not an image"):
+            assert outcome == "not_an_image", name
+        elif why.startswith("non-square"):
+            assert outcome == "not_square", name
+        elif why.startswith("near-blank"):
+            assert outcome == "near_blank", name
+        elif "below a 128 px" in why or "too small" in why:
+            assert outcome == "too_small", name
+        elif why.startswith(("ordinary", "small (", "JPEG without", "palette (", "palette GIF", "slightly")):
+            assert outcome == "kept", name
+        elif "data in a .jpg" in why:
+            assert "wrong_extension" in notes, name
+        elif "record label" in why:
+            assert "disc_label" in notes, name
+        elif why.startswith("grayscale"):
+            assert "grayscale" in notes, name
+    pairs = Counter(row["outcome"] for row in found.values())
+    assert (pairs["exact_duplicate"], pairs["near_duplicate"]) == (1, 1)

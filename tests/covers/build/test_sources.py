@@ -1,0 +1,277 @@
+"""Folders, archives and tables, friendly and hostile: each file comes out once, named, or with a reason."""
+
+import http.server
+import io
+import json
+import os
+import pickle
+import tarfile
+import threading
+import zipfile
+
+import datasets
+import pytest
+
+from album_gan.covers.build import download as downloads
+from album_gan.covers.build.metadata import labels_from, labels_from_name
+from album_gan.covers.build.source_file import with_bytes
+from album_gan.covers.build.sources import open_source
+from album_gan.covers.synthetic import draw_cover
+
+
+def jpeg(index: int = 0, size: int = 140) -> bytes:
+    buffer = io.BytesIO()
+    draw_cover(index, size).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def read(place, tmp_path, **options) -> dict[str, tuple]:
+    """name -> (reason, labels, bytes) of all entries of a source."""
+    found = {}
+    for entry in open_source(str(place), tmp_path / "downloads", **options).entries():
+        assert entry.name not in found
+        try:
+            data = None if entry.reason else entry.read()
+        except Exception as error:
+            data = error
+        found[entry.name] = (entry.reason, entry.labels, data)
+    return found
+
+
+def add(archive: tarfile.TarFile, name: str, data: bytes = b"", **fields) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    for key, value in fields.items():
+        setattr(member, key, value)
+    archive.addfile(member, io.BytesIO(data))
+
+
+def hostile_tar(path, mode: str = "w"):
+    with tarfile.open(path, mode) as archive:
+        add(archive, "folder", type=tarfile.DIRTYPE)
+        add(archive, "folder/a.jpg", jpeg(1))
+        add(archive, "../../escaped.jpg", jpeg(2))
+        add(archive, "/absolute.jpg", jpeg(3))
+        add(archive, "link.jpg", type=tarfile.SYMTYPE, linkname="/etc/passwd")
+        add(archive, "hard.jpg", type=tarfile.LNKTYPE, linkname="folder/a.jpg")
+        add(archive, "pipe.jpg", type=tarfile.FIFOTYPE)
+        add(archive, "device.jpg", type=tarfile.CHRTYPE)
+        add(archive, "Queen - Jazz.jpg", jpeg(4))
+        add(archive, "bad-\udcff-name.jpg", jpeg(5))
+    return path
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz"])
+def test_hostile_tar(tmp_path, ending):
+    found = read(hostile_tar(tmp_path / f"x.{ending}", "w:gz" if ending.endswith("gz") else "w"), tmp_path)
+    assert {name: reason for name, (reason, _, _) in found.items()} == {
+        "folder/a.jpg": None,
+        "../../escaped.jpg": None,
+        "/absolute.jpg": None,
+        "link.jpg": "link",
+        "hard.jpg": "link",
+        "pipe.jpg": "not_a_file",
+        "device.jpg": "not_a_file",
+        "Queen - Jazz.jpg": None,
+        "bad-\ufffd-name.jpg": None,
+    }
+    assert found["../../escaped.jpg"][2] == jpeg(2)
+    assert found["bad-\ufffd-name.jpg"][2] == jpeg(5)
+    assert found["Queen - Jazz.jpg"][1] == {"artist": "Queen", "title": "Jazz"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"x.{ending}"]
+
+
+def test_cut_off_tar_gives_what_is_there(tmp_path):
+    whole = hostile_tar(tmp_path / "whole.tar").read_bytes()
+    (tmp_path / "cut.tar").write_bytes(whole[:6_000])
+    found = read(tmp_path / "cut.tar", tmp_path)
+    assert found["folder/a.jpg"][2] == jpeg(1)
+    assert found["(the rest of the archive)"][0] == "unreadable"
+    (tmp_path / "none.tar").write_bytes(b"no archive at all")
+    assert [reason for reason, _, _ in read(tmp_path / "none.tar", tmp_path).values()] == ["unreadable"]
+
+
+def test_hostile_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/ok.jpg", jpeg(1))
+        archive.writestr("../up.jpg", jpeg(2))
+        link = zipfile.ZipInfo("link.jpg")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("bomb.jpg", bytes(80 << 20))
+    found = read(tmp_path / "x.zip", tmp_path)
+    reasons = {name: reason for name, (reason, _, _) in found.items()}
+    assert reasons == {"a/ok.jpg": None, "../up.jpg": None, "link.jpg": "link", "bomb.jpg": "too_many_bytes"}
+    broken = bytearray((tmp_path / "x.zip").read_bytes())
+    broken[40:60] = bytes(20)  # in the first picture
+    (tmp_path / "broken.zip").write_bytes(broken)
+    found = read(tmp_path / "broken.zip", tmp_path)
+    assert isinstance(found["a/ok.jpg"][2], Exception)
+    assert found["../up.jpg"][2] == jpeg(2)
+
+
+def test_whatever_is_in_an_archive_goes_to_another_process(tmp_path):
+    hostile_tar(tmp_path / "a.tar")
+    hostile_tar(tmp_path / "b.tar.gz", "w:gz")
+    with zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ok.jpg", jpeg(1))
+        archive.writestr("bomb.jpg", bytes(80 << 20))
+    found = open_source(str(tmp_path), tmp_path / "downloads").entries()
+    sent = [pickle.loads(pickle.dumps(entry if entry.lasting else with_bytes(entry))) for entry in found]
+    read = {entry.name: entry.read() for entry in sent if not entry.reason}
+    for archive in ("a.tar", "b.tar.gz"):
+        assert read[f"{archive}/folder/a.jpg"] == jpeg(1)
+        assert read[f"{archive}/Queen - Jazz.jpg"] == jpeg(4)
+    assert read["c.zip/ok.jpg"] == jpeg(1)
+    assert [entry.reason for entry in sent if entry.name == "c.zip/bomb.jpg"] == ["too_many_bytes"]
+
+
+def test_hostile_folder(tmp_path):
+    pile = tmp_path / "pile"
+    (pile / "deep" / "er").mkdir(parents=True)
+    (pile / "deep" / "er" / "a.jpg").write_bytes(jpeg(1))
+    (pile / "loop").symlink_to(pile)
+    (pile / "link.jpg").symlink_to("/etc/passwd")
+    (pile / "broken.jpg").symlink_to("nowhere")
+    os.mkfifo(pile / "pipe.jpg")
+    with open(os.fsencode(pile) + b"/\xff.jpg", "wb") as file:
+        file.write(jpeg(2))
+    hostile_tar(pile / "inner.tar")
+    found = read(pile, tmp_path)
+    reasons = {name: reason for name, (reason, _, _) in found.items() if not name.startswith("inner")}
+    assert reasons == {
+        "deep/er/a.jpg": None, "loop": "link", "link.jpg": "link", "broken.jpg": "link", "pipe.jpg": "not_a_file",
+        "\ufffd.jpg": None,
+    }  # fmt: skip
+    assert found["inner.tar/folder/a.jpg"][2] == jpeg(1)
+    assert list(found) == list(read(pile, tmp_path))
+
+
+def test_imagefolder_labels(tmp_path):
+    pile = tmp_path / "pile"
+    (pile / "Jazz").mkdir(parents=True)
+    (pile / "Jazz" / "1.jpg").write_bytes(jpeg(1))
+    (pile / "Jazz" / "2.jpg").write_bytes(jpeg(2))
+    (pile / "Jazz" / "metadata.csv").write_text("file_name,artist,Album,release_date\n1.jpg,Miles,Blue,1959-08-17\n")
+    found = read(pile, tmp_path, folder_genre=True)
+    assert found["Jazz/1.jpg"][1] == {"genre": "Jazz", "artist": "Miles", "title": "Blue", "year": 1959}
+    assert found["Jazz/2.jpg"][1] == {"genre": "Jazz"}
+    assert found["Jazz/metadata.csv"][0] == "label_file"
+    (pile / "Jazz" / "metadata.jsonl").write_text('{"file_name": "2.jpg", "genre": "Cool"}\nbroken\n[1]\n')
+    assert read(pile, tmp_path, folder_genre=True)["Jazz/2.jpg"][1] == {"genre": "Cool"}
+
+
+def test_webdataset_labels(tmp_path):
+    with tarfile.open(tmp_path / "shard.tar", "w") as archive:
+        add(archive, "0001.jpg", jpeg(1))
+        add(archive, "0001.json", json.dumps({"genre": "rock", "year": 1971, "nested": {}}).encode())
+        add(archive, "0002.jpg", jpeg(2))
+        add(archive, "0002.json", b"{broken")
+        add(archive, "alone.json", b"{}")
+    found = read(tmp_path / "shard.tar", tmp_path)
+    assert found["0001.jpg"][1] == {"genre": "rock", "year": 1971}
+    assert found["0002.jpg"][1] == {}
+    assert [found[name][0] for name in ("0001.json", "0002.json", "alone.json")] == ["label_file", "label_file", None]
+
+
+def test_parquet_labels_classes_and_lost_pictures(tmp_path):
+    genres = datasets.ClassLabel(names=["folk", "punk"])
+    features = datasets.Features({"cover": datasets.Image(), "label": genres, "album": datasets.Value("string")})
+    rows = [
+        {"cover": {"bytes": jpeg(1), "path": "a.jpg"}, "label": 1, "album": "One"},
+        {"cover": {"bytes": b"", "path": None}, "label": None, "album": None},
+        {"cover": None, "label": 0, "album": "Three"},
+    ]
+    datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "x.parquet")
+    found = list(read(tmp_path / "x.parquet", tmp_path).items())
+    assert found[0] == ("00000000/a.jpg", (None, {"genre": "punk", "title": "One"}, jpeg(1)))
+    assert [reason for _, (reason, _, _) in found] == [None, None, "unreadable"]
+    with pytest.raises(ValueError, match="image_column must be one of cover, got 'photo'"):
+        read(tmp_path / "x.parquet", tmp_path, image_column="photo")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "x.parquet").read_bytes()[:400])
+    assert [reason for reason, _, _ in read(tmp_path / "cut.parquet", tmp_path).values()] == ["unreadable"]
+
+
+def test_labels_are_found_and_bounded():
+    assert labels_from({"Genre": "  Drum\n& Bass ", "year": "(c) 1994", "title": None}) == {
+        "genre": "Drum & Bass",
+        "year": 1994,
+    }
+    assert labels_from({"year": 12345, "artist": ["A", "B"], "title": {"x": 1}}) == {"artist": "A"}
+    assert len(labels_from({"artist": "x" * 5000})["artist"]) == 300
+    assert labels_from_name("x/1_2_john-lee-hooker_gold.jpg", "album_covers_j.tar") == {"artist": "john lee hooker"}
+    assert labels_from_name("x/1_2_a.jpg", "other.tar") == {}
+
+
+@pytest.mark.parametrize("place", ["nowhere", "a b/c", "notes.txt"])
+def test_what_is_no_source_says_so(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no pictures")
+    with pytest.raises(ValueError, match="source must be a"):
+        list(open_source(place, tmp_path).entries())
+
+
+class Flaky(http.server.BaseHTTPRequestHandler):
+    """Serves one file, and drops the line after a few thousand bytes, unless asked to go on where it was."""
+
+    content = jpeg(1, 600) * 20
+    version = '"1"'
+    asked: list = []  # noqa: RUF012 -- shared by the threads of one server
+
+    def do_GET(self):
+        if self.path.endswith("missing.tar"):
+            self.send_error(404)
+            return
+        start = 0
+        if self.headers.get("If-Range") == self.version:
+            start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+        self.asked.append(start)
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", self.version)
+        self.send_header("Content-Length", str(len(self.content) - start))
+        self.end_headers()
+        end = start + 60_000 if len(self.asked) < 3 else None
+        self.wfile.write(self.content[start:end])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(downloads, "PIECE", 1000)
+    monkeypatch.setenv("ALBUM_GAN_RETRY_SECONDS", "0")
+    Flaky.asked = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Flaky) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def test_download_goes_on_where_the_line_dropped(tmp_path, server):
+    path = downloads.download(f"{server}/x.tar", tmp_path / "d" / "x.tar")
+    assert path.read_bytes() == Flaky.content
+    assert Flaky.asked == [0, 60_000, 120_000]
+    assert [file.name for file in path.parent.iterdir()] == ["x.tar"]
+    downloads.download(f"{server}/x.tar", path)
+    assert len(Flaky.asked) == 3
+
+
+def test_download_begins_anew_when_the_file_has_changed(tmp_path, server):
+    (tmp_path / "x.tar.part").write_bytes(b"old")
+    (tmp_path / "x.tar.version").write_text('"0"')
+    assert downloads.download(f"{server}/x.tar", tmp_path / "x.tar").read_bytes() == Flaky.content
+    assert Flaky.asked[0] == 0
+
+
+def test_download_says_what_is_missing(tmp_path, server):
+    with pytest.raises(ValueError, match="cannot be had: HTTP Error 404"):
+        downloads.download(f"{server}/missing.tar", tmp_path / "x.tar")
+    assert not list(tmp_path.iterdir())
+
+
+def test_url_of_a_tar_is_a_source(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(Flaky, "content", hostile_tar(tmp_path / "h.tar").read_bytes())
+    source = open_source(f"{server}/album_covers_x.tar", tmp_path / "downloads")
+    assert source.name == "album_covers_x.tar"
+    assert len(list(source.entries())) == 9

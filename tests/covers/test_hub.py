@@ -1,0 +1,103 @@
+"""A data set goes to the Hub, private unless asked, and comes back from it: against a Hub on this machine."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from album_gan.covers.synthetic import draw_cover
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """Runs Python in a process of its own that knows no Hub but ours; its attribute `address` is that."""
+    server = subprocess.Popen([sys.executable, ROOT / "tests" / "minihub.py"], stdout=subprocess.PIPE, text=True)
+    address = server.stdout.readline().strip()
+    environment = {
+        **os.environ, "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_test", "NO_PROXY": "127.0.0.1",
+        "HF_HOME": str(tmp_path / "hf"), "PYTHONPATH": str(ROOT), "ALBUM_GAN_CACHE": str(tmp_path / "cache"),
+        "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }  # fmt: skip
+
+    def run(code: str, *arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True,
+            cwd=tmp_path, timeout=250,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    run.address = address
+    yield run
+    server.terminate()
+    server.wait()
+
+
+CLI = "import sys; from album_gan.cli.main import main; sys.exit(main())"
+LOAD = """
+import json, sys
+from album_gan.covers.dataset import CoverSource, load_covers
+split = load_covers(CoverSource(dataset_name=sys.argv[1], resolution=32))
+covers, held_out = split.train, len(split.held_out)
+assert held_out > 0
+print("RESULT", json.dumps([len(covers), list(covers.pixels_of([0, 1]).shape)]))
+"""
+TRAIN = "import sys; from train import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_pushed_private_and_loaded_again(hub, tmp_path):
+    folder = tmp_path / "pile"
+    folder.mkdir()
+    for index in range(40):
+        draw_cover(index, 64).save(folder / f"{index}.png")
+    small = ["--resolution", "32", "--min-size", "16", "--num-workers", "0"]
+
+    code, text = hub(CLI, "covers", "build", folder, "--out", "made", *small, "--push-to-hub", "me/covers", "--public")
+    assert (code, "public needs data_rights" in text) == (2, True)
+    assert not (tmp_path / "made" / "data").exists()
+    code, text = hub(CLI, "covers", "build", folder, "--out", "made", *small, "--push-to-hub", "me/covers")
+    assert code == 0, text
+    kept = int(text.partition(" covers from ")[0].split()[-1])
+    request = urllib.request.Request(
+        f"{hub.address}/api/datasets/me/covers", headers={"Authorization": "Bearer hf_test"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        info = json.load(answer)
+    assert info["private"]
+    names = {file["rfilename"] for file in info["siblings"]}
+    assert {name.partition("/")[0] for name in names} == {"README.md", "data"}
+
+    # Loaded for training, and taken as a source again.
+    code, text = hub(LOAD, "me/covers")
+    assert code == 0, text
+    count, shape = json.loads(next(line[7:] for line in text.splitlines() if line.startswith("RESULT")))
+    assert (0 < count < kept, shape) == (True, [2, 32, 32, 3])
+    code, text = hub(CLI, "covers", "build", "me/covers", "--out", "again", *small)
+    assert (code, f"{kept} covers from" in text) == (0, True), text
+
+
+@pytest.mark.slow
+def test_trained_from_the_hub(hub, tmp_path):
+    (tmp_path / "pile").mkdir()
+    for index in range(40):
+        draw_cover(index, 64).save(tmp_path / "pile" / f"{index}.png")
+    small = ["--resolution", "32", "--min-size", "16", "--num-workers", "0"]
+    code, text = hub(CLI, "covers", "build", "pile", "--out", "made", *small, "--push-to-hub", "me/covers")
+    assert code == 0, text
+    quick = ["--recipe", "dcgan", "--resolution", "32", "--train_batch_size", "4", "--max_train_steps", "2"]
+    quick += ["--report_to", "none", "--dataset_name", "me/covers"]
+    for options in ([], ["--streaming"]):
+        code, text = hub(TRAIN, *quick, *options, "--output_dir", f"run{len(options)}")
+        assert code == 0, text
+        assert (tmp_path / f"run{len(options)}" / "generator").is_dir()
+
+
+def test_what_the_hub_has_not_says_so(hub):
+    code, text = hub(CLI, "covers", "build", "me/nowhere", "--out", "made")
+    assert code == 2
+    assert "no data set on the Hub" in text

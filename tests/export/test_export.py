@@ -1,0 +1,217 @@
+"""Exported models draw the pipeline's covers: ONNX by onnxruntime, the HTML file in Chromium, opened from the disk."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_recipes import RECIPES, build
+
+from album_gan import AlbumCoverPipeline
+from album_gan.cli.main import main
+from album_gan.inference.latents import classes_of, latents_of, name_of, seed_for_any_text
+from album_gan.media.image_files import read_settings
+from album_gan.networks.lite_generator import LiteGenerator
+
+onnx = pytest.importorskip("onnx", reason="exports need the extra export")
+onnxruntime = pytest.importorskip("onnxruntime", reason="exports need the extra export")
+from album_gan.export.html_page import build_page, runtime_script  # noqa: E402
+from album_gan.export.onnx_model import check, to_onnx  # noqa: E402
+
+SEEDS = [0, 7, 42, 12_345_678, 99_999_999]
+TEXTS = [
+    *("0", " 0042 ", "99999999", "123456789", "velvet-otter-042", "Velvet Otter 042", "VELVET_otter-042"),
+    *("", "velvet-otter-42", "Dark Side", "  dark \t side ", "Straße", "STRASSE", "Ωμέγας ΣΣΑΣ", "İstanbul"),
+    *("e\u0301", "\u00e9", "ﬁne", "日本", "🎷 x", "a\x1cb\u2003c"),
+]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, tiny_model) -> Path:
+    """model.onnx and covers.html of the tiny model, by the command."""
+    folder = tmp_path_factory.mktemp("exported")
+    for name in ("model.onnx", "covers.html"):
+        words = ["export", "--model", str(tiny_model), "--format", name.rpartition(".")[2], "--out", str(folder / name)]
+        assert main(words) == 0
+    return folder
+
+
+def run(content: bytes, **inputs: np.ndarray) -> np.ndarray:
+    """Covers by onnxruntime as bytes (N, R, R, 3)."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    [images] = session.run(None, inputs)
+    return np.round((images.transpose(0, 2, 3, 1) + 1) * 127.5)
+
+
+@pytest.mark.parametrize("truncation", [0.0, 0.6, 1.0])
+def test_onnx_draws_the_pipelines_covers(files, tiny_pipeline, truncation):
+    content = (files / "model.onnx").read_bytes()
+    theirs = run(content, latents=latents_of(SEEDS, 128), truncation=np.array(truncation, np.float32))
+    ours = tiny_pipeline(seeds=SEEDS, truncation=truncation, output_type="np").images * 255
+    assert np.abs(theirs - ours).max() <= 2
+
+
+def test_onnx_is_small_and_says_what_it_is(files, tiny_model, tiny_pipeline):
+    model = onnx.load(files / "model.onnx")
+    about = {item.key.removeprefix("album_gan."): item.value for item in model.metadata_props}
+    assert about["model"] == tiny_pipeline.fingerprint
+    assert "Philox4x64-10" in about["latents"]
+    half = (tiny_model / "generator" / "diffusion_pytorch_model.fp16.safetensors").stat().st_size
+    assert (files / "model.onnx").stat().st_size < half * 1.2
+
+
+def test_onnx_with_classes():
+    network = LiteGenerator(resolution=32, classes=("jazz", "rock")).eval()
+    network.label.weight.data[1:].normal_()
+    pipe = AlbumCoverPipeline(network)
+    content = to_onnx(pipe)
+    inputs = {"latents": latents_of([3, 4], 128), "truncation": np.array(1.0, np.float32)}
+    theirs = run(content, labels=np.array([2, 0]), **inputs)
+    ours = pipe(seeds=[3, 4], class_labels=["rock", None], output_type="np").images * 255
+    assert np.abs(theirs - ours).max() <= 2
+    page = build_page(pipe, content)
+    assert '<option value="2">rock</option>' in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_onnx_of_every_recipe(name):
+    """As every generator that a recipe trains, with classes where it takes them."""
+    classes = ("jazz", "rock") if RECIPES[name].Recipe.takes_labels else ()
+    _, generator, _ = build(name, classes=classes)
+    pipe = AlbumCoverPipeline(generator.eval())
+    assert check(to_onnx(pipe), pipe) <= 2
+
+
+def test_the_page_is_one_small_file(files):
+    page = (files / "covers.html").read_text()
+    assert len(page) < 30_000_000
+    assert "{{" not in page.partition("<script")[0]
+    assert re.findall(r'(?:src|href)="(?!data:)[^"]*"', page.partition("<script")[0]) == []
+
+
+def test_the_runtime_is_the_one_of_its_licence():
+    folder = Path(__file__).parents[2] / "album_gan" / "export" / "onnxruntime-web"
+    version = re.search(r"ONNX Runtime Web v([\d.]+)", (folder / "ort.wasm.bundle.min.mjs").read_text())[1]
+    assert (folder / "LICENSE").read_text().startswith(f"onnxruntime-web {version},")
+    assert "InferenceSession: " in runtime_script()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--format html --out covers.onnx", "out must be a file that ends in .html, got covers.onnx"),
+        ("--format zip --out covers.zip", "invalid choice: 'zip'"),
+        ("--format onnx --out x.onnx --model nowhere", "model must be bundled, teaching, a folder or a Hub id"),
+    ],
+)
+def test_bad_input_is_one_line(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", *words.split()]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- In a browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    driver = pytest.importorskip("playwright.sync_api", reason="browser tests need playwright")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("browser tests need Chromium: apt-get install chromium")
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-dev-shm-usage",
+    ]
+    with driver.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser, files):
+    """The file as a double click opens it, with its first wall drawn. In the end: no request, no error."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720}, offline=True, accept_downloads=True)
+    page, requests, errors = context.new_page(), [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto((files / "covers.html").as_uri())
+    page.locator("#wall button[data-drawn]").nth(11).wait_for(timeout=60_000)
+    yield page
+    context.close()
+    assert [url for url in requests if not url.startswith(("file:", "blob:", "data:"))] == []
+    assert errors == []
+
+
+def test_seeds_names_and_latents_in_javascript(page):
+    found = page.evaluate("texts => texts.map(albumGan.seedForAnyText)", TEXTS)
+    assert found == [seed_for_any_text(text)[0] for text in TEXTS]
+    assert page.evaluate("seeds => seeds.map(albumGan.nameOf)", SEEDS) == [name_of(seed) for seed in SEEDS]
+    for size in (128, 5):
+        theirs = page.evaluate("([seeds, n]) => seeds.map(s => Array.from(albumGan.latentOf(s, n)))", [SEEDS, size])
+        assert np.abs(np.array(theirs) - latents_of(SEEDS, size)).max() < 1e-6
+    for counts in ([0, 300, 100, 600], [5, 1]):
+        theirs = page.evaluate("([seeds, counts]) => seeds.map(s => albumGan.classOf(s, counts))", [SEEDS, counts])
+        assert theirs == classes_of(SEEDS, counts)
+    assert page.evaluate("albumGan.classOf(7, [])") == 0
+
+
+def test_the_page_draws_the_pipelines_covers(page, tiny_pipeline):
+    for seed, truncation in ((7, 1.0), (99_999_999, 0.5)):
+        data = page.evaluate("async ([s, t]) => Array.from((await albumGan.draw(s, t)).data)", [seed, truncation])
+        theirs = np.array(data).reshape(32, 32, 4)[:, :, :3]
+        ours = np.asarray(tiny_pipeline(seeds=[seed], truncation=truncation).images[0], int)
+        assert np.abs(theirs - ours).max() <= 2
+
+
+def test_a_name_is_typed_enlarged_and_downloaded(page, tiny_pipeline, tmp_path):
+    page.fill("#name", "Velvet Otter 042")
+    page.press("#name", "Enter")
+    tile = page.locator("#wall button").first
+    assert tile.locator("span").text_content() == "velvet-otter-042"
+    tile.and_(page.locator("[data-drawn]")).wait_for(timeout=20_000)
+    tile.click()
+    assert page.locator("dialog h2").text_content() == "velvet-otter-042"
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as(tmp_path / "cover.png")
+    assert download.value.suggested_filename == "velvet-otter-042.png"
+    picture = Image.open(tmp_path / "cover.png")
+    assert read_settings(picture) == json.loads(json.dumps(tiny_pipeline.settings("velvet-otter-042")))
+    ours = np.asarray(tiny_pipeline(seeds=["velvet-otter-042"]).images[0], int)
+    assert np.abs(np.asarray(picture.convert("RGB"), int) - ours).max() <= 2
+    page.keyboard.press("ArrowRight")
+    assert page.locator("dialog h2").text_content() == name_of(1)
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog").is_visible()
+
+
+def test_on_a_phone(browser, files):
+    """Two covers abreast, nothing to scroll sideways, everything large enough for a thumb, and taps work."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto((files / "covers.html").as_uri())
+    page.locator("#wall button[data-drawn]").nth(3).wait_for(timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    first, second, third = (page.locator("#wall button").nth(n).bounding_box() for n in range(3))
+    assert first["y"] == second["y"] < third["y"]
+    for selector in ("#name", "form .main", "#more"):
+        assert page.locator(selector).bounding_box()["height"] >= 44
+    page.locator("#wall button").nth(1).tap()
+    box = page.locator("dialog canvas").bounding_box()
+    assert 300 < box["width"] <= 390
+    page.locator("#close").tap()
+    page.locator("#more").tap()
+    page.locator("#wall button").nth(23).wait_for(timeout=20_000)
+    context.close()

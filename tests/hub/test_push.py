@@ -1,0 +1,93 @@
+"""What a published model is: whole, readable, and drawn by others as by us."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from album_gan import AlbumCoverPipeline
+from album_gan.hub.model_card import public_name
+from album_gan.hub.push import assemble, push
+
+WITHOUT_ALBUM_GAN = """
+import sys
+sys.modules["album_gan"] = None  # as in an environment that has only diffusers
+from diffusers import DiffusionPipeline
+pipe = DiffusionPipeline.from_pretrained(sys.argv[1], trust_remote_code=True)
+pipe(seeds=[5, "velvet-otter-042"]).images[0].save(sys.argv[2])
+print(pipe.fingerprint)
+"""
+
+
+@pytest.fixture(scope="module")
+def repository(tiny_model, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("repository")
+    assemble(str(tiny_model), folder, "me/covers", "drawn by the tests")
+    return folder
+
+
+def run(script: str, *arguments: object, cwd: Path) -> str:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(cwd / "home")}
+    words = [sys.executable, "-c", script, *map(str, arguments)]
+    process = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-2000:]
+    return process.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_album_gan_and_diffusers_alone_draw_the_same(repository, tmp_path):
+    ours = AlbumCoverPipeline.from_pretrained(repository)
+    fingerprint = run(WITHOUT_ALBUM_GAN, repository, tmp_path / "theirs.png", cwd=tmp_path)
+    assert fingerprint == ours.fingerprint
+    theirs = np.asarray(Image.open(tmp_path / "theirs.png"), int)
+    assert np.abs(theirs - np.asarray(ours(seeds=[5]).images[0], int)).max() <= 1
+
+
+def test_the_card_says_what_counts(repository, tiny_model, tmp_path):
+    text = (repository / "README.md").read_text()
+    assert text.startswith("---\n")
+    assert "pipeline_tag: unconditional-image-generation" in text
+    assert "Rights to the data: drawn by the tests." in text
+    assert 'from_pretrained("me/covers")' in text
+    assert "learned from copyrighted covers" in text
+    assert "{" not in re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    assemble(str(tiny_model), tmp_path, "me/covers")
+    assert "Rights to the data: not stated." in (tmp_path / "README.md").read_text()
+
+
+def test_no_pickle_and_no_places_of_this_machine(repository):
+    files = [path for path in repository.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".py", ".md", ".png", ".jsonl", ".webp"}
+    index = json.loads((repository / "model_index.json").read_text())
+    assert index["_class_name"] == ["pipeline", "AlbumCoverPipeline"]
+
+
+def test_numbers_become_metadata(tiny_model, tmp_path):
+    measured = {"samples": 10, "held_out": 9, "subset": None, "spectrum_db": {"1-2": 0.5}}
+    measured["spaces"] = {"stlpips-vgg": {"kid": 0.123, "recall": 0.4}}
+    source = AlbumCoverPipeline.from_pretrained(tiny_model)
+    source.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "evaluation.json").write_text(json.dumps(measured))
+    (tmp_path / "out").mkdir()
+    assemble(str(tmp_path / "model"), tmp_path / "out", "me/covers")
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "model-index:" in text
+    assert "value: 0.123" in text
+    assert "10 samples against 9 held-out covers" in text
+
+
+def test_private_data_is_not_named():
+    assert public_name("parquet") == public_name(None) == "a private collection"
+    assert public_name("me/covers") == "me/covers"
+
+
+@pytest.mark.parametrize("repo_id", ["covers", "me/", "a/b/c"])
+def test_a_malformed_id_is_refused_at_once(repo_id):
+    with pytest.raises(ValueError, match="repo_id must be owner/name"):
+        push("bundled", repo_id)

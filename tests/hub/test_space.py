@@ -1,0 +1,94 @@
+"""The page goes to a Space that starts: with a public model's name, or with a private model inside."""
+
+import json
+import os
+import re
+import sys
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from loopback import ROOT, loopback
+from serving import free_port, page_of
+
+from album_gan.hub.space import assemble_space
+
+FETCH = """
+import sys
+from huggingface_hub import snapshot_download
+snapshot_download(sys.argv[1], repo_type="space", local_dir=sys.argv[2])
+"""
+PUSH_BOTH = """
+import sys
+from album_gan.cli.main import main
+assert main(["push", sys.argv[1], "--repo-id", "me/open", "--data-rights", "ours", "--space", "me/open-page"]) == 0
+assert main(["push", sys.argv[1], "--repo-id", "me/secret", "--space", "me/secret-page"]) == 0
+assert main(["push", sys.argv[1], "--repo-id", "me/secret", "--space", "me/open-page"]) == 2
+assert main(["push", sys.argv[1], "--repo-id", "me/new", "--space", "nonsense"]) == 2
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(tiny_model, tmp_path_factory):
+    with loopback(tmp_path_factory.mktemp("spaces")) as hub:
+        code, hub.said = hub.run(PUSH_BOTH, tiny_model)
+        assert code == 0, hub.said
+        hub.state = json.loads(hub.ask("/test/state"))
+        yield hub
+
+
+def test_a_public_model_is_fetched_when_the_space_is_built(hub):
+    space = hub.state["space/me/open-page"]
+    assert not space["private"]
+    assert space["variables"] == {"ALBUM_GAN_MODEL": "me/open"}
+    assert not [file for file in space["files"] if file.endswith(".safetensors")]
+    readme = hub.ask("/spaces/me/open-page/resolve/main/README.md").decode()
+    preloaded = readme.partition("preload_from_hub:\n- me/open ")[2].partition("\n")[0].split(",")
+    assert {"model_index.json", "generator/config.json"} <= set(preloaded)
+    assert "generator/diffusion_pytorch_model.safetensors" in preloaded
+    assert not [file for file in preloaded if file.startswith(("checkpoint/", "discriminator/"))]
+    assert readme.startswith("---\n")
+    assert "sdk: gradio" in readme.split("---")[1]
+
+
+def test_a_private_model_lies_inside_a_private_space(hub):
+    space = hub.state["space/me/secret-page"]
+    assert space["private"]
+    assert space["variables"] == {"ALBUM_GAN_MODEL": "model"}
+    assert "model/generator/diffusion_pytorch_model.safetensors" in space["files"]
+    assert not [file for file in space["files"] if "/.cache/" in file or "pretrained" in file]
+    assert "space must be private, as the model me/secret is, but me/open-page is public" in hub.said
+    assert "space must be owner/name, got 'nonsense'" in hub.said
+    assert "model/me/new" not in hub.state
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("gradio") is None, reason="the page needs the extra demo")
+def test_the_space_starts_with_what_is_in_it(hub, tmp_path):
+    """As on the Hub: app.py in its own folder, this checkout out of reach, no internet."""
+    code, text = hub.run(FETCH, "me/secret-page", tmp_path / "space")
+    assert code == 0, text
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, "ALBUM_GAN_MODEL": "model",
+        "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", "HF_HUB_OFFLINE": "1",
+        "GRADIO_TEMP_DIR": str(tmp_path / "files"),
+    }  # fmt: skip
+    where = "import runpy, album_gan; print('FROM', album_gan.__file__); runpy.run_path('app.py', run_name='__main__')"
+    with page_of([sys.executable, "-c", where], environment, tmp_path / "space") as printed:
+        assert f"FROM {tmp_path / 'space' / 'album_gan'}" in printed[0]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
+            assert b"Album GAN" in page.read()
+
+
+def test_versions_are_the_tested_ones(tmp_path):
+    tested = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    assemble_space(tmp_path, "me/covers", ["model_index.json"])
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (tmp_path / "requirements.txt").read_text(), re.MULTILINE))
+    assert {name: tested[name] for name in pinned} == pinned
+    needed = re.search(r"dependencies = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL)[1]
+    names = {name.replace("-", "_") for name in re.findall(r'"([\w-]+)', needed)}
+    assert names <= {name.replace("-", "_") for name in pinned}
+    assert f"sdk_version: {tested['gradio']}" in (tmp_path / "README.md").read_text()
+    assert not Path(tmp_path / "album_gan" / "pretrained").exists()

@@ -1,0 +1,157 @@
+# ruff: noqa: F811  fixtures come from browsing.py
+"""The page as a person uses it, in Chromium: clicks, and a look at the pixels that came back."""
+
+from io import BytesIO
+from urllib.parse import urlparse
+
+import numpy as np
+import pytest
+from browsing import ask_for, browser, expect, look, model, same, server, visit, wait_for_wall  # noqa: F401
+from PIL import Image
+
+from album_gan.inference.latents import name_of, seed_for_any_text
+from album_gan.media.image_files import read_settings
+
+
+def test_the_wall_is_there_when_the_page_opens(visit):
+    wall = look(visit())
+    assert list(wall) == [name_of(seed) for seed in range(16)]
+    for pixels in wall.values():
+        assert pixels.reshape(-1, 4)[:, :3].std() > 5  # not blank
+    assert len({pixels.tobytes() for pixels in wall.values()}) == 16
+
+
+def test_a_new_wall_and_its_link(visit):
+    page = visit()
+    before = look(page)
+    page.get_by_role("button", name="New wall").click()
+    page.wait_for_function("location.search.includes('seeds=')")
+    wait_for_wall(page)
+    after = look(page)
+    assert len(after) == 16
+    assert not before.keys() & after.keys()
+    assert same(after, look(visit(f"?{urlparse(page.url).query}")))
+
+
+def test_a_name_gets_its_cover(visit, tiny_pipeline):
+    page = visit()
+    ask_for(page, name_of(31415))
+    expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(name_of(31415))
+    expect(page.get_by_text("Seed 31415")).to_be_visible()
+    expect(page.locator("dialog .note")).to_be_empty()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download", exact=True).click()
+    assert download.value.suggested_filename == f"{name_of(31415)}.png"
+    with Image.open(BytesIO(download.value.path().read_bytes())) as image:
+        assert read_settings(image) == tiny_pipeline.settings(31415)
+        drawn = tiny_pipeline(seeds=[31415]).images[0]
+        assert np.abs(np.asarray(image, int) - np.asarray(drawn, int)).max() <= 1
+
+
+def test_any_text_gets_a_cover_and_the_truth_about_it(visit):
+    page = visit()
+    text = "<b>My Grandmother's</b> polka"
+    for _ in range(2):  # asking again answers again
+        ask_for(page, text)
+        expect(page.get_by_text(f"Seed {seed_for_any_text(text)[0]}")).to_be_visible()
+        expect(page.get_by_text("Your words choose the seed; the network cannot read.")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+    wait_for_wall(page)
+    assert len(look(page)) == 16
+
+
+def test_truncation_redraws_the_same_seeds(visit):
+    ordinary, tame = look(visit()), look(visit("?seeds=0-15&truncation=0.3"))
+    assert ordinary.keys() == tame.keys()
+    assert not any((ordinary[name] == tame[name]).all() for name in tame)
+
+
+def test_links_that_make_no_sense_open_the_page_all_the_same(visit):
+    page = visit("?tab=nope&seeds=%3Cscript%3E,9-1&truncation=NaN&model=%3Cb%3E&what=1")
+    assert len(look(page)) == 16
+    page = visit("?seeds=5&model=0badf00d")
+    expect(page.get_by_text("This link is from another model (0badf00d)")).to_be_visible()
+    assert list(look(page)) == [name_of(5)]
+
+
+def test_covers_morph_in_a_video_that_plays_and_scrubs(visit):
+    page = visit()
+    for seed in (4, 7):
+        page.locator(".wall .tile", has_text=name_of(seed)).click()
+        page.get_by_role("button", name="Pin", exact=True).click()
+        expect(page.get_by_role("button", name="Unpin")).to_be_visible()
+        page.keyboard.press("Escape")
+    expect(page.locator("[data-shelf=pins] .tile")).to_have_text([f"A  {name_of(4)}", f"B  {name_of(7)}"])
+    page.get_by_role("tab", name="Interpolate").click()
+    expect(page.locator("#way textarea")).to_have_value(", ".join(map(name_of, (4, 7))))
+    expect(page.locator("#strip img")).to_have_count(2)
+    page.locator("#length input[type=range]").fill("3")
+    page.get_by_label("gif").check()
+    page.get_by_role("button", name="Morph").click()
+    page.wait_for_function("document.querySelector('#loop video')?.readyState >= 2")
+    duration, width = page.eval_on_selector("#loop video", "video => [video.duration, video.videoWidth]")
+    assert duration == pytest.approx(3, abs=0.1)
+    assert width == 32
+    page.wait_for_function("document.querySelector('#loop video').currentTime > 0")
+    page.locator("#scrub input[type=range]").fill("45")
+    page.wait_for_function("Math.abs(document.querySelector('#loop video').currentTime - 44.5 / 30) < 0.01")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download gif").or_(page.get_by_role("link", name="Download gif")).click()
+    with Image.open(BytesIO(download.value.path().read_bytes())) as animation:
+        assert (animation.format, animation.n_frames) == ("GIF", 90)
+
+
+def test_one_cover_cannot_morph_and_nothing_breaks(visit):
+    page = visit("?tab=interpolate&seeds=7")
+    expect(page.locator("#way textarea")).to_have_value(name_of(7))
+    page.get_by_role("button", name="Morph").click()
+    expect(page.get_by_text("2 or more")).to_be_visible()
+    page.get_by_role("tab", name="Generate").click()
+    page.get_by_role("button", name="New wall").click()
+    page.wait_for_function("location.search.includes('tab=generate')")
+
+
+def test_upscale_a_cover_and_an_own_picture(visit, tmp_path):
+    page = visit()
+    page.locator(".wall .tile", has_text=name_of(4)).click()
+    page.get_by_role("dialog").get_by_role("button", name="Upscale").click()
+    expect(page.locator("#which textarea, #which input")).to_have_value(name_of(4))
+    expect(page.locator(f"#picture img[src*='{name_of(4)}']")).to_be_visible()
+    page.get_by_label("512").check()
+    page.locator("#enlarge").click()
+    page.wait_for_function("document.querySelectorAll('#compare img')[1]?.naturalWidth === 512")
+    with page.expect_download() as download:
+        page.locator("#download-large").click()
+    with Image.open(BytesIO(download.value.path().read_bytes())) as image:
+        assert image.size == (512, 512)
+        assert np.asarray(image).std() > 5
+        assert read_settings(image)["seed"] == 4
+
+    own = tmp_path / "own.jpg"
+    Image.effect_noise((40, 20), 60).save(own)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="or a picture of your own").click()
+    chooser.value.set_files(own)
+    expect(page.locator("#picture img[src*='own']")).to_be_visible()
+    page.get_by_label("1024").check()
+    page.locator("#enlarge").click()
+    page.wait_for_function("document.querySelectorAll('#compare img')[1]?.naturalWidth === 1024")
+
+
+def test_a_phone_shows_two_columns_and_never_scrolls_sideways(visit):
+    page = visit(width=360, height=740)
+    assert page.locator(".wall .tile").count() == 4
+    lefts = page.eval_on_selector_all(".tile", "tiles => tiles.map(tile => tile.getBoundingClientRect().left)")
+    assert len(set(lefts)) == 2
+    for tab in ("Generate", "Interpolate", "Upscale"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_same_seeds_are_the_same_pictures_after_a_restart(visit, server):
+    before = look(visit("?seeds=100-115"))
+    server.stop()
+    server.start()
+    assert same(before, look(visit("?seeds=100-115")))

@@ -1,0 +1,276 @@
+# ruff: noqa: F811  fixtures come from browsing.py
+"""What people do at the page, in Chromium, beyond the first glance; and that everybody can."""
+
+import json
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from io import BytesIO
+from urllib.parse import urlparse
+
+import pytest
+from browsing import ask_for, browser, expect, look, same, server, visit, wait_for_wall  # noqa: F401
+from PIL import Image
+
+from album_gan.editing.similar import POOL
+from album_gan.inference.latents import name_of
+from album_gan.media.image_files import read_settings
+
+SIZES = [(1920, 1080), (360, 740)]
+both_sizes = pytest.mark.parametrize("size", SIZES, ids=["projector", "phone"])
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model, tmp_path_factory):
+    """The tiny model, with a history of its training."""
+    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("model"), dirs_exist_ok=True)
+    (folder / "history").mkdir()
+    for shown, colour in ((0, "grey"), (1000, "navy"), (9000, "orange")):
+        Image.new("RGB", (64, 64), colour).save(folder / "history" / f"{shown:09d}.webp")
+    return folder
+
+
+def tile(page, seed):
+    return page.locator(".wall .tile", has_text=name_of(seed))
+
+
+def downloaded(page, click) -> bytes:
+    with page.expect_download() as download:
+        click()
+    return download.value.path().read_bytes()
+
+
+@both_sizes
+def test_a_cover_is_kept_across_a_reload_and_forgotten_again(visit, size):
+    page = visit("", *size)
+    tile(page, 2).click()
+    page.get_by_role("button", name="Keep").click()
+    page.reload()
+    kept = page.locator("[data-shelf=kept] .tile")
+    expect(kept).to_have_text([name_of(2)])
+    kept.click()
+    expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(name_of(2))
+    page.get_by_role("button", name="Forget").click()
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-shelf=kept]")).to_be_hidden()
+
+
+@both_sizes
+def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
+    page = visit("?seeds=77&truncation=0.6", *size)
+    tile(page, 77).click()
+    picture = tmp_path / "mine.png"
+    picture.write_bytes(downloaded(page, page.get_by_role("link", name="Download", exact=True).click))
+    before = look(page)
+    page = visit("", *size)
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Restore from a picture").set_input_files(picture)
+    expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(name_of(77))
+    page.keyboard.press("Escape")
+    wait_for_wall(page)
+    assert same(before, look(page))
+    assert "truncation=0.6" in page.url
+
+    other = tmp_path / "other.png"
+    Image.new("RGB", (9, 9)).save(other)
+    page.get_by_label("Restore from a picture").set_input_files(other)
+    expect(page.get_by_text("carries no settings")).to_be_visible()
+
+
+def test_all_covers_come_in_one_archive(visit):
+    page = visit("?seeds=1-3")
+    page.get_by_text("More", exact=True).click()
+    link = page.get_by_role("link", name="Download all (ZIP)")
+    link.hover()
+    with zipfile.ZipFile(BytesIO(downloaded(page, link.click))) as archive:
+        assert archive.namelist() == [f"{seed:02d} {name_of(seed)}.png" for seed in (1, 2, 3)]
+
+
+def test_more_like_this_shows_neighbours(visit):
+    page = visit()
+    tile(page, 3).click()
+    page.get_by_role("button", name="More like this").click()
+    expect(page.get_by_text(f"Like {name_of(3)}")).to_be_visible()
+    wait_for_wall(page)
+    names = list(look(page))
+    assert names[0] == name_of(3)
+    assert len(names) == 16
+    pool = {name_of(seed) for seed in range(POOL)}
+    assert set(names) <= pool
+
+
+def test_a_near_miss_asks_and_the_answer_opens(visit):
+    page = visit()
+    ask_for(page, "velvt oter 42")
+    page.get_by_role("button", name="Did you mean velvet-otter-042?").click()
+    expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text("velvet-otter-042")
+    page.keyboard.press("Escape")
+    wait_for_wall(page)
+    assert len(look(page)) == 16
+
+
+@both_sizes
+def test_words_are_set_in_type_and_stay_words(visit, size):
+    page = visit("", *size)
+    ask_for(page, "<i>Anna</i>")
+    plain = downloaded(page, page.get_by_role("link", name="Download", exact=True).click)
+    page.get_by_text("Words on it").click()
+    expect(page.get_by_label("Title")).to_have_value("<i>Anna</i>")
+    page.get_by_label("Artist").fill("The Quiet")
+    page.get_by_role("button", name="Set in type").click()
+    page.wait_for_function("document.querySelector('dialog.cover > img').src.includes('artist=')")
+    expect(page.get_by_alt_text("with the words <i>Anna</i> The Quiet")).to_be_visible()
+    worded = downloaded(page, page.get_by_role("link", name="Download", exact=True).click)
+    plain, worded = Image.open(BytesIO(plain)), Image.open(BytesIO(worded))
+    assert read_settings(worded) == read_settings(plain)
+    assert worded.size == (1024, 1024)
+
+
+def test_a_link_shows_the_same_pixels_in_another_browser(visit):
+    page = visit()
+    page.get_by_role("button", name="New wall").click()
+    page.wait_for_function("location.search.includes('seeds=')")
+    wait_for_wall(page)
+    before, query = look(page), urlparse(page.url).query
+    after = look(visit(f"?{query}"))
+    assert before.keys() == after.keys()
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_a_morph_can_be_cancelled(visit):
+    page = visit("?tab=interpolate&seeds=1,2")
+    page.locator("#morph").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    page.wait_for_timeout(500)
+    expect(page.locator("#loop video")).to_have_count(0)
+    page.locator("#length input[type=range]").fill("2")
+    page.get_by_label("double").check()
+    page.locator("#morph").click()  # and the next one runs
+    page.wait_for_function("document.querySelector('#loop video')?.readyState >= 2")
+    assert page.eval_on_selector("#loop video", "video => video.duration") == pytest.approx(1, abs=0.1)
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+@both_sizes
+def test_a_cover_for_shops_has_words_and_says_what_one_may(visit, size):
+    page = visit("?tab=upscale&seeds=4", *size)
+    expect(page.locator("#picture img")).to_be_visible()
+    page.get_by_text("Title, artist, engine").click()
+    page.locator("#sleeve-title textarea, #sleeve-title input").fill("Velvet <b>Otter</b>")
+    page.get_by_label("JPEG for shops, 3000").check()
+    page.locator("#enlarge").click()
+    expect(page.get_by_text("we can grant no rights").first).to_be_visible()
+    picture = Image.open(BytesIO(downloaded(page, page.locator("#download-large").click)))
+    assert (picture.format, picture.size) == ("JPEG", (3000, 3000))
+    assert read_settings(picture)["seed"] == 4
+
+
+@both_sizes
+def test_untrained_to_trained(visit, size):
+    page = visit("?tab=learn", *size)
+    expect(page.get_by_text("9,000 covers shown to it")).to_be_visible()
+    slider = page.get_by_role("slider", name="How far trained")
+    slider.fill("0")
+    expect(page.get_by_text("Untrained: noise")).to_be_visible()
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_text("9,000 covers shown to it")).to_be_visible()
+    page.wait_for_function("document.querySelectorAll('.history img')[2].naturalWidth === 64")
+
+
+@both_sizes
+def test_presenting_by_keyboard(visit, size):
+    page = visit("", *size)
+    page.get_by_role("button", name="Present").click()
+    stage = page.get_by_role("dialog", name="Presenting")
+    heading = stage.get_by_role("heading")
+    expect(heading).to_have_text(name_of(0))
+    for key, seed in (("PageDown", 1), ("ArrowRight", 2), (" ", 3), ("PageUp", 2)):
+        page.keyboard.press(key)
+        expect(heading).to_have_text(name_of(seed))
+    page.keyboard.press("p")
+    expect(stage.get_by_text("Pinned", exact=True)).to_be_visible()
+    expect(stage.get_by_text("Start it with --lan to let phones in")).to_be_visible()
+    page.keyboard.press("b")
+    expect(heading).to_be_hidden()
+    page.keyboard.press("b")
+    page.keyboard.press("m")
+    page.wait_for_function("document.querySelector('.present video').currentTime > 0")
+    expect(heading).to_have_text(name_of(3))  # where the way leads
+    page.keyboard.press("Escape")
+    expect(stage).to_be_hidden()
+    expect(page.locator("[data-shelf=pins] .tile")).to_have_text([f"A  {name_of(2)}"])
+
+
+def test_left_alone_covers_morph_for_ever(visit):
+    page = visit("?seeds=1,2")
+    page.evaluate("albumGan.idleAfter = 100")
+    page.get_by_role("button", name="Present").click()
+    heading = page.get_by_role("dialog", name="Presenting").get_by_role("heading")
+    expect(heading).to_have_text(name_of(2))
+    expect(heading).not_to_have_text(name_of(2))  # on to covers that were dealt meanwhile
+
+
+def test_a_wall_by_keyboard_alone(visit):
+    page = visit()
+    page.get_by_label("Type any name, get its cover").focus()
+    page.keyboard.press("Tab")
+    expect(page.locator("#new-wall")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(tile(page, 0)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(name_of(1))
+    page.keyboard.press("Escape")
+    expect(tile(page, 0)).to_be_focused()
+
+
+def test_covers_are_described_to_those_who_cannot_see_them(visit):
+    texts = visit().eval_on_selector_all(".wall .tile img", "images => images.map(image => image.alt)")
+    assert len(set(texts)) == 16
+    assert all(text.startswith("Album cover ") and (", " in text) for text in texts)
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The text of axe-core, as npm has it."""
+    folder = tmp_path_factory.mktemp("axe")
+    if shutil.which("npm") is None:
+        pytest.skip("axe-core comes from npm, which is not installed")
+    fetched = subprocess.run(["npm", "pack", "axe-core", "--silent"], cwd=folder, capture_output=True, timeout=90)
+    if fetched.returncode:
+        pytest.skip("axe-core comes from npm's registry, which cannot be reached")
+    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+        return archive.extractfile("package/axe.min.js").read().decode()
+
+
+@both_sizes
+def test_axe_finds_nothing(visit, axe, size):
+    page = visit("", *size)
+    page.evaluate(axe)
+
+    def check(where):
+        page.wait_for_timeout(400)  # until things have faded in
+        rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+        found = page.evaluate("rules => axe.run({ runOnly: rules }).then(result => result.violations)", rules)
+        problems = [
+            f"{where}: {problem['id']}: {node['html'][:160]}: {node['failureSummary'][:200]}"
+            for problem in found
+            for node in problem["nodes"]
+        ]
+        assert not problems, json.dumps(problems, indent=1)
+
+    check("wall")
+    page.get_by_text("More", exact=True).click()
+    check("More")
+    tile(page, 0).click()
+    page.get_by_text("Words on it").click()
+    check("cover")
+    page.keyboard.press("Escape")
+    for tab in ("Interpolate", "Upscale", "Learn"):
+        page.get_by_role("tab", name=tab).click()
+        check(tab)
+    page.get_by_role("button", name="Present").click()
+    check("Presenting")

@@ -1,0 +1,273 @@
+"""The page's server: its API as other programs use it, its limits, and what it says of wrong input."""
+
+import json
+import socket
+import urllib.error
+import urllib.request
+import zipfile
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+from serving import free_port, serve
+
+from album_gan.inference.latents import name_of
+from album_gan.media.image_files import read_settings, save_png
+
+gradio_client = pytest.importorskip("gradio_client", reason="the page needs album-gan[demo]")
+
+
+@pytest.fixture(scope="module")
+def address(tiny_model, tmp_path_factory):
+    with serve(tiny_model, free_port(), tmp_path_factory.mktemp("files")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(address, tmp_path_factory):
+    return gradio_client.Client(address, verbose=False, download_files=tmp_path_factory.mktemp("client"))
+
+
+def refusal(client, *arguments, api_name) -> str:
+    with pytest.raises(gradio_client.exceptions.AppError) as caught:
+        client.predict(*arguments, api_name=api_name)
+    message = str(caught.value)
+    assert "Traceback" not in message
+    return message
+
+
+def test_generate_returns_the_covers_that_the_pipeline_draws(client, tiny_pipeline):
+    covers = client.predict(f"1,7-8,{name_of(99)}", 0.7, None, api_name="/generate")
+    assert [cover["caption"] for cover in covers] == [name_of(seed) for seed in (1, 7, 8, 99)]
+    drawn = tiny_pipeline(seeds=[1, 7, 8, 99], truncation=0.7).images
+    for cover, seed, expected in zip(covers, (1, 7, 8, 99), drawn, strict=True):
+        with Image.open(cover["image"]) as image:
+            assert read_settings(image) == tiny_pipeline.settings(seed, 0.7)
+            assert np.abs(np.asarray(image, int) - np.asarray(expected, int)).max() <= 1
+
+
+def test_generate_needs_seeds_only(client):
+    assert len(client.predict("1", api_name="/generate")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("0-64", 1.0, None), "at most 64"),
+        (("", 1.0, None), "seeds"),
+        (("<img src=x>", 1.0, None), "seed"),
+        (("1", 9.0, None), "truncation must be"),
+        (("1", 1.0, "jazz"), "label must be empty"),
+    ],
+)
+def test_generate_says_what_is_wrong(client, arguments, words):
+    message = refusal(client, *arguments, api_name="/generate")
+    assert words in message
+    assert "<img" not in message
+
+
+@pytest.mark.parametrize(("ending", "kind"), [("mp4", None), ("gif", "GIF"), ("webp", "WEBP")])
+def test_interpolate_returns_an_animation(client, ending, kind):
+    file = client.predict("1,2", 6, True, ending, api_name="/interpolate")
+    assert file.endswith(f".{ending}")
+    if kind:
+        with Image.open(file) as animation:
+            assert (animation.format, animation.n_frames, animation.size) == (kind, 6, (32, 32))
+    else:
+        import av
+
+        with av.open(file) as video:
+            assert sum(1 for _ in video.decode(video=0)) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("1", 6, True, "mp4"), "2 or more"),
+        (("1,2", 1, True, "mp4"), "frames must be"),
+        (("1,2", 241, True, "mp4"), "240"),
+        (("1,2", 6, True, "../exe"), "format must be"),
+    ],
+)
+def test_interpolate_says_what_is_wrong(client, arguments, words):
+    assert words in refusal(client, *arguments, api_name="/interpolate")
+
+
+def test_upscale_keeps_proportions_and_settings(client, tmp_path):
+    source = tmp_path / "wide.png"
+    save_png(Image.effect_noise((60, 30), 80).convert("RGB"), source, {"seed": 5})
+    file = client.predict(gradio_client.handle_file(source), 256, api_name="/upscale")
+    with Image.open(file) as enlarged:
+        assert enlarged.size == (256, 128)
+        assert read_settings(enlarged) == {"seed": 5}
+
+
+def test_upscale_says_what_is_wrong(client, tmp_path):
+    picture, text = tmp_path / "a.png", tmp_path / "b.png"
+    Image.new("RGB", (300, 20)).save(picture)
+    text.write_text("not a picture")
+    for file, size, words in (
+        (picture, 256, "size must be"),
+        (picture, 4096, "2048"),
+        (text, 512, "no picture that can be read"),
+    ):
+        assert words in refusal(client, gradio_client.handle_file(file), size, api_name="/upscale")
+
+
+def test_the_api_has_three_endpoints_that_explain_themselves(client):
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(endpoints) == {"/generate", "/interpolate", "/upscale"}
+    assert [p["parameter_name"] for p in endpoints["/generate"]["parameters"]] == [
+        "seeds",
+        "truncation",
+        "label",
+    ]
+    for endpoint in endpoints.values():
+        assert len(endpoint["description"]) > 30
+
+
+def test_covers_have_addresses(address, tiny_pipeline):
+    with urllib.request.urlopen(f"{address}/cover/{name_of(3)}.png?model={tiny_pipeline.fingerprint}") as answer:
+        assert answer.headers["Content-Type"] == "image/png"
+        assert read_settings(Image.open(BytesIO(answer.read())))["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "cover/x.png",
+        "cover/100000000.png",
+        "cover/3.exe",
+        "cover/3.png?truncation=nan",
+        "cover/3.png?model=00000000",
+        "cover/3.png?label=jazz",
+        "cover/3.webp?size=4096",
+        "cover/3.png?size=512&title=Anna&layout=none",
+        "cover/..%2f..%2fetc%2fpasswd.png",
+        "covers.zip?seeds=0-64",
+        "way/1/x.mp4",
+        "deal.json?count=1e9",
+        "moment/0.webp",
+    ],
+)
+def test_what_cannot_be_drawn_is_not_found(address, path):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{address}/{path}")
+    assert caught.value.code == 404
+    caught.value.close()
+
+
+def test_a_taken_port_is_told_before_a_model_is_loaded():
+    from album_gan.space.app import launch
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=rf"port {port} .* is taken.*--port {port + 1}"):
+            launch("no such model", port=port)
+
+
+def test_phones_are_invited_to_an_address_they_can_reach():
+    from album_gan.space.lan_address import invitation
+
+    with_lan = invitation(7860, lan=True)
+    assert "127.0.0.1" not in with_lan.for_terminal()
+    assert "localhost" not in with_lan.for_terminal()
+    if with_lan.url:
+        assert "▀" in with_lan.for_terminal()
+        assert with_lan.qr.startswith("<svg")
+    else:
+        assert "on no network" in with_lan.text
+    without = invitation(7860, lan=False)
+    assert (without.url, without.qr) == ("", "")
+    assert "--lan" in without.text
+
+
+def test_a_public_address_goes_before_all_others(monkeypatch):
+    from album_gan.space.lan_address import invitation
+
+    monkeypatch.setenv("SPACE_HOST", "me-covers.hf.space")
+    assert invitation(7860, lan=True).url == "https://me-covers.hf.space"
+    assert invitation(7860, lan=True, public_url="https://covers.example/x").url == "https://covers.example/x"
+    with pytest.raises(ValueError, match="public-url must begin with http"):
+        invitation(7860, lan=True, public_url="javascript:alert(1)")
+
+
+def fetch(address):
+    with urllib.request.urlopen(address) as answer:
+        return answer.read()
+
+
+def test_covers_come_large_and_with_words_on_them(address, tiny_pipeline):
+    plain, worded = (
+        Image.open(BytesIO(fetch(f"{address}/cover/3.{rest}")))
+        for rest in ("png?size=512", "png?size=512&title=Anna&artist=The+Quiet&layout=corner")
+    )
+    assert plain.size == worded.size == (512, 512)
+    assert read_settings(worded) == tiny_pipeline.settings(3)
+    assert np.abs(np.asarray(plain, int) - np.asarray(worded, int)).max() > 60
+    assert Image.open(BytesIO(fetch(f"{address}/cover/3.webp?size=256"))).format == "WEBP"
+
+
+def test_many_covers_come_as_one_archive(address):
+    with zipfile.ZipFile(BytesIO(fetch(f"{address}/covers.zip?seeds=3,{name_of(5)}&truncation=0.7"))) as archive:
+        assert archive.namelist() == [f"01 {name_of(3)}.png", f"02 {name_of(5)}.png"]
+        assert read_settings(Image.open(BytesIO(archive.read(archive.namelist()[1]))))["truncation"] == 0.7
+
+
+def test_the_way_from_cover_to_cover_is_a_film(address, tmp_path):
+    import av
+
+    file = tmp_path / "way.mp4"
+    file.write_bytes(fetch(f"{address}/way/1/{name_of(2)}.mp4"))
+    with av.open(str(file)) as video:
+        assert sum(1 for _ in video.decode(video=0)) == 90
+
+
+def test_seeds_are_dealt_with_their_names(address):
+    dealt = json.loads(fetch(f"{address}/deal.json?count=5"))
+    assert [name for _, name in dealt] == [name_of(seed) for seed, _ in dealt]
+    assert len({seed for seed, _ in dealt}) == 5
+
+
+def test_a_crowd_asking_for_covers_gets_each_its_own(tiny_pipeline):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from album_gan.space.service import CoverService
+    from album_gan.space.validation import Cover
+
+    service = CoverService(tiny_pipeline)
+    covers = [Cover(seed % 40, (0.5, 1.0)[seed % 2]) for seed in range(80)]
+    with ThreadPoolExecutor(16) as crowd:
+        drawn = list(crowd.map(lambda cover: service.pngs([cover])[0], covers))
+    for (seed, truncation, _), png in zip(covers, drawn, strict=True):
+        assert read_settings(Image.open(BytesIO(png))) == tiny_pipeline.settings(seed, truncation)
+
+
+def test_words_choose_seeds_where_they_are_welcome():
+    from album_gan.space.validation import seeds_from_text
+
+    assert seeds_from_text("1, 7-8, ,anna") == [1, 7, 8, seeds_from_text("Anna ")[0]]
+    assert seeds_from_text("") == []
+    with pytest.raises(ValueError, match="upwards"):
+        seeds_from_text("9-3")
+
+
+def test_a_model_with_styles_draws_them(tmp_path):
+    from album_gan.inference.pipeline import AlbumCoverPipeline
+    from album_gan.networks.lite_generator import LiteGenerator
+
+    network = LiteGenerator(resolution=32, classes=["jazz", "metal"])
+    network.label.weight.data.normal_()
+    AlbumCoverPipeline(network).save_pretrained(tmp_path / "model")
+    with serve(tmp_path / "model", free_port(), tmp_path) as address:
+        client = gradio_client.Client(address, verbose=False, download_files=str(tmp_path))
+        pictures = [
+            client.predict("1", 1.0, label, api_name="/generate")[0]["image"] for label in ("jazz", "metal", "")
+        ]
+        assert [read_settings(picture)["label"] for picture in pictures] == ["jazz", "metal", None]
+        pixels = {np.asarray(Image.open(picture)).tobytes() for picture in pictures}
+        assert len(pixels) == 3
+        assert "one of jazz, metal" in refusal(client, "1", 1.0, "polka", api_name="/generate")

@@ -1,0 +1,84 @@
+"""Checkpoints: complete, whole or not there, and told apart from broken ones."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from album_gan.hub.run_folder import checkpoints, latest_checkpoint, read_state
+from album_gan.training.checkpoint import load_checkpoint, rotate_checkpoints, save_checkpoint
+
+
+def trained(steps: int):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 1, 3))
+    network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2, betas=(0.0, 0.99))
+    train(network, optimizer, steps)
+    return network, optimizer
+
+
+def train(network, optimizer, steps: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        network(torch.randn(2, 3, 8, 8, generator=generator)).square().mean().backward()
+        optimizer.step()
+
+
+def test_a_loaded_state_goes_on_as_the_saved_one(tmp_path):
+    network, optimizer = trained(5)
+    save_checkpoint(tmp_path / "checkpoint-5", {"net": network}, {"opt": optimizer}, {"step": 5})
+    other, other_optimizer = trained(0)
+    load_checkpoint(tmp_path / "checkpoint-5", {"net": other}, {"opt": other_optimizer})
+    train(network, optimizer, 3)
+    train(other, other_optimizer, 3)
+    for key, tensor in network.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[key]), key
+    moment = other_optimizer.state[other[0].weight]["exp_avg_sq"]
+    assert moment.is_contiguous(memory_format=torch.channels_last)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoint-5", "state.json", "state.safetensors"]
+
+
+def test_corrupt_ones_are_passed_over(tmp_path, caplog):
+    network, optimizer = trained(1)
+    for step in (9, 10, 11):
+        save_checkpoint(tmp_path / f"checkpoint-{step}", {"net": network}, {"opt": optimizer}, {"step": step})
+    weights = tmp_path / "checkpoint-11" / "state.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7] + b"garbage")
+    (tmp_path / "checkpoint-10" / "state.json").write_text("{")
+    with caplog.at_level(logging.WARNING):
+        assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
+    assert caplog.text.count("passed over") == 2
+    with pytest.raises(ValueError, match=r"corrupt: state\.safetensors does not have the SHA-256"):
+        read_state(tmp_path / "checkpoint-11")
+
+
+def test_rotation_keeps_the_newest_by_number(tmp_path):
+    network, optimizer = trained(1)
+    for step in (9, 10, 100):
+        save_checkpoint(tmp_path / f"checkpoint-{step}", {"net": network}, {"opt": optimizer}, {"step": step})
+    rotate_checkpoints(tmp_path, 2)
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-10", "checkpoint-100"]
+    rotate_checkpoints(tmp_path, None)
+    assert len(checkpoints(tmp_path)) == 2
+    assert latest_checkpoint(tmp_path / "empty") is None
+
+
+def test_a_checkpoint_of_other_shapes_says_so(tmp_path):
+    network, optimizer = trained(1)
+    save_checkpoint(tmp_path / "checkpoint-1", {"net": network}, {"opt": optimizer}, {"step": 1})
+    wider = nn.Sequential(nn.Conv2d(3, 9, 3), nn.BatchNorm2d(9), nn.Conv2d(9, 1, 3))
+    with pytest.raises(ValueError, match=r"does not fit: 0.weight must be \(9, 3, 3, 3\), got \(8, 3, 3, 3\)"):
+        load_checkpoint(tmp_path / "checkpoint-1", {"net": wider}, {})
+
+
+def test_a_failed_write_leaves_the_old_one(tmp_path):
+    network, optimizer = trained(1)
+    folder = tmp_path / "checkpoint-1"
+    save_checkpoint(folder, {"net": network}, {"opt": optimizer}, {"step": 1})
+    with pytest.raises(TypeError):
+        save_checkpoint(folder, {"net": network}, {"opt": optimizer}, {"step": object()})
+    assert read_state(folder)["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]

@@ -1,0 +1,96 @@
+"""Training with a column of labels, from the command line to a cover of a class."""
+
+import datasets
+import pytest
+import torch
+from tiny_recipes import build
+
+from album_gan import AlbumCoverPipeline
+from album_gan.cli.main import main as album_gan
+from album_gan.covers.dataset import CoverSource, load_covers
+from album_gan.covers.synthetic import rows
+from album_gan.hub.run_folder import latest_checkpoint, read_state
+from album_gan.media.image_files import read_settings
+from album_gan.recipes import cgan
+from album_gan.training.packaging import load_initial_weights
+from train import main
+
+GENRES = ("rock", None, "jazz", "")
+QUICK = ["--resolution", "32", "--train_batch_size", "4", "--dataloader_num_workers", "0", "--report_to", "none"]
+
+
+@pytest.fixture
+def labelled(tmp_path, monkeypatch) -> str:
+    """A parquet file of 40 drawn covers, half of them with a genre."""
+    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+    made = [{**row, "genre": GENRES[index % 4]} for index, row in enumerate(rows(40))]
+    kinds = {name: datasets.Value("string") for name in ("group", "genre")}
+    features = datasets.Features({"image": datasets.Image(), **kinds})
+    folder = tmp_path / "labelled"
+    folder.mkdir()
+    datasets.Dataset.from_list(made, features=features).to_parquet(folder / "covers.parquet")
+    return str(folder)
+
+
+def test_a_model_that_knows_classes(labelled, tmp_path, capsys):
+    run = tmp_path / "run"
+    words = [*QUICK, "--recipe", "cgan", "--cgan.width", "64", "--train_data_dir", labelled, "--output_dir", str(run)]
+    assert main([*words, "--max_train_steps", "2", "--label_column", "genre"]) == 0
+    assert read_state(latest_checkpoint(run))["config"]["label_column"] == "genre"
+    pipe = AlbumCoverPipeline.from_pretrained(run)
+    assert pipe.labels == ["jazz", "rock"]
+
+    covers, nowhere = tmp_path / "covers", tmp_path / "nowhere"
+    assert album_gan(["generate", "--model", str(run), "--seeds", "5", "--label", "jazz", "--out", str(covers)]) == 0
+    assert read_settings(covers / "00000005.png")["label"] == "jazz"
+    assert album_gan(["generate", "--model", str(run), "--seeds", "5", "--label", "x", "--out", str(nowhere)]) == 2
+    assert "label must be one of jazz, rock, got 'x'" in capsys.readouterr().err
+    assert not nowhere.exists()
+
+
+def test_labels_stay_with_their_covers(labelled, tmp_path, monkeypatch):
+    """Each step's labels are those of its covers, whatever the order in which they come."""
+    covers = load_covers(CoverSource(train_data_dir=labelled, label_column="genre", resolution=32)).train
+    numbered = zip(covers.all_pixels(), covers.labels.tolist(), strict=True)
+    known = {picture.tobytes(): label for picture, label in numbered}
+    seen = []
+
+    class Recipe(cgan.Recipe):
+        def discriminator_terms(self, step):
+            pixels = ((step.real.permute(0, 2, 3, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+            seen.extend(
+                (known[picture.tobytes()], label) for picture, label in zip(pixels, step.labels.tolist(), strict=True)
+            )
+            return super().discriminator_terms(step)
+
+    monkeypatch.setattr(cgan, "Recipe", Recipe)
+    words = ["--recipe", "cgan", "--cgan.width", "64", "--train_data_dir", labelled, "--label_column", "genre"]
+    words += ["--output_dir", str(tmp_path / "run"), "--max_train_steps", "12", "--gradient_accumulation_steps", "2"]
+    assert main([*QUICK, *words]) == 0
+    assert len(seen) == 12 * 4 * 2
+    assert all(label == expected for expected, label in seen)
+    assert {label for _, label in seen} == {0, 1, 2}
+
+
+def test_labels_for_a_recipe_that_takes_none(labelled, tmp_path, capsys):
+    words = [*QUICK, "--train_data_dir", labelled, "--output_dir", str(tmp_path / "run"), "--recipe", "dcgan"]
+    assert main([*words, "--label_column", "genre"]) == 2
+    assert "label_column is for cgan, projected, r3gan, got recipe dcgan" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_classes_can_be_added_to_a_trained_model(tmp_path):
+    """A model without classes, gone on with, draws the same covers of any class at first."""
+    _, *networks = build("projected")
+    for name, network in zip(("generator", "discriminator"), networks, strict=True):
+        network.save_pretrained(tmp_path / name)
+    _, generator, discriminator = build("projected", classes=("jazz", "rock"))
+    load_initial_weights(str(tmp_path), generator, discriminator)
+    for network in (generator, discriminator, *networks):
+        network.eval()
+    z, any_class = torch.randn(2, 128), torch.tensor([0, 0])
+    with torch.no_grad():
+        images = networks[0](z)
+        assert torch.equal(generator(z, any_class), images)
+        assert not torch.equal(generator(z, any_class + 1), images)
+        assert torch.equal(discriminator(images, any_class + 1), networks[1](images))  # nothing learned yet
