@@ -65,6 +65,7 @@ def build_page(pipe: AlbumCoverPipeline, model: bytes) -> str:
         "resolution": pipe.generator.config.resolution,
         "latents": pipe.generator.config.latent_dim,
         "labels": pipe.labels,
+        "classCounts": pipe.class_counts,
     }
     script = [
         runtime_script(),

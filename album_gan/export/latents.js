@@ -2,10 +2,10 @@
 
 const BITS = (1n << 64n) - 1n;
 
-/** Four 64-bit words: Philox4x64-10 (Salmon et al. 2011) with the key (seed, 0) and the counter (counter, 0, 0, 0). */
-function philox(seed, counter) {
+/** Four 64-bit words: Philox4x64-10 (Salmon et al. 2011) with the key (seed, use), the counter (counter, 0, 0, 0). */
+function philox(seed, counter, use = 0n) {
   let [a, b, c, d] = [counter, 0n, 0n, 0n];
-  let [key0, key1] = [seed, 0n];
+  let [key0, key1] = [seed, use];
   for (let round = 0; round < 10; round++) {
     const first = 0xd2e7470ee14c6c93n * a;
     const second = 0xca5a826395121157n * c;
@@ -30,6 +30,15 @@ function latentOf(seed, size) {
     }
   }
   return latent;
+}
+
+/** The number of the class that a seed has where nobody names one; 0, any, for a model that did not count them. */
+function classOf(seed, counts) {
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  let row = Number(((philox(BigInt(seed), 1n, 1n)[0] >> 32n) * BigInt(total)) >> 32n);
+  let number = 0;
+  while (number + 1 < counts.length && row >= counts[number]) row -= counts[number++];
+  return number;
 }
 
 /** 42 -> its readable name. */

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..inference.atomic import write_atomic
-from ..inference.latents import latents_of
+from ..inference.latents import classes_of, latents_of
 from ..inference.pipeline import AlbumCoverPipeline
 
 CHECKED_SEEDS = (0, 1, 42, 99_999_999)
@@ -52,7 +52,8 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
     """The model as ONNX. Its metadata specify latents and identify the model.
 
     Inputs: latents (N, latent_dim) float32; truncation, a float32; labels (N,) int64 if the model has classes,
-    0 for any and n for the n-th. Output: images (N, 3, R, R) float32 in [-1, 1].
+    0 for any and n for the n-th. Output: images (N, 3, R, R) float32 in [-1, 1]. Where the model counted its classes,
+    the metadata say how a seed without a label draws its own.
     """
     import onnx
 
@@ -90,6 +91,8 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
         "labels": json.dumps(pipe.labels),
         "latents": latents_of.__doc__,
     }
+    if pipe.class_counts:
+        about |= {"class_counts": json.dumps(pipe.class_counts), "classes_of_seeds": classes_of.__doc__}
     onnx.helper.set_model_props(model, {f"album_gan.{key}": str(value) for key, value in about.items()})
     onnx.checker.check_model(model)
     return model.SerializeToString()
@@ -138,6 +141,7 @@ def draw(
         "truncation": np.array(truncation, np.float32),
     }
     if pipe.labels:
-        inputs["labels"] = np.full(len(seeds), pipe.check_label(label), np.int64)
+        classes = [pipe.check_label(label) or default for default in pipe.classes_of(seeds)]
+        inputs["labels"] = np.array(classes, np.int64)
     [images] = session.run(None, inputs)
     return (images.transpose(0, 2, 3, 1).clip(-1, 1) + 1) / 2

@@ -27,7 +27,8 @@ async function draw(seed, truncation, label = 0) {
     latents: new ort.Tensor("float32", latentOf(seed, MODEL.latents), [1, MODEL.latents]),
     truncation: new ort.Tensor("float32", [truncation], []),
   };
-  if (MODEL.labels.length) inputs.labels = new ort.Tensor("int64", [BigInt(label)], [1]);
+  const number = label || classOf(seed, MODEL.classCounts);
+  if (MODEL.labels.length) inputs.labels = new ort.Tensor("int64", [BigInt(number)], [1]);
   const { images } = await session.run(inputs);
   const size = MODEL.resolution;
   const picture = new ImageData(size, size);
@@ -165,4 +166,4 @@ addEventListener("keydown", (event) => {
   if ($("dialog").open && event.key === "ArrowLeft") step(-1);
 });
 show(FIRST);
-globalThis.albumGan = { draw, latentOf, nameOf, seedForAnyText };
+globalThis.albumGan = { classOf, draw, latentOf, nameOf, seedForAnyText };

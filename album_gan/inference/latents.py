@@ -10,7 +10,7 @@ import hashlib
 import operator
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,17 @@ def latents_of(seeds: Iterable[int], latent_dim: int) -> np.ndarray:
     angle = 2 * np.pi * (top[..., 1] * 2.0**-53)
     normal = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
     return normal.reshape(len(seeds), 2 * pairs)[:, :latent_dim].astype(np.float32)
+
+
+def classes_of(seeds: Iterable[int], counts: Sequence[int]) -> list[int]:
+    """Seeds -> numbers of classes, class n for a share counts[n] / sum(counts) of all seeds.
+
+    For each seed, the upper half w of the first 64-bit word that Philox4x64-10 gives with the key (seed, 1) and the
+    counter (1, 0, 0, 0) chooses among sum(counts) rows, sorted by class: row w * sum(counts) / 2^32, rounded down.
+    """
+    ends = np.cumsum(counts)
+    words = [int(np.random.Philox(key=[seed_of(seed), 1]).random_raw()) >> 32 for seed in seeds]
+    return [int(np.searchsorted(ends, word * int(ends[-1]) >> 32, side="right")) for word in words]
 
 
 def name_of(seed: int) -> str:

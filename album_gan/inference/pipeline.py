@@ -25,7 +25,17 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .atomic import write_atomic
-from .latents import DEFAULT_TRUNCATION, SEED_COUNT, latents_of, name_of, parse_seeds, seed_of, smooth_path, truncate
+from .latents import (
+    DEFAULT_TRUNCATION,
+    SEED_COUNT,
+    classes_of,
+    latents_of,
+    name_of,
+    parse_seeds,
+    seed_of,
+    smooth_path,
+    truncate,
+)
 from .model_store import (
     check_index,
     find_model,
@@ -135,6 +145,11 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """The classes that `label` may name; empty for an unconditional model."""
         return list(self.generator.config.get("classes") or ())
 
+    @property
+    def class_counts(self) -> list[int]:
+        """Training covers of no class, then of each of `labels`; empty where the model does not record them."""
+        return list(self.generator.config.get("class_counts") or ())
+
     def settings(
         self, seed: int | str, truncation: float = DEFAULT_TRUNCATION, label: str | None = None
     ) -> dict[str, Any]:
@@ -164,7 +179,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if (seeds is None) == (latents is None):
             raise ValueError("stems need seeds or latents; pass one of them")
         z = self.latents_of(seeds) if seeds is not None else self._checked(latents, "latents", self._latent_shape)
-        numbers = [self.check_label(label)] * len(z)
+        numbers = self._class_numbers(label, None, None if seeds is None else _seed_list(seeds), len(z))
         return self._embed(z, numbers).clone()  # the clone is free of inference mode, so gradients may pass it
 
     def __call__(
@@ -188,7 +203,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
         Or of `latents` (B, latent_dim), or of `stems` (B, C, 4, 4); truncation, 0 to 1.5, acts on these too.
         With none of the three, `num_images` seeds (default 1) are drawn from `generator`, or from torch's global one;
         a list of generators draws one seed each.
-        `label` is one of `labels`, for all covers; None is a cover of any class. Stems contain theirs already.
+        `label` is one of `labels`, for all covers. Without one, each seed draws its own, as often as the training
+        covers had it, and latents are covers of any class. Stems contain theirs already.
         `class_labels` is diffusers' name for it: names or indices into `labels`, one for all covers or one for each.
         output_type: "pil" (RGB pictures), "np" (B, R, R, 3) or "pt" (B, 3, R, R), both float32 in 0..1.
         As in diffusers, `return_dict=False` returns the tuple (images,).
@@ -213,7 +229,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         else:
             drawn_seeds = _random_seeds(num_images, generator) if seeds is None else _seed_list(seeds)
             rows = drawn_seeds
-        numbers = self._class_numbers(label, class_labels, len(rows))
+        numbers = self._class_numbers(label, class_labels, drawn_seeds, len(rows))
 
         parts: list[Any] = []
         for start in tqdm(range(0, len(rows), batch_size), unit="batch", disable=not progress):
@@ -294,16 +310,24 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError(f"label must be {known}, got {str(label)[:40]!r}{rest}")
         return self.labels.index(label) + 1
 
-    def _class_numbers(self, label: str | None, class_labels: Any, count: int) -> list[int]:
+    def classes_of(self, seeds: Seeds) -> list[int]:
+        """The class number of each seed without a label; 0, any, for a model without `class_counts`."""
+        numbers = _seed_list(seeds)
+        return classes_of(numbers, self.class_counts) if self.class_counts else [0] * len(numbers)
+
+    def _class_numbers(
+        self, label: str | None, class_labels: Any, seeds: Sequence[int] | None, count: int
+    ) -> list[int]:
         """The number of each cover's class, 0 for any."""
+        defaults = [0] * count if seeds is None else self.classes_of(seeds)
         if class_labels is None:
-            return [self.check_label(label)] * count
+            return [self.check_label(label) or default for default in defaults]
         if label:
             raise ValueError(f"covers need label or class_labels, got {label!r} and {class_labels!r}; pass one of them")
         each = list(class_labels) if _is_collection(class_labels) else [class_labels] * count
         if len(each) != count:
             raise ValueError(f"class_labels must be one for all or one for each of {count} covers, got {len(each)}")
-        return [self._class_number(value) for value in each]
+        return [self._class_number(value) or default for value, default in zip(each, defaults, strict=True)]
 
     def _class_number(self, value: Any) -> int:
         if value is None or isinstance(value, str):

@@ -82,11 +82,17 @@ class LiteGenerator(ModelMixin, ConfigMixin):
     `embed` gives the stem, the 4x4 feature in which covers are truncated and interpolated; `paint` does the rest.
     `stem_mean` (C, 4, 4) is the mean stem, the centre of truncation; training fills it in.
     With names of `classes` it takes labels (B,) too: n is the n-th class; 0, or no labels, is a cover of any class.
+    `class_counts` (one more than `classes`) says how many training covers had label 0, 1, ...: as often a seed has it.
     """
 
     @register_to_config
     def __init__(
-        self, resolution: int = 128, latent_dim: int = 128, classes: Sequence[str] = (), format_version: int = 1
+        self,
+        resolution: int = 128,
+        latent_dim: int = 128,
+        classes: Sequence[str] = (),
+        class_counts: Sequence[int] = (),
+        format_version: int = 1,
     ):
         super().__init__()
         if resolution not in (32, 64, 128, 256, 512):

@@ -111,6 +111,35 @@ class EfficientNetLite0(nn.Module):
         return F.relu6(self.head(features[-1])).float().mean((2, 3))
 
 
+class DirectionConv(nn.Conv2d):
+    """Last layer of a slicing adversarial network (SAN, Takida et al. 2024, arXiv:2301.12811, section 5).
+
+    Its whole kernel is a direction: of unit length, without a bias. The scores of `forward` do not train it, but what
+    comes before; `gap` trains it alone, so that it stays the direction along which real and fake differ most.
+    """
+
+    def direction(self) -> Tensor:
+        """The kernel at unit length, (1, C, H, W)."""
+        return self.weight / self.weight.norm()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> scores (B, 1, H - 3, W - 3); the direction gets no gradients."""
+        return F.conv2d(x, self.direction().detach())
+
+    def gap(self, x: Tensor) -> Tensor:
+        """Scores (B, 1, H, W) of which only the direction gets gradients."""
+        return F.conv2d(x.detach(), self.direction())
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest) -> None:
+        # The spectral norm of a kernel with one output is its length: what was trained under it computes the same here.
+        under_norm = f"{prefix}parametrizations.weight."
+        if f"{under_norm}original" in state_dict:
+            state_dict[f"{prefix}weight"] = state_dict.pop(f"{under_norm}original")
+            for vector in ("_u", "_v"):
+                state_dict.pop(f"{under_norm}0.{vector}")
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
 class MinibatchDeviation(nn.Module):
     """Adds a channel that says how different neighbours are: (B, C, H, W) -> (B, C + 1, H, W).
 
@@ -151,7 +180,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
     `features` is the frozen part, `judge` the part that trains. Images are enlarged to `input_size` first: the
     backbone's stem has stride 2 and cannot see the finest texture otherwise. Twice is enough for that, so they are
     not enlarged more, but to 128, the least. With names of `classes`, label n is the n-th class; 0, or no labels, is a
-    cover of any class.
+    cover of any class. With `san`, the heads end in a direction (see `DirectionConv`) that `direction_gap` trains.
     """
 
     @register_to_config
@@ -161,6 +190,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         mixing_channels: int = 32,
         head_channels: int = 160,
         classes: Sequence[str] = (),
+        san: bool = False,
         format_version: int = 1,
     ):
         super().__init__()
@@ -175,7 +205,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         )
         self.scale_mixing = nn.ModuleList(nn.Conv2d(width, out, 1) for width, out in zip(mixed, outputs, strict=True))
         self.heads = nn.ModuleList(
-            self._head(out, [min(head_channels, mixing_channels * 2 ** (scale + d + 1)) for d in range(3 - scale)])
+            self._head(out, [min(head_channels, mixing_channels * 2 ** (scale + d + 1)) for d in range(3 - scale)], san)
             for scale, out in enumerate(outputs)
         )
         # The projection of each class at each scale: Miyato and Koyama 2018, arXiv:1802.05637. Zero at first.
@@ -186,7 +216,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         self.scale_mixing.requires_grad_(False)
 
     @staticmethod
-    def _head(channels: int, widths: list[int]) -> nn.Sequential:
+    def _head(channels: int, widths: list[int], san: bool) -> nn.Sequential:
         layers = []
         for width in widths:
             conv = spectral_norm(nn.Conv2d(channels, width, 4, stride=2, padding=1))
@@ -196,7 +226,10 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
             conv = spectral_norm(nn.Conv2d(channels, channels, 3, padding=1))
             layers.append(nn.Sequential(conv, nn.BatchNorm2d(channels), nn.LeakyReLU(0.2), MinibatchDeviation()))
             channels += 1
-        layers.append(spectral_norm(nn.Conv2d(channels, 1, 4, bias=False)))
+        if san:
+            layers.append(DirectionConv(channels, 1, 4, bias=False))
+        else:
+            layers.append(spectral_norm(nn.Conv2d(channels, 1, 4, bias=False)))
         return nn.Sequential(*layers)
 
     def backbone_features(self, images: Tensor) -> list[Tensor]:
@@ -222,9 +255,22 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
 
     def judge(self, features: list[Tensor], labels: Tensor | None = None) -> Tensor:
         """Mixed features, labels (B,) -> logits (B, N), those of all scales concatenated."""
+        return self.score(self.hidden(features), labels)
+
+    def hidden(self, features: list[Tensor]) -> list[Tensor]:
+        """Mixed features -> what the last layer of each head is given."""
+        return [head[:-1](x) for head, x in zip(self.heads, features, strict=True)]
+
+    def direction_gap(self, hidden: list[Tensor]) -> Tensor:
+        """Mean score of fake images, the second half of the batch, less that of real ones: what directions minimise."""
+        scores = [head[-1].gap(x).flatten(1) for head, x in zip(self.heads, hidden, strict=True)]
+        real, fake = torch.cat(scores, 1).float().chunk(2)
+        return fake.mean() - real.mean()
+
+    def score(self, hidden: list[Tensor], labels: Tensor | None = None) -> Tensor:
+        """What `hidden` found, labels (B,) -> logits (B, N), see `judge`."""
         logits = []
-        for scale, (head, x) in enumerate(zip(self.heads, features, strict=True)):
-            x = head[:-1](x)
+        for scale, (head, x) in enumerate(zip(self.heads, hidden, strict=True)):
             logit = head[-1](x)
             if self.labels:
                 labels = torch.zeros(len(x), dtype=torch.long, device=x.device) if labels is None else labels

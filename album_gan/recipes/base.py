@@ -70,6 +70,7 @@ class Recipe(nn.Module):
     largest_auc: float | None = None
     largest_gap: float | None = None
     classes: tuple[str, ...] = ()  # of the covers, label n is classes[n - 1]; set before the networks are built
+    class_counts: tuple[int, ...] = ()  # training covers with label 0 (of no class), 1, ...; set together with them
 
     def __init__(self, config: Any, resolution: int):
         super().__init__()

@@ -5,7 +5,8 @@ Sauer et al. 2021, "Projected GANs Converge Faster" (arXiv:2111.01007), with a g
 random, at four scales; so it knows edges, faces and letters before the first step, and only small heads train.
 Use it always, unless you want to learn how the classics work or may not use pretrained features.
 
-With a column of labels, half of them are dropped: label 0, "any", is learned from all covers.
+With a column of labels, a tenth of them are hidden: label 0, "any", is learned from all covers. A seed without a label
+draws its own, as often as covers have it (docs/decisions/styles.md).
 """
 
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class Config:
     discriminator_size: int | None = None  # enlarged to this, twice at most; by default 192, under 128 px 128
     augmentation_share: float = 0.5  # of the images that each augmentation meets; less where covers are many
     mixture_weight: float = 16.0  # of the distance between drawn and real covers as a whole; 0 leaves it out
+    hidden_labels: float = 0.1  # share of the covers that are shown as of any class
+    san: bool = True  # heads end in a direction of their own loss (SAN, arXiv:2301.12811)
     average_half_life: float = 20_000  # images
     decay: float = 0.3  # of the run, its end, in which the learning rate falls to 0
 
@@ -45,8 +48,9 @@ class Recipe(base.Recipe):
     def build_networks(self) -> tuple[LiteGenerator, ProjectedDiscriminator]:
         # At 128 the frozen stem is blind for the finest texture of 128 px covers: they get a two-pixel emboss.
         size = self.config.discriminator_size or (192 if self.resolution >= 128 else 128)
-        generator = LiteGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim, classes=self.classes)
-        discriminator = ProjectedDiscriminator(input_size=size, classes=self.classes)
+        labels = {"classes": self.classes, "class_counts": self.class_counts}
+        generator = LiteGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim, **labels)
+        discriminator = ProjectedDiscriminator(input_size=size, classes=self.classes, san=self.config.san)
         maps = sum(mix.out_channels for mix in discriminator.scale_mixing)
         self.bank = MemoryBank(discriminator.backbone.head.weight.shape[0] + 4 * maps)
         return generator, discriminator
@@ -62,7 +66,7 @@ class Recipe(base.Recipe):
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
         z = draw.normal("z", self.config.latent_dim)
-        return z, *self.shown_labels(batch, draw, hidden=0.5)
+        return z, *self.shown_labels(batch, draw, hidden=self.config.hidden_labels)
 
     def augmentation(self, images: Tensor, draw: Draw) -> Tensor:
         """(B, 3, H, W) -> (B, 3, H, W), see `diff_augment`."""
@@ -70,11 +74,15 @@ class Recipe(base.Recipe):
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         real, fake = self._features(step)
-        step.scores = self._judge(step, real, [feature.detach() for feature in fake])
-        return {"hinge": hinge_discriminator(*step.scores)}
+        hidden, step.scores = self._judge(step, real, [feature.detach() for feature in fake])
+        terms = {"hinge": hinge_discriminator(*step.scores)}
+        if self.config.san:
+            terms["direction"] = step.discriminator.direction_gap(hidden)
+        return terms
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        terms = {"hinge": hinge_generator(self._judge(step, *self._features(step))[1])}
+        _, (_, fake_scores) = self._judge(step, *self._features(step))
+        terms = {"hinge": hinge_generator(fake_scores)}
         if self.config.mixture_weight and shows_whole(step.draw):
             real, fake = self.traits(step)
             if self.bank.count:
@@ -100,16 +108,17 @@ class Recipe(base.Recipe):
         return [torch.cat([step.discriminator.backbone.summary(seen), quarters(maps)], 1) for maps, seen in pairs]
 
     @staticmethod
-    def _judge(step: base.Step, real: list[Tensor], fake: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits of real and fake images out of one forward.
+    def _judge(step: base.Step, real: list[Tensor], fake: list[Tensor]) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
+        """What the last layers are given, real images before fake ones, and the logits of both, out of one forward.
 
         In batches of their own, BatchNorm would bring the features of both to mean 0 and variance 1, and so hide from
         the heads that the fakes are all alike (docs/decisions/real-and-fake-in-one-batch.md).
         """
         together = [torch.cat(pair) for pair in zip(real, fake, strict=True)]
         labels = [label.repeat(2) for label in step.inputs[1:]]
-        real_scores, fake_scores = step.discriminator.judge(together, *labels).chunk(2)
-        return real_scores, fake_scores
+        hidden = step.discriminator.hidden(together)
+        real_scores, fake_scores = step.discriminator.score(hidden, *labels).chunk(2)
+        return hidden, (real_scores, fake_scores)
 
 
 class MemoryBank(nn.Module):

@@ -55,6 +55,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     split = load_covers(config.source)
     recipe.classes = split.train.classes[1:]
     len(split.train)  # decodes them, before processes wait for each other with a time-out
+    if split.train.labels is not None:
+        recipe.class_counts = tuple(split.train.labels.bincount(minlength=len(split.train.classes)).tolist())
     accelerator = start_processes(config)
     state = TrainingState.start(config, recipe, accelerator)
     run = Run(config, state, split, accelerator)

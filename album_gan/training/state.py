@@ -1,6 +1,7 @@
 """Everything that changes while a run trains, and so everything that a checkpoint holds."""
 
 import copy
+import math
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from .distributed import broadcast_weights
 from .packaging import load_initial_weights
 from .watching.term_means import TermMeans
 
-WARM_UP_STEPS = 1_000  # of the learning rate, for runs that start from a trained model
+WARM_UP_STEPS = 1_000  # of the learning rate, for runs that start from a trained model; a tenth of a shorter run
 
 
 @dataclass
@@ -56,7 +57,7 @@ class TrainingState:
             broadcast_weights(accelerator, network)
         average = copy.deepcopy(generator).requires_grad_(False)
         networks = (generator.train(), discriminator.train(), average)
-        warm_up_steps = WARM_UP_STEPS if config.init_from else 0
+        warm_up_steps = min(WARM_UP_STEPS, math.ceil(config.max_train_steps / 10)) if config.init_from else 0
         return cls(recipe, *networks, *recipe.optimizers(generator, discriminator), warm_up_steps, secrets.token_hex(4))
 
     @property

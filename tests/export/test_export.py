@@ -14,7 +14,7 @@ from tiny_recipes import RECIPES, build
 
 from album_gan import AlbumCoverPipeline
 from album_gan.cli.main import main
-from album_gan.inference.latents import latents_of, name_of, seed_for_any_text
+from album_gan.inference.latents import classes_of, latents_of, name_of, seed_for_any_text
 from album_gan.media.image_files import read_settings
 from album_gan.networks.dcgan import DCGANGenerator
 from album_gan.networks.lite_generator import LiteGenerator
@@ -188,6 +188,10 @@ def test_seeds_names_and_latents_in_javascript(page):
     for size in (128, 5):
         theirs = page.evaluate("([seeds, n]) => seeds.map(s => Array.from(albumGan.latentOf(s, n)))", [SEEDS, size])
         assert np.abs(np.array(theirs) - latents_of(SEEDS, size)).max() < 1e-6
+    for counts in ([0, 300, 100, 600], [5, 1]):
+        theirs = page.evaluate("([seeds, counts]) => seeds.map(s => albumGan.classOf(s, counts))", [SEEDS, counts])
+        assert theirs == classes_of(SEEDS, counts)
+    assert page.evaluate("albumGan.classOf(7, [])") == 0
 
 
 def test_the_page_draws_the_pipelines_covers(page, tiny_pipeline):

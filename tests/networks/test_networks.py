@@ -86,6 +86,43 @@ def test_discriminator_survives_saving(tmp_path):
     assert size < 6e6, "the frozen backbone must not be saved: it comes from its own package"
 
 
+def test_directions_of_heads_have_a_loss_of_their_own():
+    """SAN: scores train all of a head but its last layer, which the gap between real and fake trains alone."""
+    discriminator = ProjectedDiscriminator(input_size=128, san=True)
+    features = discriminator.features(torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    directions = [head[-1].weight for head in discriminator.heads]
+    others = [weight for weight in discriminator.heads.parameters() if all(weight is not one for one in directions)]
+
+    discriminator.judge(features).square().mean().backward()
+    assert all(weight.grad is None for weight in directions)
+    assert all(weight.grad is not None for weight in others)
+    discriminator.zero_grad()
+    hidden = discriminator.hidden(features)
+    before = discriminator.direction_gap(hidden)
+    before.backward()
+    assert all(weight.grad is None for weight in others)
+    assert all(weight.grad.abs().sum() > 0 for weight in directions)
+    real, fake = discriminator.score(hidden).chunk(2)
+    assert before.item() == pytest.approx((fake.mean() - real.mean()).item(), abs=1e-5)
+
+    scale = 3.0  # of a kernel, which is a direction only
+    with torch.no_grad():
+        for weight in directions:
+            weight.mul_(scale)
+    torch.testing.assert_close(discriminator.score(hidden), torch.cat([real, fake]))
+
+
+def test_heads_trained_under_spectral_norm_go_on_as_directions():
+    old = ProjectedDiscriminator(input_size=128)
+    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for _ in range(3):
+            old(images)  # the power iteration of the spectral norms settles
+        new = ProjectedDiscriminator(input_size=128, san=True)
+        new.load_state_dict(old.state_dict())
+        torch.testing.assert_close(new.eval()(images), old.eval()(images), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("size", [4, 16, 20])
 def test_upsample_conv_is_nearest_and_3x3(size):
     torch.manual_seed(0)

@@ -1,0 +1,135 @@
+"""Visual styles of covers: clusters of what a frozen network sees in them, beside a small picture of their colours.
+
+A style is a linear score of a description, and a cover has the style that scores highest; so a small JSON file of
+weights gives any cover its style later.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from ...inference.pixels import to_unit_range
+from ...networks.projected_discriminator import EfficientNetLite0
+from ..decoding import decode, read_bytes
+
+RESOLUTION = 128  # at which covers are described: what is drawn at 128 px has styles too
+BATCH_SIZE = 64
+FEATURE_SIZE = 224  # pixels, what EfficientNet-Lite0 was trained on
+COLOUR_SIZE = 4  # pixels a side of the small picture
+COLOUR_WEIGHT = 0.5
+COMPONENTS = 64
+STARTS = 20  # of k-means; the tightest is taken
+ITERATIONS = 100
+
+
+@dataclass(frozen=True)
+class Styles:
+    """`weights` (K, D) and `biases` (K,) score descriptions (N, D); style k is called `names[k]`."""
+
+    names: tuple[str, ...]
+    weights: np.ndarray
+    biases: np.ndarray
+
+    def of(self, descriptions: np.ndarray) -> np.ndarray:
+        """The number of the style of each cover, (N, D) -> (N,) int64."""
+        return (descriptions @ self.weights.T + self.biases).argmax(1)
+
+    def save(self, path: Path) -> None:
+        """Write names, weights and biases as JSON, with as many digits as float16 has."""
+        rows = [[float(f"{value:.4g}") for value in row] for row in (*self.weights, self.biases)]
+        content = {"format_version": 1, "names": self.names, "weights": rows[:-1], "biases": rows[-1]}
+        path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "Styles":
+        """Read what `save` wrote."""
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls(tuple(content["names"]), np.array(content["weights"]), np.array(content["biases"]))
+
+
+def describe_covers(rows: datasets.Dataset, image_column: str) -> np.ndarray:
+    """Covers, their pictures not decoded -> descriptions (N, 1328). ValueError for one that is no picture."""
+    backbone, found = EfficientNetLite0().to(memory_format=torch.channels_last), []
+    for start in tqdm(range(0, len(rows), BATCH_SIZE), desc="describing covers", unit="batch"):
+        pictures = rows[start : start + BATCH_SIZE][image_column]
+        pixels = torch.from_numpy(np.stack([decode(read_bytes(picture), RESOLUTION) for picture in pictures]))
+        found.append(describe(backbone, to_unit_range(pixels)))
+    return np.concatenate(found)
+
+
+@torch.inference_mode()
+def describe(backbone: torch.nn.Module, images: Tensor) -> np.ndarray:
+    """(B, 3, H, W) in [-1, 1] -> what styles are made of, (B, 1280 + 48) float32.
+
+    The last layer of `backbone`, an `EfficientNetLite0`, at unit length, and a picture of 4x4 colours at half of it.
+    """
+    size = (FEATURE_SIZE, FEATURE_SIZE)
+    features = backbone.summary(backbone(F.interpolate(images, size=size, mode="bilinear", align_corners=False)))
+    colours = F.adaptive_avg_pool2d(images, COLOUR_SIZE).flatten(1)
+    return torch.cat([F.normalize(features), COLOUR_WEIGHT * F.normalize(colours)], 1).numpy()
+
+
+def find_styles(descriptions: np.ndarray, count: int = 32, smallest: int = 150, seed: int = 0) -> Styles:
+    """Cluster descriptions (N, D) into `count` styles, named "style 01" and on, by k-means on principal components.
+
+    Of several seeded starts, the tightest whose smallest cluster has `smallest` covers is taken; ValueError where
+    none has.
+    """
+    mean = descriptions.mean(0)
+    _, axes = np.linalg.eigh(np.cov(descriptions, rowvar=False))
+    axes = axes[:, ::-1][:, :COMPONENTS]  # eigh sorts upwards
+    points = (descriptions - mean) @ axes
+    found = [k_means(points, count, np.random.default_rng([seed, start])) for start in range(STARTS)]
+    sizes = [np.bincount(nearest, minlength=count).min() for _, nearest, _ in found]
+    fitting = [one for one, size in zip(found, sizes, strict=True) if size >= smallest]
+    if not fitting:
+        raise ValueError(
+            f"{count} styles must have {smallest} covers each, but of {len(points)} covers the smallest cluster has "
+            f"{max(sizes)} at best; use fewer styles or a lower least"
+        )
+    centres, _, _ = min(fitting, key=lambda one: one[2])
+    # The nearest centre c of a point Ax is that with the largest Ax.c - c.c / 2.
+    weights = centres @ axes.T
+    biases = -weights @ mean - (centres**2).sum(1) / 2
+    return Styles(tuple(f"style {number:02d}" for number in range(1, count + 1)), weights, biases)
+
+
+def k_means(points: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
+    """Points (N, D) -> centres (count, D), the nearest centre of each point (N,), mean squared distance.
+
+    Lloyd's algorithm from k-means++ (Arthur and Vassilvitskii 2007). scikit-learn would be a dependency for this alone.
+    """
+    centres = points[rng.integers(len(points), size=1)]
+    while len(centres) < count:
+        distances = squared_distances(points, centres).min(1)
+        centres = np.concatenate([centres, points[rng.choice(len(points), 1, p=distances / distances.sum())]])
+    nearest = np.full(len(points), -1)
+    for _ in range(ITERATIONS):
+        distances = squared_distances(points, centres)
+        before, nearest = nearest, distances.argmin(1)
+        if (before == nearest).all():
+            break
+        members = [points[nearest == number] for number in range(count)]
+        centres = np.stack([m.mean(0) if len(m) else c for m, c in zip(members, centres, strict=True)])
+    return centres, nearest, float(distances.min(1).mean())
+
+
+def squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(N, D), (K, D) -> (N, K), none below 0."""
+    products = points @ centres.T
+    return ((points**2).sum(1)[:, None] - 2 * products + (centres**2).sum(1)).clip(min=0)
+
+
+def rename(styles: Styles, names: Sequence[str]) -> Styles:
+    """The same styles under `names`; ValueError unless there is one of its own for each."""
+    if len(set(names)) != len(styles.names):
+        raise ValueError(f"names must be {len(styles.names)}, all different, got {len(set(names))}")
+    return Styles(tuple(names), styles.weights, styles.biases)
