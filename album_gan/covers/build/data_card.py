@@ -60,7 +60,7 @@ was trained on it, answers for it.
 | --- | ---: | --- |
 {table}
 
-## Kept, but mended or flagged (column `notes`)
+## Kept, but repaired or flagged (column `notes`)
 
 | step | covers | meaning |
 | --- | ---: | --- |

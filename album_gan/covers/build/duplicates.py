@@ -1,4 +1,4 @@
-"""Finding the same picture twice among a million, in time nearly linear in their number.
+"""Which covers are the same picture: a search among a million, in nearly linear time, and the decision.
 
 See docs/decisions/duplicates.md for what was measured.
 """
@@ -22,7 +22,7 @@ AT_ONCE = 512  # pairs compared at once, about 60 MB
 def near_hashes(difference_hashes: np.ndarray, cosine_hashes: np.ndarray) -> np.ndarray:
     """Pairs of rows whose two 64-bit hashes each differ in at most HASH_LIMIT bits: (M, 2), first < second, sorted.
 
-    Nearly all of them: a pair is seen when three of the eight bytes of one of its hashes are equal. Of rows with
+    Nearly all of them: a pair is found when three of the eight bytes of one of its hashes are equal. Of rows with
     the same two hashes, the first stands for all in the search, and each is paired with that one.
     """
     hashes = np.stack([difference_hashes, cosine_hashes], 1).astype(np.uint64)
@@ -81,16 +81,16 @@ def compare_pairs(pairs: np.ndarray, thumbnails: Callable[[np.ndarray], np.ndarr
 
 
 def originals(pairs: np.ndarray, count: int) -> np.ndarray:
-    """For each of `count` rows, in order of preference, the row that is kept in its place: itself, or a better one.
+    """For each of `count` rows, in order of preference, the row that replaces it: itself, or a better one.
 
-    A row goes only if a kept one is the same picture, so that a chain of small changes does not swallow its ends.
+    A row is replaced only by one that stays, so that a chain of small changes does not remove its ends.
     """
-    kept = np.arange(count)
+    original = np.arange(count)
     pairs = pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))]
     for better, worse in pairs.tolist():
-        if kept[better] == better and kept[worse] == worse:
-            kept[worse] = better
-    return kept
+        if original[better] == better and original[worse] == worse:
+            original[worse] = better
+    return original
 
 
 def components(pairs: np.ndarray, count: int) -> np.ndarray:

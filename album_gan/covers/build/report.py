@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
+from .candidates import EXAMPLES, preview
 from .cleaning import STEPS, Cleaning
 from .counts import Summary
 from .selection import Candidates, Choice
 
-EXAMPLES, EXAMPLE_SIZE = 8, 96  # of each step; pixels
 GENRES_SHOWN = 30
 NAME_SHOWN = 70  # last characters of a file's name under its picture
 WARNING = "Contains other people's covers. Do not publish."
@@ -60,7 +60,7 @@ def report_page(summary: Summary, files: Candidates, choice: Choice, settings: C
         rows = [(step, count, STEPS[step][1] if step in STEPS else "") for step, count in counts.most_common()]
         parts.append(f"<h2>{html.escape(name)}: {counts.total():,} files</h2>{_rows(rows, counts.total())}")
     noted = [(step, count, STEPS[step][1]) for step, count in summary.notes.most_common()]
-    parts.append(f"<h2>Kept, but mended or flagged</h2>{_rows(noted, kept)}")
+    parts.append(f"<h2>Kept, but repaired or flagged</h2>{_rows(noted, kept)}")
     parts.append("<h2>What is in it</h2><div class=grid>")
     tables: list[tuple[str, Mapping]] = [
         ("Smaller side of the originals, pixels", dict(sorted(summary.sides.items()))),
@@ -102,7 +102,7 @@ def _examples(summary: Summary, files: Candidates, choice: Choice) -> str:
     pictures, names = {}, {}
     table = files.take(shown_rows, ["name", "detail", "jpeg", "example"]).to_pylist()
     for row, cover in zip(shown_rows.tolist(), table, strict=True):
-        pictures[row] = _small(cover["jpeg"]) if cover["jpeg"] else cover["example"]
+        pictures[row] = preview(Image.open(io.BytesIO(cover["jpeg"]))) if cover["jpeg"] else cover["example"]
         names[row] = cover["name"] + (f" ({cover['detail']})" if cover["detail"] else "")
     parts = []
     for step, rows in summary.examples.items():
@@ -120,14 +120,6 @@ def _examples(summary: Summary, files: Candidates, choice: Choice) -> str:
         title = f"{step.replace('_', ' ')} <span>{html.escape(STEPS[step][1])}</span>"
         parts.append(f"<h3>{title}</h3><div class=shown>{''.join(figures)}</div>")
     return "".join(parts)
-
-
-def _small(jpeg: bytes) -> bytes:
-    image = Image.open(io.BytesIO(jpeg))
-    image.thumbnail((EXAMPLE_SIZE, EXAMPLE_SIZE))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=70)
-    return buffer.getvalue()
 
 
 def _picture(jpeg: bytes | None) -> str:

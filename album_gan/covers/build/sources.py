@@ -228,9 +228,9 @@ def _tar(path: Path) -> Iterator[Entry | None]:
     """Its files, then None, at which the last sample is read while the archive is still open."""
     try:
         with tarfile.open(path, "r:*", errorlevel=0) as archive:
-            plain = isinstance(archive.fileobj, io.BufferedReader)  # not compressed: anybody finds a file in it
+            plain = isinstance(archive.fileobj, io.BufferedReader)  # not compressed: files can be read by offset
             while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # it would remember all of a million
+                archive.members = []  # type: ignore[attr-defined]  # it would store every member
                 name = readable(member.name)
                 if member.isdir():
                     continue
@@ -244,7 +244,7 @@ def _tar(path: Path) -> Iterator[Entry | None]:
                     read = part if lasting else partial(_read_member, archive, member)
                     reason = "too_many_bytes" if member.size > MAX_BYTES else None
                     entry = Entry(name, member.size, read, {}, reason, lasting=lasting)
-                    yield entry if plain else with_bytes(entry)  # going back means to decompress all anew
+                    yield entry if plain else with_bytes(entry)  # seeking back would decompress everything again
             yield None
     except Exception:  # tarfile, gzip, lzma and zlib each raise their own at broken data
         yield Entry("(the rest of the archive)", 0, reason="unreadable")
