@@ -74,11 +74,11 @@ def names(text: str) -> tuple[str, ...]:
 def _build_covers(args: argparse.Namespace) -> None:
     _need_covers()
     check_folder(args.out)
-    from ..covers.build.build import Build, build
+    from ..covers.build.build import BuildConfig, build
     from ..covers.build.cleaning import Cleaning
 
     cleaning = {name: getattr(args, name) for name in ("resolution", "min_size", "max_crop", "quality")}
-    config = Build(
+    config = BuildConfig(
         sources=tuple(args.sources),
         out=args.out,
         cleaning=Cleaning(**cleaning, reject=args.reject, allow=args.allow),

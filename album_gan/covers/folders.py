@@ -14,7 +14,7 @@ from .columns import IMAGE_COLUMNS
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 # As the imagefolder of `datasets` names them; that builder itself leaves out every picture that they do not name.
 METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-HIDDEN = re.compile(r"(^|/)(\.(?!\.?/)|(@|__)[^/]*/)")
+HIDDEN = re.compile(r"(^|/)(\._|(\.(?!\.?/)|@|__)[^/]*/)")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def visible_files(folder: Path) -> list[Path]:
 def is_hidden(path: str) -> bool:
     """Whether a relative path is that of a hidden file, or lies in a hidden folder; paths of folders end in a slash.
 
-    Hidden are names with a dot in front, and folders such as @eaDir and __MACOSX, in which systems keep thumbnails.
+    Folders with a dot in front, and those such as @eaDir and __MACOSX in which systems keep thumbnails, are hidden; of
+    files only what a Mac calls ._name, because names of artists begin with a dot, too.
     """
     return HIDDEN.search(path) is not None
 

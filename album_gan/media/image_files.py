@@ -113,7 +113,7 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
 def _unfit(picture: Image.Image, max_side: int) -> str:
     if max(picture.size) > max_side:
         return f"has {picture.width}x{picture.height} pixels, more than {max_side} a side; make it smaller first"
-    frames = getattr(picture, "n_frames", 1)
+    frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # a phone's photo with its depth map
     if frames > 1:
         return f"is an animation of {frames} pictures; save one of them"
     if picture.mode not in ("RGB", "RGBA", "L", "LA", "P", "PA", "1"):

@@ -1,6 +1,6 @@
-"""The first phase of a build: every file of a source cleaned, into shards of candidates that are never made twice.
+"""The first phase of a build: every file of a source is cleaned once, into shards of candidates.
 
-A shard is an Arrow file with one row a file of the source, kept or rejected. It appears whole or not at all.
+A shard is an Arrow file with one row per file of the source, usable or rejected. It is written atomically.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
+from PIL import Image
 
 from ...inference.atomic import atomic_path, remove_leftovers, write_atomic
 from ...runtime import keep_freed_memory
@@ -57,11 +58,11 @@ SCHEMA = pa.schema(
 )
 
 
-def gather(source: Source, folder: Path, settings: Cleaning, workers: int, progress: Callable[[int], None]) -> Path:
+def gather(source: Source, folder: Path, settings: Cleaning, workers: int, progress: Callable[[int], object]) -> Path:
     """Clean all files of `source` into a folder of shards below `folder`, and return that one.
 
-    Goes on where an earlier call was interrupted. `workers` processes; with 0 this one does it.
-    `progress` is told how many files are done.
+    Resumes where an earlier call was interrupted. `workers` is the number of processes, 0 for this one.
+    `progress` is called with the number of files just finished.
     """
     folder = folder / candidates_name(source, settings)
     finished = folder / "finished.json"
@@ -90,8 +91,9 @@ def candidates_name(source: Source, settings: Cleaning) -> str:
 
 
 def _cut(entries: Iterator[Entry], done: set[int]) -> Iterator[tuple[int, list[Entry]]]:
-    """The number and the files of each shard. Those that only their source can read are read here, if need be."""
-    number, size, shard = 0, 0, []
+    """The number and the files of each shard. Files that only their source can read are read here, unless done."""
+    number, size = 0, 0
+    shard: list[Entry] = []
     for entry in entries:
         own = 0 if entry.lasting else entry.size
         if shard and (len(shard) == SHARD_FILES or size + own > SHARD_BYTES):
@@ -104,9 +106,9 @@ def _cut(entries: Iterator[Entry], done: set[int]) -> Iterator[tuple[int, list[E
 
 
 class _Workers:
-    """Processes that make shards, with no more work waiting than keeps them busy."""
+    """Processes that write shards; the queue is short, because it holds pictures in memory."""
 
-    def __init__(self, count: int, settings: Cleaning, progress: Callable[[int], None]):
+    def __init__(self, count: int, settings: Cleaning, progress: Callable[[int], object]):
         self.count = count
         self.settings = settings
         self.progress = progress
@@ -154,17 +156,18 @@ class _Workers:
             self.progress(len(self.waiting.pop(future)[1]))
 
     def _recover(self) -> None:
-        """A picture killed its worker: find out which, one by one, and go on without it."""
+        """A picture crashed its worker: find it by cleaning one at a time, and continue without it."""
         for path, entries in self.waiting.values():
             if not path.exists():
                 make_shard(path, [self._probed(entry) for entry in entries], self.settings)
             self.progress(len(entries))
         self.waiting = {}
-        self.pool.shutdown()
+        if self.pool:
+            self.pool.shutdown()
         self.pool = self._start(self.count)
 
     def _probed(self, entry: Entry) -> Entry:
-        """The entry, or that it kills the process that cleans it."""
+        """The entry; with a reason if it crashes the process that cleans it."""
         self.probe = self.probe or self._start(1)
         try:
             self.probe.submit(_try, entry, self.settings).result()
@@ -179,12 +182,13 @@ def _try(entry: Entry, settings: Cleaning) -> None:
 
 
 def _start_worker() -> None:
-    """Keep memory from picture to picture, and end with the build, should that be killed."""
+    """Reuse memory from picture to picture, and exit when the build exits, even if it is killed."""
     keep_freed_memory()
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        parent.join()
+        if parent:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -192,16 +196,16 @@ def _start_worker() -> None:
 
 def make_shard(path: Path, entries: list[Entry], settings: Cleaning) -> None:
     """Clean files and write them as one shard."""
-    seen: Counter = Counter()
+    examples: Counter = Counter()
     rows = []
     for entry in entries:
         cleaned = _clean_entry(entry, settings)
         row = {name: getattr(cleaned, name, None) for name in SCHEMA.names}
         row |= {"name": entry.name, **{label: entry.labels.get(label) for label in LABELS}}
         row["example"] = None
-        if cleaned.reason and cleaned.example is not None and seen[cleaned.reason] < EXAMPLES:
-            seen[cleaned.reason] += 1
-            row["example"] = _example(cleaned)
+        if cleaned.reason and cleaned.example is not None and examples[cleaned.reason] < EXAMPLES:
+            examples[cleaned.reason] += 1
+            row["example"] = preview(cleaned.example)
         rows.append(row)
     with atomic_path(path, flush=True) as temporary, pa.ipc.new_file(str(temporary), SCHEMA) as writer:
         writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
@@ -214,8 +218,9 @@ def _clean_entry(entry: Entry, settings: Cleaning) -> Cleaned:
     return clean(entry.read(), entry.name, settings)
 
 
-def _example(cleaned: Cleaned) -> bytes:
-    image = cleaned.example.copy()
+def preview(image: Image.Image) -> bytes:
+    """A small JPEG for the report."""
+    image = image.copy()
     image.thumbnail((EXAMPLE_SIZE, EXAMPLE_SIZE))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=70)
@@ -223,7 +228,7 @@ def _example(cleaned: Cleaned) -> bytes:
 
 
 class Shard:
-    """A shard mapped into memory: only what is looked at is read."""
+    """A shard mapped into memory: only the columns in use are read."""
 
     def __init__(self, path: Path):
         with open(path, "rb") as file:
@@ -231,6 +236,6 @@ class Shard:
         self.table = pa.ipc.open_file(pa.py_buffer(self._mapped)).read_all()
 
     def forget(self) -> None:
-        """Give back the memory of what was looked at; the system may still have it at hand."""
+        """Release the memory of what was read; the system may still cache it."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self._mapped.madvise(mmap.MADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""One file of a pile -> a clean square JPEG, or the reason why not.
+"""One file of a source -> a clean square JPEG, or the reason why not.
 
 Each step has a name, under which it is counted, shown in the report, and switched.
 """
@@ -8,6 +8,7 @@ import io
 import os
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,15 +24,15 @@ MAX_PIXELS = 64_000_000  # of one picture, decoded: 8,000 x 8,000
 BLANK_CONTRAST = 2.5  # standard deviation of brightness, 0 to 255
 GREY_CONTRAST = 4  # difference between channels, 0 to 255, under which a picture has no colour
 
-# What happens to a file that shows it: it is rejected, or mended and kept, or kept with a flag.
+# What happens to a file that shows it: it is rejected, or repaired and used, or used with a flag.
 STEPS = {
-    "not_an_image": ("reject", "no picture, by its content"),
-    "empty": ("reject", "no bytes at all"),
+    "not_an_image": ("reject", "not a picture, judging by its content"),
+    "empty": ("reject", "zero bytes"),
     "truncated": ("reject", "a picture whose end is missing"),
     "corrupt": ("reject", "a picture that cannot be decoded"),
     "too_many_bytes": ("reject", f"a file over {MAX_BYTES >> 20} MB"),
     "too_many_pixels": ("reject", f"over {MAX_PIXELS / 1e6:.0f} million pixels: a decompression bomb, or a poster"),
-    "unreadable": ("reject", "the disk or the archive does not give it"),
+    "unreadable": ("reject", "the disk or the archive cannot be read"),
     "link": ("reject", "a link, which is not followed"),
     "not_a_file": ("reject", "a device, a pipe or a socket"),
     "hidden": ("reject", "a hidden file or folder, or a folder of thumbnails; not read"),
@@ -39,19 +40,19 @@ STEPS = {
     "too_small": ("reject", "the smaller side is below the minimum"),
     "not_square": ("reject", "more than a little would have to be cropped"),
     "near_blank": ("reject", "one flat colour"),
-    "placeholder": ("reject", "the same file under the names of many: 'no cover found', or the like"),
+    "placeholder": ("reject", "the same file under many artists, such as 'no cover found'"),
     "exact_duplicate": ("reject", "the same bytes as a cover that is kept"),
     "near_duplicate": ("reject", "the same picture as a cover that is kept, in another file"),
-    "wrong_extension": ("mend", "the name promises another kind of file"),
-    "unsafe_name": ("mend", "an absolute name, or one with ..; only the bytes are taken"),
-    "animation": ("mend", "the first frame is taken"),
-    "exif_rotation": ("mend", "turned upright"),
-    "transparency": ("mend", "laid on white"),
-    "cmyk": ("mend", "colours of print, converted to RGB"),
-    "sixteen_bit": ("mend", "16 bits a channel, brought to 8"),
-    "colour_profile": ("mend", "converted to sRGB from its own profile"),
-    "cropped": ("mend", "not quite square, the centre is taken"),
-    "grayscale": ("flag", "without colour"),
+    "wrong_extension": ("repair", "the file name has another format's extension"),
+    "unsafe_name": ("repair", "an absolute path, or one with ..; only the bytes are used"),
+    "animation": ("repair", "the first frame is used"),
+    "exif_rotation": ("repair", "turned upright"),
+    "transparency": ("repair", "placed on white"),
+    "cmyk": ("repair", "print colours, converted to RGB"),
+    "sixteen_bit": ("repair", "16 bits per channel, reduced to 8"),
+    "colour_profile": ("repair", "converted to sRGB from its own profile"),
+    "cropped": ("repair", "not quite square; cropped to the centre"),
+    "grayscale": ("flag", "no colour"),
     "disc_label": ("flag", "looks like a photograph of a disc or its label"),
     "back_cover": ("flag", "named like a back cover, booklet or disc"),
 }  # fmt: skip
@@ -70,7 +71,7 @@ ENDINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaning:
-    """How files are cleaned; ValueError for what cannot be.
+    """How files are cleaned. Raises ValueError for impossible settings.
 
     `resolution` and `min_size` in pixels, `max_crop` the share of the longer side that may be lost, `quality`
     of the JPEGs. Steps of STEPS in `reject` reject what shows them, those in `allow` are switched off.
@@ -105,7 +106,7 @@ class Cleaning:
 
 @dataclass
 class Cleaned:
-    """What became of one file: `reason` is None and `jpeg` there, or the other way round."""
+    """The result for one file: either `reason` or `jpeg` is None."""
 
     reason: str | None = None
     detail: str = ""
@@ -113,7 +114,7 @@ class Cleaned:
     source_sha256: str = ""
     source_width: int = 0
     source_height: int = 0
-    source_format: str = ""
+    source_format: str | None = ""
     source_mode: str = ""
     source_bytes: int = 0
     jpeg: bytes | None = None
@@ -157,7 +158,7 @@ def _clean(data: bytes, name: str, settings: Cleaning, cleaned: Cleaned) -> None
     cleaned.example = image
     width, height = cleaned.source_width, cleaned.source_height
     if min(width, height) < settings.min_size:
-        note("too_small", f"{width}x{height} pixels, at least {settings.min_size} wanted")
+        note("too_small", f"{width}x{height} pixels, at least {settings.min_size} required")
     if width != height:
         lost = 1 - min(width, height) / max(width, height)
         note("not_square" if lost > settings.max_crop else "cropped", f"{width}x{height} pixels")
@@ -168,7 +169,7 @@ def _clean(data: bytes, name: str, settings: Cleaning, cleaned: Cleaned) -> None
     levels = grey.astype(np.float32)
     contrast = np.linalg.norm(levels - levels.mean()) / perceptual.SIDE  # the standard deviation, in less time
     if contrast < BLANK_CONTRAST and np.asarray(image).reshape(-1, 3).std(0).max() < 3 * BLANK_CONTRAST:
-        note("near_blank", f"contrast {contrast:.1f}, at least {BLANK_CONTRAST} wanted")
+        note("near_blank", f"contrast {contrast:.1f}, at least {BLANK_CONTRAST} required")
     channels = perceptual.colour(thumbnail).astype(int)
     if np.ptp(channels, axis=2).max() <= GREY_CONTRAST:
         note("grayscale")
@@ -225,7 +226,8 @@ def _steps_of_file(image: Image.Image, name: str) -> list[str]:
     if ".." in parts or name.startswith(("/", "\\")) or name[1:3] == ":\\":
         steps.append("unsafe_name")
     stem, ending = os.path.splitext(parts[-1])
-    expected = ENDINGS.get(image.format, {image.format.lower()})
+    kind = image.format or ""
+    expected = ENDINGS.get(kind, {kind.lower()})
     if re.fullmatch(r"\.[A-Za-z]\w{1,4}", ending) and ending[1:].lower() not in expected:
         steps.append("wrong_extension")
     if BACK_NAME.search(stem):
@@ -233,10 +235,10 @@ def _steps_of_file(image: Image.Image, name: str) -> list[str]:
     return steps
 
 
-def _decoded(data: bytes, image: Image.Image, resolution: int, note) -> Image.Image:
+def _decoded(data: bytes, image: Image.Image, resolution: int, note: Callable[[str], None]) -> Image.Image:
     """RGB, upright, in sRGB; the steps that it took are noted."""
     try:
-        deep = image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)
+        deep = image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         animated = image.format != "MPO" and getattr(image, "is_animated", False)
         turn = turn_of(image)  # may decode the whole picture, for its EXIF may come last
         profile = image.info.get("icc_profile")
@@ -266,7 +268,7 @@ def _decoded(data: bytes, image: Image.Image, resolution: int, note) -> Image.Im
 
 
 def _shows_transparency(image: Image.Image) -> bool:
-    return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+    return bool((np.asarray(image.convert("RGBA"))[..., 3] < 255).any())
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Telling photographs of round discs and labels from covers, by their outline."""
+"""Detecting photographs of round discs and labels by their outline."""
 
 import numpy as np
 

@@ -27,6 +27,7 @@ def download(url: str, path: Path) -> Path:
     part, version = path.with_name(path.name + ".part"), path.with_name(path.name + ".version")
     with explained_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    reason: OSError
     for attempt in range(1, ATTEMPTS + 1):
         try:
             _fetch(url, part, version)

@@ -15,7 +15,7 @@ from ..folders import PICTURE_ENDINGS
 
 FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *PICTURE_ENDINGS)  # endings of no Hub id
 # huggingface_hub raises its client's own errors where no connection comes about, and changes its client.
-HTTPError = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+HTTPError: type[Exception] = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
 
 def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path]]]]:
@@ -39,7 +39,8 @@ def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path]]]]:
 
         return download
 
-    return info.sha, [(name, downloading(name)) for name in sorted(file.rfilename for file in info.siblings)]
+    names = sorted(file.rfilename for file in info.siblings or ())
+    return str(info.sha), [(name, downloading(name)) for name in names]
 
 
 def check_push(repo_id: str, public: bool, rights: str | None) -> None:
@@ -88,7 +89,7 @@ def _explained(failure: str) -> Iterator[None]:
             raise ValueError(
                 f"{failure}; the Hub answers: {reason}; check the name, or log in with `hf auth login`"
             ) from error
-        if isinstance(error, OSError) and error.errno in (*NO_SPACE, *NOT_ALLOWED):
+        if isinstance(error, OSError) and error.errno and error.errno in (*NO_SPACE, *NOT_ALLOWED):
             raise OSError(
                 f"{failure}; no download to {HF_HUB_CACHE}: {os.strerror(error.errno)}; make room there, "
                 "or set HF_HOME to a folder that has room and that you may write to"

@@ -1,4 +1,4 @@
-"""What the eye remembers of a cover: a small grey picture, a smaller coloured one, and two 64-bit hashes.
+"""Perceptual features of a cover: a small grey picture, a smaller coloured one, and two 64-bit hashes.
 
 The hashes are sums of whole numbers far below 2**53, exact in any order: they are the same on every machine.
 """
@@ -29,7 +29,7 @@ _NINE, _EIGHT = _averaging(9), _averaging(8)
 
 def thumbnail(image: Image.Image) -> np.ndarray:
     """RGB -> uint8 (THUMBNAIL_BYTES,): 64x64 of grey, then 8x8x3 of colour."""
-    factor, rest = divmod(image.width, SIDE)  # whole factors have a fast way that gives the same
+    factor, rest = divmod(image.width, SIDE)  # whole factors have a faster path with the same result
     whole = rest == 0 and factor and image.height == image.width
     small = image.reduce(factor) if whole else image.resize((SIDE, SIDE), Image.Resampling.BOX)
     colour = small.reduce(SIDE // COLOUR_SIDE)

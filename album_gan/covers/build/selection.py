@@ -1,4 +1,4 @@
-"""The second phase of a build: which candidates stay, and which belong together. The same answer each time."""
+"""The second phase of a build: which candidates are used, and which form a group. Deterministic."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from .candidates import Shard
 from .cleaning import STEPS, Cleaning
-from .duplicates import components, look_closer, near_hashes, originals
+from .duplicates import compare_pairs, components, near_hashes, originals
 from .metadata import LABELS
 
 STEP_NAMES = tuple(STEPS)
 KEPT = 255  # the code of "no reason to reject it"
-AT_ONCE = 32  # rows looked at before they are forgotten: each cell brings 64 KB of its shard into memory
+AT_ONCE = 32  # rows read before their memory is released: each cell brings 64 KB of its shard into memory
 COLUMNS = ["reason", "notes", *LABELS, "name", "source_sha256", "source_width", "source_height", "source_bytes"]
 
 
@@ -39,7 +39,7 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.reasons)
 
-    def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def locate(self, rows: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
         """The shard of each row, and its place in that."""
         shards = np.searchsorted(self.starts, rows, side="right") - 1
         return shards, rows - self.starts[shards]
@@ -65,10 +65,10 @@ class Candidates:
 
 @dataclass
 class Choice:
-    """What became of each candidate."""
+    """The result for each candidate."""
 
     reasons: np.ndarray  # index into STEP_NAMES, or KEPT
-    kept_as: np.ndarray  # the row kept in its place: itself, another, or -1
+    kept_as: np.ndarray  # the row that stands for it: itself, another, or -1
     groups: np.ndarray  # uint64 of each row; 0 for what is neither kept nor a copy
     copies: np.ndarray  # how many files fell together in this one, itself included
 
@@ -124,7 +124,7 @@ def _hash(text: str) -> int:
 def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Choice:
     """Find placeholders, duplicates and groups.
 
-    `placeholder_copies`: a file that is there so many times, under the names of half as many artists, is no cover.
+    `placeholder_copies`: a file that occurs so often, under at least half as many artists, is not a cover.
     """
     reasons = files.reasons.copy()
     kept_as = np.where(reasons == KEPT, np.arange(len(files)), -1)
@@ -154,7 +154,7 @@ def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Ch
         alive = alive[~copies]
 
     pairs = near_hashes(files.hashes[alive, 0], files.hashes[alive, 1])
-    same, related = look_closer(pairs, lambda rows: _thumbnails(files, alive[rows]))
+    same, related = compare_pairs(pairs, lambda rows: _thumbnails(files, alive[rows]))
     links.append(alive[pairs[related]])
     if settings.rejects("near_duplicate"):
         replaced = originals(pairs[same], len(alive))

@@ -53,7 +53,7 @@ CLEANED = [
 
 
 def split_of(files: Candidates, choice: Choice) -> dict[str, np.ndarray]:
-    """The rows that are kept, "train" and "test", each in the order of their ids, which is a random one."""
+    """The rows of "train" and "test", each ordered by id, which is a random order."""
     rows = np.flatnonzero(choice.reasons == KEPT)
     # Two rows have one id only where exact duplicates are allowed: then by row.
     rows = rows[np.lexsort((rows, *files.digests[rows].T[::-1]))]
@@ -69,9 +69,9 @@ def group_name(group: np.uint64) -> str:
 def write_covers(
     files: Candidates, choice: Choice, sources: list[str], split: dict[str, np.ndarray], folder: Path
 ) -> Iterator[int]:
-    """Write `folder`/<split>-00000-of-00012.parquet and so on; those that are there already stay.
+    """Write `folder`/<split>-00000-of-00012.parquet and so on; existing ones are not written again.
 
-    Gives the number of covers of each part as it is finished.
+    Yields the number of covers of each file as it is finished.
     """
     folder.mkdir(parents=True, exist_ok=True)
     borrowed = borrowed_labels(files, choice)
@@ -89,7 +89,7 @@ def write_covers(
 
 
 def borrowed_labels(files: Candidates, choice: Choice) -> dict[int, dict]:
-    """Labels that kept rows lack and one of their copies has: of the first copy that has it."""
+    """Labels that a cover lacks and one of its copies has, taken from the first such copy."""
     copies = np.flatnonzero((choice.kept_as >= 0) & (choice.kept_as != np.arange(len(files))))
     copies = copies[files.labels[copies] & ~files.labels[choice.kept_as[copies]] != 0]
     found: dict[int, dict] = {}

@@ -35,7 +35,7 @@ def with_bytes(entry: Entry) -> Entry:
     try:
         data = entry.read()
     except Exception as error:  # disks and archives fail in many ways: OSError, BadZipFile, zlib.error, ...
-        # Its message may hold the path of this machine, which is nobody's business.
+        # Its message may hold the path of this machine, which is private.
         return replace(entry, read=bytes, reason="unreadable", detail=type(error).__name__)
     if len(data) > MAX_BYTES:  # more than its archive said
         return replace(entry, read=bytes, reason="too_many_bytes")

@@ -42,25 +42,24 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
     `downloads` is the folder for downloaded files; `folder_genre` uses the name of a picture's folder as its genre.
     Raises ValueError for what is none of these, OSError if the Hub cannot be reached.
     """
-    reading = {"image_column": image_column}
     path = Path(place)
     if place.startswith(("http://", "https://")):
         name = place.split("?")[0].rstrip("/").rpartition("/")[2]
         _check_archive(name)
-        source = Source(name, place, lambda: kind_of(name)(download(place, downloads / name), name, **reading))
+        source = Source(name, place, lambda: _archive(download(place, downloads / name), name, image_column))
     elif path.is_dir():
-        source = Source(path.resolve().name, _folder_identity(path), lambda: _folder(path, **reading))
+        source = Source(path.resolve().name, _folder_identity(path), lambda: _folder(path, image_column))
     elif path.is_file():
         status = path.stat()
         identity = f"{path.name} {status.st_size} {status.st_mtime_ns}"
         _check_archive(path.name)
-        source = Source(path.name, identity, lambda: kind_of(path.name)(path, path.name, **reading))
+        source = Source(path.name, identity, lambda: _archive(path, path.name, image_column))
     else:
         from .hub_files import hub_files  # takes seconds to load
 
         revision, files = hub_files(place)
         name = place.partition("@")[0]
-        source = Source(name, f"{name}@{revision}", lambda: _hub(files, **reading))
+        source = Source(name, f"{name}@{revision}", lambda: _hub(files, image_column))
     if not folder_genre:
         return source
     return Source(source.name, f"{source.identity} folder-genre", lambda: _with_folder_genre(source.entries()))
@@ -77,7 +76,8 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry]]]:
     """Each folder with what lies in it, apart from the folders that follow; an unreadable folder counts as a file."""
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: (_stem(entry.name), os.fsencode(entry.name)))
-    files, folders = [], []
+    files: list[os.DirEntry] = []
+    folders: list[os.DirEntry] = []
     for entry in entries:
         visible = entry.is_dir(follow_symlinks=False) and not is_hidden(f"{entry.name}/")
         (folders if visible else files).append(entry)
@@ -108,7 +108,7 @@ def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
             entry = _listed(item, name)
             if entry.reason is None and path.name in METADATA_FILES:
                 yield tables.add(path, name)
-            elif entry.reason is None and kind_of(name):
+            elif entry.reason is None and is_archive(name):
                 yield from _nested(path, name, image_column)
             else:
                 entries.append(entry)
@@ -129,7 +129,7 @@ def _listed(item: os.DirEntry, name: str) -> Entry:
     if reason:
         return Entry(name, 0, reason=reason)
     size = item.stat(follow_symlinks=False).st_size
-    reason = "too_many_bytes" if size > MAX_BYTES and kind_of(name) is None else None
+    reason = "too_many_bytes" if size > MAX_BYTES and not is_archive(name) else None
     return Entry(name, size, partial(_read_file, Path(item.path)), {}, reason, lasting=True)
 
 
@@ -184,7 +184,7 @@ def _hub(files: list[tuple[str, Callable[[], Path]]], image_column: str | None) 
                 yield Entry(name, 0, reason="hidden")
             elif posixpath.basename(name) in METADATA_FILES:
                 yield tables.add(fetch(), name)
-            elif kind_of(name):
+            elif is_archive(name):
                 yield from _nested(fetch(), name, image_column)
             elif name.lower().endswith(NOT_PICTURES) and not (name.endswith(SIDECARS) and _stem(name) in pictures):
                 yield Entry(name, 0, reason="not_an_image")
@@ -199,26 +199,26 @@ def _downloaded(name: str, fetch: Callable[[], Path]) -> Entry:
 
 
 def _check_archive(name: str) -> None:
-    if kind_of(name) is None:
+    if not is_archive(name):
         raise ValueError(f"source must be a tar, zip or parquet file, got {name!r}; or name the folder it lies in")
 
 
-def kind_of(name: str) -> Callable[[Path, str, str | None], Iterator[Entry]] | None:
-    """The function that reads an archive or table of this name as many files; None for a single file."""
-    lower = name.lower()
-    if lower.endswith(TARS):
-        return lambda path, name, image_column: _samples(_tar(path), _webdataset_key, archive=name)
-    if lower.endswith(".zip"):
-        return lambda path, name, image_column: _samples(_zip(path), _webdataset_key, archive=name)
-    if lower.endswith(".parquet"):
-        return lambda path, name, image_column: parquet_entries(path, image_column)
-    return None
+def is_archive(name: str) -> bool:
+    """Whether a file of this name is read as many: a tar, a zip or a table."""
+    return name.lower().endswith((*TARS, ".zip", ".parquet"))
+
+
+def _archive(path: Path, name: str, image_column: str | None) -> Iterator[Entry]:
+    if name.lower().endswith(".parquet"):
+        return parquet_entries(path, image_column)
+    files = _zip(path) if name.lower().endswith(".zip") else _tar(path)
+    return _samples(files, _webdataset_key, archive=name)
 
 
 def _nested(path: Path, name: str, image_column: str | None) -> Iterator[Entry]:
     """The files in an archive that lies in a folder."""
     try:
-        for entry in kind_of(name)(path, name, image_column):
+        for entry in _archive(path, name, image_column):
             yield replace(entry, name=f"{name}/{entry.name}")
     except NoPicturesError:  # such as what img2dataset writes beside its tars and folders
         yield Entry(name, 0, reason="label_file")
@@ -228,9 +228,9 @@ def _tar(path: Path) -> Iterator[Entry | None]:
     """Its files, then None, at which the last sample is read while the archive is still open."""
     try:
         with tarfile.open(path, "r:*", errorlevel=0) as archive:
-            plain = isinstance(archive.fileobj, io.BufferedReader)  # not compressed: anybody finds a file in it
+            plain = isinstance(archive.fileobj, io.BufferedReader)  # not compressed: files can be read by offset
             while (member := archive.next()) is not None:
-                archive.members = []  # it would remember all of a million
+                archive.members = []  # type: ignore[attr-defined]  # it would store every member
                 name = readable(member.name)
                 if member.isdir():
                     continue
@@ -244,7 +244,7 @@ def _tar(path: Path) -> Iterator[Entry | None]:
                     read = part if lasting else partial(_read_member, archive, member)
                     reason = "too_many_bytes" if member.size > MAX_BYTES else None
                     entry = Entry(name, member.size, read, {}, reason, lasting=lasting)
-                    yield entry if plain else with_bytes(entry)  # going back means to decompress all anew
+                    yield entry if plain else with_bytes(entry)  # seeking back would decompress everything again
             yield None
     except Exception:  # tarfile, gzip, lzma and zlib each raise their own at broken data
         yield Entry("(the rest of the archive)", 0, reason="unreadable")
@@ -260,7 +260,8 @@ def _read_part(path: Path, start: int, size: int) -> bytes:
 
 
 def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    return archive.extractfile(member).read()
+    file = archive.extractfile(member)
+    return file.read() if file else b""
 
 
 def _zip(path: Path) -> Iterator[Entry | None]:

@@ -87,8 +87,9 @@ def test_hidden_folders_are_not_sources(tmp_path, capsys, hidden):
     save(tmp_path / "pile" / "a", 5)
     save(tmp_path / "pile" / hidden, 3, start=50)
     (tmp_path / "pile" / "a" / "._000.png").write_bytes(b"a Mac's resource fork")
+    (tmp_path / "pile" / "a" / ".38 Special.png").write_bytes(png(99))  # a real artist
     assert build(capsys, tmp_path / "pile", out=tmp_path / "out")[0] == 0
-    assert sorted(labels(tmp_path / "out")) == [f"a/{index:03d}.png" for index in range(5)]
+    assert sorted(labels(tmp_path / "out")) == ["a/.38 Special.png", *(f"a/{index:03d}.png" for index in range(5))]
     found = {name: outcome for name, outcome in outcomes(tmp_path / "out").items() if outcome != "kept"}
     assert set(found.values()) == {"hidden"}
     assert len(found) == 2  # the file, and the folder as a whole
