@@ -70,6 +70,7 @@ class AccessControl:
         }
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """ASGI: refuse requests from other origins and hosts, and add security headers to what is answered."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
@@ -112,6 +113,7 @@ class EventLimit:
         self.app, self.events = app, events
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """ASGI: answer 503 to a client that has too many events waiting."""
         joins = scope["type"] == "http" and scope["method"] == "POST" and scope["path"].startswith(
             ("/gradio_api/queue/join", "/gradio_api/call/")
         )  # fmt: skip
@@ -126,6 +128,7 @@ class EventLimit:
 
 
 def hostname(url: str) -> str | None:
+    """The host in an address, None where there is none."""
     try:
         return urlsplit(url).hostname
     except ValueError:

@@ -26,12 +26,15 @@ class FairQueue:
                 yield share, item
 
     def count(self, share: Hashable) -> int:
+        """How many items of `share` wait."""
         return len(self._shares.get(share, ()))
 
     def add(self, share: Hashable, item: Hashable) -> None:
+        """Append an item to its share."""
         self._shares.setdefault(share, {})[item] = None
 
     def remove(self, share: Hashable, item: Hashable) -> None:
+        """Remove an item that will not be worked on."""
         del self._shares[share][item]
         if not self._shares[share]:
             del self._shares[share]

@@ -11,6 +11,8 @@ ASK_EVERY = 0.5  # seconds between two looks at whether a waiting job was cancel
 
 
 class JobButton:
+    """A button that starts a job, and one that cancels it meanwhile."""
+
     def __init__(self, text: str, elem_id: str):
         self.button = gr.Button(text, variant="primary", elem_id=elem_id)
         self.cancel = gr.Button("Cancel", elem_id=f"{elem_id}-cancel", elem_classes="cancel")

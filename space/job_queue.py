@@ -76,6 +76,7 @@ class JobQueue:
         return self._threads.submit(run)
 
     def position(self, job: Job) -> int:
+        """How many jobs come before this one; 0 for one that has started."""
         with self._lock:
             if job.started.is_set():
                 return 0
@@ -83,6 +84,7 @@ class JobQueue:
             return waiting.index(job) + self._running[job.lane].total()
 
     def leave(self, job: Job) -> None:
+        """Take a job out, finished or cancelled, and start the next one."""
         with self._lock:
             if job.started.is_set():
                 self._running[job.lane][job.share] -= 1

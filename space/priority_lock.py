@@ -30,6 +30,7 @@ class PriorityLock:
 
     @contextmanager
     def hold(self, lane: Lane) -> Iterator[None]:
+        """Hold the lock: the presenter before the audience, and first come, first served within a lane."""
         with self._condition:
             ticket = (lane, next(self._numbers))
             heapq.heappush(self._waiting, ticket)

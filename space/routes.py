@@ -54,6 +54,7 @@ class Routes:
         self.service, self.history = service, history
 
     def all(self) -> list[Route]:
+        """All addresses."""
         return [
             Route("/cover/{seed}.{extension}", answers_errors(self.cover)),
             Route("/edit/{seed}.{extension}", answers_errors(self.edit)),
@@ -65,6 +66,7 @@ class Routes:
         ]
 
     async def cover(self, request: Request) -> Response:
+        """One cover, at its own size or enlarged, with or without type."""
         [cover] = self._covers(request, request.path_params["seed"])
         query, extension = request.query_params, self._extension(request)
         if extension == "png" and "size" not in query:
@@ -79,6 +81,7 @@ class Routes:
         return Response(await result_of(future), media_type=MEDIA_TYPES[extension], headers=CACHED)
 
     async def edit(self, request: Request) -> Response:
+        """One edited cover."""
         query, extension = request.query_params, self._extension(request)
         names = [query["style"]] if query.get("style") else []
         [cover, *styles] = self._covers(request, request.path_params["seed"], *names)
@@ -97,11 +100,13 @@ class Routes:
         return Response(image, media_type=MEDIA_TYPES[extension], headers=CACHED)
 
     async def film(self, request: Request) -> Response:
+        """A short film from one cover to another."""
         first, last = self._covers(request, request.path_params["first"], request.path_params["last"])
         film = await result_of(self.service.film(first, last, self._client(request)))
         return Response(film, media_type="video/mp4", headers=CACHED)
 
     async def archive(self, request: Request) -> Response:
+        """A ZIP of covers as PNG files."""
         query = request.query_params
         if "covers" in query:
             self._check_model(request)
@@ -119,16 +124,19 @@ class Routes:
         return Response(buffer.getvalue(), media_type="application/zip", headers=headers)
 
     async def deal(self, request: Request) -> Response:
+        """Random seeds and their names, as JSON."""
         count = whole_number(number(request.query_params.get("count", "16")), "count", 1, MAX_COVERS, "try 16")
         seeds = [secrets.randbelow(SEED_COUNT) for _ in range(count)]
         return JSONResponse([[seed, name_of(seed)] for seed in seeds])
 
     async def view(self, request: Request) -> Response:
+        """What a link shows, as JSON."""
         query = read_query(request.url.query)
         count = whole_number(number(query.get("count", str(WALL_SIZE))), "count", 1, MAX_COVERS, "try 16")
         return JSONResponse(view_of_link(self.service.pipe, query, count))
 
     async def moment(self, request: Request) -> Response:
+        """One moment of the training's history."""
         last = len(self.history) - 1
         place = whole_number(number(request.path_params["number"]), "moment", 0, last, "the first is 0")
         return FileResponse(self.history[place], media_type="image/webp", headers=CACHED)
@@ -162,4 +170,5 @@ async def result_of(future: Future) -> bytes:
 
 
 def number(text: str) -> int | str:
+    """Text as a number where it is one, for checks that report what was given."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else text

@@ -47,6 +47,7 @@ try:
 except ImportError:
 
     def on_lent_gpu(function):
+        """Outside of ZeroGPU: the function as it is."""
         return function
 
 
@@ -79,6 +80,7 @@ class CoverService:
         return [future.result() for future in self.covers.request(covers, client, kind)]
 
     def images(self, covers: Iterable[Cover], client: Client = ANYBODY, kind: str = "cover") -> list[Image.Image]:
+        """Covers as RGB pictures. Raises QueueFullError."""
         return [Image.open(io.BytesIO(png)).convert("RGB") for png in self.pngs(covers, client, kind)]
 
     def similar(self, cover: Cover, count: int, client: Client = ANYBODY) -> list[int]:
@@ -160,6 +162,7 @@ class CoverService:
 
     @property
     def engines(self) -> list[str]:
+        """Names of the engines that this model can enlarge with."""
         return ["bundled", "lanczos"] if self.pipe.upscaler is not None else ["lanczos"]
 
     def enlarge(self, image: Image.Image, size: int, engine: str | None, lane: Lane) -> Image.Image:
@@ -197,6 +200,7 @@ class CoverService:
 
 
 def draw_covers(pipe: AlbumCoverPipeline, seeds: list[int], truncation: float, label: str | None) -> list[Image.Image]:
+    """Draw covers, on ZeroGPU on a GPU that is lent for it."""
     if ZERO_GPU:  # this runs in a process of its own there, so the page's networks stay where they are
         pipe.to("cuda")
     return pipe(seeds=seeds, truncation=truncation, label=label).images
@@ -210,9 +214,11 @@ class LockedNetwork:
         self.reach, self.device, self.dtype = network.reach, network.device, network.dtype
 
     def eval(self):
+        """Put the network into evaluation mode."""
         self.network.eval()
 
     def __call__(self, tile):
+        """Enlarge one tile while holding the lock."""
         with self.lock.hold(self.lane):
             return self.network(tile)
 

@@ -51,6 +51,7 @@ class UploadQuota:
         self._uploads: deque[Upload] = deque()
 
     def begin(self, address: str) -> Upload:
+        """Count an upload that begins; its size grows as it arrives."""
         self._uploads.append(Upload(address))
         return self._uploads[-1]
 
@@ -69,6 +70,7 @@ class BodyLimits:
         self.app, self.quota = app, quota
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """ASGI: pass a request on, or answer why it is refused."""
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
@@ -119,6 +121,7 @@ class BodyLimits:
 
 
 def content_length(request: HTTPConnection) -> int:
+    """The declared size of a request in bytes, 0 where it declares none."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdecimal() else 0
 

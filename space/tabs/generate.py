@@ -30,6 +30,8 @@ QUICK = {"show_progress": "hidden", "api_visibility": "private", "concurrency_li
 
 @dataclass(frozen=True)
 class GenerateTab:
+    """What the tab consists of."""
+
     text: gr.Textbox
     new_wall: gr.Button
     wall: gr.HTML
@@ -38,6 +40,7 @@ class GenerateTab:
 
 
 def lay_out(service: CoverService) -> GenerateTab:
+    """Create the tab's components."""
     with gr.Row(elem_id="ask"):
         text = gr.Textbox(
             placeholder="Type any name, get its cover",
@@ -105,6 +108,7 @@ class Handlers:
 
     @shows_errors
     def new_wall(self, truncation: float, label: str, session: str) -> dict:
+        """A wall of random covers."""
         seeds = [secrets.randbelow(SEED_COUNT) for _ in range(read_session(session).count)]
         return self._wall(seeds, truncation, label)
 
@@ -126,6 +130,7 @@ class Handlers:
     def find_meant(
         self, wall: dict, truncation: float, label: str, session: str, event: gr.EventData
     ) -> dict:  # the answer to "Did you mean ...?"
+        """The cover of the name that was suggested by "Did you mean ...?"."""
         return self.find(str(event.name), wall, truncation, label, session)
 
     @shows_errors
@@ -135,6 +140,7 @@ class Handlers:
 
     @shows_errors
     def similar(self, truncation: float, label: str, session: str, event: gr.EventData, request: gr.Request) -> dict:
+        """A wall of the covers most similar to one."""
         seed, who = seed_of(str(event.seed)), read_session(session)
         self.pipe.check_label(label)
         cover = Cover(seed, check_truncation(truncation), label or None)
@@ -161,6 +167,7 @@ class Handlers:
 
 
 def check_text(text: str) -> str:
+    """The text; ValueError for an empty one."""
     if not text.strip():
         raise ValueError("the field is empty; type a seed, a name, or anything at all")
     return text

@@ -29,6 +29,8 @@ UNCHANGED = (gr.skip(),) * 4
 
 @dataclass(frozen=True)
 class InterpolateTab:
+    """What the tab consists of."""
+
     seeds: gr.Textbox
     seconds: gr.Slider
     speed: gr.Radio

@@ -29,6 +29,8 @@ UNCHANGED = (gr.skip(),) * 3
 
 @dataclass(frozen=True)
 class UpscaleTab:
+    """What the tab consists of."""
+
     name: gr.Textbox
     upload: gr.UploadButton
     picture: gr.Image
@@ -139,6 +141,7 @@ class Handlers:
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
+        """Enlarge the picture, and set type on it."""
         if size not in (*SIZES, STORE):
             raise ValueError(f"size must be one of {', '.join(SIZES)} or {STORE!r}, got {str(size)[:20]!r}")
         is_store = size == STORE
