@@ -24,14 +24,13 @@ from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from PIL import Image
 from tqdm.auto import tqdm
 
+from .arguments import Seeds, device_of_map, is_collection, one_of, random_seeds, seed_list
 from .atomic import write_atomic
 from .latents import (
     DEFAULT_TRUNCATION,
-    SEED_COUNT,
     classes_of,
     latents_of,
     name_of,
-    parse_seeds,
     seed_of,
     smooth_path,
     truncate,
@@ -48,7 +47,6 @@ from .pixels import to_pil, to_zero_one
 from .upscaling import Engine, find_engine, upscale
 from .word_lists import NOUNS  # noqa: F401  latents.py needs it, and diffusers downloads only what this file names
 
-Seeds = int | str | Iterable[int | str]
 Labels = int | str | None
 Array = np.ndarray | torch.Tensor
 
@@ -99,8 +97,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
         `revision`, `local_files_only`, `token` and `cache_dir` are for the Hub.
         Raises OSError when there is no such model, ValueError when it is not one of ours or is damaged.
         """
-        dtype = _one_of("dtype", dtype, "torch_dtype", torch_dtype)
-        device = _one_of("device", device, "device_map", _device_of_map(device_map))
+        dtype = one_of("dtype", dtype, "torch_dtype", torch_dtype)
+        device = one_of("device", device, "device_map", device_of_map(device_map))
         folder = find_model(
             source, revision, bool(local_files_only), token, ("generator", "upscaler"), variant, cache_dir
         )
@@ -166,7 +164,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
     def latents_of(self, seeds: Seeds) -> torch.Tensor:
         """The latents z (N, latent_dim) of seeds, standard normal, float32."""
-        return torch.from_numpy(latents_of(_seed_list(seeds), self.generator.config.latent_dim))
+        return torch.from_numpy(latents_of(seed_list(seeds), self.generator.config.latent_dim))
 
     def stems_of(
         self, seeds: Seeds | None = None, label: str | None = None, *, latents: Array | None = None
@@ -179,7 +177,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if (seeds is None) == (latents is None):
             raise ValueError("stems need seeds or latents; pass one of them")
         z = self.latents_of(seeds) if seeds is not None else self._checked(latents, "latents", self._latent_shape)
-        numbers = self._class_numbers(label, None, None if seeds is None else _seed_list(seeds), len(z))
+        numbers = self._class_numbers(label, None, None if seeds is None else seed_list(seeds), len(z))
         return self._embed(z, numbers).clone()  # the clone is free of inference mode, so gradients may pass it
 
     def __call__(
@@ -227,7 +225,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         elif latents is not None:
             rows = self._checked(latents, "latents", self._latent_shape)
         else:
-            drawn_seeds = _random_seeds(num_images, generator) if seeds is None else _seed_list(seeds)
+            drawn_seeds = random_seeds(num_images, generator) if seeds is None else seed_list(seeds)
             rows = drawn_seeds
         numbers = self._class_numbers(label, class_labels, drawn_seeds, len(rows))
 
@@ -312,7 +310,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
     def classes_of(self, seeds: Seeds) -> list[int]:
         """The class number of each seed without a label; 0, any, for a model without `class_counts`."""
-        numbers = _seed_list(seeds)
+        numbers = seed_list(seeds)
         return classes_of(numbers, self.class_counts) if self.class_counts else [0] * len(numbers)
 
     def _class_numbers(
@@ -324,7 +322,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             return [self.check_label(label) or default for default in defaults]
         if label:
             raise ValueError(f"covers need label or class_labels, got {label!r} and {class_labels!r}; pass one of them")
-        each = list(class_labels) if _is_collection(class_labels) else [class_labels] * count
+        each = list(class_labels) if is_collection(class_labels) else [class_labels] * count
         if len(each) != count:
             raise ValueError(f"class_labels must be one for all or one for each of {count} covers, got {len(each)}")
         return [self._class_number(value) or default for value, default in zip(each, defaults, strict=True)]
@@ -353,53 +351,3 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def _paint(self, stems: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.generator.device.type, enabled=False):
             return self.generator.eval().paint(stems)
-
-
-def _seed_list(seeds: Any) -> list[int]:
-    if isinstance(seeds, str):
-        return parse_seeds(seeds)
-    if not _is_collection(seeds):
-        return [seed_of(seeds)]
-    seeds = [seed_of(seed) for seed in seeds]
-    if not seeds:
-        raise ValueError("seeds must be one or more, got none; try [42]")
-    return seeds
-
-
-def _random_seeds(count: int | None, generator: torch.Generator | Sequence[torch.Generator] | None) -> list[int]:
-    """`count` seeds from one generator, or from torch's global one, or one seed from each of several generators."""
-    if isinstance(generator, Sequence):
-        if count not in (None, len(generator)):
-            raise ValueError(f"generator must be one, or one for each of {count} images, got {len(generator)}")
-        count = len(generator)
-        sources: list[torch.Generator | None] = [*generator]
-    else:
-        count = 1 if count is None else count
-        sources = [generator] * count
-    if count < 1:
-        raise ValueError(f"num_images must be 1 or more, got {count}")
-    return [
-        int(torch.randint(SEED_COUNT, (), generator=source, device="cpu" if source is None else source.device))
-        for source in sources
-    ]
-
-
-def _is_collection(value: object) -> bool:
-    """Whether a value holds several: numpy's and torch's scalars are iterable by type only."""
-    return isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
-
-
-def _one_of(name: str, value: Any, alias: str, other: Any) -> Any:
-    """The value of an option that has two names."""
-    if value is not None and other is not None and value != other:
-        raise ValueError(f"{name} and {alias} are one option, got {value} and {other}; pass one of them")
-    return other if value is None else value
-
-
-def _device_of_map(device_map: str | torch.device | None) -> str | torch.device | None:
-    """diffusers' device_map as the one device that a model as small as ours lies on."""
-    if device_map in ("auto", "balanced"):
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if isinstance(device_map, dict):
-        raise ValueError("device_map must be a device or auto, got a dict; these networks fit on one device")
-    return device_map

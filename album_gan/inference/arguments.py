@@ -1,0 +1,61 @@
+"""What callers of the pipeline may pass, as diffusers and they write it, brought to one form."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from .latents import SEED_COUNT, parse_seeds, seed_of
+
+Seeds = int | str | Iterable[int | str]
+
+
+def seed_list(seeds: Any) -> list[int]:
+    """A seed, a name, several of them, or a list as text, as numbers; ValueError for none or a wrong one."""
+    if isinstance(seeds, str):
+        return parse_seeds(seeds)
+    if not is_collection(seeds):
+        return [seed_of(seeds)]
+    seeds = [seed_of(seed) for seed in seeds]
+    if not seeds:
+        raise ValueError("seeds must be one or more, got none; try [42]")
+    return seeds
+
+
+def random_seeds(count: int | None, generator: torch.Generator | Sequence[torch.Generator] | None) -> list[int]:
+    """`count` seeds from one generator, or from torch's global one, or one seed from each of several generators."""
+    if isinstance(generator, Sequence):
+        if count not in (None, len(generator)):
+            raise ValueError(f"generator must be one, or one for each of {count} images, got {len(generator)}")
+        count = len(generator)
+        sources: list[torch.Generator | None] = [*generator]
+    else:
+        count = 1 if count is None else count
+        sources = [generator] * count
+    if count < 1:
+        raise ValueError(f"num_images must be 1 or more, got {count}")
+    return [
+        int(torch.randint(SEED_COUNT, (), generator=source, device="cpu" if source is None else source.device))
+        for source in sources
+    ]
+
+
+def is_collection(value: object) -> bool:
+    """Whether a value holds several: numpy's and torch's scalars are iterable by type only."""
+    return isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
+
+
+def one_of(name: str, value: Any, alias: str, other: Any) -> Any:
+    """The value of an option that has two names."""
+    if value is not None and other is not None and value != other:
+        raise ValueError(f"{name} and {alias} are one option, got {value} and {other}; pass one of them")
+    return other if value is None else value
+
+
+def device_of_map(device_map: str | torch.device | None) -> str | torch.device | None:
+    """diffusers' device_map as the one device that a model as small as ours lies on."""
+    if device_map in ("auto", "balanced"):
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if isinstance(device_map, dict):
+        raise ValueError("device_map must be a device or auto, got a dict; these networks fit on one device")
+    return device_map
