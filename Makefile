@@ -23,7 +23,7 @@ results: .venv/.test
 	@$(BIN)/python tools/results
 
 lint: .venv/.test
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 install: .venv/.test
 

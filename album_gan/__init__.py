@@ -4,6 +4,10 @@ Names load when they are first used: importing this package loads neither torch 
 """
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for completion and type checkers, which do not follow __getattr__
+    from .inference.pipeline import AlbumCoverPipeline
 
 __all__ = ["AlbumCoverPipeline", "__version__"]
 
@@ -13,7 +17,7 @@ except PackageNotFoundError:  # run from a folder that was never installed
     __version__ = "0.0.0+unknown"
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "AlbumCoverPipeline":
         from .inference.pipeline import AlbumCoverPipeline
 

@@ -54,7 +54,7 @@ def cpu_count() -> int:
 
 
 def use_all_cores(processes: int) -> None:
-    """Undo what `accelerate launch` does on CPUs unless told otherwise: one thread for each process."""
+    """Undo the default of `accelerate launch` on CPUs, one thread per process."""
     import torch
 
     if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":

@@ -22,7 +22,8 @@ from PIL import Image  # noqa: E402
 
 from album_gan import AlbumCoverPipeline  # noqa: E402
 from album_gan.covers.dataset import CoverSource, load_covers  # noqa: E402
-from album_gan.evaluation.compare import compare, table  # noqa: E402
+from album_gan.evaluation.compare import compare  # noqa: E402
+from album_gan.evaluation.table import table  # noqa: E402
 
 COVERS = SHARED / "covers"
 TILE, GAP, TILES = 128, 1, 10

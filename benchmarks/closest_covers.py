@@ -19,7 +19,7 @@ from PIL import Image  # noqa: E402
 
 from album_gan import AlbumCoverPipeline  # noqa: E402
 from album_gan.covers.dataset import CoverSource, load_covers  # noqa: E402
-from album_gan.evaluation.compare import OFFLINE, build_extractor, cached_features, features_of  # noqa: E402
+from album_gan.evaluation.extractors import EXTRACTORS, build_extractor, cached_features, features_of  # noqa: E402
 from album_gan.metrics.precision_recall import nearest  # noqa: E402
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     training = load_covers(source).train.all_pixels()
     samples = drawn(pipe, arguments.samples)
     rows = []
-    for space in OFFLINE:
+    for space in EXTRACTORS:
         extractor = build_extractor(space)
         distances, places = nearest(features_of(samples, extractor), cached_features(training, extractor))
         closest = np.argsort(distances)[: arguments.pairs]

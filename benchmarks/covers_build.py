@@ -67,11 +67,11 @@ def limit(folder: Path, workers: int) -> dict:
 
 def built(folder: Path, workers: int) -> dict:
     """Seconds, processor seconds, covers and peak memory of a build in this process and its workers."""
-    from album_gan.covers.build.pipeline import Build, build
+    from album_gan.covers.build.build import BuildConfig, build
 
     with tempfile.TemporaryDirectory() as out:
         started = time.monotonic()
-        summary = build(Build(sources=(str(folder),), out=Path(out) / "covers", workers=workers))
+        summary = build(BuildConfig(sources=(str(folder),), out=Path(out) / "covers", workers=workers))
         seconds = time.monotonic() - started
     used = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     counts = {"files": summary.total, "kept": summary.kept}

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq  # noqa: E402
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont  # noqa: E402
 
 from album_gan.covers.build.cleaning import Cleaning, clean  # noqa: E402
-from album_gan.covers.build.duplicates import look_closer, near_hashes, originals  # noqa: E402
+from album_gan.covers.build.duplicates import compare_pairs, is_same, near_hashes, originals  # noqa: E402
 from album_gan.covers.build.image_match import compare  # noqa: E402
 
 
@@ -100,7 +100,7 @@ def main() -> None:
     hashes = np.array([(c.dhash, c.phash) for c in cleaned], np.uint64)
     thumbnails = np.stack([np.frombuffer(c.thumbnail, np.uint8) for c in cleaned])
     pairs = near_hashes(hashes[:, 0], hashes[:, 1])
-    same = pairs[look_closer(pairs, thumbnails.__getitem__)[0]]
+    same = pairs[compare_pairs(pairs, thumbnails.__getitem__)[0]]
 
     count = len(covers)
     seen, found = set(map(tuple, pairs.tolist())), set(map(tuple, same.tolist()))
@@ -118,7 +118,7 @@ def main() -> None:
     print(f"  taken for one among the covers themselves: {len(false)} pairs, {gone} of {count:,} covers go:")
     print(f"    {gone / count * 1000:.2f} in 1,000, before the true ones among them are counted by eye")
     both = [[np.frombuffer(clean(d, "a.jpg", settings).thumbnail, np.uint8) for d in two] for two in lettered]
-    alike = compare(*(np.stack(side) for side in zip(*both, strict=True))).same()
+    alike = is_same(compare(*(np.stack(side) for side in zip(*both, strict=True))))
     print(f"  series taken for one: other words {alike[::2].mean():.3f}, one digit {alike[1::2].mean():.3f}")
     if arguments.sheet and len(false):
         picture = Image.new("RGB", (200 * min(len(false), 12), 400))

@@ -31,7 +31,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure as
 
 from album_gan import AlbumCoverPipeline  # noqa: E402
 from album_gan.covers.dataset import CoverSource, load_covers  # noqa: E402
-from album_gan.evaluation.compare import ShiftTolerantVGG  # noqa: E402
+from album_gan.evaluation.extractors import ShiftTolerantVGG  # noqa: E402
 from album_gan.inference.pixels import grid, to_pil, to_tensor  # noqa: E402
 from album_gan.inference.upscaling import lanczos  # noqa: E402
 

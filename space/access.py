@@ -11,6 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from album_gan.space.client import address_of
 from album_gan.space.lan_address import lan_address
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -20,7 +21,7 @@ GRADIO_PATHS = (
     "app_id", "call/", "cancel", "config", "file=", "heartbeat/", "info", "login_check", "mcp", "queue/", "reset",
     "startup-events", "theme.css", "upload", "upload_progress",
 )  # fmt: skip
-MAX_EVENTS_PER_CLIENT = 24  # in gradio's queue: waiting and running
+MAX_EVENTS_PER_CLIENT = 200  # in gradio's queue; an audience behind one router is one client
 CONTENT_SOURCES = (
     "default-src 'self'",
     "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",  # gradio compiles the scripts that components bring
@@ -107,21 +108,21 @@ class AccessControl:
 class EventLimit:
     """ASGI middleware: no client may fill gradio's queue, whose `events` these are by their ids."""
 
-    def __init__(self, app: Callable, events: dict, address_of: Callable[[HTTPConnection], str]):
-        self.app, self.events, self.address_of = app, events, address_of
+    def __init__(self, app: Callable, events: dict):
+        self.app, self.events = app, events
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         joins = scope["type"] == "http" and scope["method"] == "POST" and scope["path"].startswith(
             ("/gradio_api/queue/join", "/gradio_api/call/")
         )  # fmt: skip
-        if joins and sum(self._events_of(self.address_of(HTTPConnection(scope)))) >= MAX_EVENTS_PER_CLIENT:
+        if joins and sum(self._events_of(address_of(HTTPConnection(scope)))) >= MAX_EVENTS_PER_CLIENT:
             full = {"detail": "the queue is full of your requests; try again in a few seconds"}
             await JSONResponse(full, 503, {"Retry-After": "3"})(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
     def _events_of(self, address: str) -> Iterator[bool]:
-        return (self.address_of(event.request) == address for event in list(self.events.values()))
+        return (address_of(event.request) == address for event in list(self.events.values()))
 
 
 def hostname(url: str) -> str | None:

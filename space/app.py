@@ -18,15 +18,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection
 
 from album_gan import AlbumCoverPipeline
 from album_gan.editing.typography import LAYOUTS
 from album_gan.inference.model_store import find_model
 from album_gan.space.access import AccessControl, EventLimit, local_hosts, public_hosts
-from album_gan.space.client import client_address
 from album_gan.space.connections import limit_connections, raise_file_limit
-from album_gan.space.lan_address import invitation
+from album_gan.space.lan_address import Invitation, invitation
 from album_gan.space.links import opening_wall
 from album_gan.space.page import build_page
 from album_gan.space.routes import Routes
@@ -36,6 +34,10 @@ from album_gan.space.theme import head, theme
 from album_gan.space.uploads import MAX_FILE_BYTES, BodyLimits, UploadQuota
 from album_gan.space.validation import Cover
 from album_gan.training.watching.timelapse import moments_of
+
+MAX_EVENTS = (
+    400  # in gradio's queue, which is first in, first out: so none of them waits there, but in this page's queues
+)
 
 
 def launch(
@@ -49,8 +51,8 @@ def launch(
     """Serve the page until Ctrl-C. `lan` listens on the network and prints the address and its QR code.
 
     `public_url` is the address that the audience gets instead; `device` is as in `runtime.choose_device`.
-    Raises OSError when the port is taken or there is no such model, ValueError when it is none of ours, the device is
-    not there or public_url is no address.
+    Raises OSError when the port is taken or there is no such model, ValueError for a model of another kind, a device
+    that is not there or a public_url that is no address.
     """
     host = "0.0.0.0" if lan else host
     invite = invitation(port, lan, public_url)
@@ -59,15 +61,12 @@ def launch(
     folder = create_page_folder()
     service = CoverService(AlbumCoverPipeline.from_pretrained(model), device)
     opening = [Cover(seed) for seed in opening_wall(service.pipe.fingerprint)[0]]
-    service.covers.request(opening)  # the first visitor waits for nothing
+    service.covers.request(opening)  # so that nobody has to wait for the first wall
     history = history_of(model)
     page = build_page(service, history)
-    page.queue(max_size=400)
-    setup = {
-        "model": service.pipe.fingerprint,
-        "layouts": list(LAYOUTS),
-        "invitation": {**dataclasses.asdict(invite), "qr": invite.qr},
-    }
+    page.queue(max_size=MAX_EVENTS)
+    access = AccessControl, local_hosts(host, lan), public_hosts(public_url)
+    limits = (EventLimit, page._queue.event_ids_to_events), (BodyLimits, UploadQuota(folder))
     page.launch(
         server_name=host,
         server_port=port,
@@ -75,37 +74,38 @@ def launch(
         prevent_thread_lock=True,
         footer_links=[],
         max_file_size=MAX_FILE_BYTES,
-        max_threads=100,
+        max_threads=MAX_EVENTS,
         ssr_mode=False,
         show_error=False,
         mcp_server=can_serve_mcp(),
         theme=theme(),
-        head=head(setup),
+        head=head(browser_setup(service, invite)),
         app_kwargs={
             "routes": Routes(service, history).all(),
-            "middleware": [
-                Middleware(AccessControl, local_hosts(host, lan), public_hosts(public_url)),
-                Middleware(EventLimit, page._queue.event_ids_to_events, address_of),
-                Middleware(BodyLimits, UploadQuota(folder), address_of),
-            ],
+            "middleware": [Middleware(*each) for each in (access, *limits)],
             "openapi_url": None,  # and with it /docs: gradio's own /gradio_api/info is for programs
         },
     )
     limit_connections(page.server, open_files)
     service.pngs(opening)
     threading.Thread(target=service.neighbours.prepare, daemon=True).start()
-    local = f"http://{'127.0.0.1' if lan else host}:{port}"
-    print(f"The page is at {local} (Ctrl-C stops it).", flush=True)
-    if invite.url:
-        print(invite.for_terminal())
-        print(f"For the presenter, whose covers come first: {local}/?presenter={service.presenter.key}", flush=True)
-    elif lan:
-        print(invite.for_terminal(), flush=True)
+    announce(f"http://{'127.0.0.1' if lan else host}:{port}", invite, lan, service.presenter.key)
     page.block_thread()
 
 
-def address_of(request: HTTPConnection) -> str:
-    return client_address(request.client.host if request.client else None, request.headers)
+def browser_setup(service: CoverService, invite: Invitation) -> dict:
+    """What the page's scripts know from the start: `albumGan.setup`."""
+    invitation = {**dataclasses.asdict(invite), "qr": invite.qr}
+    return {"model": service.pipe.fingerprint, "layouts": list(LAYOUTS), "invitation": invitation}
+
+
+def announce(address: str, invite: Invitation, lan: bool, presenter_key: str) -> None:
+    """Print where the page is, and how the audience and the presenter get there."""
+    print(f"The page is at {address} (Ctrl-C stops it).", flush=True)
+    if invite.url or lan:
+        print(invite.for_terminal(), flush=True)
+    if invite.url:
+        print(f"For the presenter, whose covers come first: {address}/?presenter={presenter_key}", flush=True)
 
 
 def history_of(model: str | None) -> list[Path]:

@@ -8,8 +8,9 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection
 
 from album_gan.space.priority_lock import Lane
 
@@ -70,16 +71,16 @@ class PresenterKey:
             return Lane.AUDIENCE
 
 
-def client_address(peer: str | None, headers: Mapping[str, str]) -> str:
-    """The address of a request's sender: the TCP peer's, or on a Space the one that the Hub's proxy names.
+def address_of(request: HTTPConnection) -> str:
+    """The IP address of a request's sender: the TCP peer's, or on a Space the one that the Hub's proxy names.
 
     A client can write anything at the left of X-Forwarded-For; proxies append at the right.
     """
     if os.environ.get("SPACE_HOST"):
-        for entry in reversed(headers.get("x-forwarded-for", "").split(",")):
+        for entry in reversed(request.headers.get("x-forwarded-for", "").split(",")):
             try:
                 if ipaddress.ip_address(entry.strip()).is_global:
                     return entry.strip()
             except ValueError:
                 continue
-    return peer or ""
+    return request.client.host if request.client else ""

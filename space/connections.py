@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from uvicorn import Server
 
-MAX_OPEN_FILES = 8192  # asked of the system
+MAX_OPEN_FILES = 8192  # more than the page can use
 SPARE_FILES = 160  # for models, uploads, films: not for connections
 MAX_CONNECTIONS = 4000
 BACKLOG = 64  # connections that the system accepts before the page looks at them
@@ -22,11 +22,11 @@ def raise_file_limit() -> int:
     except ImportError:  # Windows has no such limit
         return MAX_OPEN_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    target = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < target:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+            soft = target
         except (OSError, ValueError):
             pass
     return MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft

@@ -14,7 +14,7 @@ TABS = ("generate", "interpolate", "upscale", "edit", "learn")
 
 
 def opening_wall(fingerprint: str) -> tuple[list[int], bool]:
-    """The seeds of the wall that opens the page, and whether they were picked by eye: a pick is for one model only."""
+    """The seeds of the wall that opens the page, and whether they were picked by hand: a pick is for one model only."""
     stage = json.loads((STATIC / "stage.json").read_text(encoding="utf-8"))
     picked = stage["model"] == fingerprint
     return (stage["seeds"] if picked else list(range(WALL_SIZE))), picked
@@ -47,7 +47,7 @@ def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int)
     seeds = _valid(check_seeds, text, []) if text and tab == "generate" else []
     label = query.get("label") if query.get("label") in pipe.labels else ""
     opening, picked = opening_wall(pipe.fingerprint)
-    note = "Picked by eye" if picked and not seeds and truncation == DEFAULT_TRUNCATION else ""
+    note = "Hand-picked" if picked and not seeds and truncation == DEFAULT_TRUNCATION else ""
     return {
         "tab": tab,
         "truncation": truncation,
@@ -74,7 +74,7 @@ def _valid(check, value, default):
         return default
 
 
-def _notice(theirs: str, ours: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{8}", theirs) or theirs == ours:
+def _notice(model: str, fingerprint: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{8}", model) or model == fingerprint:
         return ""
-    return f"This link is from another model ({theirs}). This one, {ours}, draws other covers."
+    return f"This link is from another model ({model}). This one, {fingerprint}, draws other covers."

@@ -51,9 +51,8 @@ def build_page(service: CoverService, history: list[Path]) -> gr.Blocks:
 def wire_links(page: gr.Blocks, tabs, wall, morph, large, notice) -> None:
     """Show what the address says. The browser fetches it from /view.json, so a full queue cannot keep the page shut."""
     shown = [tabs, wall.truncation, wall.label, wall.wall, morph.seeds, large.name, notice]
-    loaded = page.load(inputs=None, outputs=shown, js="() => albumGan.restoreLink()", **SCRIPT)
-    script = "(wall, pins) => albumGan.linkShown(wall, pins)"
-    loaded.then(inputs=[wall.wall, morph.seeds], outputs=None, js=script, **SCRIPT)
+    script = "(wall, pins) => albumGan.restoreLink(wall, pins)"
+    page.load(inputs=[wall.wall, morph.seeds], outputs=shown, js=script, **SCRIPT)
 
 
 def wire_wall_to_tabs(service: CoverService, tabs, wall, morph, large) -> None:

@@ -137,9 +137,9 @@ class Routes:
         return self.service.client(request, request.query_params.get("presenter"))
 
     def _check_model(self, request: Request) -> None:
-        ours = self.service.pipe.fingerprint
-        if request.query_params.get("model", ours) != ours:
-            raise ValueError(f"this page draws with model {ours}; reload it")
+        model = self.service.pipe.fingerprint
+        if request.query_params.get("model", model) != model:
+            raise ValueError(f"this page draws with model {model}; reload it")
 
     def _covers(self, request: Request, *names: str) -> list[Cover]:
         """The covers that the address names; ValueError for a wrong one, or for another model's."""

@@ -26,7 +26,7 @@ from album_gan.inference.upscaling import enlarge, find_engine, upscale
 from album_gan.media.image_files import png_bytes
 from album_gan.media.video import write_animation
 from album_gan.runtime import choose_device
-from album_gan.space.client import Client, PresenterKey, client_address
+from album_gan.space.client import Client, PresenterKey, address_of
 from album_gan.space.cover_queue import ANYBODY, BATCH_SIZE, CoverQueue
 from album_gan.space.job_queue import JobQueue
 from album_gan.space.priority_lock import Lane, PriorityLock
@@ -69,7 +69,7 @@ class CoverService:
 
     def client(self, request: HTTPConnection, key: str | None = None) -> Client:
         """Who made a request; with the presenter's `key`, her. Raises TooManyKeysError."""
-        address = client_address(request.client.host if request.client else None, request.headers)
+        address = address_of(request)
         return Client(address, self.presenter.lane(key, address))
 
     # Covers ----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from pathlib import Path
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 
+from album_gan.space.client import address_of
 from album_gan.space.errors import describe
 from album_gan.space.temp_files import KEEP, SPARE_BYTES, SWEEP_EVERY
 
@@ -64,8 +65,8 @@ class UploadQuota:
 class BodyLimits:
     """ASGI middleware: refuses requests that are too large, before and while they arrive, with one line."""
 
-    def __init__(self, app: Callable, quota: UploadQuota, address_of: Callable[[HTTPConnection], str]):
-        self.app, self.quota, self.address_of = app, quota, address_of
+    def __init__(self, app: Callable, quota: UploadQuota):
+        self.app, self.quota = app, quota
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
@@ -97,7 +98,7 @@ class BodyLimits:
             await PlainTextResponse(text, status, {"Connection": "close"})(scope, receive, send)
 
     async def _limit_upload(self, request: HTTPConnection, receive: Callable) -> Callable:
-        upload = self.quota.begin(self.address_of(request))
+        upload = self.quota.begin(address_of(request))
 
         def check(size: int, left: int) -> None:
             if size > MAX_UPLOAD_BYTES:

@@ -59,14 +59,12 @@ def check_wall(wall: dict) -> list[int]:
 def check_archive(text: str) -> list[Cover]:
     """JSON [[seed, truncation, label], ...] -> up to 64 covers; ValueError otherwise."""
     try:
-        rows = [
-            (seed_of(seed), check_truncation(truncation), label or None) for seed, truncation, label in json.loads(text)
-        ]
-    except (TypeError, RecursionError, json.JSONDecodeError):
+        rows = [(seed, truncation, label) for seed, truncation, label in json.loads(text)]
+    except (TypeError, ValueError, RecursionError):
         raise ValueError('covers must be JSON such as [[42, 1, ""]], of seed, truncation and label') from None
     if not 0 < len(rows) <= MAX_COVERS:
         raise ValueError(f"covers must be 1 to {MAX_COVERS}, got {len(rows)}; ask in several calls")
-    return [Cover(*row) for row in rows]
+    return [Cover(seed_of(seed), check_truncation(truncation), label or None) for seed, truncation, label in rows]
 
 
 def check_format(name: str) -> str:

@@ -1,5 +1,7 @@
-"""README is a map: the paths it names exist, the commands it shows run."""
+"""README and docs are tested: their links and paths exist, their commands parse or run, their Python runs."""
 
+import importlib
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -10,49 +12,95 @@ from album_gan.cli.main import main
 from album_gan.cli.train import parse
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line.partition("  #")[0].strip() for language, block in BLOCKS if language == "sh" for line in block.splitlines()
-]
+PAGES = ["README.md", "docs/loading.md", "docs/training.md", "docs/covers.md"]  # whose commands and Python are tested
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+FOLDERS = ("album_gan", "benchmarks", "configs", "docs", "space", "tests", "tools")
+RUN = {"generate", "interpolate", "upscale", "timelapse", "export"}  # others serve, publish, or need covers
+LAUNCH, UNKNOWN = "accelerate launch train.py", "--no-such-option"
 
 
-def test_paths_exist():
-    table = [line for line in README.splitlines() if line.startswith("| `")]
-    paths = [path for line in table for path in re.findall(r"`([\w./]+)`", line)]
-    paths += re.findall(r"\]\(([\w./]+)\)", README)
-    assert len(paths) > 12
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands(page: str, start: str = "") -> list[str]:
+    lines = [line.partition("  #")[0].strip() for block in blocks(page, "sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith(start)]
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_and_paths_exist(document):
+    text = document.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) + re.findall(r'src="([^":]+)"', text)
+    assert [link for link in links if not (document.parent / link).exists()] == []
+    paths = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*|train\.py)`", text)
     assert [path for path in paths if not (ROOT / path).exists()] == []
+    if document.name == "README.md":
+        assert len(paths) > 12
 
 
 def test_make_targets_exist():
-    targets = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    shown = [word for line in COMMANDS for word in re.findall(r"\bmake (\w[\w-]*)", line)]
+    targets = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    shown = [word for line in commands("README.md") for word in re.findall(r"\bmake (\w[\w-]*)", line)]
     assert {"demo", "test"} <= set(shown)
     assert set(shown) <= set(targets)
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("accelerate launch train.py")])
-def test_training_commands_parse(line):
-    parse(shlex.split(line)[3:])
+@pytest.mark.parametrize("line", [line for page in PAGES for line in commands(page, LAUNCH)])
+def test_training_commands_parse(line, monkeypatch):
+    monkeypatch.chdir(ROOT)  # for presets
+    parse(shlex.split(line.removeprefix(LAUNCH)))
 
 
-def test_album_gan_commands_run_one_after_the_other(tmp_path, monkeypatch):
+@pytest.mark.parametrize("line", [line for page in PAGES for line in commands(page, "album-gan")])
+def test_album_gan_commands_parse(line, capsys):
+    """Nothing but an option that is added here is wrong with them."""
+    assert main([*shlex.split(line)[1:], UNKNOWN]) == 2
+    assert f"unrecognized arguments: {UNKNOWN};" in capsys.readouterr().err
+
+
+MADE = {
+    "README.md": {"film.mp4", "large/00000007.png", "shop/00000007.jpg", "covers.html", "cover.png"},
+    "docs/loading.md": {"covers.onnx", "covers.html", "cover.png", "cover-7.png"},
+    "docs/training.md": {"training.mp4"},
+}
+
+
+@pytest.mark.parametrize("page", MADE)
+def test_commands_and_python_run_one_after_the_other(page, tmp_path, monkeypatch):
+    """Python that loads from the Hub is run against one by tests/hub/test_loading.py."""
     monkeypatch.chdir(tmp_path)
-    commands = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("album-gan")]
-    assert {words[0] for words in commands} >= {"generate", "interpolate", "upscale", "timelapse", "export"}
-    for words in commands:
-        assert main(words) == 0, words
-    assert len(list((tmp_path / "covers").glob("*.png"))) == 64
-    assert (tmp_path / "film.mp4").stat().st_size > 10_000
-    assert (tmp_path / "large" / "00000007.png").exists()
+    for words in [shlex.split(line)[1:] for line in commands(page, "album-gan")]:
+        if words[0] in RUN:
+            assert main(words) == 0, words
+    for snippet in blocks(page, "python"):
+        if "me/album-covers" not in snippet:
+            exec(compile(snippet, page, "exec"), {})
+    assert MADE[page] <= {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    if page == "README.md":
+        assert len(list((tmp_path / "covers").glob("*.png"))) == 64
+        assert (tmp_path / "film.mp4").stat().st_size > 10_000
 
 
-def test_python_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    # Those that load from the Hub are run against one by test_hub_loading.py.
-    snippets = [block for language, block in BLOCKS if language == "python" and "me/album-covers" not in block]
-    assert snippets
-    for snippet in snippets:
-        exec(compile(snippet, "README.md", "exec"), {})
-    assert (tmp_path / "cover.png").exists()
+def names_on(page: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folders = "|".join(path.name for path in (ROOT / "album_gan").iterdir() if path.is_dir())
+    return re.findall(rf"`((?:{folders}|runtime|space)(?:\.\w+)*)`", text)
+
+
+@pytest.mark.parametrize("name", names_on("docs/architecture.md"))
+def test_architecture_names_exist(name):
+    """Modules, classes, functions and methods, relative to album_gan."""
+    parts, module = name.split("."), importlib.import_module("album_gan")
+    while parts and importlib.util.find_spec(f"{module.__name__}.{parts[0]}"):
+        module = importlib.import_module(f"{module.__name__}.{parts.pop(0)}")
+        if not hasattr(module, "__path__"):
+            break
+    found = module
+    for part in parts:
+        found = getattr(found, part)
+    assert found is not None

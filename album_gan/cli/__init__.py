@@ -1,0 +1,1 @@
+"""The `album-gan` command."""

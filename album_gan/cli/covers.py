@@ -1,65 +1,84 @@
-"""`album-gan covers build|inspect`: the part of the command line that makes data sets."""
+"""`album-gan covers build|inspect`: building data sets, and looking into them."""
 
 import argparse
 import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from .options import Subparsers, check_folder
 
-def add_covers(commands: argparse._SubParsersAction) -> None:
-    summary = "Make a data set of covers from any pile of pictures, or look into one."
+
+def add_covers(commands: Subparsers) -> None:
+    """`album-gan covers build` and `album-gan covers inspect`."""
+    summary = "Build a data set of covers from any collection of pictures, or inspect one."
     covers = commands.add_parser("covers", help=summary, description=summary, allow_abbrev=False)
     actions = covers.add_subparsers(metavar="build|inspect", required=True)
 
     added = actions.add_parser(
-        "build", help="clean a pile of pictures", allow_abbrev=False,
-        description="Clean pictures, find duplicates, hold some out, and write what `datasets` loads. Interrupted, it "
-        "goes on where it was; the same sources give the same bytes.",
+        "build", help="clean a collection of pictures", allow_abbrev=False,
+        description="Clean pictures, find duplicates, hold out a test split, and write what `datasets` loads. An "
+        "interrupted build resumes where it stopped; the same sources give the same bytes.",
         epilog="example: album-gan covers build my_pictures more.zip --out my_covers",
     )  # fmt: skip
     added.set_defaults(run=_build_covers)
     added.add_argument("sources", nargs="+", metavar="SOURCE", help="folder, tar, zip, parquet, URL of one, or Hub id")
-    added.add_argument("--out", required=True, type=Path, metavar="DIR", help="made if need be")
-    added.add_argument("--resolution", type=int, default=256, metavar="PIXELS", help="at most, default 256")
-    added.add_argument("--min-size", type=int, default=128, metavar="PIXELS", help="smaller ones are rejected")
-    added.add_argument("--max-crop", type=float, default=0.05, metavar="SHARE", help="of the longer side, default 0.05")
+    added.add_argument("--out", required=True, type=Path, metavar="DIR", help="created if missing")
+    added.add_argument(
+        "--resolution", type=int, default=256, metavar="PIXELS", help="side of the covers at most, default 256"
+    )
+    added.add_argument(
+        "--min-size", type=int, default=128, metavar="PIXELS", help="smaller pictures are rejected, default 128"
+    )
+    added.add_argument(
+        "--max-crop",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="of the longer side that may be cropped, default 0.05",
+    )
     added.add_argument("--quality", type=int, default=90, metavar="Q", help="of the JPEGs, 1 to 100, default 90")
-    added.add_argument("--reject", type=names, default=(), metavar="STEPS", help="also reject: animation,cmyk,...")
-    added.add_argument("--allow", type=names, default=(), metavar="STEPS", help="leave out: near_blank,...")
+    added.add_argument(
+        "--reject", type=names, default=(), metavar="STEPS", help="also reject these: animation,cmyk,..."
+    )
+    added.add_argument("--allow", type=names, default=(), metavar="STEPS", help="do not reject these: near_blank,...")
     added.add_argument(
         "--placeholder-copies", type=int, default=12, metavar="N",
-        help="a file that is there N times under different artists is no cover; 0: never; default 12",
+        help="reject files that occur N times under different artists, default 12; 0: none",
     )  # fmt: skip
-    added.add_argument("--image-column", metavar="NAME", help="of parquet files; found by itself where it can be")
-    added.add_argument("--folder-genre", action="store_true", help="take the name of a picture's folder for its genre")
-    added.add_argument("--num-workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
-    added.add_argument("--no-thumbnails", action="store_true", help="a report without pictures, to be shared")
-    added.add_argument("--data-rights", metavar="TEXT", help="whose the covers are, and what they may be used for")
-    added.add_argument("--push-to-hub", metavar="ID", help="upload it when done, private")
-    added.add_argument("--public", action="store_true", help="push it into public view; needs --data-rights")
+    added.add_argument("--image-column", metavar="NAME", help="of parquet files; detected by default")
+    added.add_argument("--folder-genre", action="store_true", help="use the name of a picture's folder as its genre")
+    added.add_argument(
+        "--num-workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes, default: one per core"
+    )
+    added.add_argument("--no-thumbnails", action="store_true", help="a report without pictures, which can be shared")
+    added.add_argument("--data-rights", metavar="TEXT", help="who owns the covers, and what they may be used for")
+    added.add_argument("--push-to-hub", metavar="ID", help="upload the data set when done, as a private one")
+    added.add_argument("--public", action="store_true", help="upload it as a public one; needs --data-rights")
 
     added = actions.add_parser(
-        "inspect", help="what is in a data set", description="Print what is in a data set, and draw a contact sheet.",
+        "inspect", help="show what a data set contains",
+        description="Print what a data set contains, and draw a contact sheet.",
         epilog="example: album-gan covers inspect my_covers --sheet sheet.png", allow_abbrev=False,
     )  # fmt: skip
     added.set_defaults(run=_inspect_covers)
-    added.add_argument("folder", type=Path, metavar="DIR", help="with parquet files in it, or below")
+    added.add_argument("folder", type=Path, metavar="DIR", help="folder with parquet files, also in subfolders")
     added.add_argument("--sheet", type=Path, metavar="FILE", help="default: DIR/contact_sheet.png")
-    added.add_argument("--image-column", metavar="NAME", help="found by itself where it can be")
+    added.add_argument("--image-column", metavar="NAME", help="detected by default")
 
 
 def names(text: str) -> tuple[str, ...]:
+    """Names separated by commas, as the type of an option."""
     return tuple(name.strip().replace("-", "_") for name in text.split(",") if name.strip())
 
 
 def _build_covers(args: argparse.Namespace) -> None:
     _need_covers()
     check_folder(args.out)
+    from ..covers.build.build import BuildConfig, build
     from ..covers.build.cleaning import Cleaning
-    from ..covers.build.pipeline import Build, build
 
     cleaning = {name: getattr(args, name) for name in ("resolution", "min_size", "max_crop", "quality")}
-    config = Build(
+    config = BuildConfig(
         sources=tuple(args.sources),
         out=args.out,
         cleaning=Cleaning(**cleaning, reject=args.reject, allow=args.allow),
@@ -71,7 +90,7 @@ def _build_covers(args: argparse.Namespace) -> None:
         rights=args.data_rights,
     )
     if args.public and not args.push_to_hub:
-        raise ValueError("public needs push-to-hub: say where to, or leave it out")
+        raise ValueError("public needs --push-to-hub: say where to upload to, or leave it out")
     if args.push_to_hub:
         from ..covers.build.hub_files import check_push, push
 
@@ -94,14 +113,3 @@ def _inspect_covers(args: argparse.Namespace) -> None:
 def _need_covers() -> None:
     if find_spec("pyarrow") is None:
         raise ImportError("covers needs pyarrow, which is not installed; run: pip install 'album-gan[train]'")
-
-
-def check_folder(folder: Path) -> None:
-    """ValueError unless files can be written into `folder`, or it can be made."""
-    existing = folder
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir():
-        raise ValueError(f"out must be in a folder, but {existing} is a file; choose another place")
-    if not os.access(existing, os.W_OK):
-        raise ValueError(f"out must be in a folder you may write to, which {existing} is not; choose another place")

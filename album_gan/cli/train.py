@@ -76,7 +76,7 @@ def parse(arguments: list[str], prog: str = "train.py") -> tuple[CommandOptions,
     arguments = [*_preset_arguments(_value_of("config", arguments)), *arguments]
     recipe = _value_of("recipe", arguments) or TrainingConfig.recipe
     recipe_config = recipe_module(recipe).Config
-    options = tyro.cli(
+    options: Any = tyro.cli(
         dataclasses.make_dataclass(
             "Options",
             [
@@ -100,7 +100,7 @@ def parse(arguments: list[str], prog: str = "train.py") -> tuple[CommandOptions,
 
 
 def _recipes() -> str:
-    summaries = ((name, module.__doc__.splitlines()[0].partition(":")[0]) for name, module in recipe_modules())
+    summaries = ((name, (module.__doc__ or "").splitlines()[0].partition(":")[0]) for name, module in recipe_modules())
     return "recipes (settings of one: train.py --recipe NAME --help):\n" + "\n".join(
         f"  {name:<16}{summary}" for name, summary in summaries
     )

@@ -2,10 +2,10 @@
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from .dataset import Batch, Covers
@@ -50,14 +50,15 @@ def batches(covers: Covers, sampler: StepSampler, workers: int, rank: int = 0, w
     Pixels are uint8 (B, H, W, 3), labels int64 (B,) or None. A stream yields as many batches as are requested, in an
     order that depends on the step at which it begins; of its shards, process `rank` of `world_size` reads its own.
     """
-    options = {
+    options: dict[str, Any] = {
         "pin_memory": torch.cuda.is_available(),
         "generator": torch.Generator(),  # not the global one
         "worker_init_fn": ignore_stop_signals,
     }
     if covers.stream is not None:
         rows = sampler.rows[0]
-        seed = [sampler.seed, sampler.first, rows.start]
+        # One seed for all processes: `datasets` shuffles the shards, then deals them out.
+        seed = [sampler.seed, sampler.first]
         stream = Stream(covers.stream, covers.image_column, covers.resolution, rows.stop - rows.start, seed)
         stream.split_by_process(rank, world_size)
         workers = min(workers, stream.num_shards)
@@ -65,7 +66,7 @@ def batches(covers: Covers, sampler: StepSampler, workers: int, rank: int = 0, w
     return iter(DataLoader(covers, batch_sampler=sampler, num_workers=workers, collate_fn=unchanged, **options))
 
 
-def unchanged(batch: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+def unchanged(batch: Any) -> Any:
     """`Covers` collates by itself. A named function, because workers that are spawned receive it pickled."""
     return batch
 

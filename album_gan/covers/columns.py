@@ -1,4 +1,9 @@
-"""Under which names the columns of a table hold covers and what is known of them."""
+"""Under which names the columns of a table hold covers and what is known of them; and values of columns as text."""
+
+import math
+from typing import Any
+
+import numpy as np
 
 IMAGE_COLUMNS = ("image", "img", "cover", "picture", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes")
 METADATA_COLUMNS = {
@@ -8,3 +13,16 @@ METADATA_COLUMNS = {
     "year": ("year", "release_year", "date", "release_date"),
 }
 LABEL_COLUMNS = METADATA_COLUMNS["genre"]  # where `label_column="auto"` searches, in this order
+
+
+def value_text(value: Any) -> str | None:
+    """A value of a column on one line: of several the first, whole floats as integers; None for NaN and ""."""
+    while isinstance(value, (list, tuple, np.ndarray)):
+        value = value[0] if len(value) else None
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # numbers of classes become floats where a table has gaps
+    if value is None or isinstance(value, dict) or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return " ".join(str(value).split()) or None

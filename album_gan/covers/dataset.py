@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -49,7 +50,7 @@ class Covers(torch.utils.data.Dataset):
 
     def __init__(
         self,
-        rows: datasets.Dataset | None,
+        rows: Any,  # a datasets.Dataset; None where `pixels` are given
         image_column: str,
         resolution: int,
         labels: np.ndarray | None = None,
@@ -67,8 +68,8 @@ class Covers(torch.utils.data.Dataset):
 
     @cached_property
     def decoded(self) -> PixelFile | None:
-        """All readable covers in a file; None for a stream, and where no disk has room."""
-        return None if self.rows is None else decoded_pixels(self.rows, self.image_column, self.resolution)
+        """All readable covers in a file; None for a stream, for no covers, and where no disk has room."""
+        return decoded_pixels(self.rows, self.image_column, self.resolution) if self.rows else None
 
     @property
     def pixels(self) -> np.ndarray | None:
@@ -147,7 +148,8 @@ def load_covers(source: CoverSource) -> Split:
     held_out = held_out_rows(rows, image_column)
     if held_out.all():
         raise ValueError(f"the data must hold more covers than the held-out share, got {len(rows)}; add some")
-    labels, classes = None, ()
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
     if source.label_column is not None:
         column = find_label_column(rows.column_names, source.label_column)
         training = rows.select_columns(column).select(np.flatnonzero(~held_out))
@@ -165,7 +167,7 @@ def find_image_column(features: datasets.Features, name: str | None) -> str:
     candidates += [column for column in IMAGE_COLUMNS if features.get(column) in raw]  # bytes, not marked as pictures
     if name is None and candidates:
         return next((column for column in IMAGE_COLUMNS if column in candidates), candidates[0])
-    if name not in features:
+    if name is None or name not in features:
         raise ValueError(f"image_column must be one of {', '.join(features)}; got {name!r}")
     if name not in candidates:
         raise ValueError(f"image_column must hold pictures, but {name!r} does not; name another column")
@@ -212,7 +214,8 @@ def _with_held_out(splits: datasets.DatasetDict) -> datasets.Dataset:
 def _load_stream(source: CoverSource) -> Split:
     if source.label_column is not None:
         raise ValueError("label_column must be left out with streaming, which cannot know all classes beforehand")
-    name, data_files = source.dataset_name, source.data_files
+    name: str | None = source.dataset_name
+    data_files: str | list[str] | None = source.data_files
     if source.train_data_dir:
         files = folders.find_covers(Path(source.train_data_dir))
         name, data_files = files.builder, files.paths

@@ -25,7 +25,7 @@ def decode(encoded: bytes, resolution: int) -> np.ndarray:
     Raises ValueError for what is no picture, or a broken one.
     """
     try:
-        image = Image.open(io.BytesIO(encoded), formats=readable_formats())
+        image: Image.Image = Image.open(io.BytesIO(encoded), formats=readable_formats())
         image.draft("RGB", (resolution, resolution))  # JPEG only: decode no larger than needed
         turn = turn_of(image)
         profile = image.info.get("icc_profile")
@@ -47,7 +47,7 @@ def read_bytes(row: dict) -> bytes:
 def turn_of(image: Image.Image) -> Image.Transpose | None:
     """How to turn it upright. Broken EXIF data say nothing, and are no reason to lose a cover."""
     try:
-        return TURNS.get(image.getexif().get(0x0112))
+        return TURNS.get(image.getexif().get(0x0112, 1))
     except Exception:  # whatever broken tags lead the parser to
         return None
 

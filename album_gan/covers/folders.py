@@ -1,22 +1,20 @@
 """What lies in a folder of covers: parquet files, tars of webdataset, or pictures with what is known of them."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .columns import IMAGE_COLUMNS
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-READERS = {
-    "metadata.csv": pd.read_csv,
-    "metadata.jsonl": lambda path: pd.read_json(path, lines=True),
-    "metadata.parquet": pd.read_parquet,
-}  # as the imagefolder of `datasets` has them; that builder itself leaves out every picture that they do not name
+# As the imagefolder of `datasets` names them; that builder itself leaves out every picture that they do not name.
+METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+HIDDEN = re.compile(r"(^|/)(\._|(\.(?!\.?/)|@|__)[^/]*/)")
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,12 @@ class CoverFiles:
 
     def table(self) -> dict[str, list[Any]]:
         """Columns for pictures: `image` with their paths, those of metadata files, and `label`, the class folder."""
-        rows = {path: {} for path in self.paths}
+        rows: dict[str, dict[str, Any]] = {path: {} for path in self.paths}
         for file in self.metadata:  # those nearer to the pictures come later
-            for name, known in _read_metadata(file).items():
+            for name, known in read_metadata(file).items():
                 rows.get(str(file.parent / name), {}).update(known)
-        columns = {
-            name: [row.get(name) for row in rows.values()] for name in sorted({n for r in rows.values() for n in r})
-        }
+        names = sorted({name for row in rows.values() for name in row})
+        columns = {name: [row.get(name) for row in rows.values()] for name in names}
         folders = [Path(path).parent.relative_to(self.root).as_posix() for path in self.paths]
         if "label" not in columns and set(folders) != {"."}:
             columns["label"] = [None if folder == "." else folder for folder in folders]
@@ -52,14 +49,14 @@ def find_covers(folder: Path) -> CoverFiles:
     if not folder.is_dir():
         raise ValueError(f"train_data_dir must be a folder, got {str(folder)!r}, which is not one")
     files = visible_files(folder)
-    parquet = [str(path) for path in files if path.suffix == ".parquet" and path.name not in READERS]
+    parquet = [str(path) for path in files if path.suffix == ".parquet" and path.name not in METADATA_FILES]
     tables = [path for path in parquet if holds_pictures(path)]
     pictures = [str(path) for path in files if path.suffix.lower() in PICTURE_ENDINGS]
     tars = [str(path) for path in files if path.suffix == ".tar"]
     if tables:
         return CoverFiles(folder, "parquet", tables)
     if pictures:
-        metadata = sorted((path for path in files if path.name in READERS), key=lambda path: len(path.parts))
+        metadata = sorted((path for path in files if path.name in METADATA_FILES), key=lambda path: len(path.parts))
         return CoverFiles(folder, None, pictures, metadata)
     if tars:
         return CoverFiles(folder, "webdataset", tars)
@@ -71,12 +68,21 @@ def find_covers(folder: Path) -> CoverFiles:
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """All files below `folder`, sorted; without .thumbnails, .ipynb_checkpoints, @eaDir, __MACOSX and their like."""
+    """All files below `folder` that are not hidden, sorted."""
     found = []
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith((".", "@", "__"))]
-        found += [Path(place, name) for name in names if not name.startswith(".")]
+        folders[:] = [name for name in folders if not is_hidden(f"{name}/")]
+        found += [Path(place, name) for name in names if not is_hidden(name)]
     return sorted(found)
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a relative path is that of a hidden file, or lies in a hidden folder; paths of folders end in a slash.
+
+    Folders with a dot in front, and those such as @eaDir and __MACOSX in which systems keep thumbnails, are hidden; of
+    files only what a Mac calls ._name, because names of artists begin with a dot, too.
+    """
+    return HIDDEN.search(path) is not None
 
 
 def holds_pictures(parquet: str) -> bool:
@@ -96,10 +102,17 @@ def holds_bytes(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _read_metadata(file: Path) -> dict[str, dict[str, Any]]:
-    """file_name, relative to the file's folder -> the other fields of its row, as far as there are any."""
+def read_metadata(file: Path) -> dict[str, dict[str, Any]]:
+    """file_name, relative to the file's folder -> the other fields of its row, as far as there are any.
+
+    `file` has one of the names METADATA_FILES. Raises ValueError for what is no table with a column file_name.
+    """
+    import pandas as pd  # takes half a second, which each worker of a build would spend
+
+    readers = {".csv": pd.read_csv, ".jsonl": pd.read_json, ".parquet": pd.read_parquet}
+    options = {"lines": True, "dtype": False} if file.suffix == ".jsonl" else {}
     try:
-        table = READERS[file.name](file)
+        table = readers[file.suffix](file, **options)
         names = table.pop("file_name")
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise ValueError(f"{file} must be a table with a column file_name, got {error!r}; mend or remove it") from error

@@ -1,13 +1,12 @@
 """Classes of covers for recipes that take labels."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import datasets
 import numpy as np
 
-from .columns import LABEL_COLUMNS
+from .columns import LABEL_COLUMNS, value_text
 
 UNKNOWN = "unknown"  # class 0
 
@@ -39,12 +38,4 @@ def class_numbers(values: Sequence[Any], feature: Any = None) -> tuple[np.ndarra
 
 def class_name(value: Any) -> str:
     """A value of a label column as the name of a class: of several the first; nothing, NaN and "" are unknown."""
-    while isinstance(value, (list, tuple, np.ndarray)):
-        value = value[0] if len(value) else None
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # numbers of classes become floats where a table has gaps
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return UNKNOWN
-    return " ".join(str(value).split()) or UNKNOWN
+    return value_text(value) or UNKNOWN

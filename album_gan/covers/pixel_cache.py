@@ -62,7 +62,8 @@ def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int) -
 
 
 def _decode_all(rows: datasets.Dataset, image_column: str, resolution: int, path: Path) -> None:
-    reasons, readable = [], []
+    reasons: list[str] = []
+    readable: list[int] = []
     with atomic_path(path) as temporary:
         pixels = _reserve(temporary, (len(rows), resolution, resolution, 3))
         for number, row in enumerate(tqdm(rows[image_column], desc="decoding covers", unit=" covers")):

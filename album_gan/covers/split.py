@@ -1,6 +1,7 @@
 """One split, for ever: which covers nothing trained here may see."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,7 @@ def group_of(row: dict, image_column: str) -> str:
 
 def held_out_rows(rows: "datasets.Dataset", image_column: str) -> np.ndarray:
     """Which rows are held out, as (N,) bool."""
+    groups: Iterable[str]
     if "group" in rows.column_names:
         groups = map(str, rows["group"])
     else:

@@ -46,7 +46,8 @@ def draw_cover(index: int, size: int = SIZE) -> Image.Image:
 
 def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
     pixel = Image.new("HSV", (1, 1), tuple(round(x * 255) for x in (hue % 1.0, saturation, value)))
-    return pixel.convert("RGB").getpixel((0, 0))
+    red, green, blue = pixel.convert("RGB").tobytes()
+    return red, green, blue
 
 
 def rows(count: int = COUNT) -> Iterator[dict]:

@@ -1,0 +1,1 @@
+"""Editing covers: directions in latent space, similar covers, title and artist."""

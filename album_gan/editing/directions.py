@@ -1,11 +1,11 @@
-"""Changing a cover: along principal components, towards a look (darker, warmer, ...), and by mixing two.
+"""Editing a cover: along principal components, towards an attribute (darker, warmer, ...), and by mixing two.
 
     editor = Editor(pipe)
     pipe(stems=editor.edit(pipe.stems_of([42]), {"darker": 2, "component 1": -1})).images
 
-A component is a straight line in the stem space, the same for all covers. A look is not: where a GAN keeps "dark"
-differs from cover to cover, and no line through the stem space makes even two thirds of covers darker (measured). So a
-look is followed uphill from the cover at hand.
+A component is a straight line in stem space, the same for all covers. An attribute is not: where a GAN encodes "dark"
+differs from cover to cover, and no line through stem space makes even two thirds of covers darker (measured). So an
+attribute is increased by gradient ascent from the cover at hand.
 """
 
 import inspect
@@ -18,19 +18,19 @@ from torch import Tensor
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.pixels import to_pil
 
-SAMPLES = 512  # seeds from 0 on, to learn how stems spread
+SAMPLES = 512  # seeds from 0 on, to measure how stems are distributed
 COMPONENTS = 6
-STEPS = 4  # uphill, whatever the amount, so that an edit changes smoothly with it
-STRIDE = 0.12  # of the mean distance from the mean stem: how far an amount of 1 leads
+STEPS = 4  # of gradient ascent, whatever the amount, so that an edit changes smoothly with it
+STRIDE = 0.12  # distance of an amount of 1, as a share of the mean distance from the mean stem
 
 
 def darkness(images: Tensor) -> Tensor:
-    """Images (B, 3, H, W) in [-1, 1] -> (B,); so do the others."""
+    """Mean brightness, negated: images (B, 3, H, W) in [-1, 1] -> (B,). The others have the same shapes."""
     return -images.mean((1, 2, 3))
 
 
 def warmth(images: Tensor) -> Tensor:
-    """Red less blue."""
+    """Red minus blue."""
     return (images[:, 0] - images[:, 2]).mean((1, 2))
 
 
@@ -55,7 +55,7 @@ def symmetry(images: Tensor) -> Tensor:
     return (grey * grey.flip(2)).mean((1, 2)) / (grey.square().mean((1, 2)) + 1e-3)
 
 
-LOOKS: dict[str, Callable[[Tensor], Tensor]] = {
+ATTRIBUTES: dict[str, Callable[[Tensor], Tensor]] = {
     "darker": darkness,
     "warmer": warmth,
     "more colourful": colourfulness,
@@ -65,24 +65,24 @@ LOOKS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Editor:
-    """What can be done to the covers of one model, in its stem space. `names` are looks, then components."""
+    """Edits covers of one model in its stem space. `names` are attributes, then components."""
 
     def __init__(self, pipe: AlbumCoverPipeline):
         self.pipe = pipe
         stems = pipe.stems_of(range(SAMPLES)).float()
-        self.away = (stems - stems.mean(0)).flatten(1)
-        self.distance = self.away.norm(dim=1).mean()
+        self.centred = (stems - stems.mean(0)).flatten(1)
+        self.distance = self.centred.norm(dim=1).mean()
         self.components = {
             f"component {number}": component.view(stems.shape[1:])
-            for number, component in enumerate(principal_components(self.away, COMPONENTS), start=1)
+            for number, component in enumerate(principal_components(self.centred, COMPONENTS), start=1)
         }
-        self.names = [*LOOKS, *self.components]
+        self.names = [*ATTRIBUTES, *self.components]
         self.mixes = "style" in inspect.signature(pipe.generator.paint).parameters
 
     def edit(self, stems: Tensor, amounts: dict[str, float]) -> Tensor:
-        """Stems (B, C, 4, 4) changed by these amounts: 1 is seen, 3 is much, below 0 the other way.
+        """Stems (B, C, 4, 4) edited by these amounts: 1 is visible, 3 is strong, negative is the opposite.
 
-        The same stems and amounts give the same result. Raises ValueError for an unknown name.
+        Deterministic. Raises ValueError for an unknown name.
         """
         unknown = amounts.keys() - self.names
         if unknown:
@@ -90,43 +90,44 @@ class Editor:
         stems = stems.float().clone()
         for name, component in self.components.items():
             stems += amounts.get(name, 0) * component
-        looks = {name: amounts[name] for name in LOOKS if amounts.get(name)}
-        for _ in range(STEPS if looks else 0):
-            uphill = sum(amount * self._uphill(stems, LOOKS[name]) for name, amount in looks.items())
+        changed = {name: amounts[name] for name in ATTRIBUTES if amounts.get(name)}
+        for _ in range(STEPS if changed else 0):
+            uphill = sum(amount * self._uphill(stems, ATTRIBUTES[name]) for name, amount in changed.items())
             stems += STRIDE / STEPS * self.distance * uphill
         return stems
 
     def mix(self, stems: Tensor, styles: Tensor) -> list[Image.Image]:
-        """Covers composed as `stems` say and coloured as `styles` do, both (B, C, 4, 4).
+        """Covers with the composition of `stems` and the colours and textures of `styles`, both (B, C, 4, 4).
 
-        Raises ValueError for a model whose network has no such paths.
+        Raises ValueError for a model whose network does not separate the two.
         """
         if not self.mixes:
-            raise ValueError(f"{type(self.pipe.generator).__name__} cannot mix covers; take a `projected` model")
+            raise ValueError(f"{type(self.pipe.generator).__name__} cannot mix covers; use a `projected` model")
         with torch.inference_mode():
             return to_pil(self.pipe.generator.paint(stems, styles))
 
     @torch.enable_grad()
-    def _uphill(self, stems: Tensor, look: Callable[[Tensor], Tensor]) -> Tensor:
-        """The way of length 1, for each stem, that brings more of a look and stays among the stems there are.
+    def _uphill(self, stems: Tensor, attribute: Callable[[Tensor], Tensor]) -> Tensor:
+        """For each stem, the direction of length 1 that increases an attribute and stays in the distribution of stems.
 
-        Stem directions count by how much stems vary along them: the gradient times the stems' covariance.
+        The gradient, preconditioned with the covariance of stems: directions count by how much stems vary along them.
         """
         with torch.inference_mode(False):
             leaf = stems.clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(look(self.pipe.generator.paint(leaf)).sum(), leaf)
-        way = gradient.flatten(1) @ self.away.T @ self.away
-        return (way / (way.norm(dim=1, keepdim=True) + 1e-12)).view_as(stems)
+            (gradient,) = torch.autograd.grad(attribute(self.pipe.generator.paint(leaf)).sum(), leaf)
+        direction = gradient.flatten(1) @ self.centred.T @ self.centred
+        return (direction / (direction.norm(dim=1, keepdim=True) + 1e-12)).view_as(stems)
 
 
-def principal_components(away: Tensor, count: int) -> Tensor:
+def principal_components(centred: Tensor, count: int) -> Tensor:
     """The first `count` principal components of centred rows (N, D), one standard deviation long, (count, D).
 
-    After GANSpace (Härkönen et al. 2020, arXiv:2004.02546). Worked out from the rows' inner products: N is smaller.
+    After GANSpace (Härkönen et al. 2020, arXiv:2004.02546). Computed from the rows' inner products, as N < D.
     """
-    values, vectors = torch.linalg.eigh(away @ away.T)
+    # On the CPU: Apple's GPUs cannot do it.
+    values, vectors = (part.to(centred.device) for part in torch.linalg.eigh((centred @ centred.T).cpu()))
     vectors = vectors[:, -count:].flip(1)
     # A vector's sign is arbitrary; the same model must give the same one everywhere.
     vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
     lengths = values[-count:].flip(0).clamp(min=1e-12).sqrt()
-    return (away.T @ vectors / lengths).T * (lengths / len(away) ** 0.5)[:, None]
+    return (centred.T @ vectors / lengths).T * (lengths / len(centred) ** 0.5)[:, None]

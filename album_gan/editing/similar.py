@@ -1,7 +1,7 @@
-"""More like this: seeds whose covers are near another's, each with a name of its own by which it is found again.
+"""More like this: seeds whose covers resemble that of a given seed.
 
-Two steps, because either alone disappoints: of many seeds those with the nearest latents, which share composition
-and motif in parts; then, of their covers, those that look most alike from afar.
+Two steps, because either alone disappoints: first the seeds with the nearest latents, which partly share composition
+and motif; then, among their covers, the most similar thumbnails.
 """
 
 import threading
@@ -15,32 +15,35 @@ from ..inference.latents import latents_of
 from ..inference.pipeline import AlbumCoverPipeline
 
 POOL = 32_768  # seeds from 0 on
-CANDIDATES = 40  # are drawn and looked at
-AFAR = 8  # pixels a side at which covers are compared
+CANDIDATES = 40  # covers that are drawn and compared
+THUMBNAIL = 8  # pixels a side at which covers are compared
 
 
 class Neighbours:
-    """Neighbours among the covers of one model."""
+    """Nearest neighbours among the covers of one model. May be shared by threads."""
 
     def __init__(self, pipe: AlbumCoverPipeline):
         self.pipe = pipe
         self._once = threading.Lock()
 
     def of(self, seed: int, count: int, draw: Callable[[list[int]], list[Image.Image]] | None = None) -> list[int]:
-        """The `count` (at most 40) nearest seeds, nearest first, without the seed itself.
+        """The `count` (at most 40) most similar seeds, most similar first, without the seed itself.
 
-        `draw` makes covers of seeds, for who keeps them; by default the pipeline draws.
+        `draw` returns covers of seeds, for callers that cache them; by default the pipeline draws.
         """
-        draw = draw or (lambda seeds: self.pipe(seeds=seeds).images)
+        draw = draw or self._draw
         pool = self.prepare()
-        likeness = pool @ _directions(latents_of([seed], pool.shape[1]))[0]
-        near = [int(other) for other in np.argsort(-likeness)[: CANDIDATES + 1] if other != seed][:CANDIDATES]
-        here, *there = (_from_afar(image) for image in draw([seed, *near]))
-        order = np.argsort([np.abs(other - here).mean() for other in there], kind="stable")
+        similarity = pool @ _directions(latents_of([seed], pool.shape[1]))[0]
+        near = [int(other) for other in np.argsort(-similarity)[: CANDIDATES + 1] if other != seed][:CANDIDATES]
+        own, *others = (_thumbnail(image) for image in draw([seed, *near]))
+        order = np.argsort([np.abs(other - own).mean() for other in others], kind="stable")
         return [near[i] for i in order[:count]]
 
+    def _draw(self, seeds: list[int]) -> list[Image.Image]:
+        return self.pipe(seeds=seeds).images
+
     def prepare(self) -> np.ndarray:
-        """Work out the pool, if nobody did: a second's work that the first question need not wait for."""
+        """Compute the pool unless it exists: a second's work that the first call need not wait for."""
         with self._once:
             return self._pool
 
@@ -53,5 +56,5 @@ def _directions(latents: np.ndarray) -> np.ndarray:
     return latents / np.linalg.norm(latents, axis=1, keepdims=True)
 
 
-def _from_afar(image: Image.Image) -> np.ndarray:
-    return np.asarray(image.convert("RGB").resize((AFAR, AFAR), Image.Resampling.BOX), np.float32)
+def _thumbnail(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX), np.float32)

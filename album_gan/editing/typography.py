@@ -1,7 +1,7 @@
 """Title and artist on a cover, in real type: the network draws pictures of letters, this sets words.
 
-Type stands where the cover is calm, in a colour of the cover's own that can be read there (WCAG 2.1: a contrast of at
-least 4.5 behind every glyph); where no colour can be read, the ground is shaded until one can.
+Type is placed where the cover is calm, in a colour of the cover that is readable there (WCAG 2.1: a contrast of at
+least 4.5 behind every glyph); where none is, the background is shaded until one is.
 """
 
 import bisect
@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 CONTRAST = 4.5  # WCAG 2.1, success criterion 1.4.3, level AA
-MARGIN = 0.06  # of the width; nothing stands nearer to an edge
+MARGIN = 0.06  # of the shorter side; nothing is nearer to an edge
 SMALLEST_SIDE = 128  # pixels
 LONGEST_TEXT = 120  # characters
 LEADING, BETWEEN = 1.2, 1.45  # from baseline to baseline within a block, and to the next block; in type sizes
 WHITE, BLACK = (255, 255, 255), (12, 12, 12)
-SHADES = {WHITE: 0.0, BLACK: 255.0}  # what the ground is shaded with for type of that colour
+SHADES = {WHITE: 0.0, BLACK: 255.0}  # the grey that the background is shaded with for type of that colour
 FONT_FILES = {
     "condensed": "BebasNeue-Bold.otf",
     "serif": "EBGaramond12-Regular.otf",
@@ -30,10 +30,10 @@ FONT_FILES = {
 
 @dataclass(frozen=True)
 class Layout:
-    """How a sleeve is set. Sizes and widths are shares of the cover's width."""
+    """How title and artist are set: sizes as shares of the shorter side, `width` as a share of the width."""
 
     font: str
-    places: tuple[tuple[float, float], ...]  # where the block may stand: 0 left or top, 1 right or bottom
+    places: tuple[tuple[float, float], ...]  # candidates: 0 is left or top, 1 right or bottom
     title_size: float  # at most; long titles are set smaller
     artist_size: float
     width: float = 1 - 2 * MARGIN
@@ -60,15 +60,16 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Sleeve:
-    """A cover made ready for type: `ground`, RGB, and what stands on it in which colour."""
+class TypesetCover:
+    """A cover prepared for type: its `background`, RGB, and the lines to draw on it in `colour`."""
 
-    ground: Image.Image
+    background: Image.Image
     lines: tuple[Line, ...]
     colour: tuple[int, int, int]
 
     def drawn(self) -> Image.Image:
-        image = self.ground.copy()
+        """The background with the lines on it."""
+        image = self.background.copy()
         draw = ImageDraw.Draw(image)
         for line in self.lines:
             draw.text(line.place, line.text, font=line.font, fill=self.colour, anchor="ls")
@@ -76,7 +77,7 @@ class Sleeve:
 
 
 def set_type(image: Image.Image, title: str = "", artist: str = "", layout: str = "headline") -> Image.Image:
-    """The cover with title and artist on it, RGB; without both, the cover as it is.
+    """The cover with title and artist on it, RGB; without either, the cover as it is.
 
     `layout` is one of headline, poster, corner and modern. Raises ValueError for another, for text of over 120
     characters or in letters that no bundled font has (they have Latin, Greek and Cyrillic), and for a cover of less
@@ -85,7 +86,7 @@ def set_type(image: Image.Image, title: str = "", artist: str = "", layout: str 
     return compose(image, title, artist, layout).drawn()
 
 
-def compose(image: Image.Image, title: str, artist: str, layout: str = "headline") -> Sleeve:
+def compose(image: Image.Image, title: str, artist: str, layout: str = "headline") -> TypesetCover:
     """Choose sizes, place, colour and shade; arguments and errors as in `set_type`."""
     if min(image.size) < SMALLEST_SIDE:
         raise ValueError(f"covers must be {SMALLEST_SIDE} pixels or more for type, got {image.width}x{image.height}")
@@ -93,11 +94,11 @@ def compose(image: Image.Image, title: str, artist: str, layout: str = "headline
     sizes = {"title": style.title_size, "artist": style.artist_size}
     blocks = [_fitted(text, font, sizes[name], style.width, image.size) for name, (text, font) in texts.items() if text]
     if not blocks:
-        return Sleeve(image, (), WHITE)
+        return TypesetCover(image, (), WHITE)
     place = min(style.places, key=lambda place: _busyness(image, _bounds(_placed(blocks, place, image.size))))
     lines = _placed(blocks, place, image.size)
-    colour, ground = _readable(image, _bounds(lines))
-    return Sleeve(ground, tuple(lines), colour)
+    colour, background = _readable(image, _bounds(lines))
+    return TypesetCover(background, tuple(lines), colour)
 
 
 def contrast(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -122,11 +123,11 @@ LINEAR = _linear(np.arange(256))  # a cover for shops has millions of pixels beh
 
 
 def check_type(title: str, artist: str, layout: str) -> dict[str, tuple[str, str]]:
-    """Both texts as they will be set, each with its font; raises the ValueError of `set_type` for what cannot be."""
+    """Both texts as they will be set, each with its font; raises the ValueErrors of `set_type`."""
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
-    texts = {"title": title, "artist": artist}
-    for name, text in texts.items():
+    texts = {}
+    for name, text in (("title", title), ("artist", artist)):
         text = " ".join(unicodedata.normalize("NFC", text or "").split())
         if len(text) > LONGEST_TEXT:
             raise ValueError(f"{name} must be at most {LONGEST_TEXT} characters, got {len(text)}; shorten it")
@@ -136,7 +137,7 @@ def check_type(title: str, artist: str, layout: str) -> dict[str, tuple[str, str
 
 
 def _font_for(name: str, text: str, preferred: str) -> str:
-    """The preferred font, or the first other that has all the letters."""
+    """The preferred font, or the first other one that has all the letters."""
     for font in (preferred, *FONT_FILES):
         if all(_has(font, letter) for letter in text):
             return font
@@ -152,7 +153,7 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
 
 @functools.cache
 def _has(font: str, letter: str) -> bool:
-    """Whether a font has a letter: those it lacks it draws as it draws a code point that no font has."""
+    """Whether a font has a letter: missing ones are drawn like a code point that no font has."""
     if letter == " ":
         return True
     drawn, missing = (_font(font, 32).getmask(text) for text in (letter, "\U0010fffe"))
@@ -160,20 +161,21 @@ def _has(font: str, letter: str) -> bool:
 
 
 def _fitted(text: str, font: str, share: float, width: float, size: tuple[int, int]) -> list[tuple]:
-    """Lines and their font, as large as they can be: in one line, else in up to four, else smaller."""
-    widest = min(width * size[0], size[0] - 2 * round(MARGIN * size[0]))
+    """Lines and their font, as large as fits into one to four lines; else small, breaking words."""
+    side = min(size)  # of a wide picture, the width would set type that is higher than the picture
+    widest = min(width * size[0], size[0] - 2 * round(MARGIN * side))
     tallest = 0.38 * size[1]
-    for pixels in np.unique(np.geomspace(max(6, 0.025 * size[0]), share * size[0], 16).astype(int))[::-1]:
+    for pixels in np.unique(np.geomspace(max(6, 0.025 * side), share * side, 16).astype(int))[::-1]:
         face = _font(font, int(pixels))
         lines = _wrapped(text, face, widest)
         if lines and len(lines) <= 4 and len(lines) * pixels * 1.15 <= tallest:
             return [(line, face) for line in lines]
-    face = _font(font, int(max(6, 0.025 * size[0])))
+    face = _font(font, int(max(6, 0.025 * side)))
     return [(line, face) for line in _wrapped(text, face, widest, breaking=True)]
 
 
 def _wrapped(text: str, face: ImageFont.FreeTypeFont, widest: float, breaking: bool = False) -> list[str]:
-    """Lines that fit, broken between words; `breaking` also breaks words. Empty where a word is too wide."""
+    """Lines that fit, broken between words; `breaking` also breaks words. Empty if a word is too wide."""
     lines, line = [], ""
     for word in text.split():
         while breaking and _width(word, face) > widest:
@@ -192,12 +194,13 @@ def _wrapped(text: str, face: ImageFont.FreeTypeFont, widest: float, breaking: b
 
 
 def _placed(blocks: list[list[tuple]], place: tuple[float, float], size: tuple[int, int]) -> list[Line]:
-    """Lines under each other, as one group at `place` within the margins."""
-    margin, baseline, rows = round(MARGIN * size[0]), 0, []
+    """Lines below each other, as one group at `place` within the margins."""
+    margin, baseline = round(MARGIN * min(size)), 0
+    rows: list[tuple] = []  # text, font, baseline, ink
     for block in blocks:
         for number, (text, face) in enumerate(block):
             ink = _ink(text, face)
-            if rows:  # far enough for accents under descenders, whatever the sizes
+            if rows:  # far enough for accents below descenders, whatever the sizes
                 leading = round(face.size * (LEADING if number else BETWEEN))
                 baseline += max(leading, rows[-1][3][3] - ink[1] + round(0.1 * face.size) + 1)
             rows.append((text, face, baseline, ink))
@@ -213,7 +216,7 @@ def _placed(blocks: list[list[tuple]], place: tuple[float, float], size: tuple[i
 
 
 def _ink(text: str, face: ImageFont.FreeTypeFont) -> tuple[int, int, int, int]:
-    """The box that a text's ink fills when its baseline starts at the origin."""
+    """The bounding box of a text's ink when its baseline starts at the origin."""
     left, top, right, bottom = face.getbbox(text, anchor="ls")
     return int(np.floor(left)), int(np.floor(top)), int(np.ceil(right)), int(np.ceil(bottom))
 
@@ -229,22 +232,23 @@ def _bounds(lines: list[Line]) -> tuple[int, int, int, int]:
 
 
 def _busyness(image: Image.Image, box: tuple[int, int, int, int]) -> float:
-    """How much goes on in a part of a picture: mean difference between neighbours on a grid of 64."""
+    """How busy a part of a picture is: mean difference between neighbours on a grid of 64."""
     small = image.convert("L").resize((64, 64), Image.Resampling.BOX)
     across, down = 64 / image.width, 64 / image.height
     left, top, right, bottom = box[0] * across, box[1] * down, box[2] * across, box[3] * down
-    part = np.asarray(small, float)[int(top) : int(bottom) + 2, int(left) : int(right) + 2]
+    top, left = min(int(top), 62), min(int(left), 62)  # two rows and columns at least
+    part = np.asarray(small, float)[top : int(bottom) + 2, left : int(right) + 2]
     return float(np.abs(np.diff(part, axis=0)).mean() + np.abs(np.diff(part, axis=1)).mean())
 
 
 def _readable(image: Image.Image, box: tuple[int, int, int, int]) -> tuple[tuple[int, int, int], Image.Image]:
-    """A colour for type in `box`, and the picture, shaded there as little as it takes to read it."""
-    pad = round(0.02 * image.width)
+    """A colour for type in `box`, and the picture, shaded there as little as readability takes."""
+    pad = round(0.02 * min(image.size))
     outer = (box[0] - pad, box[1] - pad, box[2] + pad, box[3] + pad)  # the margin has room for it
     behind = np.asarray(image.crop(outer))
-    palette = image.resize((32, 32), Image.Resampling.BOX).quantize(6).getpalette()[: 6 * 3]
-    own = [tuple(palette[start : start + 3]) for start in range(0, len(palette), 3)]
-    # The most colourful of those that can be read as it is, else white or black, whichever changes the picture less.
+    palette = (image.resize((32, 32), Image.Resampling.BOX).quantize(6).getpalette() or [])[: 6 * 3]
+    own = list(zip(palette[::3], palette[1::3], palette[2::3], strict=True))
+    # The most colourful readable one, else white or black, whichever changes the picture less.
     readable = [colour for colour in (WHITE, BLACK, *own) if contrast(np.array(colour), behind).min() >= CONTRAST]
     if readable:
         return max(readable, key=lambda colour: max(colour) - min(colour)), image
@@ -264,8 +268,8 @@ def _share(behind: np.ndarray, colour: tuple[int, int, int], shade: float) -> fl
 
 
 def _shaded(image: Image.Image, box: tuple[int, int, int, int], shade: float, share: float) -> Image.Image:
-    """The picture with so much of a shade in the box, fading out around it."""
-    fade = max(1.0, 0.12 * image.width)
+    """The picture with this share of a shade in the box, fading out around it."""
+    fade = max(1.0, 0.12 * min(image.size))
     x, y = np.arange(image.width)[None], np.arange(image.height)[:, None]
     across = np.maximum(np.maximum(box[0] - x, x - box[2] + 1), 0)
     down = np.maximum(np.maximum(box[1] - y, y - box[3] + 1), 0)

@@ -1,6 +1,6 @@
-"""A model as one HTML file that draws in a browser: from a double click, with no server and no internet.
+"""A model as one HTML file that draws in a browser when double-clicked, without a server or internet.
 
-Inside are the model (`onnx_model.py`), ONNX Runtime's WebAssembly (folder `onnxruntime-web`), both gzipped, and
+It contains the model (`onnx_model.py`) and ONNX Runtime's WebAssembly (folder `onnxruntime-web`), both gzipped, and
 `latents.js`, so that seeds and names give the pipeline's covers.
 """
 
@@ -20,32 +20,46 @@ from .onnx_model import check, to_onnx
 HERE = Path(__file__).parent
 RUNTIME = HERE / "onnxruntime-web"
 MAX_BYTES = 30_000_000
+SMALLEST_RATIO = 0.8  # gzip makes fp16 weights about 7 % smaller, hardly ever 20 %
 FOOTER = (
     "Model {fingerprint}. Every name is a cover, always the same one; what the words mean does not matter. Drawn by a "
     "network that learned from copyrighted covers. Enjoy it, show it, learn from it; we can grant no rights for "
-    "releasing what it draws. Drawing: ONNX Runtime Web, (c) Microsoft Corporation, MIT licence."
+    "releasing what it draws. Runs on ONNX Runtime Web, (c) Microsoft Corporation, MIT licence."
 )
 
 
 def export_html(pipe: AlbumCoverPipeline, file: Path) -> int:
-    """Write the page, once its model is known to draw what the pipeline draws; returns its size in bytes.
+    """Write the page, after checking that its model draws the pipeline's covers; returns its size in bytes.
 
-    Raises ValueError for a model too large for one file. Needs the extra `export`.
+    Raises ValueError for a model too large for one file, OSError if it cannot be written. Needs the extra `export`.
     """
+    check_size(smallest_size(pipe))  # at once, and not after the seconds that an export takes
     content = to_onnx(pipe)
     check(content, pipe)
     page = build_page(pipe, content).encode()
-    if len(page) > MAX_BYTES:
-        raise ValueError(
-            f"the page must be at most {MAX_BYTES:,} bytes, to be passed on by mail, got {len(page):,}; "
-            "export a smaller model, or --format onnx"
-        )
+    check_size(len(page))
     write_atomic(file, page)
     return len(page)
 
 
+def smallest_size(pipe: AlbumCoverPipeline) -> int:
+    """A lower bound, in bytes, of a model's page: its weights and ONNX Runtime, in base64."""
+    weights = sum(2 * tensor.numel() for tensor in pipe.generator.state_dict().values())
+    runtime = (RUNTIME / "ort-wasm-simd-threaded.wasm.gz").stat().st_size
+    return int((SMALLEST_RATIO * weights + runtime) * 4 / 3)
+
+
+def check_size(count: int) -> None:
+    """Raise ValueError for a page of more than 30 MB."""
+    if count > MAX_BYTES:
+        raise ValueError(
+            f"the page must be at most {MAX_BYTES:,} bytes, so that it can be mailed, got {count:,} or more; "
+            "export a smaller model, or use --format onnx"
+        )
+
+
 def build_page(pipe: AlbumCoverPipeline, model: bytes) -> str:
-    """The page's text."""
+    """The page as text, around a model in ONNX."""
     about = {
         "fingerprint": pipe.fingerprint,
         "resolution": pipe.generator.config.resolution,
@@ -57,11 +71,11 @@ def build_page(pipe: AlbumCoverPipeline, model: bytes) -> str:
         runtime_script(),
         f"const MODEL = {in_script(about)};",
         f"const WORDS = {in_script(words_and_numbers())};",
-        (HERE / "latents.js").read_text(),
-        (HERE / "page.js").read_text(),
+        (HERE / "latents.js").read_text(encoding="utf-8"),
+        (HERE / "page.js").read_text(encoding="utf-8"),
     ]
     pieces = {
-        "style": (HERE / "page.css").read_text(),
+        "style": (HERE / "page.css").read_text(encoding="utf-8"),
         "truncation": str(latents.DEFAULT_TRUNCATION),
         "labels": label_menu(pipe.labels),
         "footer": html.escape(FOOTER.format(fingerprint=pipe.fingerprint)),
@@ -69,20 +83,21 @@ def build_page(pipe: AlbumCoverPipeline, model: bytes) -> str:
         "model": base64.b64encode(gzip.compress(model, mtime=0)).decode(),
         "script": "\n".join(script),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: pieces[found[1]], (HERE / "page.html").read_text())
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: pieces[found[1]], (HERE / "page.html").read_text(encoding="utf-8"))
 
 
 def runtime_script() -> str:
     """ONNX Runtime's module as an expression: `const ort = {InferenceSession, Tensor, env}`."""
-    code = (RUNTIME / "ort.wasm.bundle.min.mjs").read_text()
-    body, exported = re.fullmatch(r"(.*)export\{(.*?)\};?\s*", code, re.DOTALL).groups()
-    names = dict(reversed(pair.split(" as ")) for pair in exported.split(","))
-    wanted = ", ".join(f"{name}: {names[name]}" for name in ("InferenceSession", "Tensor", "env"))
-    return f"const ort = (() => {{\n{body}\nreturn {{ {wanted} }};\n}})();"
+    code = (RUNTIME / "ort.wasm.bundle.min.mjs").read_text(encoding="utf-8")
+    body, _, exported = code.rpartition("export{")
+    pairs = [pair.split(" as ") for pair in exported.rstrip().rstrip(";").rstrip("}").split(",")]
+    names = {public: private for private, public in pairs}
+    exports = ", ".join(f"{name}: {names[name]}" for name in ("InferenceSession", "Tensor", "env"))
+    return f"const ort = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();"
 
 
 def words_and_numbers() -> dict:
-    """What latents.js needs of latents.py: words, the numbers of names, and how Python folds the case of letters."""
+    """What latents.js needs from latents.py: words, the constants of names, and Python's case folding."""
     return {
         "adjectives": words.ADJECTIVES,
         "nouns": words.NOUNS,
@@ -97,11 +112,11 @@ def words_and_numbers() -> dict:
 
 
 def label_menu(labels: list[str]) -> str:
-    """A choice of classes, for models that know any."""
+    """A menu of classes, for conditional models."""
     options = "".join(f'<option value="{n}">{html.escape(name)}</option>' for n, name in enumerate(labels, 1))
     return f'<select id="label" aria-label="Class"><option value="0">any</option>{options}</select>' if labels else ""
 
 
 def in_script(value: object) -> str:
-    """JSON that cannot end the script it stands in."""
+    """JSON that cannot end the script that contains it."""
     return json.dumps(value).replace("<", "\\u003c")

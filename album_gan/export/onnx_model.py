@@ -1,13 +1,15 @@
-"""A model as one ONNX file: latents in, covers out, the same ones as the pipeline's.
+"""A model as one ONNX file: latents in, covers out, the same as the pipeline's.
 
-Weights are stored as the float16 values that they were rounded to, and computed with as float32.
+Weights are stored as the float16 values that they were rounded to; computation is in float32.
 """
 
 import copy
 import json
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,22 +24,23 @@ TOLERANCE = 2  # of 255, between an exported model and the pipeline
 
 
 class Drawing(nn.Module):
-    """latents (N, latent_dim), truncation (), and labels (N,) where it knows any -> images (N, 3, R, R) in [-1, 1]"""
+    """latents (N, latent_dim), truncation (), labels (N,) if conditional -> images (N, 3, R, R) in [-1, 1]."""
 
-    def __init__(self, generator: nn.Module):
+    def __init__(self, generator: Any):
         super().__init__()
-        self.generator = generator
+        self.generator: Any = generator
 
     def forward(self, latents: Tensor, truncation: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (N, latent_dim), truncation (), labels (N,) -> images (N, 3, R, R) in [-1, 1]."""
         stems = self.generator.embed(latents) if labels is None else self.generator.embed(latents, labels)
         mean = self.generator.stem_mean
         return self.generator.paint(mean + truncation * (stems - mean))
 
 
 def export_onnx(pipe: AlbumCoverPipeline, file: Path) -> int:
-    """Write the model, once it is known to draw what the pipeline draws; returns the largest difference, of 255.
+    """Write the model, after checking that it draws the pipeline's covers; returns the largest difference, of 255.
 
-    Raises ValueError for a model that ONNX draws otherwise. Needs the extra `export`.
+    Raises ValueError if ONNX draws something else, OSError if the file cannot be written. Needs the extra `export`.
     """
     content = to_onnx(pipe)
     difference = check(content, pipe)
@@ -46,18 +49,21 @@ def export_onnx(pipe: AlbumCoverPipeline, file: Path) -> int:
 
 
 def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
-    """The model as ONNX. Its metadata say what a latent is, and which model this is.
+    """The model as ONNX. Its metadata specify latents and identify the model.
 
-    Inputs: latents (N, latent_dim) float32; truncation, a float32; labels (N,) int64 where the model has classes,
-    0 for any and n for the n-th. Output: images (N, 3, R, R) float32 in [-1, 1]. Where the model counted its classes,
-    the metadata say how a seed without a label draws its own.
+    Inputs: latents (N, latent_dim) float32; truncation, a float32; labels (N,) int64 if the model has classes,
+    0 for any and n for the n-th. Output: images (N, 3, R, R) float32 in [-1, 1]. If the model has `class_counts`, the
+    metadata also specify the class of a seed without a label.
     """
     import onnx
 
     network = Drawing(copy.deepcopy(pipe.generator).float().cpu()).eval()
     for module in network.modules():
         for name, value in list(module.named_buffers(recurse=False)):
-            if value.dim() == 0 and value.is_floating_point():  # it steers the network, as a growing one's size does
+            if (
+                value.dim() == 0 and value.is_floating_point()
+                # A constant of the network, such as how far a progressive one has grown.
+            ):
                 delattr(module, name)
                 setattr(module, name, value.item())
     size = torch.export.Dim("N")
@@ -70,11 +76,12 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # As it is: what is folded together here could not be stored as float16 any more. Runtimes fold when they load.
+        # Not optimised: folded constants could not be stored as float16. Runtimes fold when they load.
         program = torch.onnx.export(
             network, tuple(arguments), dynamo=True, optimize=False, verbose=False, input_names=names,
             output_names=["images"], dynamic_shapes=tuple(shapes),
         )  # fmt: skip
+    assert program is not None  # as always without export_params=False
     model = program.model_proto
     store_as_half(model)
     about = {
@@ -91,27 +98,27 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
     return model.SerializeToString()
 
 
-def store_as_half(model) -> None:
-    """Keep float32 weights of an ONNX model as float16, with a node that makes float32 of each again."""
+def store_as_half(model: Any) -> None:
+    """Store float32 weights of an ONNX model as float16, with a node that converts each back to float32."""
     import onnx
     from onnx import numpy_helper
 
-    kept, casts = [], []
+    initializers, casts = [], []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.dtype == np.float32 and values.size > 1 and (values.astype(np.float16) == values).all():
             half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half")
             casts.append(onnx.helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT))
             tensor = half
-        kept.append(tensor)
+        initializers.append(tensor)
     nodes = [*casts, *model.graph.node]
     del model.graph.initializer[:], model.graph.node[:]
-    model.graph.initializer.extend(kept)
+    model.graph.initializer.extend(initializers)
     model.graph.node.extend(nodes)
 
 
 def check(content: bytes, pipe: AlbumCoverPipeline) -> int:
-    """The largest difference, of 255, between covers of an exported model and the pipeline's; ValueError above 2."""
+    """The largest difference, of 255, between an exported model's covers and the pipeline's; ValueError above 2."""
     worst = 0
     for truncation, label in ((1.0, None), (0.7, pipe.labels[-1] if pipe.labels else None)):
         theirs = draw(content, pipe, CHECKED_SEEDS, truncation, label)
@@ -122,8 +129,10 @@ def check(content: bytes, pipe: AlbumCoverPipeline) -> int:
     return worst
 
 
-def draw(content: bytes, pipe: AlbumCoverPipeline, seeds, truncation: float = 1.0, label: str | None = None):
-    """Covers of seeds by onnxruntime, float32 (N, R, R, 3) in 0..1."""
+def draw(
+    content: bytes, pipe: AlbumCoverPipeline, seeds: Sequence[int], truncation: float = 1.0, label: str | None = None
+) -> np.ndarray:
+    """Covers of seeds drawn by onnxruntime, float32 (N, R, R, 3) in 0..1."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

@@ -1,29 +1,34 @@
-"""The card of a published model: what it draws, how to load it, what it saw, what was measured, what it cannot do."""
+"""The card of a published model: what it draws, how to load it, its training data, measurements and limits."""
 
 import json
-import re
+import math
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from ..inference.model_store import BUNDLED
+from ..evaluation.table import table
 from ..inference.pipeline import AlbumCoverPipeline
+from .privacy import PRIVATE, is_public_id, public_name
 
 TEMPLATE = Path(__file__).parent / "model_card.md"
 BY_HAND = Path(__file__).parent / "model_card_by_hand.txt"  # a LiteGenerator of 128 px without anybody's classes
 NOT_STATED = "not stated"
-# Places on the machine that trained, and what says nothing of the training.
-PRIVATE = ("train_data_dir", "data_files", "output_dir", "resume_from_checkpoint", "push_to_hub", "hub_model_id")
-SAID_ELSEWHERE = ("data_rights", "report_to", "logging_steps", "checkpointing_steps", "checkpoints_total_limit")
+# Settings that the card states elsewhere, or that change nothing about the model.
+NOT_IN_COMMAND = (
+    "data_rights", "report_to", "logging_steps", "checkpointing_steps", "checkpoints_total_limit", "overwrite",
+)  # fmt: skip
 RESULTS = {"images", "steps", "hours", "covers", "held_out", "hardware", "data", "dataset_name"}
 
 
 def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str | None) -> str:
-    """Metadata and text, from training.json and, where there is one, evaluation.json of the model's `folder`."""
+    """Metadata and text, from training.json and evaluation.json (if any) of the model's `folder`.
+
+    The card has been read back: metadata that the Hub could not read is a ValueError.
+    """
     record = read_record(folder)
     file = folder / "evaluation.json"
-    measured = json.loads(file.read_text()) if file.exists() else None
+    measured = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
     title = repo_id.rpartition("/")[2]
     results = list(eval_results(measured, record["data"])) if measured else None
     data = ModelCardData(
@@ -31,32 +36,43 @@ def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str 
         pipeline_tag="unconditional-image-generation",
         license="other",
         tags=["gan", "album-covers", "album-gan"],
-        datasets=[record["data"]] if is_hub_id(record["data"]) else None,
+        datasets=[record["data"]] if is_public_id(record["data"]) else None,
         model_name=title if results else None,
         eval_results=results,
     )
-    text = TEMPLATE.read_text().format(
+    text = TEMPLATE.read_text(encoding="utf-8").format(
         **{name: value for name, value in record.items() if name != "settings"},
         title=title,
         repo_id=repo_id,
         fingerprint=pipe.fingerprint,
         parameters=sum(parameter.numel() for parameter in pipe.generator.parameters()) / 1e6,
         resolution=pipe.generator.config.resolution,
-        enlarges=" Its upscaler draws them four times as large." if pipe.upscaler is not None else "",
-        classes=f" It knows classes: {', '.join(pipe.labels)}." if pipe.labels else "",
+        enlarges=" Its upscaler enlarges them four times." if pipe.upscaler is not None else "",
+        classes=f" Classes: {', '.join(pipe.labels)}." if pipe.labels else "",
         data_rights=data_rights or NOT_STATED,
         by_hand=by_hand(pipe, repo_id),
         command=training_command(record["settings"]),
         numbers=numbers(measured) if measured else "Not measured yet; `album-gan evaluate` does it.",
         memorisation=memorisation(measured),
     )
-    return f"---\n{data.to_yaml()}\n---\n\n{text}"
+    content = f"---\n{data.to_yaml()}\n---\n\n{text}"
+    check_card(content)
+    return content
+
+
+def check_card(content: str) -> None:
+    """Raise ValueError unless the metadata of a card, of a model, a data set or a Space, can be read."""
+    try:
+        ModelCard(content, ignore_metadata_errors=False)
+    except Exception as error:  # YAML's own errors, and those of the Hub's fields
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"the card's metadata cannot be read back ({reason}); simplify names and rights") from error
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What a card says of a training, out of training.json; zeros where a model came without one."""
+    """What a card says about a training, from training.json; zeros for a model that came without one."""
     path = folder / "training.json"
-    record = json.loads(path.read_text()) if path.exists() else {}
+    record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {
         "recipe": record.get("recipe", "unknown"),
         "covers": record.get("covers", 0),
@@ -71,31 +87,13 @@ def read_record(folder: Path) -> dict[str, Any]:
     }
 
 
-def public_record(record: dict[str, Any]) -> dict[str, Any]:
-    """training.json as it is published: without places on the machine that trained."""
-    kept = {name: value for name, value in record.items() if name not in PRIVATE}
-    if not is_hub_id(kept.get("init_from")) and kept.get("init_from") not in (None, *BUNDLED):
-        kept["init_from"] = "a model of one's own"
-    return kept
-
-
-def public_name(dataset_name: str | None) -> str:
-    """A data set's name where the world can find it by that name; folders of one's own are not named."""
-    return str(dataset_name) if is_hub_id(dataset_name) or dataset_name == "synthetic" else "a private collection"
-
-
-def is_hub_id(name: object) -> bool:
-    """Whether a name can be a Hub id: owner/name, and no folder here."""
-    return bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(name))) and not Path(str(name)).exists()
-
-
 def training_command(settings: dict[str, Any]) -> str:
-    """The command that trains with these settings, on covers of one's own where theirs are not published."""
+    """The command that trains with these settings, on one's own covers if the originals are not published."""
     if "recipe" not in settings:
-        return "not known"
+        return "unknown"
     data = public_name(settings.get("dataset_name"))
-    words = [f"--dataset_name {data}" if data == "synthetic" or is_hub_id(data) else "--train_data_dir my_covers"]
-    hidden = {*RESULTS, *PRIVATE, *SAID_ELSEWHERE}
+    words = [f"--dataset_name {data}" if data == "synthetic" or is_public_id(data) else "--train_data_dir my_covers"]
+    hidden = {*RESULTS, *PRIVATE, *NOT_IN_COMMAND}
     for name, value in settings.items():
         if isinstance(value, dict):
             words += [f"--{name}.{field} {_word(inner)}" for field, inner in value.items() if _is_plain(inner)]
@@ -107,11 +105,11 @@ def training_command(settings: dict[str, Any]) -> str:
 
 
 def eval_results(measured: dict[str, Any], data: str) -> list[EvalResult]:
-    """One result for each number of each feature space, for the Hub's model-index."""
+    """One result per metric and feature space, for the Hub's model-index. YAML knows plain finite numbers only."""
     results = []
     for space, values in measured["spaces"].items():
-        for metric in ("kid", "fid", "precision", "recall"):
-            if metric in values:
+        for metric in ("kid", "precision", "recall"):
+            if math.isfinite(values.get(metric, math.nan)):
                 results.append(
                     EvalResult(
                         task_type="unconditional-image-generation",
@@ -127,40 +125,39 @@ def eval_results(measured: dict[str, Any], data: str) -> list[EvalResult]:
 
 def numbers(measured: dict[str, Any]) -> str:
     """The measurements as a table, and how to read them."""
-    from ..evaluation.compare import table
-
     return (
         f"```\n{table(measured)}\n```\n\n`kid` is a kernel distance, 0 at best; `kid_floor` is that of one half of the "
-        "held-out covers against the other: below it nothing can be told. `precision` and `recall` (1 at best) say how "
-        "many samples look like covers, and how many covers have a sample like them."
+        "held-out covers from the other: smaller differences mean nothing. `precision` is the share of samples that "
+        "look like covers, `recall` the share of covers that some sample looks like; both are 1 at best."
     )
 
 
 def memorisation(measured: dict[str, Any] | None) -> str:
-    """Whether it copies: how near samples come to training covers, beside how near held-out covers come to them."""
+    """Whether it copies: how close samples are to training covers, compared with held-out covers."""
     spaces = (measured or {}).get("spaces", {})
     found = {name: values for name, values in spaces.items() if "nearest_training_cover" in values}
     if not found:
-        return "Not measured yet whether it copies covers that it saw: look before you show anything as new."
+        return "Not measured yet: check for copies of training covers before you show anything as new."
     lines = [
         f"{name}: samples are {values['nearest_training_cover']:.2f} times as far from their nearest training cover as "
         f"held-out covers are from theirs; {values['closer_than_any_held_out']:.1%} are closer than any held-out cover."
         for name, values in found.items()
     ]
-    return "\n".join(f"- {line}" for line in lines) + "\n\nBelow 1 it leans on what it saw; below 0.5 it copies."
+    bullets = "\n".join(f"- {line}" for line in lines)
+    return f"{bullets}\n\nA factor below 1 means that it leans on its training covers; below 0.5 it copies them."
 
 
 def by_hand(pipe: AlbumCoverPipeline, repo_id: str) -> str:
-    """The fourth way to load a model: from its files, with as little as its network needs."""
+    """How to load a model from its files alone, with as little as its network needs."""
     name, config = type(pipe.generator).__name__, pipe.generator.config
     if name == "LiteGenerator" and config.latent_dim == 128 and not pipe.labels:
         sizes = [str(size) for size in (8, 16, 32, 64, 128, 256, 512) if size <= config.resolution]
-        code = BY_HAND.read_text().replace("8, 16, 32, 64, 128", ", ".join(sizes))
-        needs = "From the files alone, with torch and safetensors; the latent of a seed is plain arithmetic"
+        code = BY_HAND.read_text(encoding="utf-8").replace("8, 16, 32, 64, 128", ", ".join(sizes))
+        needs = "From the files alone, with torch and safetensors; a seed's latent is plain arithmetic"
     else:
         module = type(pipe.generator).__module__.rpartition(".")[2]
         code = FROM_ITS_FILE.format(module=module, name=name).lstrip()
-        needs = f"From the files alone, with torch, safetensors and the `{module}.py` that lies beside the weights"
+        needs = f"From the files alone, with torch, safetensors and the `{module}.py` beside the weights"
     return f"{needs}:\n\n```python\n{code.replace('me/album-covers', repo_id)}```"
 
 

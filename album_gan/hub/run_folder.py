@@ -3,32 +3,54 @@
 import hashlib
 import json
 import logging
+import math
 import shutil
 from pathlib import Path
 from typing import Any
-
-from safetensors import SafetensorError
 
 from ..inference.model_store import find_model, refuse_pickles
 
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1  # of a checkpoint
+FIELDS = {  # what every checkpoint's state.json has
+    "format_version": (int,), "sha256": (str,), "step": (int,), "images": (int,), "seconds": (int, float),
+    "config": (dict,),
+}  # fmt: skip
 CHECKPOINT = "checkpoint"  # the folder of a run's checkpoint in a repository on the Hub
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The JSON part of a checkpoint; ValueError when it is corrupt, too new, or holds a pickle."""
+    """The JSON part of a checkpoint. Raises ValueError if it is incomplete, corrupt or too new, or holds a pickle."""
     refuse_pickles(folder)
     try:
-        state = json.loads((folder / "state.json").read_text())
-        if state["format_version"] > FORMAT_VERSION:
-            raise ValueError(f"{folder} has format {state['format_version']}; this version reads {FORMAT_VERSION}")
-        if sha256_of(folder / "state.safetensors") != state["sha256"]:
-            raise ValueError(f"{folder} is corrupt: state.safetensors does not have the SHA-256 of state.json")
-    except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{folder} is no whole checkpoint: {error}") from error
+    check_state(state, folder)
+    if state["format_version"] > FORMAT_VERSION:
+        raise ValueError(f"{folder} has format {state['format_version']}; this version reads {FORMAT_VERSION}")
+    try:
+        found = sha256_of(folder / "state.safetensors")
+    except OSError as error:
+        raise ValueError(f"{folder} is no whole checkpoint: {error}") from error
+    if found != state["sha256"]:
+        raise ValueError(f"{folder} is corrupt: state.safetensors does not have the SHA-256 of state.json")
     return state
+
+
+def check_state(state: object, folder: Path) -> None:
+    """Raise ValueError, naming the field, for JSON that is not the state of a run."""
+    if not isinstance(state, dict):
+        raise ValueError(f"{folder} is no whole checkpoint: state.json must be an object, got {type(state).__name__}")
+    for name, kinds in FIELDS.items():
+        value: Any = state.get(name)
+        numeric = isinstance(value, (int, float))
+        outside = numeric and not 0 <= value < math.inf
+        if outside or isinstance(value, bool) or not isinstance(value, kinds):
+            rule = "a number from 0" if numeric or int in kinds else f"a {kinds[0].__name__}"
+            shown = repr(value)[:40]
+            raise ValueError(f"{folder} is no whole checkpoint: {name} in state.json must be {rule}, got {shown}")
 
 
 def checkpoints(output_dir: Path) -> list[Path]:
@@ -38,7 +60,7 @@ def checkpoints(output_dir: Path) -> list[Path]:
 
 
 def latest_checkpoint(output_dir: Path) -> Path | None:
-    """The newest whole checkpoint; corrupt ones are passed over with a warning."""
+    """The newest complete checkpoint; damaged ones are passed over with a warning."""
     for folder in reversed(checkpoints(output_dir)):
         try:
             read_state(folder)
@@ -50,9 +72,9 @@ def latest_checkpoint(output_dir: Path) -> Path | None:
 
 
 def fetch_run(source: str, output_dir: Path) -> Path:
-    """The checkpoint of a run on the Hub, to resume from; its log and history are laid into `output_dir`.
+    """Download the checkpoint of a run on the Hub, to resume from; its log and history are copied to `output_dir`.
 
-    Raises OSError when there is none.
+    Raises OSError if there is none.
     """
     folder = find_model(source, parts=(CHECKPOINT, "history/*", "log.jsonl"))
     if not (folder / CHECKPOINT / "state.json").exists():

@@ -1,13 +1,14 @@
-"""The page as a Space on the Hugging Face Hub, with the model that was pushed."""
+"""Publishing the page as a Space on the Hugging Face Hub, with a pushed model."""
 
-import importlib.util
+import importlib
 import shutil
-import tempfile
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
 
-from .push import check_repo_id, explained
+from ..inference.model_store import check_hub_id
+from .model_card import check_card
+from .push import explained, temporary_folder
 
 PACKAGE = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "pretrained", "export", "space", "*.md", "model_card_by_hand.txt")
@@ -25,7 +26,7 @@ else:
 
     @spaces.GPU
     def ready():
-        """ZeroGPU starts only what asks for a GPU; covers of this size are drawn on its CPU before one is there."""
+        """ZeroGPU starts only apps that ask for a GPU; covers of this size are drawn on the CPU."""
 
 
 from album_gan.space.app import launch  # noqa: E402
@@ -40,21 +41,21 @@ if __name__ == "__main__":
 
 
 def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
-    """Publish the page as the Space `space_id`, showing the model `repo_id` of the Hub; returns the address.
+    """Publish the page as the Space `space_id`, showing the Hub's model `repo_id`; returns its address.
 
-    A public model is fetched when the Space is built. For a private one the Space is private, with the weights inside.
-    Raises ValueError for a malformed id, and for a public Space of a private model; OSError when the Hub refuses.
+    A public model is downloaded when the Space is built. For a private model the Space is private and contains the
+    weights. Raises ValueError for a malformed id, and for a public Space of a private model; OSError if the Hub
+    refuses.
     """
-    check_repo_id(space_id, "space")
+    check_hub_id(space_id, "space")
     api = HfApi(token=token)
-    with explained(space_id), tempfile.TemporaryDirectory() as temporary:
+    with explained(space_id), temporary_folder() as folder:
         private = bool(api.repo_info(repo_id).private)
         api.create_repo(space_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
         if private and not api.repo_info(space_id, repo_type="space").private:
             raise ValueError(
                 f"space must be private, as the model {repo_id} is, but {space_id} is public; choose another"
             )
-        folder = Path(temporary)
         preloaded = [] if private else [file for file in api.list_repo_files(repo_id) if file.startswith(SHOWN)]
         assemble_space(folder, repo_id, preloaded)
         if private:
@@ -73,17 +74,19 @@ def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
 
 
 def assemble_space(folder: Path, repo_id: str, preloaded: list[str]) -> None:
-    """Write the Space's repository, but for the weights, into an empty folder: this package, and app.py to start it.
+    """Write the Space's repository, without weights, into an empty folder: this package, and app.py to start it.
 
-    The files `preloaded` of the model are fetched when the Space is built.
+    The files `preloaded` of the model are downloaded when the Space is built.
     """
-    [page] = importlib.util.find_spec("album_gan.space").submodule_search_locations
+    [page] = importlib.import_module("album_gan.space").__path__
     shutil.copytree(PACKAGE, folder / "album_gan", ignore=LEFT_OUT)
     shutil.copytree(page, folder / "album_gan" / "space", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(Path(page) / "requirements.txt", folder / "requirements.txt")
-    (folder / "app.py").write_text(APP)
-    text = (Path(page) / "README.md").read_text()
+    (folder / "app.py").write_text(APP, encoding="utf-8")
+    text = (Path(page) / "README.md").read_text(encoding="utf-8")
     front = f"models:\n- {repo_id}\n"
     if preloaded:
         front += f"preload_from_hub:\n- {repo_id} {','.join(preloaded)}\n"
-    (folder / "README.md").write_text(text.replace("\npinned: false\n", f"\npinned: false\n{front}", 1))
+    content = text.replace("\npinned: false\n", f"\npinned: false\n{front}", 1)
+    check_card(content)
+    (folder / "README.md").write_text(content, encoding="utf-8")

@@ -48,7 +48,7 @@ def latents_of(seeds: Iterable[int], latent_dim: int) -> np.ndarray:
     pairs = (latent_dim + 1) // 2
     words = np.empty((len(seeds), pairs, 2), np.uint64)
     for row, seed in zip(words, seeds, strict=True):
-        row.flat = np.random.Philox(key=seed).random_raw(2 * pairs)
+        row[:] = np.random.Philox(key=seed).random_raw(2 * pairs).reshape(pairs, 2)
     top = (words >> np.uint64(11)).astype(np.float64)
     radius = np.sqrt(-2 * np.log((top[..., 0] + 1) * 2.0**-53))
     angle = 2 * np.pi * (top[..., 1] * 2.0**-53)

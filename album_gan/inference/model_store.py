@@ -18,7 +18,7 @@ import torch
 from diffusers import ModelMixin
 from safetensors import SafetensorError
 
-from .atomic import NO_SPACE, NOT_ALLOWED
+from .atomic import write_atomic
 
 FORMAT_VERSION = 1
 BUNDLED = {"bundled": "pretrained", "teaching": "pretrained/teaching"}  # the second is a small DCGAN, for lessons
@@ -38,7 +38,7 @@ def find_model(
     token: str | bool | None = None,
     parts: Iterable[str] = ("generator",),
     variant: str | None = None,
-    cache_dir: str | os.PathLike | None = None,
+    cache_dir: str | Path | None = None,
 ) -> Path:
     """The local folder of a model: one of BUNDLED, a folder, or `parts` of a model on the Hub, downloaded if missing.
 
@@ -85,12 +85,12 @@ def find_model(
     except (OSError, ValueError) as error:
         if isinstance(error, LocalEntryNotFoundError) and hasattr(error, "snapshot_path"):
             return Path(error.snapshot_path)  # such as one variant of two; loading reports what is really missing
-        if getattr(error, "errno", None) in (*NO_SPACE, *NOT_ALLOWED):
+        number = getattr(error, "errno", None) or 0
+        if number > 0 and not isinstance(error, (ConnectionError, TimeoutError)):
             from huggingface_hub.constants import HF_HUB_CACHE
 
-            reason = os.strerror(error.errno)
             raise OSError(
-                f"model {str(source)!r} could not be downloaded to {cache_dir or HF_HUB_CACHE}: {reason}; "
+                f"model {str(source)!r} could not be downloaded to {cache_dir or HF_HUB_CACHE}: {os.strerror(number)}; "
                 "make room there, or set HF_HOME to a folder that has room and that you may write to"
             ) from error
         raise OSError(
@@ -103,7 +103,7 @@ def is_hub_id(name: object) -> bool:
     """Whether `name` has the form of a repository on the Hub, owner/name.
 
     A path of two parts has that form too, so check first whether it exists. That of a checkpoint, runs/checkpoint-500,
-    is never an id: where it is missing, the Hub is not asked for it.
+    is never an id: if it is missing, the Hub is not queried.
     """
     text = str(name)
     return bool(HUB_ID.fullmatch(text)) and not CHECKPOINT_FOLDER.fullmatch(text.rpartition("/")[2])
@@ -151,7 +151,7 @@ def load_network(folder: Path, ability: str, variant: str | None = None) -> Mode
         # On "meta" no memory and no random numbers are spent on weights that the file is about to provide.
         with torch.device("meta"):
             network = kind.from_config(config)
-    except Exception as error:  # each network refuses in its own way what it cannot be built with
+    except Exception as error:  # each network rejects impossible settings in its own way
         raise ValueError(f"{file} describes no {kind.__name__} that can be built: {_on_one_line(error)}") from error
 
     try:
@@ -258,6 +258,17 @@ def rounded_weights(network: ModelMixin) -> dict[str, torch.Tensor]:
                 raise ValueError(f"weights must be finite and within 65504, {name} is not; the training diverged")
         rounded[name] = tensor.contiguous()
     return rounded
+
+
+def write_weights(folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Write a network's weights as float16 and as float32; both files hold the values rounded to float16.
+
+    Raises OSError if they cannot be written.
+    """
+    halves = {name: t.half() if t.is_floating_point() else t for name, t in weights.items()}
+    widened = {name: t.float() if t.is_floating_point() else t for name, t in halves.items()}
+    write_atomic(folder / FP16_WEIGHTS, to_safetensors(halves))
+    write_atomic(folder / WEIGHTS, to_safetensors(widened))
 
 
 def to_safetensors(weights: dict[str, torch.Tensor]) -> bytes:

@@ -37,13 +37,12 @@ from .latents import (
     truncate,
 )
 from .model_store import (
-    FP16_WEIGHTS,
-    WEIGHTS,
     check_index,
     find_model,
     load_network,
     rounded_weights,
     to_safetensors,
+    write_weights,
 )
 from .pixels import to_pil, to_zero_one
 from .upscaling import Engine, find_engine, upscale
@@ -56,9 +55,9 @@ Array = np.ndarray | torch.Tensor
 
 @dataclass
 class AlbumCoverOutput(ImagePipelineOutput):
-    """`images`: a list of pictures, or one array or tensor; `seeds`: theirs, None if latents or stems were given."""
+    """`images`: a list of PIL pictures, or an array or tensor, as `output_type` says; `seeds`: theirs, if there are."""
 
-    images: list[Image.Image] | Array
+    images: Any
     seeds: list[int] | None = None
 
 
@@ -90,7 +89,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         revision: str | None = None,
         local_files_only: bool | None = None,
         token: str | bool | None = None,
-        cache_dir: str | os.PathLike | None = None,
+        cache_dir: str | Path | None = None,
     ) -> "AlbumCoverPipeline":
         """Load a model: bundled (the default), teaching (a small DCGAN), both in this package, a folder, or a Hub id.
 
@@ -129,10 +128,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
                 continue
             folder = Path(save_directory) / name
             folder.mkdir(parents=True, exist_ok=True)
-            rounded = rounded_weights(network)
-            widened = {name: t.float() if t.is_floating_point() else t for name, t in rounded.items()}
-            write_atomic(folder / FP16_WEIGHTS, to_safetensors(rounded))
-            write_atomic(folder / WEIGHTS, to_safetensors(widened))
+            write_weights(folder, rounded_weights(network))
             write_atomic(folder / "config.json", network.to_json_string())
         write_atomic(Path(save_directory) / "model_index.json", self.to_json_string())
 
@@ -182,9 +178,12 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """
         if (seeds is None) == (latents is None):
             raise ValueError("stems need seeds or latents; pass one of them")
-        seeds = None if seeds is None else _seed_list(seeds)
-        z = self.latents_of(seeds) if latents is None else self._checked(latents, "latents", self._latent_shape)
-        numbers = self._class_numbers(label, None, seeds, len(z))
+        drawn_seeds = None if seeds is None else _seed_list(seeds)
+        if drawn_seeds is not None:
+            z = self.latents_of(drawn_seeds)
+        else:
+            z = self._checked(latents, "latents", self._latent_shape)
+        numbers = self._class_numbers(label, None, drawn_seeds, len(z))
         return self._embed(z, numbers).clone()  # the clone is free of inference mode, so gradients may pass it
 
     def __call__(
@@ -202,7 +201,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         output_type: str = "pil",
         return_dict: bool = True,
         progress: bool = False,
-    ) -> AlbumCoverOutput | tuple[list[Image.Image] | Array]:
+    ) -> AlbumCoverOutput:
         """Draw covers of `seeds`: a seed, a name, several of them, or a list as text, "1,2,7-9".
 
         Or of `latents` (B, latent_dim), or of `stems` (B, C, 4, 4); truncation, 0 to 1.5, acts on these too.
@@ -212,6 +211,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         covers had it, and latents are covers of any class. Stems contain theirs already.
         `class_labels` is diffusers' name for it: names or indices into `labels`, one for all covers or one for each.
         output_type: "pil" (RGB pictures), "np" (B, R, R, 3) or "pt" (B, 3, R, R), both float32 in 0..1.
+        As in diffusers, `return_dict=False` returns the tuple (images,).
         Raises ValueError for a seed, truncation, label, shape or option out of range.
         """
         given = [
@@ -223,30 +223,31 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError(f"output_type must be pil, np or pt, got {output_type!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}; 16 is usual")
-        if not given:
-            seeds = _random_seeds(num_images, generator)
 
+        drawn_seeds: list[int] | None = None
+        rows: list[int] | torch.Tensor
         if stems is not None:
             rows = self._checked(stems, "stems", tuple(self.generator.stem_mean.shape))
         elif latents is not None:
             rows = self._checked(latents, "latents", self._latent_shape)
         else:
-            rows = seeds = _seed_list(seeds)
-        numbers = self._class_numbers(label, class_labels, seeds, len(rows))
+            drawn_seeds = _random_seeds(num_images, generator) if seeds is None else _seed_list(seeds)
+            rows = drawn_seeds
+        numbers = self._class_numbers(label, class_labels, drawn_seeds, len(rows))
 
-        images = []
+        parts: list[Any] = []
         for start in tqdm(range(0, len(rows), batch_size), unit="batch", disable=not progress):
             batch = rows[start : start + batch_size]
             if stems is None:
-                z = self.latents_of(batch) if latents is None else batch
+                z = batch if isinstance(batch, torch.Tensor) else self.latents_of(batch)
                 batch = self._embed(z, numbers[start : start + batch_size])
             drawn = self._paint(truncate(self._tensor(batch), self.generator.stem_mean, truncation))
-            images += to_pil(drawn) if output_type == "pil" else [to_zero_one(drawn)]
-        if output_type != "pil":
-            images = torch.cat(images)
-            if output_type == "np":
-                images = images.permute(0, 2, 3, 1).cpu().numpy()
-        return AlbumCoverOutput(images=images, seeds=seeds) if return_dict else (images,)
+            parts += to_pil(drawn) if output_type == "pil" else [to_zero_one(drawn)]
+        images: Any = parts if output_type == "pil" else torch.cat(parts)
+        if output_type == "np":
+            images = images.permute(0, 2, 3, 1).cpu().numpy()
+        output = AlbumCoverOutput(images=images, seeds=drawn_seeds)
+        return output if return_dict else (images,)  # type: ignore[return-value]
 
     def interpolate(
         self,
@@ -291,10 +292,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def _latent_shape(self) -> tuple[int]:
         return (self.generator.config.latent_dim,)
 
-    def _tensor(self, values: Array) -> torch.Tensor:
+    def _tensor(self, values: Any) -> torch.Tensor:
         return torch.as_tensor(values).to(self.generator.device, self.generator.dtype)
 
-    def _checked(self, values: Array, name: str, shape: tuple) -> torch.Tensor:
+    def _checked(self, values: Any, name: str, shape: tuple) -> torch.Tensor:
         values = torch.as_tensor(values)
         if len(values) == 0 or tuple(values.shape[1:]) != shape:
             raise ValueError(f"{name} must have the shape (B, {', '.join(map(str, shape))}), got {tuple(values.shape)}")
@@ -321,7 +322,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def _class_numbers(
         self,
         label: str | None,
-        class_labels: Labels | Iterable[Labels] | Array,
+        class_labels: Any,
         seeds: Sequence[int] | None,
         count: int,
     ) -> list[int]:
@@ -336,7 +337,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError(f"class_labels must be one for all or one for each of {count} covers, got {len(each)}")
         return [self._class_number(value) or default for value, default in zip(each, defaults, strict=True)]
 
-    def _class_number(self, value: Labels) -> int:
+    def _class_number(self, value: Any) -> int:
         if value is None or isinstance(value, str):
             return self.check_label(value)
         try:
@@ -362,7 +363,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             return self.generator.eval().paint(stems)
 
 
-def _seed_list(seeds: Seeds) -> list[int]:
+def _seed_list(seeds: Any) -> list[int]:
     if isinstance(seeds, str):
         return parse_seeds(seeds)
     if not _is_collection(seeds):
@@ -374,18 +375,21 @@ def _seed_list(seeds: Seeds) -> list[int]:
 
 
 def _random_seeds(count: int | None, generator: torch.Generator | Sequence[torch.Generator] | None) -> list[int]:
-    several = isinstance(generator, Sequence)
-    if several and count not in (None, len(generator)):
-        raise ValueError(f"generator must be one, or one for each of {count} images, got {len(generator)}")
-    count = len(generator) if several else 1 if count is None else count
+    """`count` seeds from one generator, or from torch's global one, or one seed from each of several generators."""
+    if isinstance(generator, Sequence):
+        if count not in (None, len(generator)):
+            raise ValueError(f"generator must be one, or one for each of {count} images, got {len(generator)}")
+        count = len(generator)
+        sources: list[torch.Generator | None] = [*generator]
+    else:
+        count = 1 if count is None else count
+        sources = [generator] * count
     if count < 1:
         raise ValueError(f"num_images must be 1 or more, got {count}")
-    sources = [(one, 1) for one in generator] if several else [(generator, count)]
-    drawn = [
-        torch.randint(SEED_COUNT, (size,), generator=source, device="cpu" if source is None else source.device)
-        for source, size in sources
+    return [
+        int(torch.randint(SEED_COUNT, (), generator=source, device="cpu" if source is None else source.device))
+        for source in sources
     ]
-    return [seed for seeds in drawn for seed in seeds.tolist()]
 
 
 def _is_collection(value: object) -> bool:

@@ -8,11 +8,11 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch import nn
 
 from .pixels import to_pil, to_unit_range
 
@@ -38,14 +38,14 @@ def upscale(image: Image.Image, size: int, engine: Engine | None = None) -> Imag
     check_upscale(image, size)
     image, engine = ImageOps.exif_transpose(image), engine or lanczos
     scale = size / max(image.size)
-    target = tuple(max(1, round(side * scale)) for side in image.size)
+    target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     if not image.has_transparency_data:
         return engine(image.convert("RGB"), target)
     # Colours premultiplied by alpha, so that invisible ones do not bleed into visible ones.
     *colours, alpha = image.convert("RGBA").convert("RGBa").split()
     enlarged = np.asarray(engine(Image.merge("RGB", colours), target))
-    alpha = np.asarray(lanczos(alpha, target))[:, :, None]
-    premultiplied = np.concatenate([np.minimum(enlarged, alpha), alpha], 2)
+    opacity = np.asarray(lanczos(alpha, target))[:, :, None]
+    premultiplied = np.concatenate([np.minimum(enlarged, opacity), opacity], 2)
     return Image.frombytes("RGBa", target, premultiplied.tobytes()).convert("RGBA")
 
 
@@ -58,7 +58,7 @@ def check_upscale(image: Image.Image, size: int) -> None:
         raise ValueError(f"size must be from {longer}, the picture's longer side, to {MAX_SIZE}, got {size}")
 
 
-def find_engine(name: str, network: nn.Module | None = None, device: str | torch.device = "cpu") -> Engine:
+def find_engine(name: str, network: Any = None, device: str | torch.device = "cpu") -> Engine:
     """The engine called `name`; `network` is the bundled one, and `device` where one of diffusers runs.
 
     Raises ValueError for an unknown name, ImportError if a pipeline of diffusers needs more than is installed, OSError
@@ -81,7 +81,7 @@ def lanczos(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def enlarge(network: nn.Module, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def enlarge(network: Any, image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Enlarge with an upscaling network (`networks/cover_upscaler.py`): two passes at most, then Lanczos."""
     for _ in range(2):
         if max(size) < WORTH_A_PASS * max(image.size):
@@ -91,14 +91,15 @@ def enlarge(network: nn.Module, image: Image.Image, size: tuple[int, int]) -> Im
 
 
 @torch.inference_mode()
-def one_pass(network: nn.Module, image: Image.Image, tile: int = TILE) -> Image.Image:
+def one_pass(network: Any, image: Image.Image, tile: int = TILE) -> Image.Image:
     """Enlarge an RGB picture by the network's own factor, tile by tile.
 
     Tiles overlap by the network's receptive field, so they join without seams, in the memory that one tile takes.
     The picture is extended beyond its edges by repeating them: the grey that convolutions pad with would shine in.
     """
     network.eval()
-    reach, around, result = network.reach, min(BORDER, network.reach), None
+    reach, around = network.reach, min(BORDER, network.reach)
+    result: Image.Image | None = None
     pixels = np.pad(np.asarray(image), [(around, around), (around, around), (0, 0)], "edge")
     for top in range(around, around + image.height, tile):
         for left in range(around, around + image.width, tile):
@@ -111,6 +112,7 @@ def one_pass(network: nn.Module, image: Image.Image, tile: int = TILE) -> Image.
             [enlarged] = to_pil(inner[:, :, : tile * scale, : tile * scale])
             result = result or Image.new("RGB", (image.width * scale, image.height * scale))
             result.paste(enlarged, ((left - around) * scale, (top - around) * scale))
+    assert result is not None  # a picture has at least one tile
     return result
 
 

@@ -113,8 +113,9 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
 def _unfit(picture: Image.Image, max_side: int) -> str:
     if max(picture.size) > max_side:
         return f"has {picture.width}x{picture.height} pixels, more than {max_side} a side; make it smaller first"
-    if getattr(picture, "n_frames", 1) > 1:
-        return f"is an animation of {picture.n_frames} pictures; save one of them"
+    frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # a phone's photo with its depth map
+    if frames > 1:
+        return f"is an animation of {frames} pictures; save one of them"
     if picture.mode not in ("RGB", "RGBA", "L", "LA", "P", "PA", "1"):
         kind = "is in CMYK, for printing presses" if picture.mode == "CMYK" else "has more than 8 bits per channel"
         return f"{kind} (mode {picture.mode}); save it as an RGB picture of 8 bits"

@@ -23,8 +23,11 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def coverage(real: np.ndarray, fake: np.ndarray, k: int = 3) -> Coverage:
-    """Precision and recall (Kynkaanniemi et al. 2019, arXiv:1904.06991), density and coverage (Naeem et al. 2020,
-    arXiv:2002.09797) with neighbourhoods that reach to the k-th neighbour. real (N, D), fake (M, D)."""
+    """Precision, recall, density and coverage of features real (N, D) and fake (M, D).
+
+    Kynkaanniemi et al. 2019, arXiv:1904.06991, and Naeem et al. 2020, arXiv:2002.09797, with neighbourhoods that reach
+    to the k-th neighbour. Raises ValueError for k or fewer of either.
+    """
     if min(len(real), len(fake)) <= k:
         raise ValueError(f"coverage needs more than k={k} of each, got {len(real)} real and {len(fake)} fake")
     real_radius = _radius(real, k)

@@ -1,0 +1,1 @@
+"""Networks of generators, discriminators and the upscaler, one GAN a file."""

@@ -18,6 +18,7 @@ def levels_of(resolution: int) -> list[int]:
 
 
 def two_convolutions(channels: int) -> list[nn.Module]:
+    """Two 3x3 convolutions, each followed by an ELU; sizes stay the same."""
     return [module for _ in range(2) for module in (nn.Conv2d(channels, channels, 3, padding=1), nn.ELU())]
 
 
@@ -46,14 +47,15 @@ class BEGANGenerator(ModelMixin, ConfigMixin):
 
     def paint(self, stem: Tensor) -> Tensor:
         """Stem (B, width, 8, 8) -> images (B, 3, resolution, resolution) in [-1, 1]."""
-        return torch.tanh(self.layers(stem))  # the paper has no tanh, and cuts off what is out of range
+        return torch.tanh(self.layers(stem))  # the paper clips instead
 
     def forward(self, z: Tensor) -> Tensor:
+        """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z))
 
 
 class BEGANDiscriminator(ModelMixin, ConfigMixin):
-    """An autoencoder: images (B, 3, resolution, resolution) in [-1, 1] -> how badly it repeats each, (B, 1).
+    """An autoencoder: images (B, 3, resolution, resolution) in [-1, 1] -> its reconstruction error of each, (B, 1).
 
     `width` channels at full size, as many more with every halving; `code_dim` values in the middle.
     """
@@ -71,10 +73,10 @@ class BEGANDiscriminator(ModelMixin, ConfigMixin):
         self.project = nn.Linear(code_dim, width * 8 * 8)
         self.decode = painting_layers(resolution, width)
 
-    def repeat(self, images: Tensor) -> Tensor:
-        """Images -> what is left of them after the way through the code; same shape."""
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images (B, 3, resolution, resolution), encoded and decoded; same shape."""
         return self.decode(self.project(self.encode(images)).unflatten(1, (-1, 8, 8)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Eq. (1): mean absolute error of each image."""
-        return F.l1_loss(self.repeat(images).float(), images.float(), reduction="none").mean((1, 2, 3))[:, None]
+        return F.l1_loss(self.reconstruct(images).float(), images.float(), reduction="none").mean((1, 2, 3))[:, None]

@@ -1,4 +1,4 @@
-"""The upscaler: four times as many pixels each way, out of a plain stack of 3x3 convolutions at the input's resolution.
+"""The upscaler: four times the width and height, by a plain stack of 3x3 convolutions at the input's resolution.
 
 Everything is computed small and unfolded at the end (Shi et al. 2016, "sub-pixel convolution", arXiv:1609.05158), so
 it is quick on a CPU. This file is complete in itself: it is published beside the weights and needs only torch and
@@ -15,16 +15,17 @@ SCALE = 4
 
 
 class ResidualBlock(nn.Module):
-    """(B, C, H, W) -> (B, C, H, W)"""
+    """Two 3x3 convolutions around which the input is added: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)  # a block does nothing at first
+        nn.init.zeros_(self.second.weight)  # a block starts as the identity
         nn.init.zeros_(self.second.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
         return x + self.second(F.leaky_relu(self.first(x), 0.2))
 
 
@@ -46,10 +47,11 @@ class CoverUpscaler(ModelMixin, ConfigMixin):
 
     @property
     def reach(self) -> int:
-        """Input pixels each way that an output pixel depends on: one for each 3x3 convolution in a row."""
+        """Input pixels in each direction that an output pixel depends on: one per consecutive 3x3 convolution."""
         return 2 + 2 * self.config.blocks
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] -> (B, 3, 4H, 4W), in [-1, 1] unless in training mode."""
         detail = F.pixel_shuffle(self.leave(self.body(self.enter(images))), SCALE)
         plain = F.interpolate(images, scale_factor=float(SCALE), mode="bilinear", align_corners=False)
         return torch.clamp(plain + detail, -1, 1) if not self.training else plain + detail

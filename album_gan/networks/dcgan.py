@@ -76,6 +76,7 @@ class DCGANGenerator(ModelMixin, ConfigMixin):
         return self.layers(stem)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (B, latent_dim), labels (B,) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z, labels))
 
 
@@ -94,17 +95,18 @@ class DCGANDiscriminator(ModelMixin, ConfigMixin):
         for level in reversed([4, *levels_below(resolution)]):
             out = width * 4 // level
             layers.append(nn.Conv2d(channels, out, 5, stride=2, padding=2, bias=channels == first))
-            if channels != first:  # section 3: no BatchNorm where the images enter
+            if channels != first:  # section 3: no BatchNorm in the first layer
                 layers.append(nn.BatchNorm2d(out))
             layers.append(nn.LeakyReLU(0.2))
             channels = out
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * 4 * 4, 1))
         initialise(self)
-        if classes:  # an even plane each at first: convolutions do not tell one pattern of noise from another
+        if classes:  # uniform planes at first: convolutions hardly distinguish one pattern of noise from another
             with torch.no_grad():
                 self.label.weight.copy_(torch.randn(len(classes) + 1, 1).expand_as(self.label.weight))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (B, 3, resolution, resolution) in [-1, 1], labels (B,) -> logits (B, 1)."""
         if self.label is not None:
             labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if labels is None else labels
             plane = self.label(labels).view(-1, 1, *images.shape[2:])

@@ -1,5 +1,6 @@
-"""DCGAN with what Salimans et al. 2016 (arXiv:1606.03498) added to the networks: virtual batch normalisation in the
-generator, and minibatch discrimination.
+"""DCGAN with the networks' additions of Salimans et al. 2016, arXiv:1606.03498.
+
+Virtual batch normalisation in the generator, and minibatch discrimination.
 
 This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
 """
@@ -26,7 +27,7 @@ def initialise(network: nn.Module) -> None:
 
 
 class VirtualBatchNorm(nn.Module):
-    """Section 3.5: each example is normalised by the statistics of a reference batch and itself, so by nothing else.
+    """Section 3.5: each example is normalised by the statistics of a reference batch and itself, and nothing else.
 
     x (B, C, H, W), reference (N, C, H, W) -> both, normalised
     """
@@ -37,6 +38,7 @@ class VirtualBatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        """Examples x (B, C, H, W), reference (N, C, H, W) -> both, normalised."""
         mean, square = (reference.float().pow(power).mean((0, 2, 3), keepdim=True) for power in (1, 2))
         share = 1 / (len(reference) + 1)
         own_mean, own_square = (x.float().pow(power).mean((2, 3), keepdim=True) for power in (1, 2))
@@ -98,11 +100,12 @@ class ImprovedGenerator(ModelMixin, ConfigMixin):
         return torch.tanh(self.last(x))
 
     def forward(self, z: Tensor) -> Tensor:
+        """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z))
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Section 3.2: how close each example is to the others of its batch, in `kernels` ways of measuring.
+    """Section 3.2: how close each example is to the others of its batch, measured by `kernels` kernels.
 
     (B, features) -> (B, kernels), each from 0 (alone) to B - 1 (all are the same)
     """
@@ -113,6 +116,7 @@ class MinibatchDiscrimination(nn.Module):
         self.project = nn.Linear(features, kernels * kernel_dim, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
+        """(B, features) -> (B, kernels), from 0 (alone) to B - 1 (all equal)."""
         m = self.project(features).float().unflatten(1, (self.kernels, -1))
         distance = (m[:, None] - m[None]).abs().sum(3)  # (B, B, kernels)
         return (-distance).exp().sum(1) - 1  # all but itself
@@ -139,7 +143,7 @@ class ImprovedDiscriminator(ModelMixin, ConfigMixin):
         initialise(self)
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, 3, resolution, resolution) -> (B, width * 16)"""
+        """(B, 3, resolution, resolution) -> (B, width * 16)."""
         return self.layers(images)
 
     def judge(self, features: Tensor) -> Tensor:
@@ -147,4 +151,5 @@ class ImprovedDiscriminator(ModelMixin, ConfigMixin):
         return self.last(torch.cat([features, self.closeness(features).to(features.dtype)], 1)).float()
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1)."""
         return self.judge(self.features(images))

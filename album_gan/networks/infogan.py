@@ -59,8 +59,11 @@ class InfoGenerator(ModelMixin, ConfigMixin):
         initialise(self)
 
     def codes(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Standard normal z (B, latent_dim) -> choices (B, categorical_codes), each of 0 to categories - 1 and all
-        as likely; and continuous codes (B, continuous_codes), uniform in [-1, 1]."""
+        """Standard normal z (B, latent_dim) -> categorical and continuous codes.
+
+        Choices (B, categorical_codes), each from 0 to categories - 1 and equally likely; and values
+        (B, continuous_codes), uniform in [-1, 1].
+        """
         config = self.config
         end = config.categorical_codes * config.categories
         choices = z[:, :end].unflatten(1, (config.categorical_codes, config.categories)).argmax(2)
@@ -79,11 +82,12 @@ class InfoGenerator(ModelMixin, ConfigMixin):
         return self.layers(stem)
 
     def forward(self, z: Tensor) -> Tensor:
+        """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z))
 
 
 class InfoDiscriminator(ModelMixin, ConfigMixin):
-    """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1); its features serve the code reader too."""
+    """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1); the code reader uses its features too."""
 
     @register_to_config
     def __init__(self, resolution: int = 32, width: int = 512, format_version: int = 1):
@@ -102,15 +106,16 @@ class InfoDiscriminator(ModelMixin, ConfigMixin):
         initialise(self)
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, 3, resolution, resolution) -> (B, width * 16)"""
+        """(B, 3, resolution, resolution) -> (B, width * 16)."""
         return self.layers(images)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1)."""
         return self.judge(self.features(images)).float()
 
 
 class CodeReader(nn.Module):
-    """Q of the paper: guesses a picture's codes from the discriminator's features of it.
+    """Q of the paper: predicts a picture's codes from the discriminator's features of it.
 
     Features (B, features) -> logits of the choices (B, categorical_codes, categories), and continuous codes
     (B, continuous_codes).
@@ -125,6 +130,7 @@ class CodeReader(nn.Module):
         )
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, features) -> logits (B, categorical_codes, categories), continuous codes (B, continuous_codes)."""
         guess = self.layers(features).float()
         end = self.shape[0] * self.shape[1]
         return guess[:, :end].unflatten(1, self.shape), guess[:, end:]

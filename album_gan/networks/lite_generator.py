@@ -1,4 +1,4 @@
-"""The default generator: FastGAN made light (Liu et al. 2021, arXiv:2101.04775), 3.9 M parameters at 128 px.
+"""The default generator: a lighter FastGAN (Liu et al. 2021, arXiv:2101.04775), 3.9 M parameters at 128 px.
 
 This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
 """
@@ -12,15 +12,15 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 WIDTHS = {4: 256, 8: 256, 16: 192, 32: 128, 64: 64, 128: 32, 256: 16, 512: 8}
-TWO_CONVOLUTIONS = (8, 16, 32)  # composition is decided here; finer levels are most of the cost
-EXCITATIONS = {32: 4, 64: 8, 128: 16, 256: 32}  # at this resolution, channels are gated from that one
+TWO_CONVOLUTIONS = (8, 16, 32)  # they decide the composition; finer levels cost the most
+EXCITATIONS = {32: 4, 64: 8, 128: 16, 256: 32}  # resolution of the gated channels: resolution that gates them
 
 
 class UpsampleConv(nn.Module):
     """Nearest-neighbour x2 and a 3x3 convolution, computed as one 4x4 transposed convolution of stride 2.
 
     Each output pixel sees only 2x2 distinct inputs, so the nine taps add up to four: the same function at
-    under half of the multiplications. Below 16 px the plain way is faster. (B, C_in, H, W) -> (B, C_out, 2H, 2W)
+    under half of the multiplications. Below 16 px the direct form is faster. (B, C_in, H, W) -> (B, C_out, 2H, 2W)
     """
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -29,6 +29,7 @@ class UpsampleConv(nn.Module):
         nn.init.orthogonal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
         if x.shape[-1] < 16:
             return F.conv2d(F.interpolate(x, scale_factor=2.0), self.weight, padding=1)
         flipped = self.weight.flip(-1, -2).transpose(0, 1)
@@ -38,7 +39,7 @@ class UpsampleConv(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """(B, C_in, H, W) -> (B, C_out, 2H, 2W)"""
+    """Upsampling and one or two convolutions: (B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
 
     def __init__(self, in_channels: int, out_channels: int, two_convolutions: bool):
         super().__init__()
@@ -48,6 +49,7 @@ class UpBlock(nn.Module):
         self.norm = nn.BatchNorm2d(out_channels) if two_convolutions else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
         x = F.leaky_relu(self.up_norm(self.up(x)), 0.2)
         if self.conv is not None:
             x = F.leaky_relu(self.norm(self.conv(x)), 0.2)
@@ -66,7 +68,8 @@ class SkipLayerExcitation(nn.Module):
         self.channel = nn.Conv2d(out_channels, out_channels, 1, bias=False)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        # A convolution with a kernel as large as its input is a matrix product, and far faster as one.
+        """Coarse (B, C_in, h, w), fine (B, C_out, H, W) -> gated (B, C_out, H, W)."""
+        # A convolution with a kernel as large as its input is a matrix product, and much faster computed as one.
         pooled = F.adaptive_avg_pool2d(coarse, 4).flatten(1)
         gate = F.silu(F.linear(pooled, self.spatial.weight.flatten(1)))
         gate = torch.sigmoid(F.linear(gate, self.channel.weight.flatten(1)))
@@ -113,7 +116,7 @@ class LiteGenerator(ModelMixin, ConfigMixin):
                 nn.init.orthogonal_(module.weight)
         self.label = nn.Embedding(len(classes) + 1, latent_dim) if classes else None
         if classes:
-            nn.init.zeros_(self.label.weight[0])  # so a model without classes can be gone on from
+            nn.init.zeros_(self.label.weight[0])  # so that training can start from a model without classes
 
     def embed(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent_dim), labels (B,) -> stem (B, 256, 4, 4); only the direction of z counts."""
@@ -133,17 +136,18 @@ class LiteGenerator(ModelMixin, ConfigMixin):
         gates = {4: y}
         for name in self.blocks:
             x = self._level(x, gates, name)
-            if int(name) in EXCITATIONS.values():  # gates are read from the style's own way
+            if int(name) in EXCITATIONS.values():  # gates are read from the style's own features
                 y = x if style is None else self._level(y, gates, name)
                 gates[int(name)] = y
         return torch.tanh(self.to_rgb(x))
 
     def _level(self, x: Tensor, gates: dict[int, Tensor], name: str) -> Tensor:
-        """One level of the way from stem to image, gated by the coarse levels before it."""
+        """One level between stem and image, gated by the coarse levels before it."""
         x = self.blocks[name](x)
         if name in self.excitations:
             x = self.excitations[name](gates[EXCITATIONS[int(name)]], x)
         return x
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (B, latent_dim), labels (B,) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z, labels))

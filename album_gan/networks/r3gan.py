@@ -27,14 +27,14 @@ def widths_of(resolution: int, width: int) -> dict[int, int]:
 
 
 def scaled(layer: nn.Module, gain: float) -> nn.Module:
-    """The layer, initialised so that it multiplies the spread of its input by `gain`."""
+    """The layer, initialised so that it multiplies the standard deviation of its input by `gain`."""
     fan_in = layer.weight[0].numel()
     nn.init.normal_(layer.weight, 0.0, gain / fan_in**0.5)
     return layer
 
 
 class ResidualBlock(nn.Module):
-    """1x1, grouped 3x3, 1x1, with a way around and no normalisation: (B, C, H, W) -> (B, C, H, W).
+    """1x1, grouped 3x3, 1x1, with a skip connection and no normalisation: (B, C, H, W) -> (B, C, H, W).
 
     Fix-up: the last convolution starts at zero, the others are scaled by the number of blocks of the network,
     so that a deep network starts with an even spread.
@@ -52,6 +52,7 @@ class ResidualBlock(nn.Module):
         self.narrow_out = scaled(nn.Conv2d(inner, channels, 1, bias=False), 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
         y = F.leaky_relu(self.narrow_in(x) + self.bias1[:, None, None], 0.2)
         y = F.leaky_relu(self.spatial(y) + self.bias2[:, None, None], 0.2)
         return x + self.narrow_out(y)
@@ -68,6 +69,7 @@ class Resample(nn.Module):
             self.conv = scaled(nn.Conv2d(in_channels, out_channels, 1, bias=False), 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C_out, factor H, factor W)."""
         if self.factor < 1:
             return self.conv(F.avg_pool2d(x, 2))
         return F.interpolate(self.conv(x), scale_factor=2.0, mode="bilinear")
@@ -118,6 +120,7 @@ class R3Generator(ModelMixin, ConfigMixin):
         return torch.tanh(self.to_rgb(self.layers(stem)))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (B, latent_dim), labels (B,) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z, labels))
 
 
@@ -148,6 +151,7 @@ class R3Discriminator(ModelMixin, ConfigMixin):
         self.judge = scaled(nn.Linear(width, len(classes) + 1, bias=False), 1.0)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Images (B, 3, resolution, resolution) in [-1, 1], labels (B,) -> logits (B, 1)."""
         logits = self.judge(self.gather(self.layers(self.from_rgb(images))).flatten(1)).float()
         labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if labels is None else labels
-        return logits.gather(1, labels[:, None])  # one judge for each class, 0 for any
+        return logits.gather(1, labels[:, None])  # one logit per class, 0 for any

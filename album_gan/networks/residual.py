@@ -29,7 +29,7 @@ def initialise(network: nn.Module) -> None:
 
 
 class UpBlock(nn.Module):
-    """Norm, ReLU, nearest-neighbour x2, 3x3, norm, ReLU, 3x3, and a way around: (B, C, H, W) -> (B, D, 2H, 2W)"""
+    """Norm, ReLU, nearest-neighbour x2, 3x3, norm, ReLU, 3x3, and a skip connection: (B, C, H, W) -> (B, D, 2H, 2W)."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -40,13 +40,14 @@ class UpBlock(nn.Module):
         self.around = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, D, 2H, 2W)."""
         y = F.interpolate(F.relu(self.norm1(x)), scale_factor=2.0)
         y = self.conv2(F.relu(self.norm2(self.conv1(y))))
         return y + F.interpolate(self.around(x), scale_factor=2.0)
 
 
 class DownBlock(nn.Module):
-    """ReLU, 3x3, ReLU, 3x3, mean of 2x2, and a way around: (B, C, H, W) -> (B, D, H/2, W/2).
+    """ReLU, 3x3, ReLU, 3x3, mean of 2x2, and a skip connection: (B, C, H, W) -> (B, D, H/2, W/2).
 
     No BatchNorm: the penalty is on the critic's slope at each image alone, which a batch must not share.
     """
@@ -58,6 +59,7 @@ class DownBlock(nn.Module):
         self.around = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, D, H/2, W/2)."""
         y = self.conv2(F.relu(self.conv1(F.relu(x))))
         return F.avg_pool2d(y, 2) + self.around(F.avg_pool2d(x, 2))
 
@@ -85,6 +87,7 @@ class ResidualGenerator(ModelMixin, ConfigMixin):
         return torch.tanh(self.to_rgb(F.relu(self.norm(self.blocks(stem)))))
 
     def forward(self, z: Tensor) -> Tensor:
+        """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]."""
         return self.paint(self.embed(z))
 
 
@@ -101,4 +104,5 @@ class ResidualCritic(ModelMixin, ConfigMixin):
         initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, resolution, resolution) in [-1, 1] -> scores (B, 1)."""
         return self.score(self.blocks(self.from_rgb(images)).flatten(1)).float()

@@ -64,6 +64,7 @@ class Recipe(nn.Module):
     discriminator_steps = 1  # per generator step
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
     takes_labels = False
+    average_half_life: float = 5_000  # images, of the published average of the generator's weights; 0: none
     # Beyond these the discriminator is too far ahead. Where a loss saturates: the share of pairs that it tells apart,
     # and how far apart it scores them; where scores may diverge, the latter alone.
     largest_auc: float | None = None
@@ -90,16 +91,18 @@ class Recipe(nn.Module):
     def optimizers(
         self, generator: nn.Module, discriminator: nn.Module
     ) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-        """The paper's optimisers, for the generator and the discriminator."""
-        raise NotImplementedError
+        """For the generator and the discriminator; by default Adam for both, as `config` sets it."""
+        config = self.config
+        betas = (config.beta1, config.beta2)
+        return adam(generator, config.learning_rate, betas), adam(discriminator, config.learning_rate, betas)
 
     def schedule(self, progress: float) -> Schedule:
         """What holds at `progress` (0 to 1) of the run."""
-        return Schedule()
+        return Schedule(average_half_life=self.average_half_life)
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        """Arguments of the generator for one batch: latents, labels, codes."""
-        raise NotImplementedError
+        """Arguments of the generator for one batch: latents, labels, codes; by default latents alone."""
+        return (draw.normal("z", self.config.latent_dim),)
 
     def shown_labels(self, batch: dict[str, Tensor], draw: Draw, hidden: float) -> tuple[Tensor, ...]:
         """The batch's labels (B,), a share of them hidden as 0, "any"; nothing where the covers have no classes."""

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..networks.began import BEGANDiscriminator, BEGANGenerator
 from . import base
-from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +41,9 @@ class Recipe(base.Recipe):
             BEGANDiscriminator(resolution=self.resolution, code_dim=dim, width=width),
         )
 
-    def optimizers(self, generator, discriminator):
-        config = self.config
-        betas = (config.beta1, config.beta2)
-        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
-
     def schedule(self, progress: float) -> base.Schedule:
         # The paper halves the rate when the run stalls; here it is halved every third of the run.
         return base.Schedule(learning_rate=0.5 ** min(int(3 * progress), 2), average_half_life=0)
-
-    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        return (draw.normal("z", self.config.latent_dim),)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         real, fake = (errors.mean() for errors in step.opinions())

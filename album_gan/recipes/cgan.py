@@ -30,6 +30,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
+    average_half_life = 0  # the paper draws with the weights of the moment
     largest_resolution = 128
     largest_auc = 0.99
     largest_gap = 9.0  # certainties of 99 % and 1 %
@@ -39,14 +40,6 @@ class Recipe(base.Recipe):
         config = self.config
         options = {"resolution": self.resolution, "width": config.width, "classes": self.classes}
         return DCGANGenerator(latent_dim=config.latent_dim, **options), DCGANDiscriminator(**options)
-
-    def optimizers(self, generator, discriminator):
-        config = self.config
-        betas = (config.beta1, config.beta2)
-        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
-
-    def schedule(self, progress: float) -> base.Schedule:
-        return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
         z = draw.normal("z", self.config.latent_dim)

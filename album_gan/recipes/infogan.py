@@ -5,7 +5,7 @@ New: some inputs of the generator are codes, and a third network must be able to
 So each code comes to stand for something that can be seen, without a single label.
 Use it to find out what varies among covers, by turning one code at a time; not for the best pictures.
 
-The reader, Q of the paper, belongs to the recipe and trains with the generator; it is not published.
+The reader, the last layers of the paper's Q, belongs to the recipe and trains with both networks; it is not published.
 """
 
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
+    average_half_life = 0  # the paper draws with the weights of the moment
     largest_resolution = 128
     largest_auc = 0.99
     largest_gap = 9.0  # certainties of 99 % and 1 %
@@ -57,24 +58,29 @@ class Recipe(base.Recipe):
             base.adam(discriminator, config.learning_rate, betas),
         )
 
-    def schedule(self, progress: float) -> base.Schedule:
-        return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
-
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
         return (draw.normal("z", self.config.latent_dim),)  # the generator takes the codes out of it
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        real, fake = step.opinions()
-        return {"cross_entropy": cross_entropy_discriminator(real, fake)}
+        features = step.discriminator.features(step.augment(step.fake.detach()))
+        step.scores = step.discriminate(step.real), step.discriminator.judge(features).float()
+        # Q shares all layers but its last with the discriminator (section 4), so these learn to read codes too.
+        return {"cross_entropy": cross_entropy_discriminator(*step.scores), **self._information(step, features)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
         features = step.discriminator.features(step.augment(step.fake))
+        scores = step.discriminator.judge(features).float()
+        return {"cross_entropy": cross_entropy_generator(scores), **self._information(step, features)}
+
+    def _information(self, step: base.Step, features: Tensor) -> dict[str, Tensor]:
+        """How well the reader guesses the codes from features (B, D) of the fakes.
+
+        Eq. (5), the lower bound of the mutual information, without the codes' own entropy, which is constant. A
+        continuous code's guess is a normal distribution of variance 1.
+        """
         logits, guesses = self.reader(features)
         choices, continuous = step.generator.codes(*step.inputs)
-        # Eq. (5), the lower bound of the mutual information, without the codes' own entropy, which is constant.
-        # A continuous code's guess is a normal distribution of variance 1.
         return {
-            "cross_entropy": cross_entropy_generator(step.discriminator.judge(features).float()),
             "categorical": self.config.categorical_weight
             * self.config.categorical_codes
             * F.cross_entropy(logits.flatten(0, 1), choices.flatten()),

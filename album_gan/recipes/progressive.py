@@ -15,7 +15,6 @@ from torch import Tensor
 from ..networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from . import base
 from .losses import gradient_penalty, wasserstein_critic, wasserstein_generator
-from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +52,11 @@ class Recipe(base.Recipe):
         generator.growth.fill_(growth)
         discriminator.growth.fill_(growth)
 
-    def optimizers(self, generator, discriminator):
-        config = self.config
-        betas = (config.beta1, config.beta2)
-        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
-
     def schedule(self, progress: float) -> base.Schedule:
         return base.Schedule(average_half_life=self.config.average_half_life)
 
-    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        return (draw.normal("z", self.config.latent_dim),)
-
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        seen, fake = step.discriminator.seen(step.real), step.fake.detach()
+        seen, fake = step.discriminator.at_growth(step.real), step.fake.detach()
         real_score, fake_score = step.scores = step.discriminate(seen), step.discriminate(fake)
         penalty = gradient_penalty(step.discriminate, seen, fake, step.draw.uniform("mix", 1, 1, 1))
         return {

@@ -97,8 +97,8 @@ class Recipe(base.Recipe):
             size = step.discriminator.config.input_size
             real, fake = (look_closer(step.augment(images), size, step.draw) for images in (step.real, step.fake))
             with torch.no_grad():
-                real = step.discriminator.look(real)
-            step.memo["seen"] = real, step.discriminator.look(fake)
+                real = step.discriminator.backbone_features(real)
+            step.memo["seen"] = real, step.discriminator.backbone_features(fake)
             step.memo["features"] = tuple(step.discriminator.mix(seen) for seen in step.memo["seen"])
         return step.memo["features"]
 
@@ -138,7 +138,8 @@ class MemoryBank(nn.Module):
     def witness(self, fake: Tensor) -> Tensor:
         """Above 0 for covers of which too many are drawn, below 0 where too few: (B, D) -> (B,)."""
         filled = slice(self.SIZE - int(self.count), None)
-        return witness(*(rows.double() for rows in (fake, self.real[filled], self.fake[filled])))
+        precise = torch.float32 if fake.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+        return witness(*(rows.to(precise) for rows in (fake, self.real[filled], self.fake[filled])))
 
     def add(self, real: Tensor, fake: Tensor) -> None:
         """Take in as many of each, (B, D), and forget the oldest."""

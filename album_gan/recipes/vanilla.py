@@ -13,7 +13,6 @@ from torch import Tensor
 from ..networks.perceptrons import PerceptronDiscriminator, PerceptronGenerator
 from . import base
 from .losses import cross_entropy_discriminator, cross_entropy_generator
-from .named_random import Draw
 
 DIGIT_PIXELS = 28**2  # what the authors' step was for
 
@@ -29,6 +28,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
+    average_half_life = 0  # the paper draws with the weights of the moment
     largest_resolution = 64
     largest_auc = 0.99
     largest_gap = 9.0  # certainties of 99 % and 1 %
@@ -46,12 +46,6 @@ class Recipe(base.Recipe):
             return torch.optim.SGD(network.parameters(), lr=lr, momentum=self.config.momentum)
 
         return descent(generator), descent(discriminator)
-
-    def schedule(self, progress: float) -> base.Schedule:
-        return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
-
-    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        return (draw.normal("z", self.config.latent_dim),)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         real = self._discriminate(step, step.real, "dropped of real")

@@ -13,7 +13,6 @@ from torch import Tensor
 from ..networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from . import base
 from .losses import wasserstein_critic, wasserstein_generator
-from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +26,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
+    average_half_life = 0  # the paper draws with the weights of the moment
     largest_resolution = 128
     largest_gap = 10.0
 
@@ -47,12 +47,6 @@ class Recipe(base.Recipe):
             return torch.optim.RMSprop(network.parameters(), lr=self.config.learning_rate)
 
         return rmsprop(generator), rmsprop(discriminator)
-
-    def schedule(self, progress: float) -> base.Schedule:
-        return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
-
-    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        return (draw.normal("z", self.config.latent_dim),)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         real, fake = step.opinions()

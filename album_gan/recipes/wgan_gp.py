@@ -12,7 +12,6 @@ from torch import Tensor
 from ..networks.residual import ResidualCritic, ResidualGenerator
 from . import base
 from .losses import gradient_penalty, wasserstein_critic, wasserstein_generator
-from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +27,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
+    average_half_life = 0  # the paper draws with the weights of the moment
     largest_resolution = 128
 
     def __init__(self, config: Config, resolution: int):
@@ -41,17 +41,6 @@ class Recipe(base.Recipe):
             ResidualGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim, width=width),
             ResidualCritic(resolution=self.resolution, width=width),
         )
-
-    def optimizers(self, generator, discriminator):
-        config = self.config
-        betas = (config.beta1, config.beta2)
-        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
-
-    def schedule(self, progress: float) -> base.Schedule:
-        return base.Schedule(average_half_life=0)  # the paper draws with the weights of the moment
-
-    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        return (draw.normal("z", self.config.latent_dim),)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         fake = step.fake.detach()

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from .. import runtime
 from .config import TrainingConfig
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
 
 
 def process_label() -> str:
@@ -52,11 +53,11 @@ class LostProcessError(ConnectionError):
     """Another process of the training has ended, so this one cannot continue."""
 
 
-def collective(function: Function) -> Function:
+def collective(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Turn the transport's error, when another process is gone, into one line that says so."""
 
     @functools.wraps(function)
-    def explained(*args: Any, **kwargs: Any) -> Any:
+    def explained(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
             return function(*args, **kwargs)
         except RuntimeError as error:  # gloo's, NCCL's

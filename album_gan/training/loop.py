@@ -119,7 +119,7 @@ class Trainer:
             step = self._prepare(batch, part, f"discriminator {turn}", with_graph=self.share_fakes)
             with self.accelerator.autocast():
                 result.discriminator_terms = recipe.discriminator_terms(step)
-            (sum(result.discriminator_terms.values()) / self.parts).backward()
+            self._backward(result.discriminator_terms)
             latest.append((step, batch))
         average_gradients(self.accelerator, state.discriminator)
         state.discriminator_optimizer.step()
@@ -139,12 +139,17 @@ class Trainer:
                 step = self._prepare(batch, part, "generator", with_graph=True)
             with self.accelerator.autocast():
                 result.generator_terms = recipe.generator_terms(step)
-            (sum(result.generator_terms.values()) / self.parts).backward()
+            self._backward(result.generator_terms)
         for parameter in self.trained:
             parameter.requires_grad_(True)
         average_gradients(self.accelerator, state.generator, recipe)  # a recipe may train a network of its own
         state.generator_optimizer.step()
         state.generator_optimizer.zero_grad()
+
+    def _backward(self, terms: dict[str, Tensor]) -> None:
+        """Gradients of the sum of all terms, of which each part of the batch gives its share."""
+        total = torch.stack([term.float() for term in terms.values()]).sum()
+        (total / self.parts).backward()
 
     def average_weights(self, schedule: Schedule) -> None:
         """Count the step and move the published average towards the generator."""

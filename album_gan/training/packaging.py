@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..inference.atomic import write_atomic
-from ..inference.model_store import find_model, read_weights
+from ..inference.model_store import find_model, read_json, read_weights, write_weights
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.upscaling import lanczos, one_pass
 from ..networks.cover_upscaler import SCALE
@@ -41,19 +41,17 @@ def save_model(
     round_to_half(average)
     make_ready_to_draw(average, recipe, seed, labels)
     pipeline_of(average).save_pretrained(folder)
-    discriminator = copy.deepcopy(discriminator).eval()
-    round_to_half(discriminator)
-    for tensor in (*discriminator.parameters(), *discriminator.buffers()):
-        tensor.data = tensor.data.contiguous()
-    discriminator.save_pretrained(folder / "discriminator")
-    discriminator.half().save_pretrained(folder / "discriminator", variant="fp16")
+    (folder / "discriminator").mkdir(exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in discriminator.state_dict().items()}
+    write_weights(folder / "discriminator", weights)
+    write_atomic(folder / "discriminator" / "config.json", discriminator.to_json_string())
     write_atomic(folder / "training.json", json.dumps(record, indent=2) + "\n")
     loaded = AlbumCoverPipeline.from_pretrained(folder)
     return loaded.generator if draws(average) else loaded.upscaler
 
 
 @torch.no_grad()
-def make_ready_to_draw(generator: nn.Module, recipe: Recipe, seed: int, labels: Tensor | None = None) -> None:
+def make_ready_to_draw(generator: ModelMixin, recipe: Recipe, seed: int, labels: Tensor | None = None) -> None:
     """Give averaged weights their own BatchNorm statistics and mean stem, over seeded latents.
 
     `labels` (N,), those of the training covers, are drawn from as well.
@@ -104,8 +102,9 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
             if found.unexpected_keys or any(not key.startswith("label") for key in found.missing_keys):
                 raise RuntimeError(f"keys do not match: {found}")
         except RuntimeError as error:
-            config = json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
+            config = read_json(folder / name / "config.json")
+            kind, resolution = config.get("_class_name", "network"), config.get("resolution", "any")
             raise ValueError(
-                f"init_from {source!r} holds a {config['_class_name']} of {config.get('resolution', 'any')} px that "
-                f"does not fit this run's {type(network).__name__}; use the same recipe and resolution"
+                f"init_from {source!r} holds a {kind} of {resolution} px that does not fit this run's "
+                f"{type(network).__name__}; use the same recipe and resolution"
             ) from error

@@ -52,7 +52,8 @@ class TrainingState:
         if config.init_from:
             load_initial_weights(config.init_from, generator, discriminator)
         for network in (generator, discriminator, recipe):
-            network.to(device=accelerator.device, memory_format=torch.channels_last)
+            network.to(accelerator.device)
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it
             broadcast_weights(accelerator, network)
         average = copy.deepcopy(generator).requires_grad_(False)
         networks = (generator.train(), discriminator.train(), average)

@@ -25,7 +25,7 @@ function show() {
   for (let i = low - 1; i <= low + 3; i++) fetch(i);
   pictures.forEach((picture, i) => (picture.style.opacity = i === low ? 1 : i === low + 1 ? at - low : 0));
   const shown = images[Math.round(at)];
-  count.textContent = shown ? `${shown.toLocaleString("en")} covers shown to it` : "Untrained: noise";
+  count.textContent = shown ? `${shown.toLocaleString("en")} covers shown` : "Untrained: noise";
   slider.setAttribute("aria-valuetext", count.textContent);
 }
 

@@ -39,19 +39,21 @@ window.albumGan = {
 
   // What the link in the address shows, for page.py's `wire_links`. Where the server does not answer, the page opens
   // with the wall that came with it.
-  async restoreLink() {
+  async restoreLink(wall, pins) {
     const same = { __type__: "update" };
     const query = new URLSearchParams(location.search);
     query.set("count", this.isPhone() ? 4 : 16);
     const answer = await fetch(`view.json?${query}`).catch(() => null);
-    if (!answer?.ok) return Array(7).fill(same);
-    const view = await answer.json();
+    const view = answer?.ok ? await answer.json() : null;
     this.linked = view;
+    setTimeout(() => this.linkShown(view?.wall ?? wall, view?.interpolate ?? pins)); // once gradio has the values
+    if (!view) return Array(7).fill(same);
     const notice = view.notice ? { ...same, value: view.notice, visible: true } : same;
     const tab = { ...same, selected: view.tab };
     return [tab, view.truncation, view.label, view.wall, view.interpolate ?? same, view.upscale ?? same, notice];
   },
-  linked: null,
+  linked: null, // what the link showed, until the wall changes
+  isLinked: (wall) => ["seeds", "truncation", "label"].every((key) => String(wall[key]) === String(albumGan.linked?.wall[key])),
   linkShown(wall, pins) {
     this.wall = wall;
     this.pinned(pins);
@@ -170,7 +172,7 @@ window.albumGan = {
     element.querySelector("input").addEventListener("change", (event) => this.readPicture(event.target.files[0]));
   },
 
-  // The settings inside a PNG of ours: the text chunk `album_gan`. Nothing is uploaded.
+  // The settings inside a PNG of this page: the text chunk `album_gan`. Nothing is uploaded.
   async readPicture(file) {
     const data = new DataView(await file.arrayBuffer());
     const text = (from, length) => String.fromCharCode(...new Uint8Array(data.buffer, from, length));

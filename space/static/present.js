@@ -1,8 +1,8 @@
-// Presenting: one cover at a time, full screen, by keyboard or clicker; everything is fetched before it is asked for.
+// Presenting: one cover at a time, full screen, by keyboard or clicker; everything is fetched ahead of time.
 (() => {
   const AHEAD = 4; // covers fetched before their turn
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const HELP = "→ next · ← back · M morph · P pin · Q address · B blank · Esc leave";
+  const HELP = "→ next · ← back · M morph · P pin · Q address · B blank · Esc exit";
   const dialog = document.createElement("div"); // a <dialog> may not fill the screen
   dialog.className = "present";
   dialog.tabIndex = -1;
@@ -12,14 +12,14 @@
   const part = (selector) => dialog.querySelector(selector);
   const picture = part("img");
   const video = part("video");
-  let covers = []; // {seed, name, small, large: Image, film: address of the way to the next}
+  let covers = []; // {seed, name, small, large: Image, film: address of the film to the next cover}
   let index = 0;
   let morphing = false;
   let waiting = 0;
   let resting = 0;
 
   const isOpen = () => dialog.isConnected;
-  const look = () => ({ truncation: albumGan.wall?.truncation, label: albumGan.wall?.label });
+  const settings = () => ({ truncation: albumGan.wall?.truncation, label: albumGan.wall?.label });
 
   async function deal() {
     const answer = await fetch("deal.json?count=16").catch(() => null);
@@ -33,8 +33,8 @@
     for (let at = i; at < Math.min(i + AHEAD, covers.length); at++) {
       const cover = covers[at];
       if (!cover.small) {
-        cover.small = Object.assign(new Image(), { src: albumGan.coverUrl({ ...cover, ...look() }) });
-        cover.large = Object.assign(new Image(), { src: albumGan.coverUrl({ ...cover, ...look() }, "webp", { size: 512 }) });
+        cover.small = Object.assign(new Image(), { src: albumGan.coverUrl({ ...cover, ...settings() }) });
+        cover.large = Object.assign(new Image(), { src: albumGan.coverUrl({ ...cover, ...settings() }, "webp", { size: 512 }) });
       }
     }
     clearTimeout(resting);
@@ -44,8 +44,8 @@
   async function film(i) {
     const [cover, next] = [covers[i], covers[i + 1]];
     if (!cover || !next || cover.film) return;
-    cover.film = "on its way";
-    const answer = await fetch(albumGan.filmUrl(cover.seed, next.seed, look())).catch(() => null);
+    cover.film = "loading";
+    const answer = await fetch(albumGan.filmUrl(cover.seed, next.seed, settings())).catch(() => null);
     cover.film = answer?.ok ? URL.createObjectURL(await answer.blob()) : null;
   }
 
@@ -58,7 +58,7 @@
     video.pause();
     part("h2").textContent = cover.name;
     picture.alt = `Album cover ${cover.name}`;
-    picture.src = cover.small?.src ?? albumGan.coverUrl({ ...cover, ...look() });
+    picture.src = cover.small?.src ?? albumGan.coverUrl({ ...cover, ...settings() });
     cover.large?.decode().then(() => covers[index] === cover && (picture.src = cover.large.src)).catch(() => {});
     part(".pin").textContent = albumGan.pins.includes(cover.name) ? "Pinned" : "";
     if (covers[index - 3]?.film?.startsWith?.("blob:")) {
@@ -80,7 +80,7 @@
     dialog.classList.add("film");
   }
 
-  // The way ends on the next cover; idle, it goes on from there for ever.
+  // The film ends on the next cover; when idle, the next film starts from there.
   video.addEventListener("ended", () => {
     const idle = dialog.dataset.idle;
     show(index + 1);

@@ -5,7 +5,7 @@ const part = (selector) => dialog.querySelector(selector);
 const form = part("form");
 let covers = []; // that the dialog leafs through: the wall, or a shelf
 let index = 0;
-let opened = null; // when the cover that was opened last was asked for
+let opened = null; // the `at` of the cover that was opened last
 let chosen = new URLSearchParams(location.search).has("seeds"); // by somebody; the wall that opens the page is cut to fit the screen
 const RETRY_AFTER = [1500, 3000, 6000, 12000]; // ms, while the queue is full
 
@@ -207,7 +207,8 @@ albumGan.onWall = {
 watch("value", () => {
   chosen = true;
   render();
-  if (!albumGan.wall) return; // this wall came from the address
+  if (!albumGan.wall || albumGan.isLinked(props.value)) return; // this wall came from the address
+  albumGan.linked = null;
   albumGan.wall = props.value;
   albumGan.remember("generate", props.value.seeds);
 });

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from album_gan.editing.directions import LOOKS, Editor
+from album_gan.editing.directions import ATTRIBUTES, Editor
 from album_gan.inference.latents import name_of
 from album_gan.space.theme import STATIC
 
@@ -11,8 +11,8 @@ def lay_out(editor: Editor, first: int) -> None:
     """The tab, beginning with the cover of seed `first`. What the model cannot do is not shown."""
     gr.HTML(
         {
-            "looks": list(LOOKS),
-            "components": [name for name in editor.names if name not in LOOKS],
+            "looks": list(ATTRIBUTES),
+            "components": [name for name in editor.names if name not in ATTRIBUTES],
             "mixes": editor.mixes,
             "first": name_of(first),
         },

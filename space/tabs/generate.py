@@ -23,7 +23,8 @@ from album_gan.space.theme import STATIC
 from album_gan.space.validation import Cover, check_seeds, check_truncation, check_wall
 
 NOTE = "Your words choose the seed; the network cannot read."
-# Most events only choose seeds, and the browser fetches each cover at its address: so nobody waits for anybody here.
+# Most events only choose seeds, and the browser fetches each cover at its address. Whoever waits does so in this page's
+# own queues, which are fair and say when they are full, not in gradio's.
 QUICK = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 
@@ -49,7 +50,7 @@ def lay_out(service: CoverService) -> GenerateTab:
         )
         new_wall = gr.Button("New wall", variant="primary", elem_id="new-wall", scale=1)
     seeds, picked = opening_wall(service.pipe.fingerprint)
-    note = "Picked by eye" if picked else ""
+    note = "Hand-picked" if picked else ""
     wall = gr.HTML(
         wall_value(service.pipe.fingerprint, seeds, DEFAULT_TRUNCATION, note=note),
         html_template=(STATIC / "wall.html").read_text(encoding="utf-8"),
@@ -93,8 +94,7 @@ def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
     tab.label.input(handlers.redraw, [wall, *settings], wall, **QUICK)
     wall.meant(handlers.find_meant, [wall, *settings, session], wall, js=WITH_SESSION, **QUICK)
     wall.restore(handlers.restore, None, [*settings, wall], **QUICK)
-    near = {**QUICK, "concurrency_limit": 4}  # these draw covers
-    wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **near)
+    wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **QUICK)
 
 
 class Handlers:
@@ -147,8 +147,10 @@ class Handlers:
         settings = dict(event.settings)
         seed, model = seed_of(str(settings.get("seed"))), settings.get("model")
         if model != self.pipe.fingerprint:
-            ours = self.pipe.fingerprint
-            raise ValueError(f"this picture is from another model ({str(model)[:8]}); this one, {ours}, draws others")
+            raise ValueError(
+                f"this picture is from another model ({str(model)[:8]}); this one, {self.pipe.fingerprint}, "
+                "draws other covers"
+            )
         truncation, label = check_truncation(settings.get("truncation")), settings.get("label") or ""
         opened = {"note": "", "words": "", "meant": None, "at": time.time()}
         return truncation, label, self._wall([seed], truncation, label, opened=opened)
@@ -201,5 +203,5 @@ def add_api(service: CoverService) -> None:
             inputs,
             gr.Gallery(format="png", label="covers"),
             api_name="generate",
-            concurrency_limit=8,  # they are drawn together all the same
+            concurrency_limit=None,  # `CoverQueue` has the limits
         )

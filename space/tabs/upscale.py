@@ -50,7 +50,7 @@ def lay_out(service: CoverService, first: int) -> UpscaleTab:
             name = gr.Textbox(
                 name_of(first), label="A cover's name or seed, then Enter", max_length=200, elem_id="which"
             )
-            upload = gr.UploadButton("or a picture of your own", file_types=["image"], size="md", elem_id="own")
+            upload = gr.UploadButton("or upload a picture of your own", file_types=["image"], size="md", elem_id="own")
             gr.HTML(PROMISE, elem_classes="fine", apply_default_css=False)
             picture = gr.Image(
                 label="The picture to enlarge",
@@ -92,9 +92,9 @@ def lay_out(service: CoverService, first: int) -> UpscaleTab:
 
 def wire(tab: UpscaleTab, service: CoverService, settings: list, session: gr.Textbox) -> None:
     """`settings` are Generate's truncation and label."""
-    handlers, few = Handlers(service), {"api_visibility": "private", "concurrency_limit": 8}
-    tab.name.submit(handlers.choose_cover, [tab.name, *settings], tab.picture, **few)
-    tab.upload.upload(handlers.check_upload, tab.upload, tab.picture, **few)
+    handlers, options = Handlers(service), {"api_visibility": "private", "concurrency_limit": None}
+    tab.name.submit(handlers.choose_cover, [tab.name, *settings], tab.picture, **options)
+    tab.upload.upload(handlers.check_upload, tab.upload, tab.picture, **options)
     tab.picture.change(None, js="() => albumGan.nameButtons()", api_visibility="private")
     inputs = [tab.picture, tab.size, tab.engine, tab.title, tab.artist, tab.layout, session]
     tab.make.wire(handlers.enlarge, inputs, [tab.compare, tab.rights, tab.download], tab.compare)

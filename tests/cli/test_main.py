@@ -209,9 +209,9 @@ def test_help_has_an_example_that_parses(command, capsys):
     assert done.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     example = shown.split(f"example: album-gan {command} ")[1]
-    from album_gan.cli.main import _parser
+    from album_gan.cli.main import build_parser
 
-    _parser().parse_args([command, *shlex.split(example)])
+    build_parser().parse_args([command, *shlex.split(example)])
 
 
 def process(*arguments: str, **options) -> subprocess.Popen:
@@ -322,3 +322,14 @@ def test_a_full_disk_names_file_folder_and_way_out(tmp_path, tiny_model):
 def test_a_missing_checkpoint_is_no_hub_id(refused):
     message = refused("generate --seeds 1 --out x --model runs/checkpoint-500")
     assert "model must be bundled, teaching, a folder or a Hub id owner/name, got 'runs/checkpoint-500'" in message
+
+
+def test_train_is_a_command_too(capsys, monkeypatch):
+    assert main(["train"]) == 2
+    assert "Three ways to start" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "album-gan train --help" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "tyro", None)
+    assert main(["train", "--recipe", "dcgan"]) == 2
+    assert "train needs tyro, which is not installed; run: pip install 'album-gan[train]'" in capsys.readouterr().err

@@ -3,13 +3,21 @@
 import json
 import os
 import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
+from serving import free_port
 
-from album_gan.cli.train import known_settings, main
+from album_gan.cli.train import known_settings, main, parse
 from album_gan.covers.synthetic import draw_cover
-from album_gan.recipes.base import recipe_names
+from album_gan.recipes import dcgan
+from album_gan.recipes.base import recipe_module, recipe_names
+from album_gan.training.config import TrainingConfig
+from album_gan.training.loop import train
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "configs").glob("*.json"))
@@ -116,6 +124,56 @@ def test_dry_run_measures_and_leaves_nothing(covers, tmp_path, capsys):
     assert re.search(r"1,000 steps are 4,000 images, .* hours", text)
     assert not out.exists()
     assert not os.path.exists(tmp_path / "runs")
+
+
+def test_dry_run_of_the_upscaler(covers, tmp_path, capsys):
+    """Its generator's input is made of covers; nobody has any before they are loaded."""
+    words = ["--recipe", "upscaler", "--upscaler.channels", "8", "--upscaler.blocks", "1", "--resolution", "32"]
+    words += ["--train_data_dir", covers, "--train_batch_size", "2", "--dataloader_num_workers", "0", "--dry_run"]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert "generator: CoverUpscaler" in text
+    assert "images a second" in text
+
+
+@pytest.mark.slow
+def test_dry_run_with_two_processes(covers, tmp_path):
+    words = ["--recipe", "dcgan", "--dcgan.width", "64", "--resolution", "32", "--train_data_dir", covers, "--dry_run"]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "ACCELERATE_USE_CPU": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "train.py", *words, "--dataloader_num_workers", "0"], cwd=ROOT, text=True,
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    first, second = (process.communicate(timeout=200)[0] for process in processes)
+    assert [process.returncode for process in processes] == [0, 0], first + second
+    assert first.count("images a second") == 1
+    assert "images a second" not in second
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_learning_rate_is_that_of_both_networks(recipe):
+    recipe_config = parse(["--recipe", recipe, "--learning_rate", "1e-5", "--report_to", "none"])[2]
+    module = recipe_module(recipe)
+    networks = (torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    built = module.Recipe(recipe_config, max(32, module.Recipe.smallest_resolution))
+    built.reader = networks[0]  # of infogan, which trains with the generator
+    [rate] = {group["lr"] for optimizer in built.optimizers(*networks) for group in optimizer.param_groups}
+    # vanilla's falls with the number of pixels.
+    assert rate == (1e-5 if recipe != "vanilla" else pytest.approx(1e-5 * 784 / 3072))
+
+
+def test_training_outside_of_the_main_thread(covers, tmp_path):
+    """As in a notebook's or a server's worker thread, where no signal can be handled."""
+    config = TrainingConfig(
+        recipe="dcgan", resolution=32, train_data_dir=covers, output_dir=str(tmp_path / "run"), max_train_steps=1,
+        train_batch_size=4, dataloader_num_workers=0, report_to="none", evaluation_images=0,
+    )  # fmt: skip
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(train, config, dcgan.Config(width=64)).result(timeout=120) == tmp_path / "run"
 
 
 @pytest.mark.parametrize(("tracker", "message"), [("mlflow", "invalid choice"), ("wandb", "pip install")])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from album_gan import AlbumCoverPipeline
-from album_gan.editing.directions import LOOKS, Editor, principal_components
+from album_gan.editing.directions import ATTRIBUTES, Editor, principal_components
 
 
 @pytest.fixture(scope="module")
@@ -13,11 +13,11 @@ def editor():
     return Editor(AlbumCoverPipeline.from_pretrained())
 
 
-@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("name", ATTRIBUTES)
 def test_a_look_becomes_what_it_says(editor, name):
     stems = editor.pipe.stems_of(range(1000, 1012))
     with torch.no_grad():
-        look = lambda stems: LOOKS[name](editor.pipe.generator.paint(stems))  # noqa: E731
+        look = lambda stems: ATTRIBUTES[name](editor.pipe.generator.paint(stems))  # noqa: E731
         before = look(stems)
         more, less = look(editor.edit(stems, {name: 2})), look(editor.edit(stems, {name: -2}))
     assert (more > before).float().mean() >= 0.9

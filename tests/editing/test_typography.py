@@ -28,44 +28,60 @@ NAMES = [
 ]  # fmt: skip
 
 
-def cover(rng: random.Random, size: int) -> Image.Image:
+def cover(rng: random.Random, size: tuple[int, int]) -> Image.Image:
     """Flat fields, shapes, noise or stripes: what covers do to type."""
     colour = lambda: tuple(rng.randrange(256) for _ in range(3))  # noqa: E731
-    image = Image.new("RGB", (size, size), rng.choice([colour(), (0, 0, 0), (255, 255, 255), (127, 127, 127)]))
+    image = Image.new("RGB", size, rng.choice([colour(), (0, 0, 0), (255, 255, 255), (127, 127, 127)]))
     draw = ImageDraw.Draw(image)
     for _ in range(rng.randrange(12)):
-        box = sorted(rng.randrange(size) for _ in range(2)), sorted(rng.randrange(size) for _ in range(2))
+        box = [sorted(rng.randrange(side) for _ in range(2)) for side in size]
         draw.rectangle((box[0][0], box[1][0], box[0][1], box[1][1]), fill=colour())
     if rng.random() < 0.3:
-        noise = Image.effect_noise((size, size), rng.randrange(200)).convert("RGB")
+        noise = Image.effect_noise(size, rng.randrange(200)).convert("RGB")
         image = Image.blend(image, noise, rng.random())
     return image.filter(ImageFilter.GaussianBlur(rng.random() * 2))
+
+
+def check_type_on(image: Image.Image, title: str, artist: str, layout: str, what: str) -> None:
+    """It can be read, stays within the margins, does not overlap, and is complete."""
+    typeset = compose(image, title, artist, layout)
+    drawn, background = np.asarray(typeset.drawn(), int), np.asarray(typeset.background, int)
+    changed = (drawn != background).any(-1)
+    if not (title + artist).strip():
+        assert np.array_equal(drawn, np.asarray(image, int)), what
+        return
+    assert changed.any(), what
+    assert contrast(np.array(typeset.colour), background[changed]).min() >= CONTRAST, what
+    edge = round(MARGIN * min(image.size))
+    assert not np.delete(changed, np.s_[edge : image.height - edge], 0).any(), what
+    assert not np.delete(changed, np.s_[edge : image.width - edge], 1).any(), what
+    for line in typeset.lines:  # what would stand outside is not drawn, and so not seen above
+        left, top, right, bottom = line.box
+        assert 0 <= left < right <= image.width, what
+        assert 0 <= top < bottom <= image.height, what
+    for one, other in itertools.combinations(typeset.lines, 2):
+        apart = one.box[3] <= other.box[1] or other.box[3] <= one.box[1]
+        assert apart, f"{what}: {one.text!r} {one.box} and {other.text!r} {other.box}"
+    written = "".join(line.text for line in typeset.lines).replace(" ", "").casefold()
+    expected = unicodedata.normalize("NFC", title + artist).replace(" ", "").casefold()
+    assert sorted(written.replace("ß", "ss")) == sorted(expected.replace("ß", "ss")), what
 
 
 def test_type_can_be_read_stays_inside_and_does_not_overlap():
     rng = random.Random(0)
     for number in range(COVERS):
         size = rng.choice([128, 160, 200])
-        image = cover(rng, size)
         title, artist, layout = rng.choice(NAMES), rng.choice(NAMES), rng.choice(list(LAYOUTS))
-        sleeve = compose(image, title, artist, layout)
-        drawn, ground = np.asarray(sleeve.drawn(), int), np.asarray(sleeve.ground, int)
         what = f"cover {number}: {title!r}, {artist!r}, {layout}"
-        changed = (drawn != ground).any(-1)
-        if not (title + artist).strip():
-            assert np.array_equal(drawn, np.asarray(image, int)), what
-            continue
-        assert changed.any(), what
-        assert contrast(np.array(sleeve.colour), ground[changed]).min() >= CONTRAST, what
-        edge = round(MARGIN * size)
-        assert not np.delete(changed, np.s_[edge : size - edge], 0).any(), what
-        assert not np.delete(changed, np.s_[edge : size - edge], 1).any(), what
-        for one, other in itertools.combinations(sleeve.lines, 2):
-            apart = one.box[3] <= other.box[1] or other.box[3] <= one.box[1]
-            assert apart, f"{what}: {one.text!r} {one.box} and {other.text!r} {other.box}"
-        written = "".join(line.text for line in sleeve.lines).replace(" ", "").casefold()
-        wanted = unicodedata.normalize("NFC", title + artist).replace(" ", "").casefold()
-        assert sorted(written.replace("ß", "ss")) == sorted(wanted.replace("ß", "ss")), what
+        check_type_on(cover(rng, (size, size)), title, artist, layout, what)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("size", [(2000, 128), (4096, 128), (700, 200), (300, 200), (200, 300), (128, 2000)], ids=str)
+def test_type_stays_inside_of_wide_and_tall_pictures(size, layout):
+    rng = random.Random(0)
+    for title, artist in itertools.product(NAMES[:4] + NAMES[6:13:2], NAMES[3:8:2]):
+        check_type_on(cover(rng, size), title, artist, layout, f"{title!r}, {artist!r}")
 
 
 def test_type_avoids_the_busiest_part():
@@ -74,14 +90,14 @@ def test_type_avoids_the_busiest_part():
         pixels = np.full((256, 256, 3), 90, np.uint8)
         pixels[busy] = rng.integers(0, 256, (100, 256, 3))
         for layout in LAYOUTS:
-            sleeve = compose(Image.fromarray(pixels), "Title", "Artist", layout)
-            assert all(line.box[3] <= busy.start or line.box[1] >= busy.stop for line in sleeve.lines), layout
+            typeset = compose(Image.fromarray(pixels), "Title", "Artist", layout)
+            assert all(line.box[3] <= busy.start or line.box[1] >= busy.stop for line in typeset.lines), layout
 
 
 def test_a_calm_cover_is_not_shaded():
     image = Image.new("RGB", (256, 256), (20, 60, 40))
-    sleeve = compose(image, "Title", "Artist")
-    assert np.array_equal(np.asarray(sleeve.ground), np.asarray(image))
+    typeset = compose(image, "Title", "Artist")
+    assert np.array_equal(np.asarray(typeset.background), np.asarray(image))
 
 
 def test_wcag_numbers():

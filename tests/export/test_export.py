@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,12 @@ from album_gan import AlbumCoverPipeline
 from album_gan.cli.main import main
 from album_gan.inference.latents import classes_of, latents_of, name_of, seed_for_any_text
 from album_gan.media.image_files import read_settings
+from album_gan.networks.dcgan import DCGANGenerator
 from album_gan.networks.lite_generator import LiteGenerator
 
 onnx = pytest.importorskip("onnx", reason="exports need the extra export")
 onnxruntime = pytest.importorskip("onnxruntime", reason="exports need the extra export")
-from album_gan.export.html_page import build_page, runtime_script  # noqa: E402
+from album_gan.export.html_page import build_page, runtime_script, smallest_size  # noqa: E402
 from album_gan.export.onnx_model import check, to_onnx  # noqa: E402
 
 SEEDS = [0, 7, 42, 12_345_678, 99_999_999]
@@ -114,6 +117,30 @@ def test_bad_input_is_one_line(words, message, tmp_path, monkeypatch, capsys):
     [line] = capsys.readouterr().err.strip().splitlines()
     assert message in line
     assert list(tmp_path.iterdir()) == []
+
+
+LARGE = """
+import sys
+from album_gan.cli.main import main
+assert main(["export", "--model", sys.argv[1], "--format", "html", "--out", "x.html"]) == 2
+assert not {"onnxscript", "onnx"} & set(sys.modules), "the model was exported before it was refused"
+"""
+
+
+def test_a_model_too_large_for_the_page_is_refused_before_it_is_exported(tmp_path):
+    """A DCGAN of the default width."""
+    AlbumCoverPipeline(DCGANGenerator()).save_pretrained(tmp_path / "model")
+    words = [sys.executable, "-c", LARGE, str(tmp_path / "model")]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "the page must be at most 30,000,000 bytes, so that it can be mailed, got " in done.stderr
+    assert "or use --format onnx" in done.stderr
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_the_lower_bound_of_a_page_is_one(files, tiny_pipeline):
+    assert 0.5 * (files / "covers.html").stat().st_size < smallest_size(tiny_pipeline)
+    assert smallest_size(tiny_pipeline) < (files / "covers.html").stat().st_size
 
 
 # --- In a browser

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
 
 from album_gan import AlbumCoverPipeline
-from album_gan.hub.model_card import public_name
+from album_gan.hub.model_card import card, check_card, eval_results
+from album_gan.hub.privacy import public_name
 from album_gan.hub.push import assemble, push
 
 WITHOUT_ALBUM_GAN = """
@@ -69,8 +71,7 @@ def test_no_pickle_and_no_places_of_this_machine(repository):
 
 
 def test_numbers_become_metadata(tiny_model, tmp_path):
-    measured = {"samples": 10, "held_out": 9, "subset": None, "spectrum_db": {"1-2": 0.5}}
-    measured["spaces"] = {"stlpips-vgg": {"kid": 0.123, "recall": 0.4}}
+    measured = measured_with()
     source = AlbumCoverPipeline.from_pretrained(tiny_model)
     source.save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "evaluation.json").write_text(json.dumps(measured))
@@ -82,12 +83,62 @@ def test_numbers_become_metadata(tiny_model, tmp_path):
     assert "10 samples against 9 held-out covers" in text
 
 
+def measured_with(**numbers) -> dict:
+    spaces = {"stlpips-vgg": {"kid": 0.123, "recall": 0.4, **numbers}}
+    return {"samples": 10, "held_out": 9, "subset": None, "spectrum_db": {"1-2": 0.5}, "spaces": spaces}
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.float16, int])
+def test_numbers_of_numpy_become_plain_ones(kind):
+    """YAML writes NumPy's scalars so that nobody can read them back."""
+    measured = measured_with(kid=kind(1), precision=kind(0))
+    data = ModelCardData(model_name="covers", eval_results=eval_results(measured, "me/covers"))
+    check_card(f"---\n{data.to_yaml()}\n---\n")
+    again = ModelCard(f"---\n{data.to_yaml()}\n---\n").data.eval_results
+    assert [(result.metric_type, result.metric_value) for result in again] == [
+        ("kid", 1.0), ("precision", 0.0), ("recall", 0.4)
+    ]  # fmt: skip
+
+
+def test_a_card_that_cannot_be_read_back_is_refused():
+    data = ModelCardData(license="other", tags=[np.float32(1)])
+    with pytest.raises(ValueError, match="metadata cannot be read back"):
+        check_card(f"---\n{data.to_yaml()}\n---\n")
+
+
+@pytest.mark.parametrize("title", ["covers", "123", "null", "on", "1e5"])
+@pytest.mark.parametrize("rights", ["a: b # c", "'\"", "---\nlicense: mit\n---", "{x}", "- y", "Ü"])
+def test_each_card_is_read_back(tiny_model, tmp_path, title, rights):
+    AlbumCoverPipeline.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    (tmp_path / "evaluation.json").write_text(json.dumps(measured_with(kid=float("nan"), precision=float("inf"))))
+    text = card(AlbumCoverPipeline.from_pretrained(tmp_path), tmp_path, f"me/{title}", rights)
+    read = ModelCard(text, ignore_metadata_errors=False)
+    assert read.data.license == "other"
+    assert read.data.model_name == title
+    assert [result.metric_type for result in read.data.eval_results] == ["recall"]  # the Hub takes no NaN
+    assert rights in read.text
+
+
+def test_a_full_temporary_folder_is_named(tiny_model, tmp_path):
+    code = (
+        "import resource, sys; from album_gan.hub.push import assemble, temporary_folder\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))\n"
+        "with temporary_folder() as folder: assemble(sys.argv[1], folder, 'me/covers')"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    words = [sys.executable, "-c", code, str(tiny_model)]
+    text = subprocess.run(words, env=environment, capture_output=True, text=True).stderr
+    assert f"could not be written to {tmp_path}" in text.splitlines()[-1]
+    assert text.splitlines()[-1].endswith("make room there, or set TMPDIR to another folder")
+    assert not list(tmp_path.iterdir())
+
+
 def test_private_data_is_not_named():
     assert public_name("parquet") == public_name(None) == "a private collection"
     assert public_name("me/covers") == "me/covers"
 
 
-@pytest.mark.parametrize("repo_id", ["covers", "me/", "a/b/c"])
+@pytest.mark.parametrize("repo_id", ["covers", "me/", "a/b/c", "runs/checkpoint-5", "./x", "a b/c"])
 def test_a_malformed_id_is_refused_at_once(repo_id):
     with pytest.raises(ValueError, match="repo_id must be owner/name"):
         push("bundled", repo_id)

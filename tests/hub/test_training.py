@@ -10,8 +10,8 @@ from album_gan.covers.synthetic import draw_cover
 # One after the other in one process: torch and datasets load once.
 RUN = """
 import json, sys
-from album_gan.checkpoint import read_state
-from album_gan.pipeline import AlbumCoverPipeline
+from album_gan.hub.run_folder import read_state
+from album_gan import AlbumCoverPipeline
 from train import main
 from pathlib import Path
 

@@ -146,3 +146,14 @@ def test_only_pictures_are_opened(tmp_path):
     Image.new("RGB", (40, 40), "red").save(tmp_path / "x.eps")
     with pytest.raises(ValueError, match="no picture that can be read"):
         image_files.read_picture(tmp_path / "x.eps")
+
+
+def test_a_photo_of_a_phone_is_no_animation(tmp_path):
+    """Phones add a depth map or a preview as a second picture: the MPO format, in a file named .jpg."""
+    depth = Image.new("L", (20, 20))
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "x.jpg", format="MPO", save_all=True, append_images=[depth])
+    with Image.open(tmp_path / "x.jpg") as picture:
+        assert (picture.format, picture.n_frames) == ("MPO", 2)
+    picture = image_files.read_picture(tmp_path / "x.jpg")
+    assert picture.size == (40, 40)
+    assert picture.getpixel((20, 20))[0] > 240

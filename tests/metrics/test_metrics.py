@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from album_gan.metrics.frechet import frechet_distance
 from album_gan.metrics.kernel_distance import kernel_distance, subset_distances, witness
 from album_gan.metrics.precision_recall import coverage, mean_distance, near_duplicate_rate, nearest
 from album_gan.metrics.separation import area_under_curve
@@ -106,26 +105,6 @@ def test_spectrum_finds_the_octave_that_is_off():
     assert list(differences) == ["1-2", "2-4", "4-8", "8-16", "16-32"]
     assert differences["16-32"] > 1
     assert abs(differences["4-8"]) < 0.5
-
-
-def test_frechet_distance_is_torchmetrics():
-    fid = pytest.importorskip("torchmetrics.image.fid")
-
-    class Identity(torch.nn.Module):
-        num_features = 16
-
-        def forward(self, x):
-            return x.flatten(1)
-
-    metric = fid.FrechetInceptionDistance(feature=Identity(), normalize=True, input_img_size=(1, 4, 4))
-    metric.set_dtype(torch.float64)
-    real, fake = points(200), points(150, shift=0.3, scale=1.2, seed=1)
-    metric.update(torch.from_numpy(real).double(), real=True)
-    metric.update(torch.from_numpy(fake).double(), real=False)
-    assert frechet_distance(real, fake) == pytest.approx(metric.compute().item(), rel=1e-4)
-    assert frechet_distance(real, real) == pytest.approx(0, abs=1e-6)
-    shifted = real + np.float32(2)
-    assert frechet_distance(real, shifted) == pytest.approx(16 * 4, rel=1e-4)  # the same covariance: means alone count
 
 
 def test_area_under_curve_is_torchmetrics():

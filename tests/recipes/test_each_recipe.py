@@ -18,8 +18,8 @@ from album_gan.training.ema import update_average
 def test_projected_uses_the_fakes_features_once():
     recipe, generator, discriminator = build("projected")
     calls = []
-    look = discriminator.look
-    discriminator.look = lambda images: calls.append(len(images)) or look(images)
+    compute = discriminator.backbone_features
+    discriminator.backbone_features = lambda images: calls.append(len(images)) or compute(images)
     step = step_of(recipe, generator, discriminator)
     recipe.discriminator_terms(step)
     recipe.generator_terms(step)
@@ -99,8 +99,8 @@ def test_began_moves_its_balance_by_the_papers_equation():
     step.fake = step.fake * 0.1  # easy to repeat
     terms = recipe.discriminator_terms(step)
     assert terms["error_of_fake"].item() == 0  # the fakes do not count yet
-    real = (discriminator.repeat(step.real) - step.real).abs().mean().item()
-    fake = (discriminator.repeat(step.fake) - step.fake).abs().mean().item()
+    real = (discriminator.reconstruct(step.real) - step.real).abs().mean().item()
+    fake = (discriminator.reconstruct(step.fake) - step.fake).abs().mean().item()
     recipe.after_discriminator_step(step)
     expected = 0.001 * (0.5 * real - fake)
     assert expected > 0
@@ -119,6 +119,15 @@ def test_infogan_codes_come_out_of_the_latent_evenly():
     assert (choices.flatten().bincount(minlength=10) / 20_000).tolist() == pytest.approx([0.1] * 10, abs=0.01)
     assert continuous.abs().max() <= 1
     assert continuous.var().item() == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_infogan_trunk_learns_to_read_codes_too():
+    recipe, generator, discriminator = build("infogan")
+    terms = recipe.discriminator_terms(step_of(recipe, generator, discriminator))
+    (terms["categorical"] + terms["continuous"]).backward()
+    assert all(parameter.grad.any() for parameter in discriminator.layers.parameters())
+    assert discriminator.judge.weight.grad is None
+    assert all(parameter.grad is None for parameter in generator.parameters())
 
 
 def test_infogan_reader_trains_with_the_generator():
@@ -199,7 +208,7 @@ def test_progressive_fades_without_a_jump(growth):
     for now in (growth, growth + 1e-4, growth + 0.5, growth + 1 - 1e-4, growth + 1):
         grow(networks, now)
         with torch.no_grad():
-            results[now] = [networks[0](z), networks[1](real), networks[1].seen(real)]
+            results[now] = [networks[0](z), networks[1](real), networks[1].at_growth(real)]
     before, starts, half, ends, after = results.values()
     for a, b, c, d, e in zip(before, starts, half, ends, after, strict=True):
         assert torch.allclose(a, b, atol=1e-2)
@@ -222,8 +231,8 @@ def test_progressive_grows_with_the_run():
 def test_progressive_sees_reals_as_coarse_as_fakes():
     _, generator, discriminator = build("progressive")
     grow((generator, discriminator), 1.0)
-    seen = discriminator.seen(torch.rand(2, 3, 32, 32))
-    for images in (seen, generator(torch.randn(2, 32))):  # blocks of 4 x 4 pixels
+    faded = discriminator.at_growth(torch.rand(2, 3, 32, 32))
+    for images in (faded, generator(torch.randn(2, 32))):  # blocks of 4 x 4 pixels
         assert torch.equal(images, nn.functional.interpolate(images[:, :, ::4, ::4], scale_factor=4.0))
 
 

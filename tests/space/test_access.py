@@ -136,10 +136,13 @@ def test_the_presenters_key_has_128_bits(tiny_model, tmp_path, monkeypatch):
 
 
 def test_the_address_of_a_client_behind_the_hubs_proxy_cannot_be_made_up(monkeypatch):
-    from album_gan.space.client import client_address
+    from starlette.requests import HTTPConnection
 
-    forwarded = {"x-forwarded-for": "1.1.1.1, made up, 8.8.8.8, 10.0.0.7"}
-    assert client_address("10.0.0.9", forwarded) == "10.0.0.9"  # on a computer of one's own nobody is believed
+    from album_gan.space.client import address_of
+
+    plain = {"type": "http", "client": ("10.0.0.9", 1), "headers": []}
+    forwarded = {**plain, "headers": [(b"x-forwarded-for", b"1.1.1.1, made up, 8.8.8.8, 10.0.0.7")]}
+    assert address_of(HTTPConnection(forwarded)) == "10.0.0.9"  # at home nobody is believed
     monkeypatch.setenv("SPACE_HOST", "me-covers.hf.space")
-    assert client_address("10.0.0.9", forwarded) == "8.8.8.8"
-    assert client_address("10.0.0.9", {}) == "10.0.0.9"
+    assert address_of(HTTPConnection(forwarded)) == "8.8.8.8"
+    assert address_of(HTTPConnection(plain)) == "10.0.0.9"

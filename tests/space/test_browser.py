@@ -131,7 +131,7 @@ def test_upscale_a_cover_and_an_own_picture(visit, tmp_path):
     own = tmp_path / "own.jpg"
     Image.effect_noise((40, 20), 60).save(own)
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="or a picture of your own").click()
+        page.get_by_role("button", name="or upload a picture of your own").click()
     chooser.value.set_files(own)
     expect(page.locator("#picture img[src*='own']")).to_be_visible()
     page.get_by_label("1024").check()

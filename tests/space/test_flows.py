@@ -1,20 +1,23 @@
 # ruff: noqa: F811  fixtures come from browsing.py
 """What people do at the page, in Chromium, beyond the first glance; and that everybody can."""
 
+import contextlib
 import json
 import shutil
 import subprocess
 import tarfile
 import zipfile
 from io import BytesIO
+from urllib.error import HTTPError
 from urllib.parse import urlparse
+from urllib.request import Request, urlopen
 
 import pytest
 from browsing import ask_for, browser, expect, look, same, server, visit, wait_for_wall  # noqa: F401
 from PIL import Image
 
 from album_gan.editing.similar import POOL
-from album_gan.inference.latents import name_of
+from album_gan.inference.latents import name_of, seed_for_any_text
 from album_gan.media.image_files import read_settings
 
 SIZES = [(1920, 1080), (360, 740)]
@@ -87,6 +90,76 @@ def test_all_covers_come_in_one_archive(visit):
         assert archive.namelist() == [f"{seed:02d} {name_of(seed)}.png" for seed in (1, 2, 3)]
 
 
+def test_kept_covers_come_with_settings_of_their_own(visit):
+    page = visit("?seeds=2&truncation=0.5")
+    for truncation in (0.5, 1.0):
+        if truncation == 1.0:
+            page.goto(page.url.replace("0.5", "1.0"))
+            page.wait_for_function("document.querySelector('.wall .tile[data-url*=\"truncation=1&\"][data-name]')")
+        tile(page, 2).click()
+        page.get_by_role("button", name="Keep").click()
+        page.keyboard.press("Escape")
+    page.get_by_text("More", exact=True).click()
+    link = page.get_by_role("link", name="Download kept (ZIP)")
+    page.get_by_role("link", name="Download all (ZIP)").hover()
+    with zipfile.ZipFile(BytesIO(downloaded(page, link.click))) as archive:
+        settings = [read_settings(Image.open(BytesIO(archive.read(name)))) for name in archive.namelist()]
+    assert [(one["seed"], one["truncation"]) for one in settings] == [(2, 0.5), (2, 1.0)]
+
+    kept = page.locator("[data-shelf=kept] .tile").first
+    kept.click()
+    page.get_by_role("dialog").get_by_role("button", name="Upscale").click()
+    page.locator("#enlarge").click()
+    settings = read_settings(Image.open(BytesIO(downloaded(page, page.locator("#download-large").click))))
+    assert settings["truncation"] == 0.5  # and not the wall's
+
+
+def test_forget_is_about_the_cover_of_this_style(visit):
+    page = visit("?seeds=2")
+    name = name_of(2)
+    script = (
+        "([name]) => albumGan.store([{ name, seed: 2, truncation: 1, label: 'jazz', model: albumGan.setup.model }])"
+    )
+    page.evaluate(script, [name])
+    tile(page, 2).first.click()
+    expect(page.get_by_role("button", name="Keep")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.evaluate(script.replace("'jazz'", "''"), [name])
+    tile(page, 2).first.click()
+    expect(page.get_by_role("button", name="Forget")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("tab", "field"), [("interpolate", "#way textarea"), ("upscale", "#which :is(textarea, input)")]
+)
+def test_a_link_with_words_of_ones_own_brings_them_back(visit, tab, field):
+    page = visit()
+    page.get_by_role("tab", name=tab.title()).click()
+    words = "my first song, <i>rain</i>" if tab == "interpolate" else "my first song"
+    page.locator(field).fill(words)
+    page.locator(field).press("Enter")
+    page.get_by_role("tab", name="Generate").click()
+    page.get_by_role("tab", name=tab.title()).click()
+    page.wait_for_function("location.search.includes('song')")
+    page = visit(f"?{urlparse(page.url).query}")
+    expect(page.locator(field)).to_have_value(words)
+    if tab == "upscale":
+        seed = seed_for_any_text(words)[0]
+        expect(page.locator(f"#picture img[src*='{name_of(seed)}']")).to_be_visible()
+
+
+def test_a_full_queue_does_not_keep_the_page_shut(visit, server):
+    """Hundreds of calls of one client, and then a link opened at the same computer."""
+    visit()  # the server is there
+    for number in range(420):
+        body = json.dumps({"data": [f"{number},{number + 1}", 240, True, "webp"]}).encode()
+        call = Request(f"{server.address}/gradio_api/call/interpolate", body, {"Content-Type": "application/json"})
+        with contextlib.suppress(HTTPError):
+            urlopen(call, timeout=60).close()
+    page = visit("?seeds=5&tab=generate")
+    assert list(look(page)) == [name_of(5)]
+
+
 def test_more_like_this_shows_neighbours(visit):
     page = visit()
     tile(page, 3).click()
@@ -115,10 +188,10 @@ def test_words_are_set_in_type_and_stay_words(visit, size):
     page = visit("", *size)
     ask_for(page, "<i>Anna</i>")
     plain = downloaded(page, page.get_by_role("link", name="Download", exact=True).click)
-    page.get_by_text("Words on it").click()
+    page.get_by_text("Title and artist", exact=True).click()
     expect(page.get_by_label("Title")).to_have_value("<i>Anna</i>")
     page.get_by_label("Artist").fill("The Quiet")
-    page.get_by_role("button", name="Set in type").click()
+    page.get_by_role("button", name="Add the text").click()
     page.wait_for_function("document.querySelector('dialog.cover > img').src.includes('artist=')")
     expect(page.get_by_alt_text("with the words <i>Anna</i> The Quiet")).to_be_visible()
     worded = downloaded(page, page.get_by_role("link", name="Download", exact=True).click)
@@ -170,12 +243,12 @@ def test_a_cover_for_shops_has_words_and_says_what_one_may(visit, size):
 @both_sizes
 def test_untrained_to_trained(visit, size):
     page = visit("?tab=learn", *size)
-    expect(page.get_by_text("9,000 covers shown to it")).to_be_visible()
+    expect(page.get_by_text("9,000 covers shown")).to_be_visible()
     slider = page.get_by_role("slider", name="How far trained")
     slider.fill("0")
     expect(page.get_by_text("Untrained: noise")).to_be_visible()
     page.get_by_role("button", name="Play").click()
-    expect(page.get_by_text("9,000 covers shown to it")).to_be_visible()
+    expect(page.get_by_text("9,000 covers shown")).to_be_visible()
     page.wait_for_function("document.querySelectorAll('.history img')[2].naturalWidth === 64")
 
 
@@ -266,7 +339,7 @@ def test_axe_finds_nothing(visit, axe, size):
     page.get_by_text("More", exact=True).click()
     check("More")
     tile(page, 0).click()
-    page.get_by_text("Words on it").click()
+    page.get_by_text("Title and artist", exact=True).click()
     check("cover")
     page.keyboard.press("Escape")
     for tab in ("Interpolate", "Upscale", "Learn"):

@@ -1,4 +1,4 @@
-"""The page's server: its API as other programs use it, its limits, and what it says of wrong input."""
+"""The page's server: its API as other programs use it, its routes, and its errors."""
 
 import json
 import socket
@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from io import BytesIO
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -146,6 +147,10 @@ def test_covers_have_addresses(address, tiny_pipeline):
         "cover/3.png?size=512&title=Anna&layout=none",
         "cover/..%2f..%2fetc%2fpasswd.png",
         "covers.zip?seeds=0-64",
+        "covers.zip?covers=[[1,9,null]]",
+        "covers.zip?covers=[[1,1,%22jazz%22]]",
+        "covers.zip?covers=[[[",
+        "view.json?count=0",
         "way/1/x.mp4",
         "deal.json?count=1e9",
         "moment/0.webp",
@@ -158,7 +163,7 @@ def test_what_cannot_be_drawn_is_not_found(address, path):
     caught.value.close()
 
 
-def test_a_taken_port_is_told_before_a_model_is_loaded():
+def test_a_taken_port_is_reported_before_a_model_is_loaded():
     from album_gan.space.app import launch
 
     with socket.socket() as other:
@@ -185,7 +190,7 @@ def test_phones_are_invited_to_an_address_they_can_reach():
     assert "--lan" in without.text
 
 
-def test_a_public_address_goes_before_all_others(monkeypatch):
+def test_a_public_address_takes_precedence(monkeypatch):
     from album_gan.space.lan_address import invitation
 
     monkeypatch.setenv("SPACE_HOST", "me-covers.hf.space")
@@ -215,9 +220,13 @@ def test_many_covers_come_as_one_archive(address):
     with zipfile.ZipFile(BytesIO(fetch(f"{address}/covers.zip?seeds=3,{name_of(5)}&truncation=0.7"))) as archive:
         assert archive.namelist() == [f"01 {name_of(3)}.png", f"02 {name_of(5)}.png"]
         assert read_settings(Image.open(BytesIO(archive.read(archive.namelist()[1]))))["truncation"] == 0.7
+    covers = quote(json.dumps([[3, 0.5, ""], [name_of(3), 1.2, None]]))
+    with zipfile.ZipFile(BytesIO(fetch(f"{address}/covers.zip?covers={covers}"))) as archive:
+        settings = [read_settings(Image.open(BytesIO(archive.read(name)))) for name in archive.namelist()]
+    assert [(one["seed"], one["truncation"]) for one in settings] == [(3, 0.5), (3, 1.2)]
 
 
-def test_the_way_from_cover_to_cover_is_a_film(address, tmp_path):
+def test_a_film_leads_from_cover_to_cover(address, tmp_path):
     import av
 
     file = tmp_path / "way.mp4"
@@ -226,7 +235,7 @@ def test_the_way_from_cover_to_cover_is_a_film(address, tmp_path):
         assert sum(1 for _ in video.decode(video=0)) == 90
 
 
-def test_seeds_are_dealt_with_their_names(address):
+def test_random_seeds_come_with_their_names(address):
     dealt = json.loads(fetch(f"{address}/deal.json?count=5"))
     assert [name for _, name in dealt] == [name_of(seed) for seed, _ in dealt]
     assert len({seed for seed, _ in dealt}) == 5

@@ -1,5 +1,6 @@
 """Who waits for whom: a fair share for each client, bounded queues that say when they are full, the presenter apart."""
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -209,3 +210,33 @@ def test_a_flood_of_one_client_is_cut_off_and_delays_nobody_else(address, kind):
     assert len(served) + len(refused) == count
     assert max(when for _, _, when in others) < served[-1]
     assert others[0][2] < served[len(served) // 2]
+
+
+def call_generate(address, seeds, source):
+    """(text, when) of a call of the API, through gradio's queue."""
+    url = urlsplit(address)
+    client = HTTPConnection(url.hostname, url.port, timeout=120, source_address=(source, 0))
+    body = json.dumps({"data": [seeds, 1.0, None]})
+    client.request("POST", "/gradio_api/call/generate", body, {"Content-Type": "application/json"})
+    answer = client.getresponse()
+    event = json.loads(answer.read()).get("event_id")
+    if event is None:
+        return f"{answer.status}", time.monotonic()
+    client.request("GET", f"/gradio_api/call/generate/{event}")
+    text = client.getresponse().read().decode()
+    client.close()
+    return text, time.monotonic()
+
+
+def test_a_flood_of_calls_delays_no_other_clients_call(address):
+    with ThreadPoolExecutor(64) as pool:
+        flood = [pool.submit(call_generate, address, f"{n}00-{n}63", "127.0.0.2") for n in range(9000, 9060)]
+        while not any(answer.done() for answer in flood):
+            time.sleep(0.005)
+        text, when = call_generate(address, "777777", "127.0.0.3")
+        results = [answer.result() for answer in flood]
+    assert "event: complete" in text
+    served = sorted(when for text, when in results if "event: complete" in text)
+    assert served
+    assert sum("queue is full" in text for text, _ in results) >= 30
+    assert when < served[-1]

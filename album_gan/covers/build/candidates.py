@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
+from PIL import Image
 
 from ...inference.atomic import atomic_path, remove_leftovers, write_atomic
 from ...runtime import keep_freed_memory
@@ -26,7 +27,7 @@ from .metadata import LABELS
 from .source_file import Entry, with_bytes
 from .sources import Source
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SHARD_FILES, SHARD_BYTES = 256, 16 << 20  # a shard is as large as either; bytes are of what must be held
 EXAMPLES, EXAMPLE_SIZE = 8, 96  # small pictures of what each step rejected, a shard; pixels
 
@@ -57,7 +58,7 @@ SCHEMA = pa.schema(
 )
 
 
-def gather(source: Source, folder: Path, settings: Cleaning, workers: int, progress: Callable[[int], None]) -> Path:
+def gather(source: Source, folder: Path, settings: Cleaning, workers: int, progress: Callable[[int], object]) -> Path:
     """Clean all files of `source` into a folder of shards below `folder`, and return that one.
 
     Goes on where an earlier call was interrupted. `workers` processes; with 0 this one does it.
@@ -91,7 +92,8 @@ def candidates_name(source: Source, settings: Cleaning) -> str:
 
 def _cut(entries: Iterator[Entry], done: set[int]) -> Iterator[tuple[int, list[Entry]]]:
     """The number and the files of each shard. Those that only their source can read are read here, if need be."""
-    number, size, shard = 0, 0, []
+    number, size = 0, 0
+    shard: list[Entry] = []
     for entry in entries:
         own = 0 if entry.lasting else entry.size
         if shard and (len(shard) == SHARD_FILES or size + own > SHARD_BYTES):
@@ -106,7 +108,7 @@ def _cut(entries: Iterator[Entry], done: set[int]) -> Iterator[tuple[int, list[E
 class _Workers:
     """Processes that make shards, with no more work waiting than keeps them busy."""
 
-    def __init__(self, count: int, settings: Cleaning, progress: Callable[[int], None]):
+    def __init__(self, count: int, settings: Cleaning, progress: Callable[[int], object]):
         self.count = count
         self.settings = settings
         self.progress = progress
@@ -160,7 +162,8 @@ class _Workers:
                 make_shard(path, [self._probed(entry) for entry in entries], self.settings)
             self.progress(len(entries))
         self.waiting = {}
-        self.pool.shutdown()
+        if self.pool:
+            self.pool.shutdown()
         self.pool = self._start(self.count)
 
     def _probed(self, entry: Entry) -> Entry:
@@ -184,7 +187,8 @@ def _start_worker() -> None:
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        parent.join()
+        if parent:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -201,7 +205,7 @@ def make_shard(path: Path, entries: list[Entry], settings: Cleaning) -> None:
         row["example"] = None
         if cleaned.reason and cleaned.example is not None and seen[cleaned.reason] < EXAMPLES:
             seen[cleaned.reason] += 1
-            row["example"] = _example(cleaned)
+            row["example"] = _example(cleaned.example)
         rows.append(row)
     with atomic_path(path, flush=True) as temporary, pa.ipc.new_file(str(temporary), SCHEMA) as writer:
         writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
@@ -214,8 +218,8 @@ def _clean_entry(entry: Entry, settings: Cleaning) -> Cleaned:
     return clean(entry.read(), entry.name, settings)
 
 
-def _example(cleaned: Cleaned) -> bytes:
-    image = cleaned.example.copy()
+def _example(picture: Image.Image) -> bytes:
+    image = picture.copy()
     image.thumbnail((EXAMPLE_SIZE, EXAMPLE_SIZE))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=70)

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,7 +35,8 @@ STEPS = {
     "unreadable": ("reject", "the disk or the archive does not give it"),
     "link": ("reject", "a link, which is not followed"),
     "not_a_file": ("reject", "a device, a pipe or a socket"),
-    "label_file": ("reject", "labels of the pictures beside it, which were read"),
+    "hidden": ("reject", "a hidden file or folder, or a folder of thumbnails; not read"),
+    "label_file": ("reject", "describes pictures, and is none itself"),
     "too_small": ("reject", "the smaller side is below the minimum"),
     "not_square": ("reject", "more than a little would have to be cropped"),
     "near_blank": ("reject", "one flat colour"),
@@ -112,7 +114,7 @@ class Cleaned:
     source_sha256: str = ""
     source_width: int = 0
     source_height: int = 0
-    source_format: str = ""
+    source_format: str | None = ""
     source_mode: str = ""
     source_bytes: int = 0
     jpeg: bytes | None = None
@@ -224,7 +226,8 @@ def _steps_of_file(image: Image.Image, name: str) -> list[str]:
     if ".." in parts or name.startswith(("/", "\\")) or name[1:3] == ":\\":
         steps.append("unsafe_name")
     stem, ending = os.path.splitext(parts[-1])
-    expected = ENDINGS.get(image.format, {image.format.lower()})
+    kind = image.format or ""
+    expected = ENDINGS.get(kind, {kind.lower()})
     if re.fullmatch(r"\.[A-Za-z]\w{1,4}", ending) and ending[1:].lower() not in expected:
         steps.append("wrong_extension")
     if BACK_NAME.search(stem):
@@ -232,10 +235,10 @@ def _steps_of_file(image: Image.Image, name: str) -> list[str]:
     return steps
 
 
-def _decoded(data: bytes, image: Image.Image, resolution: int, note) -> Image.Image:
+def _decoded(data: bytes, image: Image.Image, resolution: int, note: Callable[[str], None]) -> Image.Image:
     """RGB, upright, in sRGB; the steps that it took are noted."""
     try:
-        deep = image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in image.tile)
+        deep = image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         animated = image.format != "MPO" and getattr(image, "is_animated", False)
         turn = turn_of(image)  # may decode the whole picture, for its EXIF may come last
         profile = image.info.get("icc_profile")
@@ -265,7 +268,7 @@ def _decoded(data: bytes, image: Image.Image, resolution: int, note) -> Image.Im
 
 
 def _shows_transparency(image: Image.Image) -> bool:
-    return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+    return bool((np.asarray(image.convert("RGBA"))[..., 3] < 255).any())
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Large files from the web, going on where an interrupted download stopped."""
+"""Large files from the web; an interrupted download resumes where it stopped."""
 
 import os
 import time
@@ -8,21 +8,26 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-PIECE = 1 << 20  # bytes
+from ...inference.atomic import NO_SPACE, NOT_ALLOWED, explained_write_errors
+
+BLOCK = 1 << 20  # bytes
 ATTEMPTS = 8
 TIMEOUT = 60  # seconds
 
 
 def download(url: str, path: Path) -> Path:
-    """Fetch `url` into `path`, unless it is there. Returns `path`.
+    """Download `url` to `path`, unless it exists. Returns `path`.
 
-    What came so far stays in `path`.part, with the file's version in `path`.version: a changed file is begun
-    anew. Raises ValueError for what does not come after several attempts.
+    An incomplete download stays in `path`.part, with the file's version in `path`.version; if the version has changed,
+    the download restarts. Raises ValueError if the file does not arrive after several attempts, OSError if it cannot
+    be written.
     """
     if path.exists():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
     part, version = path.with_name(path.name + ".part"), path.with_name(path.name + ".version")
+    with explained_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    reason: OSError
     for attempt in range(1, ATTEMPTS + 1):
         try:
             _fetch(url, part, version)
@@ -31,14 +36,14 @@ def download(url: str, path: Path) -> Path:
             if error.code == 416:  # the part is longer than the file: it belongs to another version
                 part.unlink(missing_ok=True)
             elif error.code < 500 and error.code != 429:
-                raise ValueError(f"{url} cannot be had: {error}; check the address") from error
+                raise ValueError(f"{url} could not be downloaded: {error}; check the address") from error
             reason = error
-        except OSError as error:  # dropped lines, timeouts, names that do not resolve
-            reason = error
-            if part.exists() and getattr(error, "errno", None) == 28:
+        except OSError as error:  # dropped connections, timeouts, names that do not resolve
+            if error.errno in (*NO_SPACE, *NOT_ALLOWED):
                 raise
+            reason = error
         if attempt == ATTEMPTS:
-            raise ValueError(f"{url} cannot be had: {reason}; what came is kept, run again to go on")
+            raise ValueError(f"{url} could not be downloaded: {reason}; run again to resume")
         time.sleep(min(2.0**attempt, 60) * float(os.environ.get("ALBUM_GAN_RETRY_SECONDS", "1")))
     os.replace(part, path)
     version.unlink(missing_ok=True)
@@ -46,22 +51,27 @@ def download(url: str, path: Path) -> Path:
 
 
 def _fetch(url: str, part: Path, version: Path) -> None:
-    """Append to `part` until it is complete; OSError when the line drops before."""
+    """Append to `part` until it is complete. Raises OSError if the connection drops before."""
     start = part.stat().st_size if part.exists() else 0
-    known = version.read_text() if start and version.exists() else ""
+    tag = version.read_text(encoding="utf-8") if start and version.exists() else ""
     headers = {"User-Agent": "album-gan"}
-    if start and known:
-        headers |= {"Range": f"bytes={start}-", "If-Range": known}
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
-        if answer.status != 206:
+    if start and tag:
+        headers |= {"Range": f"bytes={start}-", "If-Range": tag}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as response:
+        if response.status != 206:
             start = 0
-        version.write_text(answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "")
-        length = answer.headers.get("Content-Length")
+        length = response.headers.get("Content-Length")
         total = start + int(length) if length else None
         bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=None)
-        with open(part, "ab" if start else "wb") as file, bar:
-            while piece := answer.read(PIECE):
-                file.write(piece)
-                bar.update(len(piece))
-            if total is not None and file.tell() < total:
-                raise ConnectionError(f"the line dropped at {file.tell():,} of {total:,} bytes")
+        with explained_write_errors(part, version):
+            tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+            version.write_text(tag, encoding="utf-8")
+            if not start:
+                part.write_bytes(b"")
+        with bar:
+            while block := response.read(BLOCK):
+                with explained_write_errors(part), open(part, "ab") as file:
+                    file.write(block)
+                bar.update(len(block))
+        if total is not None and (size := part.stat().st_size) < total:
+            raise ConnectionError(f"the connection dropped at {size:,} of {total:,} bytes")

@@ -9,11 +9,13 @@ from itertools import combinations
 import numpy as np
 from tqdm import tqdm
 
-from .image_match import compare
+from .image_match import Match, compare
 
 HASH_LIMIT = 12  # bits of 64 in which each of the two hashes of a pair may differ
 BLOCKS_EQUAL = 3  # of the eight bytes of a hash: pairs with so many bytes in common are looked at
 WINDOW = 64  # hashes with the same three bytes are compared with so many of their neighbours
+SAME_CORRELATION, SAME_CONCENTRATION, SAME_COLOUR = 0.98, 4.6, 8.0  # see `Match`; the first at least, others at most
+RELATED_CORRELATION = 0.85  # at least
 AT_ONCE = 512  # pairs compared at once, about 60 MB
 
 
@@ -37,7 +39,7 @@ def _near_distinct(hashes: np.ndarray) -> Iterator[np.ndarray]:
     for column in range(2):
         octets = hashes[:, column].copy().view(np.uint8).reshape(-1, 8).astype(np.uint64)
         for chosen in combinations(range(8), BLOCKS_EQUAL):
-            keys = sum(octets[:, place] << np.uint64(8 * i) for i, place in enumerate(chosen))
+            keys = np.sum([octets[:, place] << np.uint64(8 * i) for i, place in enumerate(chosen)], axis=0)
             order = np.argsort(keys, kind="stable")
             yield from _near_neighbours(hashes, keys[order], order)
 
@@ -55,14 +57,25 @@ def _near_neighbours(hashes: np.ndarray, keys: np.ndarray, order: np.ndarray) ->
         yield np.stack([first[near], second[near]], 1)
 
 
-def look_closer(pairs: np.ndarray, thumbnails: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def is_same(match: Match) -> np.ndarray:
+    """Whether each pair is one picture, (N,) bool."""
+    spread = match.concentration <= SAME_CONCENTRATION
+    return (match.correlation >= SAME_CORRELATION) & spread & (match.colour <= SAME_COLOUR)
+
+
+def is_related(match: Match) -> np.ndarray:
+    """Whether each pair may be two editions of one cover, or two of a series: (N,) bool; both get one group."""
+    return match.correlation >= RELATED_CORRELATION
+
+
+def compare_pairs(pairs: np.ndarray, thumbnails: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Whether each pair is one picture, and whether its two are related; `thumbnails` gives those of some rows."""
     same, related = np.zeros(len(pairs), bool), np.zeros(len(pairs), bool)
     with tqdm(total=len(pairs), desc="comparing", unit=" pairs", disable=None) as bar:
         for start in range(0, len(pairs), AT_ONCE):
             part = pairs[start : start + AT_ONCE]
-            likeness = compare(thumbnails(part[:, 0]), thumbnails(part[:, 1]))
-            same[start : start + AT_ONCE], related[start : start + AT_ONCE] = likeness.same(), likeness.related()
+            match = compare(thumbnails(part[:, 0]), thumbnails(part[:, 1]))
+            same[start : start + AT_ONCE], related[start : start + AT_ONCE] = is_same(match), is_related(match)
             bar.update(len(part))
     return same, related | same
 

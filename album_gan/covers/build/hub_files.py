@@ -1,58 +1,99 @@
 """The files of a data set on the Hub, as a source; and a finished data set to the Hub."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-NO_PICTURES = (".md", ".txt", ".json", ".jsonl", ".csv", ".py", ".html", ".gitattributes", ".gitignore", ".yaml", ".gz")
+from ...inference.atomic import NO_SPACE, NOT_ALLOWED
+from ...inference.model_store import check_hub_id, is_hub_id
+from ..folders import PICTURE_ENDINGS
+
+FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *PICTURE_ENDINGS)  # endings of no Hub id
+# huggingface_hub raises its client's own errors where no connection comes about, and changes its client.
+HTTPError: type[Exception] = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
 
-def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path] | None]]]:
-    """The commit of `id` or `id@revision`, and its files with what fetches each; None for what holds no pictures."""
+def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path]]]]:
+    """The commit of the data set `id` or `id@revision`, and its files in order, each with what downloads it.
+
+    Raises ValueError if the Hub has no such data set for this user, OSError if it cannot be reached.
+    """
     repo_id, _, revision = place.partition("@")
-    try:
+    if not is_hub_id(repo_id) or repo_id.lower().endswith(FILES):
+        raise ValueError(
+            f"source must be a folder, a file, a URL or a Hub id, got {place!r}, and there is no such file or folder; "
+            "check the path, and that its drive is connected"
+        )
+    with _explained(f"source {place!r} is neither a folder nor a file here"):
         info = HfApi().dataset_info(repo_id, revision=revision or None)
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"source {place!r} is no folder, no file, and no data set on the Hub: {reason}") from error
 
-    def fetching(name: str) -> Callable[[], Path] | None:
-        if name.lower().endswith(NO_PICTURES) and not name.lower().endswith(".tar.gz"):
-            return None
-        return lambda: Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=info.sha))
+    def downloading(name: str) -> Callable[[], Path]:
+        def download() -> Path:
+            with _explained(f"{name} of {place} is not downloaded"):
+                return Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=info.sha))
 
-    return info.sha, [(name, fetching(name)) for name in sorted(file.rfilename for file in info.siblings)]
+        return download
+
+    names = sorted(file.rfilename for file in info.siblings or ())
+    return str(info.sha), [(name, downloading(name)) for name in names]
 
 
 def check_push(repo_id: str, public: bool, rights: str | None) -> None:
-    """ValueError unless a data set may be pushed so: never into public view unasked."""
+    """Check that a data set may be pushed to `repo_id`: never into public view by accident.
+
+    Raises ValueError if not, OSError if the Hub cannot be reached.
+    """
     if public and not rights:
         raise ValueError("public needs data_rights: say who allows these covers to be published; or push them private")
-    api = HfApi()
+    check_hub_id(repo_id, "push_to_hub")
     try:
-        private = api.dataset_info(repo_id).private
-    except HfHubHTTPError as error:
-        if getattr(error.response, "status_code", None) == 404:
+        with _explained(f"push_to_hub {repo_id!r} cannot be checked"):
+            private = HfApi().dataset_info(repo_id).private
+    except ValueError as error:
+        if getattr(getattr(error.__cause__, "response", None), "status_code", None) == 404:
             return
-        raise ValueError(f"push_to_hub {repo_id!r} does not answer: {error}; check its name and your token") from error
-    except (HFValidationError, OSError) as error:
-        raise ValueError(f"push_to_hub {repo_id!r} cannot be reached: {error}; check its name") from error
+        raise
     if not private and not public:
         raise ValueError(f"push_to_hub {repo_id!r} is public already; add --public and --data-rights, or another name")
 
 
 def push(folder: Path, repo_id: str, public: bool) -> str:
     """Upload a built data set, without its candidates and the pictures of its report. Returns its address."""
-    api = HfApi()
-    address = api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
-    api.upload_folder(
-        repo_id=repo_id,
-        repo_type="dataset",
-        folder_path=folder,
-        allow_patterns=["README.md", "data/*.parquet"],
-        delete_patterns=["data/*.parquet"],
-        commit_message="Upload covers",
-    )
+    with _explained(f"push_to_hub {repo_id!r} cannot be written to"):
+        api = HfApi()
+        address = api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
+        api.upload_folder(
+            repo_id=repo_id,
+            repo_type="dataset",
+            folder_path=folder,
+            allow_patterns=["README.md", "data/*.parquet"],
+            delete_patterns=["data/*.parquet"],
+            commit_message="Upload covers",
+        )
     return str(address)
+
+
+@contextmanager
+def _explained(failure: str) -> Iterator[None]:
+    """Turn the Hub's refusals into ValueErrors, and a missing connection or a full disk into OSErrors, of one line."""
+    try:
+        yield
+    except (HTTPError, HFValidationError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        if isinstance(error, HFValidationError) or getattr(error, "response", None) is not None:
+            raise ValueError(
+                f"{failure}; the Hub answers: {reason}; check the name, or log in with `hf auth login`"
+            ) from error
+        if isinstance(error, OSError) and error.errno and error.errno in (*NO_SPACE, *NOT_ALLOWED):
+            raise OSError(
+                f"{failure}; no download to {HF_HUB_CACHE}: {os.strerror(error.errno)}; make room there, "
+                "or set HF_HOME to a folder that has room and that you may write to"
+            ) from error
+        raise OSError(
+            f"{failure}, and the Hub cannot be reached ({reason}); check the name, or run again when online"
+        ) from error

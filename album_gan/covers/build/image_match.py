@@ -1,4 +1,4 @@
-"""Whether two covers are one picture: laid over each other, what differs, and where.
+"""How well two covers match: aligned, how much they differ, and where. `duplicates` decides what that means.
 
 Copies differ a little everywhere (compression, another size, a crop). Two covers of a series are equal nearly
 everywhere and differ much in one place, the lettering. So it counts how the difference is spread.
@@ -14,31 +14,17 @@ MAX_SHIFT = 5.0  # pixels of 64 by which one cover may lie beside the other; a c
 BLOCK = 4  # pixels of 64: the size of the places compared
 MARGIN = 4  # pixels of 64 at the border that a crop may have taken
 
-SAME_CORRELATION = 0.98
-SAME_CONCENTRATION = 4.6
-SAME_COLOUR = 8.0
-RELATED_CORRELATION = 0.85
 
-
-class Likeness(NamedTuple):
-    """Of each pair: arrays of the same length."""
+class Match(NamedTuple):
+    """How well two pictures match, for each of N pairs: arrays (N,)."""
 
     correlation: np.ndarray  # of the grey pictures, laid over each other; -1 to 1
     concentration: np.ndarray  # the worst place's difference over that of the others; copies stay under 5
     colour: np.ndarray  # mean difference of colour apart from brightness, 0 to 255
 
-    def same(self) -> np.ndarray:
-        """Whether each pair is one picture."""
-        spread = self.concentration <= SAME_CONCENTRATION
-        return (self.correlation >= SAME_CORRELATION) & spread & (self.colour <= SAME_COLOUR)
 
-    def related(self) -> np.ndarray:
-        """Whether each pair may be two editions of one cover, or two of a series: one side of the split."""
-        return self.correlation >= RELATED_CORRELATION
-
-
-def compare(first: np.ndarray, second: np.ndarray) -> Likeness:
-    """Two arrays of thumbnails (N, THUMBNAIL_BYTES) -> how alike each pair is."""
+def compare(first: np.ndarray, second: np.ndarray) -> Match:
+    """Compare two arrays of thumbnails (N, THUMBNAIL_BYTES) pair by pair."""
     a, b = grey(first).astype(np.float32), grey(second).astype(np.float32)
     shifts = 2 * _align(_softened(_halved(a)), _softened(_halved(b)))
     inner = slice(MARGIN, SIDE - MARGIN)
@@ -55,7 +41,7 @@ def compare(first: np.ndarray, second: np.ndarray) -> Likeness:
     blocks = np.square(difference).reshape(-1, cells, BLOCK, cells, BLOCK).mean((2, 4)).reshape(len(a), -1)
     blocks = np.sqrt(blocks)
     concentration = blocks.max(1) / (np.percentile(blocks, 75, axis=1) + 1)
-    return Likeness(correlation, concentration, _colour_difference(first, second))
+    return Match(correlation, concentration, _colour_difference(first, second))
 
 
 def _colour_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -111,8 +97,8 @@ def _align(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     for _ in range(4):
         moved = _shifted(a, shifts)
         down, right = np.gradient(moved, axis=(1, 2))
-        basis = (moved, np.ones_like(moved), right, right * steps, down, down * steps[:, None])
-        basis = np.stack(basis, 1)[:, :, inner, inner].reshape(n, 6, -1)
+        images = (moved, np.ones_like(moved), right, right * steps, down, down * steps[:, None])
+        basis = np.stack(images, 1)[:, :, inner, inner].reshape(n, 6, -1)
         normal = (basis @ basis.transpose(0, 2, 1)).astype(np.float64) + damping
         solved = np.linalg.solve(normal, (basis @ target).astype(np.float64))[..., 0]
         contrast = np.where(np.abs(solved[:, :1]) < 0.3, 0.3, solved[:, :1])

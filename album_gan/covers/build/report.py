@@ -1,18 +1,16 @@
-"""report.html: what was kept, what was rejected, and why, with small examples of each; and the data set's card."""
+"""report.html: what was kept, what was rejected, and why, with small examples of each."""
 
 import base64
 import html
 import io
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
 
 from .cleaning import STEPS, Cleaning
-from .metadata import LABELS
-from .selection import KEPT, STEP_NAMES, Candidates, Choice
-from .shards import borrowed_labels
+from .counts import Summary
+from .selection import Candidates, Choice
 
 EXAMPLES, EXAMPLE_SIZE = 8, 96  # of each step; pixels
 GENRES_SHOWN = 30
@@ -46,85 +44,8 @@ figcaption{font-size:11px;line-height:1.35;overflow-wrap:anywhere;color:var(--so
 """
 
 
-@dataclass
-class Summary:
-    """Numbers of a build."""
-
-    files: dict[str, Counter]  # source -> outcome -> count
-    notes: Counter  # of kept covers
-    splits: dict[str, int]
-    groups: int
-    labels: dict[str, int]  # of kept covers, borrowed ones included
-    genres: Counter
-    years: Counter
-    sides: Counter  # the smaller side of the originals, by range
-    formats: Counter
-    examples: dict[str, list[int]] = field(default_factory=dict)  # step -> rows
-
-    @property
-    def kept(self) -> int:
-        return sum(self.splits.values())
-
-    @property
-    def total(self) -> int:
-        return sum(map(Counter.total, self.files.values()))
-
-
-def summarise(files: Candidates, choice: Choice, sources: list[str], split: dict[str, np.ndarray]) -> Summary:
-    """Count everything, and choose the first rows that show each step."""
-    owner = np.repeat(files.sources, np.diff(files.starts))
-    outcomes = {}
-    for index, name in enumerate(sources):
-        codes, counts = np.unique(choice.reasons[owner == index], return_counts=True)
-        outcomes[name] = Counter({_outcome(code): int(count) for code, count in zip(codes, counts, strict=True)})
-    kept = choice.reasons == KEPT
-    bits = {name: files.notes >> np.uint64(code) & np.uint64(1) == 1 for code, name in enumerate(STEP_NAMES)}
-    examples = {}
-    for code, name in enumerate(STEP_NAMES):
-        rows = np.flatnonzero((choice.reasons == code) | (kept & bits[name]))[: 4 * EXAMPLES]
-        if len(rows):
-            examples[name] = rows.tolist()
-
-    genres, years, sides, formats = Counter(), Counter(), Counter(), Counter()
-    borrowed = borrowed_labels(files, choice)
-    labels = Counter()
-    for start, covers in files.each_shard([*LABELS, "source_width", "source_height", "source_format"]):
-        for row, cover in enumerate(covers, start):
-            if not kept[row]:
-                continue
-            cover |= borrowed.get(row, {})
-            labels.update(label for label in LABELS if cover[label] is not None)
-            genres[cover["genre"]] += 1
-            years[cover["year"] and f"{cover['year'] // 10 * 10}s"] += 1
-            sides[_side_range(min(cover["source_width"], cover["source_height"]))] += 1
-            formats[cover["source_format"]] += 1
-    return Summary(
-        files=outcomes,
-        notes=Counter({name: int((shown & kept).sum()) for name, shown in bits.items() if (shown & kept).any()}),
-        splits={name: len(rows) for name, rows in split.items()},
-        groups=len(np.unique(choice.groups[kept])),
-        labels={label: labels[label] for label in LABELS},
-        genres=genres,
-        years=years,
-        sides=sides,
-        formats=formats,
-        examples=examples,
-    )
-
-
-def _outcome(code: int) -> str:
-    return "kept" if code == KEPT else STEP_NAMES[code]
-
-
-def _side_range(side: int) -> str:
-    edges = [0, 64, 128, 200, 256, 300, 400, 512, 640, 800, 1000, 1500]
-    low = max(edge for edge in edges if edge <= side)
-    high = edges[edges.index(low) + 1] - 1 if low < edges[-1] else None
-    return f"{low:>4} to {high}" if high else f"{low:>4} and more"
-
-
 def report_page(summary: Summary, files: Candidates, choice: Choice, settings: Cleaning, thumbnails: bool) -> str:
-    """The page. Names of files are strangers' text: everything is escaped."""
+    """The report as HTML. File names are untrusted text: everything is escaped."""
     kept, total = summary.kept, summary.total
     parts = [f"<p class=warning>{html.escape(WARNING)}</p>"] if thumbnails else []
     parts.append(
@@ -141,14 +62,15 @@ def report_page(summary: Summary, files: Candidates, choice: Choice, settings: C
     noted = [(step, count, STEPS[step][1]) for step, count in summary.notes.most_common()]
     parts.append(f"<h2>Kept, but mended or flagged</h2>{_rows(noted, kept)}")
     parts.append("<h2>What is in it</h2><div class=grid>")
-    for title, counts in (
+    tables: list[tuple[str, Mapping]] = [
         ("Smaller side of the originals, pixels", dict(sorted(summary.sides.items()))),
         ("Kind of file", dict(summary.formats.most_common())),
         ("Labels that are there", summary.labels),
         ("Decade", dict(sorted(summary.years.items(), key=lambda item: str(item[0])))),
         ("Genre", dict(summary.genres.most_common(GENRES_SHOWN))),
-    ):
-        rows = [("(none)" if value is None else value, count, "") for value, count in counts.items()]
+    ]
+    for title, values in tables:
+        rows = [("(none)" if value is None else value, count, "") for value, count in values.items()]
         parts.append(f"<div><h3>{title}</h3>{_rows(rows, kept)}</div>")
     parts.append("</div>")
     if thumbnails:
@@ -174,12 +96,12 @@ def _rows(rows: list[tuple[str, int, str]], total: int) -> str:
 
 
 def _examples(summary: Summary, files: Candidates, choice: Choice) -> str:
-    wanted = np.unique([row for rows in summary.examples.values() for row in rows]).astype(np.int64)
-    wanted = np.unique(np.concatenate([wanted, choice.kept_as[wanted]]))
-    wanted = wanted[wanted >= 0]
+    shown_rows = np.unique([row for rows in summary.examples.values() for row in rows]).astype(np.int64)
+    shown_rows = np.unique(np.concatenate([shown_rows, choice.kept_as[shown_rows]]))
+    shown_rows = shown_rows[shown_rows >= 0]
     pictures, names = {}, {}
-    table = files.take(wanted, ["name", "detail", "jpeg", "example"]).to_pylist()
-    for row, cover in zip(wanted.tolist(), table, strict=True):
+    table = files.take(shown_rows, ["name", "detail", "jpeg", "example"]).to_pylist()
+    for row, cover in zip(shown_rows.tolist(), table, strict=True):
         pictures[row] = _small(cover["jpeg"]) if cover["jpeg"] else cover["example"]
         names[row] = cover["name"] + (f" ({cover['detail']})" if cover["detail"] else "")
     parts = []
@@ -210,97 +132,3 @@ def _small(jpeg: bytes) -> bytes:
 
 def _picture(jpeg: bytes | None) -> str:
     return f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'>" if jpeg else ""
-
-
-def card(summary: Summary, sources: list[str], settings: Cleaning, rights: str | None, splits: list[str]) -> str:
-    """README.md of the data set, with the front matter that the Hub and `datasets` read."""
-    paths = "".join(f"\n      - split: {name}\n        path: data/{name}-*.parquet" for name in splits)
-    kept, rejected = summary.kept, summary.total - summary.kept
-    reasons = sum(summary.files.values(), Counter())
-    del reasons["kept"]
-    table = "\n".join(f"| {step} | {count:,} | {STEPS[step][1]} |" for step, count in reasons.most_common())
-    notes = "\n".join(f"| {step} | {count:,} | {STEPS[step][1]} |" for step, count in summary.notes.most_common())
-    labels = "\n".join(f"| {name} | {count:,} | {count / max(kept, 1):.0%} |" for name, count in summary.labels.items())
-    origins = "\n".join(
-        f"| {_cell(name)} | {counts.total():,} | {counts['kept']:,} |" for name, counts in summary.files.items()
-    )
-    switched = "".join(
-        f"Steps {text}: {', '.join(steps)}.\n"
-        for text, steps in (("that reject", settings.reject), ("left out", settings.allow))
-        if steps
-    )
-    return f"""---
-pretty_name: Album covers
-task_categories:
-  - unconditional-image-generation
-tags:
-  - album-covers
-  - album-gan
-configs:
-  - config_name: default
-    data_files:{paths}
----
-
-# Album covers
-
-{kept:,} square covers of at most {settings.resolution} pixels, from {summary.total:,} files; {rejected:,} were
-rejected. {summary.splits["train"]:,} are to train on, {summary.splits["test"]:,} held out for evaluation, by hash of
-`group`: no group is on both sides.
-
-## Rights
-
-{_plain(rights) if rights else "Not stated."}
-
-Covers are works of their artists, designers, photographers and labels. Whoever publishes this data set, or what
-was trained on it, answers for it.
-
-## Sources
-
-| source | files | kept |
-| --- | ---: | ---: |
-{origins}
-
-## Rejected
-
-| reason | files | meaning |
-| --- | ---: | --- |
-{table}
-
-## Kept, but mended or flagged (column `notes`)
-
-| step | covers | meaning |
-| --- | ---: | --- |
-{notes}
-
-## Labels
-
-| label | covers | share |
-| --- | ---: | ---: |
-{labels}
-
-Labels come from columns, neighbouring files and names of files, as found; where a cover had none, from a copy of it
-(`labels_borrowed`).
-
-## How it was made
-
-With `album-gan covers build`. Pictures were turned upright, laid on white where transparent, converted to sRGB,
-cropped to the centre square where at most {settings.max_crop:.0%} was lost, scaled down with Lanczos to
-{settings.resolution} pixels (never up; at least {settings.min_size}), and saved as JPEG of quality {settings.quality}.
-Two files are one cover if their bytes are equal, or if two 64-bit hashes each differ in at most 12 bits and the
-pictures, laid over each other, agree in detail and colour. The largest original is kept. `group` joins what may be
-editions of one cover, and what has the same artist and title.
-{switched}
-```python
-from datasets import load_dataset
-
-covers = load_dataset("THIS_FOLDER_OR_HUB_ID", split="train")
-```
-"""
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from .candidates import Shard
 from .cleaning import STEPS, Cleaning
-from .duplicates import components, look_closer, near_hashes, originals
+from .duplicates import compare_pairs, components, near_hashes, originals
 from .metadata import LABELS
 
 STEP_NAMES = tuple(STEPS)
@@ -39,7 +39,7 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.reasons)
 
-    def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def locate(self, rows: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
         """The shard of each row, and its place in that."""
         shards = np.searchsorted(self.starts, rows, side="right") - 1
         return shards, rows - self.starts[shards]
@@ -154,7 +154,7 @@ def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Ch
         alive = alive[~copies]
 
     pairs = near_hashes(files.hashes[alive, 0], files.hashes[alive, 1])
-    same, related = look_closer(pairs, lambda rows: _thumbnails(files, alive[rows]))
+    same, related = compare_pairs(pairs, lambda rows: _thumbnails(files, alive[rows]))
     links.append(alive[pairs[related]])
     if settings.rejects("near_duplicate"):
         replaced = originals(pairs[same], len(alive))

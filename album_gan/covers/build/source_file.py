@@ -1,30 +1,35 @@
-"""One file of a pile of pictures, before anybody has looked into it."""
+"""One file of a source, before it is decoded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 MAX_BYTES = 64 << 20  # larger files are not read
+Labels = dict[str, str | int]
+
+
+class NoPicturesError(ValueError):
+    """A table has no column of pictures."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """One file of a source: what reads it, or the reason why it is not read.
 
-    Where it is `lasting`, `read` works at any time and in any process; else until the next entry is asked for.
+    If `lasting`, `read` works at any time and in any process; otherwise only until the next entry is generated.
     """
 
     name: str
     size: int  # bytes, as far as known
     read: Callable[[], bytes] = bytes
-    labels: dict = field(default_factory=dict)
-    reason: str | None = None  # the step of cleaning that it ends in, unread
+    labels: Labels = field(default_factory=dict)
+    reason: str | None = None  # the step of cleaning that rejects it, unread
     detail: str = ""
     lasting: bool = False
 
 
 def with_bytes(entry: Entry) -> Entry:
-    """The entry with what it reads, or with the reason why it cannot be read: fit for another process."""
+    """Read an entry into memory, so that it can go to another process; or note why it cannot be read."""
     if entry.reason:
         return replace(entry, read=bytes)
     try:

@@ -1,12 +1,13 @@
-"""Piles of pictures: folders, archives, tables, the Hub and archive.org, all read as one stream of files.
+"""Sources of pictures: folders, archives, parquet files, URLs and Hub data sets, each read as one stream of files.
 
-Nothing is ever unpacked to disk, links are not followed, and what cannot be read is an entry with a reason.
+Nothing is unpacked to disk, links are not followed, and a file that cannot be read is an entry with a reason.
 """
 
 import hashlib
 import io
+import itertools
 import os
-import re
+import posixpath
 import stat
 import tarfile
 import zipfile
@@ -15,18 +16,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from ..folders import METADATA_FILES, is_hidden, read_metadata
 from .download import download
-from .metadata import labels_from_name, labels_of_json, labels_of_table
-from .source_file import MAX_BYTES, Entry, with_bytes
+from .metadata import SIDECARS, labels_from, labels_from_name, labels_from_sidecar
+from .source_file import MAX_BYTES, Entry, Labels, NoPicturesError, with_bytes
+from .tables import parquet_entries
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-TABLES = ("metadata.csv", "metadata.jsonl")  # the names that `datasets` gives them
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+MAX_SIDECAR = 1 << 20  # bytes
+NOT_PICTURES = (".md", ".py", ".html", ".yaml", ".jsonl", ".csv", ".gz", *SIDECARS)  # not downloaded from the Hub
 
 
 @dataclass(frozen=True)
 class Source:
-    """`identity` changes when its contents do; `entries` gives the same files in the same order each time."""
+    """`identity` changes when the contents do; `entries` yields the same files in the same order each time."""
 
     name: str
     identity: str
@@ -34,30 +37,29 @@ class Source:
 
 
 def open_source(place: str, downloads: Path, image_column: str | None = None, folder_genre: bool = False) -> Source:
-    """A folder, a tar, zip or parquet file, the URL of one, or a Hub id, also `id@revision`.
+    """Open a folder, a tar, zip or parquet file, the URL of one, or a Hub id, also `id@revision`.
 
-    `downloads` keeps what is fetched; `folder_genre` takes the name of a picture's folder for its genre.
-    Raises ValueError for what is none of these.
+    `downloads` is the folder for downloaded files; `folder_genre` uses the name of a picture's folder as its genre.
+    Raises ValueError for what is none of these, OSError if the Hub cannot be reached.
     """
-    reading = {"image_column": image_column}
     path = Path(place)
     if place.startswith(("http://", "https://")):
         name = place.split("?")[0].rstrip("/").rpartition("/")[2]
-        source = Source(name, place, lambda: _file(download(place, downloads / name), name, **reading))
+        _check_archive(name)
+        source = Source(name, place, lambda: _archive(download(place, downloads / name), name, image_column))
     elif path.is_dir():
-        source = Source(path.resolve().name, _folder_identity(path), lambda: _folder(path, **reading))
+        source = Source(path.resolve().name, _folder_identity(path), lambda: _folder(path, image_column))
     elif path.is_file():
         status = path.stat()
         identity = f"{path.name} {status.st_size} {status.st_mtime_ns}"
-        source = Source(path.name, identity, lambda: _file(path, path.name, **reading))
-    elif HUB_ID.fullmatch(place):
-        from .hub_files import hub_files
+        _check_archive(path.name)
+        source = Source(path.name, identity, lambda: _archive(path, path.name, image_column))
+    else:
+        from .hub_files import hub_files  # takes seconds to load
 
         revision, files = hub_files(place)
         name = place.partition("@")[0]
-        source = Source(name, f"{name}@{revision}", lambda: _several(files, **reading))
-    else:
-        raise ValueError(f"source must be a folder, a file, a URL or a Hub id, got {place!r}, which is none; check it")
+        source = Source(name, f"{name}@{revision}", lambda: _hub(files, image_column))
     if not folder_genre:
         return source
     return Source(source.name, f"{source.identity} folder-genre", lambda: _with_folder_genre(source.entries()))
@@ -70,60 +72,97 @@ def _with_folder_genre(entries: Iterable[Entry]) -> Iterator[Entry]:
         yield replace(entry, labels=labels)
 
 
-def _walk(folder: Path) -> Iterator[os.DirEntry]:
-    """Everything below that is no folder, in order; a folder that cannot be read is given itself."""
+def _walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry]]]:
+    """Each folder with what lies in it, apart from the folders that follow; an unreadable folder counts as a file."""
     with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
+        entries = sorted(found, key=lambda entry: (_stem(entry.name), os.fsencode(entry.name)))
+    files: list[os.DirEntry] = []
+    folders: list[os.DirEntry] = []
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            try:
-                yield from _walk(Path(entry.path))
-            except PermissionError:
-                yield entry
-        else:
-            yield entry
+        visible = entry.is_dir(follow_symlinks=False) and not is_hidden(f"{entry.name}/")
+        (folders if visible else files).append(entry)
+    yield folder, files
+    for entry in folders:
+        try:
+            yield from _walk(Path(entry.path))
+        except OSError:
+            yield folder, [entry]
 
 
 def _folder_identity(folder: Path) -> str:
     digest = hashlib.sha256()
-    for entry in _walk(folder):
-        status = entry.stat(follow_symlinks=False)
-        line = f"{os.path.relpath(entry.path, folder)} {status.st_size} {status.st_mtime_ns}\n"
-        digest.update(os.fsencode(line))
+    for _, entries in _walk(folder):
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            line = f"{os.path.relpath(entry.path, folder)} {status.st_size} {status.st_mtime_ns}\n"
+            digest.update(os.fsencode(line))
     return digest.hexdigest()
 
 
 def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
-    tables: dict[str, dict] = {}
-    for entry in _walk(folder):
-        path, inside = Path(entry.path), os.path.relpath(entry.path, folder)
-        name = readable(inside)
-        if entry.is_symlink():
-            yield Entry(name, 0, reason="link")
-        elif entry.is_dir():
-            yield Entry(name, 0, reason="unreadable")
-        elif not entry.is_file():
-            yield Entry(name, 0, reason="not_a_file")
-        elif kind := kind_of(name):
-            yield from _prefixed(name, kind(path, name, image_column))
-        elif path.name in TABLES:
-            yield Entry(name, 0, reason="label_file")
-        else:
-            if path.parent.as_posix() not in tables:  # pictures of one folder come together: keep one table
-                tables = {path.parent.as_posix(): _tables_of(path.parent)}
-            labels = {**labels_from_name(name), **tables[path.parent.as_posix()].get(path.name, {})}
-            size = entry.stat(follow_symlinks=False).st_size
-            reason = "too_many_bytes" if size > MAX_BYTES else None
-            yield Entry(name, size, partial(_read_file, path), labels, reason, lasting=True)
+    tables = _Tables()
+    for _, found in _walk(folder):
+        entries = []
+        for item in found:
+            path, name = Path(item.path), readable(os.path.relpath(item.path, folder))
+            entry = _listed(item, name)
+            if entry.reason is None and path.name in METADATA_FILES:
+                yield tables.add(path, name)
+            elif entry.reason is None and is_archive(name):
+                yield from _nested(path, name, image_column)
+            else:
+                entries.append(entry)
+        yield from _samples(entries, _stem, tables.labels_of)
 
 
-def _tables_of(folder: Path) -> dict[str, dict]:
-    labels = {}
-    for name in TABLES:
-        path = folder / name
-        if path.is_file() and not path.is_symlink():
-            labels |= labels_of_table(path.read_text("utf-8", "replace"), jsonl=name.endswith(".jsonl"))
-    return labels
+def _listed(item: os.DirEntry, name: str) -> Entry:
+    """A file of a folder, or why it is not read."""
+    reason = None
+    if item.is_symlink():
+        reason = "link"
+    elif item.is_dir():
+        reason = "hidden" if is_hidden(f"{item.name}/") else "unreadable"
+    elif not item.is_file():
+        reason = "not_a_file"
+    elif is_hidden(item.name):
+        reason = "hidden"
+    if reason:
+        return Entry(name, 0, reason=reason)
+    size = item.stat(follow_symlinks=False).st_size
+    reason = "too_many_bytes" if size > MAX_BYTES and not is_archive(name) else None
+    return Entry(name, size, partial(_read_file, Path(item.path)), {}, reason, lasting=True)
+
+
+class _Tables:
+    """The metadata files above the current file: each describes pictures in its own folder and below."""
+
+    def __init__(self) -> None:
+        self.labels: dict[str, dict[str, Labels]] = {}  # folder -> file_name -> labels
+
+    def add(self, path: Path, name: str) -> Entry:
+        """Read the metadata file `name`. Those of folders that do not lead to it are dropped."""
+        folder = posixpath.dirname(name)
+        self.labels = {above: table for above, table in self.labels.items() if _is_below(folder, above)}
+        try:
+            rows = read_metadata(path)
+        except ValueError:
+            return Entry(name, 0, reason="unreadable", detail="not a table with a column file_name")
+        table = self.labels.setdefault(folder, {})
+        for file_name, fields in rows.items():
+            table.setdefault(posixpath.normpath(file_name), {}).update(labels_from(fields))
+        return Entry(name, 0, reason="label_file")
+
+    def labels_of(self, name: str) -> Labels:
+        """What the metadata files say of a file; the nearest one wins."""
+        labels: Labels = {}
+        for folder in sorted(self.labels):
+            if _is_below(name, folder):
+                labels |= self.labels[folder].get(name.removeprefix(f"{folder}/"), {})
+        return labels
+
+
+def _is_below(name: str, folder: str) -> bool:
+    return not folder or f"{name}/".startswith(f"{folder}/")
 
 
 def _read_file(path: Path) -> bytes:
@@ -133,51 +172,65 @@ def _read_file(path: Path) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
-def _several(files: Iterable[tuple[str, Callable[[], Path] | None]], image_column: str | None) -> Iterator[Entry]:
-    """Files that are fetched one after the other; None for what holds no pictures."""
-    for name, fetch in files:
-        if fetch is None:
-            yield Entry(name, 0, reason="label_file" if name.rpartition("/")[2] in TABLES else "not_an_image")
-        elif kind := kind_of(name):
-            yield from _prefixed(name, kind(fetch(), name, image_column))
-        else:
-            path = fetch()
-            yield Entry(name, path.stat().st_size, path.read_bytes, labels_from_name(name), lasting=True)
+def _hub(files: list[tuple[str, Callable[[], Path]]], image_column: str | None) -> Iterator[Entry]:
+    """Files of a data set on the Hub, each downloaded when its turn comes."""
+    files = sorted(files, key=lambda file: (posixpath.dirname(file[0]), _stem(file[0]), file[0]))
+    pictures = {_stem(name) for name, _ in files if not name.lower().endswith(NOT_PICTURES)}
+    tables = _Tables()
+    for _, group in itertools.groupby(files, key=lambda file: posixpath.dirname(file[0])):
+        entries = []
+        for name, fetch in group:
+            if is_hidden(name):
+                yield Entry(name, 0, reason="hidden")
+            elif posixpath.basename(name) in METADATA_FILES:
+                yield tables.add(fetch(), name)
+            elif is_archive(name):
+                yield from _nested(fetch(), name, image_column)
+            elif name.lower().endswith(NOT_PICTURES) and not (name.endswith(SIDECARS) and _stem(name) in pictures):
+                yield Entry(name, 0, reason="not_an_image")
+            else:
+                entries.append((name, fetch))
+        yield from _samples(itertools.starmap(_downloaded, entries), _stem, tables.labels_of)
 
 
-def _file(path: Path, name: str, image_column: str | None) -> Iterator[Entry]:
-    kind = kind_of(name)
-    if kind is None:
+def _downloaded(name: str, fetch: Callable[[], Path]) -> Entry:
+    path = fetch()
+    return Entry(name, path.stat().st_size, path.read_bytes, lasting=True)
+
+
+def _check_archive(name: str) -> None:
+    if not is_archive(name):
         raise ValueError(f"source must be a tar, zip or parquet file, got {name!r}; or name the folder it lies in")
-    return kind(path, name, image_column)
 
 
-def kind_of(name: str) -> Callable[[Path, str, str | None], Iterator[Entry]] | None:
-    """What reads a file of this name as many; None for a single file."""
-    lower = name.lower()
-    if lower.endswith(TARS):
-        return lambda path, name, column: _webdataset(_tar(path), name)
-    if lower.endswith(".zip"):
-        return lambda path, name, column: _webdataset(_zip(path), name)
-    if lower.endswith(".parquet"):
-        from .tables import parquet_entries  # pyarrow takes half a second to load
-
-        return lambda path, name, column: parquet_entries(path, column)
-    return None
+def is_archive(name: str) -> bool:
+    """Whether a file of this name is read as many: a tar, a zip or a table."""
+    return name.lower().endswith((*TARS, ".zip", ".parquet"))
 
 
-def _prefixed(name: str, entries: Iterable[Entry]) -> Iterator[Entry]:
-    for entry in entries:
-        yield replace(entry, name=f"{name}/{entry.name}")
+def _archive(path: Path, name: str, image_column: str | None) -> Iterator[Entry]:
+    if name.lower().endswith(".parquet"):
+        return parquet_entries(path, image_column)
+    files = _zip(path) if name.lower().endswith(".zip") else _tar(path)
+    return _samples(files, _webdataset_key, archive=name)
+
+
+def _nested(path: Path, name: str, image_column: str | None) -> Iterator[Entry]:
+    """The files in an archive that lies in a folder."""
+    try:
+        for entry in _archive(path, name, image_column):
+            yield replace(entry, name=f"{name}/{entry.name}")
+    except NoPicturesError:  # such as what img2dataset writes beside its tars and folders
+        yield Entry(name, 0, reason="label_file")
 
 
 def _tar(path: Path) -> Iterator[Entry | None]:
-    """Its files, and None at the end, while it can still be read."""
+    """Its files, then None, at which the last sample is read while the archive is still open."""
     try:
         with tarfile.open(path, "r:*", errorlevel=0) as archive:
             plain = isinstance(archive.fileobj, io.BufferedReader)  # not compressed: anybody finds a file in it
             while (member := archive.next()) is not None:
-                archive.members = []  # it would remember all of a million
+                archive.members = []  # type: ignore[attr-defined]  # it would remember all of a million
                 name = readable(member.name)
                 if member.isdir():
                     continue
@@ -207,11 +260,12 @@ def _read_part(path: Path, start: int, size: int) -> bytes:
 
 
 def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    return archive.extractfile(member).read()
+    file = archive.extractfile(member)
+    return file.read() if file else b""
 
 
 def _zip(path: Path) -> Iterator[Entry | None]:
-    """Its files, and None at the end, while it can still be read."""
+    """Its files, then None, at which the last sample is read while the archive is still open."""
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
@@ -236,41 +290,52 @@ def _read_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         return file.read(MAX_BYTES + 1)  # a bomb may hold more than it says
 
 
-def _webdataset(entries: Iterable[Entry | None], archive: str) -> Iterator[Entry]:
-    """Files that share a name up to the first dot are one sample: its .json labels its picture."""
+def _samples(
+    entries: Iterable[Entry | None],
+    key: Callable[[str], str],
+    labels_of: Callable[[str], Labels] = lambda name: {},
+    archive: str = "",
+) -> Iterator[Entry]:
+    """Neighbouring files with the same `key` are one sample, of which sidecars describe the pictures."""
     sample: list[Entry] = []
     for entry in entries:
-        if sample and (entry is None or _key(sample[0]) != _key(entry)):
-            yield from _labelled(sample, archive)
+        if sample and (entry is None or key(sample[0].name) != key(entry.name)):
+            yield from _labelled(sample, labels_of, archive)
             sample = []
         if entry is not None:
             sample.append(entry)
-    yield from _labelled(sample, archive)
+    yield from _labelled(sample, labels_of, archive)
 
 
-def _key(entry: Entry) -> str:
-    folder, _, base = entry.name.rpartition("/")
+def _stem(name: str) -> str:
+    return posixpath.splitext(name)[0]
+
+
+def _webdataset_key(name: str) -> str:
+    folder, _, base = name.rpartition("/")
     return f"{folder}/{base.lstrip('.').partition('.')[0]}"
 
 
-def _labelled(sample: list[Entry], archive: str) -> Iterator[Entry]:
-    labels = {}
+def _labelled(sample: list[Entry], labels_of: Callable[[str], Labels], archive: str) -> Iterator[Entry]:
+    sidecars = [entry for entry in sample if entry.name.endswith(SIDECARS)]
+    if len(sidecars) == len(sample):  # none has a picture beside it
+        sidecars = []
+    beside: Labels = {}
+    for entry in sidecars:
+        if not entry.reason and entry.size < MAX_SIDECAR:
+            beside |= labels_from_sidecar(entry.name, with_bytes(entry).read())
     for entry in sample:
-        if entry.name.endswith(".json") and not entry.reason and len(sample) > 1 and entry.size < 1 << 20:
-            try:
-                labels |= labels_of_json(entry.read())
-            except Exception:  # a broken archive: the entry itself says so when it is read
-                continue
-    for entry in sample:
-        if entry.name.endswith(".json") and len(sample) > 1:
+        if is_hidden(entry.name):
+            yield Entry(entry.name, 0, reason="hidden")
+        elif entry in sidecars:
             yield Entry(entry.name, 0, reason="label_file")
         elif entry.reason:
             yield entry
         else:
-            named = {**labels_from_name(entry.name, archive.rpartition("/")[2]), **labels}
-            yield replace(entry, labels=named)
+            named = labels_from_name(entry.name, archive.rpartition("/")[2])
+            yield replace(entry, labels={**named, **labels_of(entry.name), **beside})
 
 
 def readable(name: str) -> str:
-    """A name in UTF-8, whatever bytes it was: for tables and pages, never to open a file by."""
+    """A file's name as valid UTF-8, for tables and pages; it may no longer open the file."""
     return os.fsencode(name).decode("utf-8", "replace") if isinstance(name, str) else repr(name)

@@ -50,13 +50,15 @@ class Styles:
 
     @classmethod
     def load(cls, path: Path) -> "Styles":
+        """The styles that `save` wrote to `path`."""
         content = json.loads(path.read_text(encoding="utf-8"))
         return cls(tuple(content["names"]), np.array(content["weights"]), np.array(content["biases"]))
 
 
 def describe_covers(rows: datasets.Dataset, image_column: str) -> np.ndarray:
     """Covers, their pictures not decoded -> descriptions (N, 1328). ValueError for one that is no picture."""
-    backbone, found = EfficientNetLite0().to(memory_format=torch.channels_last), []
+    backbone = EfficientNetLite0()
+    found = []
     for start in tqdm(range(0, len(rows), BATCH_SIZE), desc="describing covers", unit="batch"):
         pictures = rows[start : start + BATCH_SIZE][image_column]
         pixels = torch.from_numpy(np.stack([decode(read_bytes(picture), RESOLUTION) for picture in pictures]))
@@ -65,7 +67,7 @@ def describe_covers(rows: datasets.Dataset, image_column: str) -> np.ndarray:
 
 
 @torch.inference_mode()
-def describe(backbone: torch.nn.Module, images: Tensor) -> np.ndarray:
+def describe(backbone: EfficientNetLite0, images: Tensor) -> np.ndarray:
     """(B, 3, H, W) in [-1, 1] -> what styles are made of, (B, 1280 + 48) float32.
 
     The last layer of `backbone`, an `EfficientNetLite0`, at unit length, and a picture of 4x4 colours at half of it.

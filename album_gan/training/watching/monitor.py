@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ...covers.dataset import Covers
-from ...evaluation.compare import build_extractor, cached_features, copies, features_of, in_one_space
+from ...evaluation.compare import copies, in_one_space
+from ...evaluation.extractors import build_extractor, cached_features, features_of
 from ...metrics.separation import area_under_curve
 from ...recipes.base import Recipe
 from ..packaging import draw_samples
@@ -102,6 +103,7 @@ class Monitor:
     # --- Numbers
 
     def restart_clock(self, images: int) -> None:
+        """Measure speed from here on: watching is not training."""
         self.clock, self.images_before, self.seconds_waited = time.monotonic(), images, 0.0
 
     def log(self, images: int, step: int, terms: dict[str, float]) -> None:
@@ -136,6 +138,7 @@ class Monitor:
             self.page()
 
     def page(self, over: bool = False) -> None:
+        """Write the run's page anew; one that is `over` does not refresh itself."""
         write_page(self.run_log.output_dir, self.title, self.run_log.records, **({"seconds": 0} if over else {}))
 
     # --- Pictures
@@ -177,7 +180,8 @@ class Monitor:
 
     def evaluate(self, images: int, samples: np.ndarray, scores: list[tuple[Tensor, Tensor]]) -> float:
         """Measure samples (N, R, R, 3) against covers, raise alarms; the kernel distance."""
-        extractor = build_extractor(EXTRACTOR)
+        assert self.held_out is not None  # or no evaluation is due
+        extractor = build_extractor(EXTRACTOR, scores[0][0].device)
         real, training = (
             cached_features(pixels, extractor, f"once: features of {name}")
             for name, pixels in (("held-out covers", self.held_out), ("training covers", self.training))
@@ -197,4 +201,5 @@ class Monitor:
 
 
 def next_multiple(images: int, interval: int) -> int:
+    """The first multiple of `interval` above `images`."""
     return (images // interval + 1) * interval

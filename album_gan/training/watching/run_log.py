@@ -1,6 +1,8 @@
 """What a run tells: log.jsonl, sheets of fixed seeds, and the history of thumbnails from the first step on."""
 
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ from PIL import Image
 
 from ...inference.atomic import atomic_path, write_atomic
 from ...inference.pixels import grid
+
+logger = logging.getLogger(__name__)
 
 SHEET_SEEDS = range(64)
 HISTORY_TILE = 48  # pixels; the whole history stays under 2 MB
@@ -25,16 +29,22 @@ class RunLog:
         for folder in (output_dir / "samples", output_dir / "history"):
             folder.mkdir(parents=True, exist_ok=True)
         if self.log_path.exists():
-            kept = [
-                line
-                for line in self.log_path.read_text(encoding="utf-8").splitlines(True)
-                if _images_of(line) <= images
-            ]
-            self.records = [json.loads(line) for line in kept]
-            write_atomic(self.log_path, "".join(kept))
+            self.records = [record for record in self._read_records() if record["images"] <= images]
+            write_atomic(self.log_path, "".join(json.dumps(record) + "\n" for record in self.records))
         for picture in (*output_dir.glob("samples/*.png"), *output_dir.glob("history/*.webp")):
             if picture.stem.isdigit() and int(picture.stem) > images:
                 picture.unlink()
+
+    def _read_records(self) -> Iterator[dict[str, Any]]:
+        """The lines that are whole: a kill or a full disk may have torn one, which is no reason not to resume."""
+        for number, line in enumerate(
+            self.log_path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1
+        ):
+            record = _parsed(line)
+            if record is not None:
+                yield record
+            else:
+                logger.warning("line %d of %s is damaged and left out: %.60r", number, self.log_path, line)
 
     def log(self, images: int, values: dict[str, Any]) -> None:
         """Append one line of JSON."""
@@ -60,11 +70,13 @@ def next_moment(images: int) -> int:
     return round(moment)
 
 
-def _images_of(line: str) -> float:
+def _parsed(line: str) -> dict[str, Any] | None:
+    """A line of the log; None for anything else."""
     try:
-        return json.loads(line)["images"]
-    except (json.JSONDecodeError, KeyError):
-        return float("inf")  # cut short by a kill
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("images"), int) else None
 
 
 def _save(image: Image.Image, path: Path) -> Path:

@@ -1,6 +1,7 @@
 """What a training step reports to whoever watches."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -11,7 +12,7 @@ class StepResult:
 
     discriminator_terms: dict[str, Tensor]
     generator_terms: dict[str, Tensor]
-    scores: list[tuple[Tensor, Tensor] | None]  # the discriminator's of real and fake images, for each part
+    scores: list[Any]  # the discriminator's of real and fake images, for each part
     real: list[Tensor] = field(default_factory=list)  # images (B, 3, R, R) of each discriminator update
     seconds_waited: float = 0.0  # for data
 

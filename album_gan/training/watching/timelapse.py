@@ -21,14 +21,15 @@ def moments_of(folder: Path) -> list[Path]:
 def frames_of(moments: list[Path], fps: int, seconds: float) -> Iterator[Image.Image]:
     """Frames of the film: each moment stays for half of `seconds`, and fades into the next in the other half."""
     still = fade = max(1, round(fps * seconds / 2))
-    before = None
+    before: Image.Image | None = None
     for path in moments:
         picture = _with_caption(Image.open(path), int(path.stem))
         if before is not None:
-            yield from (Image.blend(before, picture, (number + 1) / (fade + 1)) for number in range(fade))
+            for number in range(fade):
+                yield Image.blend(before, picture, (number + 1) / (fade + 1))
         yield from [picture] * still
         before = picture
-    yield from [before] * round(fps * LAST)
+    yield from [picture] * round(fps * LAST)
 
 
 def _with_caption(picture: Image.Image, images: int) -> Image.Image:

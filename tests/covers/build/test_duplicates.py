@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
-from album_gan.covers.build.duplicates import components, look_closer, near_hashes, originals
+from album_gan.covers.build.duplicates import compare_pairs, components, is_same, near_hashes, originals
 from album_gan.covers.build.image_match import compare
 from album_gan.covers.build.perceptual_hash import cosine_hash, difference_hash, grey, thumbnail
 from album_gan.covers.synthetic import draw_cover
@@ -50,7 +50,7 @@ def described(images: list[Image.Image]) -> tuple[np.ndarray, np.ndarray, np.nda
 def found_same(images: list[Image.Image]) -> np.ndarray:
     first, second, thumbnails = described(images)
     pairs = near_hashes(first, second)
-    return pairs[look_closer(pairs, thumbnails.__getitem__)[0]]
+    return pairs[compare_pairs(pairs, thumbnails.__getitem__)[0]]
 
 
 def test_planted_copies_are_found():
@@ -73,7 +73,7 @@ def test_a_series_that_differs_in_its_lettering_stays_whole():
             ImageDraw.Draw(image).text((20, 200), word, fill="white", font=font)
             series.append(jpeg(image, 90))
     _, _, thumbnails = described(series)
-    assert not compare(thumbnails[::2], thumbnails[1::2]).same().any()
+    assert not is_same(compare(thumbnails[::2], thumbnails[1::2])).any()
 
 
 def test_other_colours_are_another_cover():
@@ -81,12 +81,12 @@ def test_other_colours_are_another_cover():
     swapped = Image.merge("RGB", [image.split()[channel] for channel in (1, 2, 0)])
     grey_twin = Image.merge("RGB", [image.convert("L")] * 3)
     thumbnails = described([image, swapped, grey_twin])[2]
-    assert not compare(thumbnails[[0, 0]], thumbnails[[1, 2]]).same().any()
+    assert not is_same(compare(thumbnails[[0, 0]], thumbnails[[1, 2]])).any()
 
 
 def test_blank_covers_of_one_colour_are_one_and_of_two_are_two():
     thumbnails = described([Image.new("RGB", (256, 256), colour) for colour in ("#a03020", "#a13121", "#2030a0")])[2]
-    assert compare(thumbnails[[0, 0]], thumbnails[[1, 2]]).same().tolist() == [True, False]
+    assert is_same(compare(thumbnails[[0, 0]], thumbnails[[1, 2]])).tolist() == [True, False]
 
 
 def test_search_finds_what_a_look_at_all_pairs_finds():

@@ -157,8 +157,10 @@ def test_imagefolder_labels(tmp_path):
     assert found["Jazz/1.jpg"][1] == {"genre": "Jazz", "artist": "Miles", "title": "Blue", "year": 1959}
     assert found["Jazz/2.jpg"][1] == {"genre": "Jazz"}
     assert found["Jazz/metadata.csv"][0] == "label_file"
-    (pile / "Jazz" / "metadata.jsonl").write_text('{"file_name": "2.jpg", "genre": "Cool"}\nbroken\n[1]\n')
+    (pile / "Jazz" / "metadata.jsonl").write_text('{"file_name": "2.jpg", "genre": "Cool"}\n')
     assert read(pile, tmp_path, folder_genre=True)["Jazz/2.jpg"][1] == {"genre": "Cool"}
+    (pile / "Jazz" / "metadata.jsonl").write_text('{"file_name": "2.jpg", "genre": "Cool"}\nbroken\n[1]\n')
+    assert read(pile, tmp_path, folder_genre=True)["Jazz/metadata.jsonl"][0] == "unreadable"
 
 
 def test_webdataset_labels(tmp_path):
@@ -239,7 +241,7 @@ class Flaky(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(downloads, "PIECE", 1000)
+    monkeypatch.setattr(downloads, "BLOCK", 1000)
     monkeypatch.setenv("ALBUM_GAN_RETRY_SECONDS", "0")
     Flaky.asked = []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Flaky) as running:
@@ -265,7 +267,7 @@ def test_download_begins_anew_when_the_file_has_changed(tmp_path, server):
 
 
 def test_download_says_what_is_missing(tmp_path, server):
-    with pytest.raises(ValueError, match="cannot be had: HTTP Error 404"):
+    with pytest.raises(ValueError, match="could not be downloaded: HTTP Error 404"):
         downloads.download(f"{server}/missing.tar", tmp_path / "x.tar")
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""From any pile of pictures to a data set of covers: first candidates, source by source, then one choice among all."""
+"""From pictures of any origin to a data set of covers: clean each source, then choose among all candidates."""
 
 import hashlib
 import json
@@ -10,19 +10,21 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...inference.atomic import write_atomic
-from . import report, shards
-from . import selection as choosing
+from . import selection, shards
 from .candidates import FORMAT_VERSION, gather
 from .cleaning import Cleaning
+from .counts import Summary, summarize
+from .data_card import data_card
+from .report import report_page
 from .sources import Source, open_source
 
-WORK = ".candidates"  # below the data set: what the first phase made, and downloads
+WORK = ".candidates"  # in the data set's folder: candidates of the first phase, and downloads
 PLACEHOLDER_COPIES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Build:
-    """What to build, and how. `sources` are what `open_source` knows; `workers` processes, 0 for none but this."""
+class BuildConfig:
+    """What to build, and how. `sources` as in `open_source`; `workers` is the number of processes, 0 for this one."""
 
     sources: tuple[str, ...]
     out: Path
@@ -35,11 +37,11 @@ class Build:
     rights: str | None = None
 
 
-def build(config: Build) -> report.Summary:
+def build(config: BuildConfig) -> Summary:
     """Build the data set in `config.out`: data/*.parquet, README.md, report.html and files.csv.gz.
 
-    Goes on where it was interrupted; the same sources and settings give the same bytes. Raises ValueError for
-    what cannot be built, before anything is changed.
+    An interrupted build resumes where it stopped; the same sources and settings give the same bytes. Raises ValueError
+    for what cannot be built, before anything is changed.
     """
     out = config.out
     _check_out(config)
@@ -47,7 +49,7 @@ def build(config: Build) -> report.Summary:
     sources = [
         open_source(place, work / "downloads", config.image_column, config.folder_genre) for place in config.sources
     ]
-    names = _own_names(sources)
+    names = _unique_names(sources)
     work.mkdir(parents=True, exist_ok=True)
 
     # Phase 1: each source alone, into shards of candidates.
@@ -57,12 +59,12 @@ def build(config: Build) -> report.Summary:
             folders.append(gather(source, work, config.cleaning, config.workers, bar.update))
 
     # Phase 2: one choice among all.
-    files = choosing.load(folders)
+    files = selection.load(folders)
     if not len(files):
         raise ValueError(f"source must hold covers, but {', '.join(names)} hold no files at all; check their names")
-    choice = choosing.choose(files, config.cleaning, config.placeholder_copies)
+    choice = selection.choose(files, config.cleaning, config.placeholder_copies)
     split = shards.split_of(files, choice)
-    summary = report.summarise(files, choice, names, split)
+    summary = summarize(files, choice, names, split)
     if not summary.kept:
         reasons = ", ".join(f"{count} {reason}" for c in summary.files.values() for reason, count in c.most_common(3))
         raise ValueError(f"source must hold covers, but none of {summary.total} files is kept: {reasons}")
@@ -72,16 +74,16 @@ def build(config: Build) -> report.Summary:
         for count in shards.write_covers(files, choice, names, split, unfinished):
             bar.update(count)
     shards.write_list(files, choice, names, out / "files.csv.gz")
-    page = report.report_page(summary, files, choice, config.cleaning, config.thumbnails)
+    page = report_page(summary, files, choice, config.cleaning, config.thumbnails)
     write_atomic(out / "report.html", page.encode("utf-8", "replace"), flush=True)
     filled = [name for name, rows in split.items() if len(rows)]
-    card = report.card(summary, names, config.cleaning, config.rights, filled)
+    card = data_card(summary, names, config.cleaning, config.rights, filled)
     write_atomic(out / "README.md", card.encode("utf-8", "replace"), flush=True)
     _replace_folder(unfinished, out / "data")
     return summary
 
 
-def _check_out(config: Build) -> None:
+def _check_out(config: BuildConfig) -> None:
     out = config.out.resolve()
     if out.exists() and not out.is_dir():
         raise ValueError(f"out must be a folder, got the file {config.out}; choose another place")
@@ -92,14 +94,14 @@ def _check_out(config: Build) -> None:
     if config.placeholder_copies < 0 or config.placeholder_copies == 1:
         raise ValueError(f"placeholder_copies must be 0, or 2 and more, got {config.placeholder_copies}; 12 is usual")
     if not config.sources:
-        raise ValueError("source must name at least one pile of pictures, got none")
+        raise ValueError("source must name at least one source, got none")
     for place in config.sources:
         path = Path(place)
         if not place.startswith(("http://", "https://")) and path.is_dir() and out.is_relative_to(path.resolve()):
             raise ValueError(f"out must not lie in a source, but {config.out} lies in {place}; choose another place")
 
 
-def _own_names(sources: list[Source]) -> list[str]:
+def _unique_names(sources: list[Source]) -> list[str]:
     """The sources' names, numbered where two are the same."""
     names: list[str] = []
     for source in sources:
@@ -111,13 +113,13 @@ def _own_names(sources: list[Source]) -> list[str]:
     return names
 
 
-def _digest(config: Build, folders: list[Path], names: list[str]) -> str:
+def _digest(config: BuildConfig, folders: list[Path], names: list[str]) -> str:
     key = [FORMAT_VERSION, [folder.name for folder in folders], names, asdict(config.cleaning)]
     return hashlib.sha256(json.dumps([*key, config.placeholder_copies]).encode()).hexdigest()[:16]
 
 
 def _replace_folder(new: Path, old: Path) -> None:
-    """Put `new` in the place of `old`. A kill in between leaves both, and the next build puts it right."""
+    """Replace the folder `old` by `new`. A kill in between leaves both, and the next build repairs it."""
     before = new.with_name("data-before")
     shutil.rmtree(before, ignore_errors=True)
     if old.exists():

@@ -1,0 +1,180 @@
+"""Commands that make pictures and films: generate, interpolate, upscale, timelapse."""
+
+import argparse
+from pathlib import Path
+
+from ..editing.typography import LAYOUTS, check_type, set_type
+from ..inference.latents import check_truncation, parse_seeds
+from .options import (
+    Subparsers,
+    add_command,
+    add_device_option,
+    add_drawing_options,
+    check_folder,
+    load_pipeline,
+)
+
+
+def add_generate(commands: Subparsers) -> None:
+    """`album-gan generate`."""
+    added = add_command(
+        commands,
+        "generate", _generate, "Draw covers into a folder, one PNG per seed.",
+        "album-gan generate --seeds 0-63 --out covers",
+    )  # fmt: skip
+    add_drawing_options(added)
+    added.add_argument("--out", required=True, type=Path, metavar="DIR", help="created if missing; DIR/00000042.png")
+
+
+def _generate(args: argparse.Namespace) -> None:
+    seeds = parse_seeds(args.seeds)
+    check_truncation(args.truncation)
+    check_folder(args.out)
+    from tqdm import tqdm
+
+    from ..media.image_files import save_png
+
+    pipeline = load_pipeline(args)
+    pipeline.check_label(args.label)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=len(seeds), unit="cover", disable=None) as progress:
+        for start in range(0, len(seeds), args.batch_size):
+            batch = seeds[start : start + args.batch_size]
+            covers = pipeline(
+                seeds=batch, truncation=args.truncation, label=args.label, batch_size=args.batch_size
+            )  # fmt: skip
+            for seed, image in zip(batch, covers.images, strict=True):
+                save_png(image, args.out / f"{seed:08d}.png", pipeline.settings(seed, args.truncation, args.label))
+                progress.update()
+    print(f"{len(seeds)} covers in {args.out}")
+
+
+def add_interpolate(commands: Subparsers) -> None:
+    """`album-gan interpolate`."""
+    added = add_command(
+        commands,
+        "interpolate", _interpolate, "Make a video that morphs from cover to cover.",
+        "album-gan interpolate --seeds 1,2,3 --frames 60 --loop --out x.mp4",
+    )  # fmt: skip
+    add_drawing_options(added)
+    added.add_argument("--frames", type=int, default=60, metavar="N", help="in all, 2 or more, default 60")
+    added.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second, 1 to 60, default 30")
+    added.add_argument(
+        "--loop",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="return to the first cover (default)",
+    )
+    added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .mp4, .gif or .webp")
+
+
+def _interpolate(args: argparse.Namespace) -> None:
+    from ..media.video import check_ending, check_fps
+
+    seeds = parse_seeds(args.seeds)
+    check_ending(args.out)
+    check_fps(args.fps)
+    if args.out.is_dir():
+        raise ValueError(f"out must be a file, got the folder {args.out}; try {args.out / 'loop.mp4'}")
+    check_folder(args.out.parent)
+    from tqdm import tqdm
+
+    from ..media.video import write_animation
+
+    pipeline = load_pipeline(args)
+    frames = pipeline.interpolate(seeds, args.frames, args.loop, args.truncation, args.batch_size, args.label)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_animation(tqdm(frames, total=args.frames, unit="frame", disable=None), args.out, args.fps)
+    print(f"{args.frames} frames in {args.out}")
+
+
+def add_upscale(commands: Subparsers) -> None:
+    """`album-gan upscale`."""
+    added = add_command(
+        commands,
+        "upscale",
+        _upscale,
+        "Enlarge pictures.",
+        "album-gan upscale covers/00000042.png --size 512 --out large",
+    )
+    added.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="still pictures with 8 bits per channel")
+    added.add_argument("--out", required=True, type=Path, metavar="DIR", help="created if missing; DIR/<name>.png")
+    size = added.add_mutually_exclusive_group(required=True)
+    size.add_argument("--size", type=int, metavar="PIXELS", help="of the longer side, up to 4096")
+    size.add_argument("--store", action="store_true", help="the 3000x3000 JPEG that stores require, below 10 MB")
+    added.add_argument("--jpeg", action="store_true", help="JPEG instead of PNG")
+    added.add_argument(
+        "--engine", metavar="NAME",
+        help="bundled (the model's own, default), lanczos, or diffusers:ID with the id or folder of a pipeline",
+    )  # fmt: skip
+    add_device_option(added)
+    added.add_argument("--title", default="", metavar="TEXT", help="text to set on the cover in real type")
+    added.add_argument("--artist", default="", metavar="TEXT", help="text to set below the title")
+    added.add_argument("--layout", default="headline", choices=LAYOUTS, help="of the type: " + ", ".join(LAYOUTS))
+
+
+def _upscale(args: argparse.Namespace) -> None:
+    check_folder(args.out)
+    from tqdm import tqdm
+
+    from ..inference.upscaling import RIGHTS, check_upscale
+    from ..media.image_files import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
+
+    check_type(args.title, args.artist, args.layout)
+    size, ending = (STORE_SIZE, ".jpg") if args.store else (args.size, ".jpg" if args.jpeg else ".png")
+    targets: dict[Path, Path] = {}
+    for source in args.pictures:
+        target = args.out / f"{source.stem}{ending}"
+        if target in targets:
+            raise ValueError(f"pictures must have different names, got {targets[target]} and {source}; rename one")
+        if target.resolve() == source.resolve():
+            raise ValueError(f"out must not be the folder of {source}, which would be overwritten; choose another")
+        picture = read_picture(source)
+        check_upscale(picture, size)
+        if args.store and picture.width != picture.height:
+            raise ValueError(f"covers for stores must be square, {source} is {picture.width}x{picture.height}; crop it")
+        targets[target] = source
+    pipeline = load_pipeline(args)
+    pipeline.find_engine(args.engine)
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    save = save_for_store if args.store else save_print
+    for target, source in tqdm(targets.items(), unit="picture", disable=None):
+        picture = read_picture(source)
+        enlarged = pipeline.upscale(picture, size, args.engine)
+        if args.title or args.artist:
+            enlarged = set_type(enlarged, args.title, args.artist, args.layout)
+        save(enlarged, target, read_settings(picture))
+    print(f"{len(targets)} pictures in {args.out}")
+    if args.store:
+        print(RIGHTS)
+
+
+def add_timelapse(commands: Subparsers) -> None:
+    """`album-gan timelapse`."""
+    summary = "Make a film of a training run from its history."
+    added = commands.add_parser(
+        "timelapse", help=summary, description=summary, allow_abbrev=False,
+        epilog="example: album-gan timelapse runs/mine --out training.mp4",
+    )  # fmt: skip
+    added.set_defaults(run=_timelapse)
+    added.add_argument("folder", metavar="RUN", help="the folder of a run, bundled, teaching or a Hub id")
+    added.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second, 1 to 60, default 30")
+    added.add_argument("--seconds", type=float, default=0.5, metavar="S", help="per moment, default 0.5")
+    added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .mp4, .gif or .webp")
+
+
+def _timelapse(args: argparse.Namespace) -> None:
+    from ..media.video import check_ending, check_fps
+
+    check_ending(args.out)
+    check_fps(args.fps)
+    check_folder(args.out.parent)
+    from ..inference.model_store import find_model
+    from ..media.video import write_animation
+    from ..training.watching.timelapse import frames_of, moments_of
+
+    moments = moments_of(find_model(args.folder, parts=("history/*",)))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_animation(frames_of(moments, args.fps, args.seconds), args.out, args.fps)
+    print(f"{len(moments)} moments in {args.out}")

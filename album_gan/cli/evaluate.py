@@ -1,0 +1,59 @@
+"""`album-gan evaluate`: measure a model against held-out covers."""
+
+import argparse
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..inference.atomic import write_atomic
+from ..inference.latents import check_truncation
+from ..runtime import choose_device
+from .options import Subparsers, add_command, add_device_option, check_folder, positive
+
+
+def add_evaluate(commands: Subparsers) -> None:
+    """`album-gan evaluate`."""
+    added = add_command(
+        commands,
+        "evaluate", _evaluate, "Measure a model against held-out covers.",
+        "album-gan evaluate --model runs/mine --train-data-dir my_covers --out numbers.json",
+    )  # fmt: skip
+    added.add_argument("--dataset-name", metavar="NAME", help="Hub id, or a builder such as parquet")
+    added.add_argument("--train-data-dir", metavar="DIR", help="folder of pictures or parquet files")
+    added.add_argument("--data-files", metavar="FILES", help="files for the builder, e.g. 'my_covers/*.parquet'")
+    added.add_argument("--image-column", metavar="NAME", help="column of the covers; detected by default")
+    added.add_argument("--samples", type=positive, default=2000, metavar="N", help="seeds drawn, default 2000")
+    added.add_argument(
+        "--extractors",
+        metavar="NAMES",
+        help="feature spaces to measure in; default: efficientnet-lite2,stlpips-vgg",
+    )
+    added.add_argument("--truncation", type=float, default=1.0, metavar="T", help="default 1")
+    added.add_argument("--out", type=Path, metavar="FILE", help="also write the numbers as JSON")
+    add_device_option(added)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    check_truncation(args.truncation)
+    if args.out:
+        check_folder(args.out.parent)
+    if find_spec("datasets") is None:
+        raise ImportError(
+            "evaluate needs datasets, which is not installed; run: pip install 'album-gan[train,evaluate]'"
+        )
+    from ..covers.dataset import CoverSource
+    from ..evaluation.compare import evaluate
+    from ..evaluation.table import table
+
+    extractors = tuple(args.extractors.split(",")) if args.extractors else None
+    source = CoverSource(
+        dataset_name=args.dataset_name,
+        train_data_dir=args.train_data_dir,
+        data_files=args.data_files,
+        image_column=args.image_column,
+    )
+    result = evaluate(args.model, source, args.samples, args.truncation, extractors, choose_device(args.device))
+    print(table(result))
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(args.out, json.dumps(result, indent=2) + "\n")

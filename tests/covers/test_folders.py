@@ -1,0 +1,137 @@
+"""What training reads out of a folder as people have them, and what it must leave alone."""
+
+import io
+import json
+import tarfile
+
+import datasets
+import pytest
+from PIL import Image
+
+from album_gan.covers.dataset import CoverSource, load_covers
+from album_gan.covers.folders import find_covers
+from album_gan.covers.labels import class_name
+from album_gan.covers.synthetic import draw_cover
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def save(folder, count: int, start: int = 0, ending: str = "png") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(start, start + count):
+        draw_cover(index, 32).save(folder / f"{index:03d}.{ending}")
+
+
+def png(index: int) -> bytes:
+    buffer = io.BytesIO()
+    draw_cover(index, 32).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def load(folder, **settings):
+    return load_covers(CoverSource(train_data_dir=str(folder), resolution=32, **settings))
+
+
+def genres(folder, column: str = "auto") -> list[str]:
+    covers = load(folder, label_column=column).train
+    return [covers.classes[number] for number in covers.labels.tolist()]
+
+
+@pytest.mark.parametrize(
+    "hidden", [".candidates", ".ipynb_checkpoints", ".thumbnails", "@eaDir", "__MACOSX", "a/.cache/b"]
+)
+def test_hidden_folders_are_not_covers(tmp_path, hidden):
+    save(tmp_path / "a", 30)
+    save(tmp_path / hidden, 14)
+    (tmp_path / hidden / "x.parquet").write_bytes(b"not for us")
+    (tmp_path / "a" / "._001.png").write_bytes(b"a Mac's resource fork")
+    split = load(tmp_path)
+    assert len(split.train) + len(split.held_out) == 30
+
+
+def test_class_folders_are_labels(tmp_path):
+    save(tmp_path / "rock", 10)
+    save(tmp_path / "jazz", 10, start=10)
+    found = genres(tmp_path)
+    assert set(found) == {"rock", "jazz"}
+    save(tmp_path, 5, start=20)  # beside the folders: of no class
+    assert set(genres(tmp_path)) == {"rock", "jazz", "unknown"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_metadata_beside_and_above_pictures(tmp_path, kind):
+    save(tmp_path / "train", 20)
+    rows = [{"file_name": f"train/{index:03d}.png", "genre": ["rock", "jazz"][index % 2]} for index in range(15)]
+    table = datasets.Dataset.from_list(rows)
+    file = tmp_path / f"metadata.{kind}"
+    {"csv": table.to_csv, "jsonl": table.to_json, "parquet": table.to_parquet}[kind](file)
+    split = load(tmp_path, label_column="genre")
+    assert len(split.train) + len(split.held_out) == 20  # those without a row are covers too
+    assert split.train.classes == ("unknown", "jazz", "rock")
+    expected = {png(index): ["rock", "jazz"][index % 2] if index < 15 else "unknown" for index in range(20)}
+    pictures = {Image.open(io.BytesIO(data)).tobytes(): genre for data, genre in expected.items()}
+    for pixels, number in zip(split.train.all_pixels(), split.train.labels.tolist(), strict=True):
+        assert split.train.classes[number] == pictures[pixels.tobytes()]
+
+
+def test_a_metadata_file_without_file_names_says_so(tmp_path):
+    save(tmp_path, 12)
+    (tmp_path / "metadata.csv").write_text("genre\nrock\n")
+    with pytest.raises(ValueError, match="must be a table with a column file_name"):
+        load(tmp_path)
+
+
+def test_labels_of_all_kinds_of_values():
+    values = [float("nan"), None, "", "  ", ["rock", "pop"], [], 3.0, 3, 2.5, b"jazz", " hip  hop "]
+    expected = ["unknown"] * 4 + ["rock", "unknown", "3", "3", "2.5", "jazz", "hip hop"]
+    assert [class_name(value) for value in values] == expected
+
+
+def test_lists_and_gaps_in_a_parquet_file(tmp_path):
+    rows = [{"image": {"bytes": png(i), "path": None}, "group": str(i), "genre": ["rock", "pop"] if i % 2 else None,
+             "number": float("nan") if i % 3 else 1.0} for i in range(40)]  # fmt: skip
+    features = datasets.Features(
+        {"image": datasets.Image(), "group": datasets.Value("string"),
+         "genre": datasets.List(datasets.Value("string")), "number": datasets.Value("float64")}
+    )  # fmt: skip
+    datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "covers.parquet")
+    assert set(genres(tmp_path)) == {"unknown", "rock"}
+    assert set(genres(tmp_path, "number")) == {"unknown", "1"}
+
+
+def test_no_column_for_auto_says_what_it_searched(tmp_path):
+    save(tmp_path, 12)
+    with pytest.raises(ValueError, match="label_column auto finds one of genre, label"):
+        load(tmp_path, label_column="auto")
+
+
+def img2dataset_parquet(path, count: int) -> None:
+    rows = [{"key": f"{index:09d}", "url": "x", "caption": "a cover", "status": "success"} for index in range(count)]
+    datasets.Dataset.from_list(rows).to_parquet(path)
+
+
+def test_img2dataset_with_pictures(tmp_path):
+    """Its "files" format: a folder of pictures, text and JSON beside a parquet file without pictures."""
+    save(tmp_path / "00000", 20, ending="jpg")
+    for index in range(20):
+        (tmp_path / "00000" / f"{index:03d}.json").write_text(json.dumps({"caption": "a cover"}))
+    img2dataset_parquet(tmp_path / "00000.parquet", 20)
+    split = load(tmp_path)
+    assert len(split.train) + len(split.held_out) == 20
+
+
+def test_img2dataset_with_tars_and_classes_of_webdataset(tmp_path):
+    with tarfile.open(tmp_path / "00000.tar", "w") as tar:
+        for index in range(30):
+            for name, data in ((f"{index:09d}.png", png(index)), (f"{index:09d}.cls", b"%d" % (index % 2))):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    img2dataset_parquet(tmp_path / "00000.parquet", 30)
+    assert find_covers(tmp_path).builder == "webdataset"
+    split = load(tmp_path)
+    assert len(split.train) + len(split.held_out) == 30
+    assert set(genres(tmp_path)) == {"0", "1"}

@@ -1,0 +1,96 @@
+"""The file of decoded covers: full and unwritable disks, leftovers of killed processes, several processes at once."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from album_gan.covers.dataset import CoverSource, load_covers
+from album_gan.covers.synthetic import draw_cover
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch) -> CoverSource:
+    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "covers").mkdir()
+    for index in range(40):
+        draw_cover(index, 64).save(tmp_path / "covers" / f"{index}.png")
+    return CoverSource(train_data_dir=str(tmp_path / "covers"), resolution=64)
+
+
+def test_an_unwritable_cache_means_decoding_each_time(source, tmp_path, caplog, monkeypatch):
+    expected = load_covers(source).train.pixels_of([0, 5])
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "file"))
+    with caplog.at_level(logging.WARNING):
+        covers = load_covers(source).train
+        assert covers.decoded is None
+    assert (covers.pixels_of([0, 5]) == expected).all()
+    assert "set ALBUM_GAN_CACHE to another folder" in caplog.text
+    assert str(tmp_path / "file") in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to make a small disk")
+def test_a_disk_that_fills_is_no_bus_error(source, tmp_path):
+    """Space is reserved before the file is mapped: in a process of its own, which a SIGBUS would kill."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    # Room for the pixels by its size, which is what df shows, but not by its blocks: half of it is taken meanwhile.
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("this machine mounts no small disk")
+    script = (
+        "import logging, shutil, sys; logging.basicConfig()\n"
+        "from album_gan.covers import pixel_cache\n"
+        "from album_gan.covers.dataset import CoverSource, load_covers\n"
+        "usage = shutil.disk_usage\n"
+        "pixel_cache.shutil.disk_usage = lambda folder: usage(folder)._replace(free=10**9)  # it filled since\n"
+        "covers = load_covers(CoverSource(train_data_dir=sys.argv[1], resolution=64)).train\n"
+        "print('DECODED', len(covers), covers.decoded, covers.pixels_of([0]).shape)\n"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script, source.train_data_dir], capture_output=True, text=True, timeout=100,
+            env={**os.environ, "ALBUM_GAN_CACHE": str(disk / "cache"), "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "None (1, 64, 64, 3)" in done.stdout
+        assert "ALBUM_GAN_CACHE" in done.stderr
+        assert not [path for path in disk.rglob("*.npy*") if path.stat().st_size]
+        assert not list(disk.rglob("*.tmp"))
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_leftovers_of_killed_processes_are_swept(source, tmp_path):
+    pixels = tmp_path / "cache" / "pixels"
+    pixels.mkdir(parents=True)
+    old, fresh = pixels / ".a.npy.01234567.tmp", pixels / ".b.npy.89abcdef.tmp"
+    for path in (old, fresh):
+        path.write_bytes(b"unfinished")
+    os.utime(old, (time.time() - 3 * 86_400,) * 2)
+    assert len(load_covers(source).train)
+    assert not old.exists()
+    assert fresh.exists()
+
+
+def test_several_processes_decode_once(source, tmp_path):
+    script = (
+        "import sys\n"
+        "from album_gan.covers.dataset import CoverSource, load_covers\n"
+        "print(len(load_covers(CoverSource(train_data_dir=sys.argv[1], resolution=64)).train))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script, source.train_data_dir]
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    outputs = [process.communicate(timeout=150) for process in processes]
+    assert len({out for out, _ in outputs}) == 1
+    assert sum("decoding covers" in error for _, error in outputs) == 1, outputs

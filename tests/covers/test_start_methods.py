@@ -1,0 +1,121 @@
+"""Workers however they are started: fork, forkserver (Linux since Python 3.14) and spawn (macOS, Windows)."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from album_gan.covers.dataset import CoverSource, load_covers
+from album_gan.covers.synthetic import draw_cover
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import hashlib, json, multiprocessing, sys
+from album_gan.covers.batches import StepSampler, batches
+from album_gan.covers.dataset import CoverSource, load_covers
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    covers = load_covers(CoverSource(train_data_dir=sys.argv[2], resolution=64)).train
+    sampler = StepSampler(len(covers), 4, [slice(0, 4)], 0, 0, 6)
+    digest = hashlib.sha256()
+    for pixels, _ in batches(covers, sampler, 2):
+        digest.update(pixels.numpy().tobytes())
+    print(json.dumps(digest.hexdigest()))
+"""
+
+
+@pytest.fixture(scope="module")
+def covers(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("covers")
+    for index in range(60):
+        draw_cover(index, 64).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch) -> dict[str, str]:
+    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def test_same_batches_however_workers_start(covers, environment, tmp_path):
+    script = tmp_path / "read.py"
+    script.write_text(SCRIPT)
+    found = set()
+    for method in ("fork", "forkserver", "spawn"):
+        done = subprocess.run(
+            [sys.executable, script, method, covers], env=environment, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        found.add(json.loads(done.stdout.splitlines()[-1]))
+    assert len(found) == 1
+
+
+def test_a_worker_gets_the_name_of_the_pixels_not_a_copy(covers, environment):
+    split = load_covers(CoverSource(train_data_dir=str(covers), resolution=64))
+    size = split.train.all_pixels().nbytes
+    assert size > 500_000
+    sent = pickle.dumps(split.train)
+    assert len(sent) < 20_000
+    received = pickle.loads(sent)
+    assert (received.pixels_of([3, 1]) == split.train.pixels_of([3, 1])).all()
+
+
+TRAIN = """
+import multiprocessing, sys
+from album_gan.cli.train import main
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_training_under_forkserver(covers, environment, tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(TRAIN)
+    words = [
+        *("--recipe", "dcgan", "--dcgan.width", 64, "--train_data_dir", covers, "--output_dir", tmp_path / "run"),
+        *("--resolution", 32, "--train_batch_size", 4, "--dataloader_num_workers", 2, "--report_to", "none"),
+        *("--max_train_steps", 3, "--evaluation_images", 0),
+    ]
+    done = subprocess.run(
+        [sys.executable, script, "forkserver", *map(str, words)],
+        env=environment, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((tmp_path / "run" / "training.json").read_text())["steps"] == 3
+
+
+def test_nothing_that_only_linux_has_is_imported(covers, tmp_path):
+    """As on Windows: no `resource`, no affinity, no SIGHUP, folders that cannot be opened."""
+    script = tmp_path / "elsewhere.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "from album_gan.cli.train import main\n"
+        "from album_gan.training import dry_run, loop\n"  # with what they import, which may need these on Linux
+        "sys.modules['resource'] = None\n"
+        "del os.sched_getaffinity, signal.SIGHUP, os.posix_fallocate\n"
+        "if __name__ == '__main__': sys.exit(main(sys.argv[1:]))\n"
+    )
+    words = [
+        *("--recipe", "dcgan", "--dcgan.width", 64, "--train_data_dir", covers, "--output_dir", tmp_path / "run"),
+        *("--resolution", 32, "--train_batch_size", 4, "--dataloader_num_workers", 0, "--report_to", "none"),
+    ]
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "ALBUM_GAN_CACHE": str(tmp_path / "cache"),
+        "PYTHONWARNDEFAULTENCODING": "1", "PYTHONWARNINGS": "default::EncodingWarning",
+    }  # fmt: skip
+    for more in (["--max_train_steps", 2, "--evaluation_images", 0], ["--dry_run"]):
+        done = subprocess.run(
+            [sys.executable, script, *map(str, [*words, *more])],
+            env=environment, capture_output=True, text=True, timeout=200,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        ours = [line for line in done.stderr.splitlines() if "EncodingWarning" in line and "/album_gan/" in line]
+        assert not ours

@@ -1,0 +1,113 @@
+"""What the tabs' events do, without a page: values of components in, values of components out."""
+
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from album_gan.inference.latents import name_of, seed_for_any_text
+from album_gan.space.links import view_of_link
+from album_gan.space.service import CoverService
+from album_gan.space.session import Session, read_session
+from album_gan.space.tabs import generate, interpolate, upscale
+from album_gan.space.validation import Cover, check_archive
+
+REQUEST = SimpleNamespace(client=SimpleNamespace(host="127.0.0.9"), headers={})
+PHONE = '{"count": 4, "presenter": "", "query": ""}'
+
+
+@pytest.fixture(scope="module")
+def service(tiny_pipeline):
+    return CoverService(tiny_pipeline)
+
+
+def test_a_new_wall_has_as_many_covers_as_fit(service):
+    wall = generate.Handlers(service).new_wall(0.7, "", PHONE)
+    assert len(set(wall["seeds"])) == 4
+    assert wall["names"] == [name_of(seed) for seed in wall["seeds"]]
+    assert wall["truncation"] == 0.7
+    with pytest.raises(gr.Error, match="truncation must be from 0"):
+        generate.Handlers(service).new_wall(9, "", PHONE)
+
+
+def test_what_was_typed_comes_first_and_says_how_it_was_read(service):
+    handlers, wall = generate.Handlers(service), {"seeds": [5, 7, 9, 11]}
+    words = handlers.find("my <b>song", wall, 1.0, "", PHONE)
+    assert words["seeds"] == [seed_for_any_text("my <b>song")[0], 5, 7, 9]
+    assert words["opened"]["note"] == generate.NOTE
+    exact = handlers.find(name_of(7), wall, 1.0, "", PHONE)
+    assert (exact["seeds"], exact["opened"]["note"]) == ([7, 5, 9, 11], "")
+    with pytest.raises(gr.Error, match="the field is empty"):
+        handlers.find("  ", wall, 1.0, "", PHONE)
+    with pytest.raises(gr.Error, match="the wall is unreadable"):
+        handlers.find("1", {"seeds": [None]}, 1.0, "", PHONE)
+
+
+def test_a_loop_is_checked_before_it_waits(service):
+    assert interpolate.check_loop("1, 2, anna", 2, "double") == ([1, 2, seed_for_any_text("anna")[0]], 60, 60)
+    for wrong in (("1-9", 2, "normal"), ("1,2", 9, "normal"), ("1,2", 2, "fast")):
+        with pytest.raises(ValueError, match="must"):
+            interpolate.check_loop(*wrong)
+
+
+def test_an_enlargement_is_checked_by_the_header_alone(service, tmp_path):
+    wide = tmp_path / "wide.png"
+    Image.new("RGB", (200, 100)).save(wide)
+    wide.write_bytes(wide.read_bytes()[:60])  # the header is there, the picture is not
+    plain = ("", "", "headline")
+    for order, words in (
+        (upscale.Order(None, 512, None, plain), "image is missing"),
+        (upscale.Order(str(wide), 100, None, plain), "size must be from 200"),
+        (upscale.Order(str(wide), 3000, None, plain, True), "must be square, got 200x100"),
+        (upscale.Order(str(wide), 512, None, ("x" * 999, "", "headline")), "title"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            order.check()
+    upscale.Order(str(wide), 512, None, plain).check()
+    with pytest.raises(ValueError, match="cut short"):
+        upscale.Order(str(wide), 512, None, plain).make(service, 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ({}, {"tab": "generate", "interpolate": None, "upscale": None, "notice": ""}),
+        ({"tab": "interpolate", "seeds": "7,my song, <b>x"}, {"interpolate": f"{name_of(7)}, my song, <b>x"}),
+        ({"tab": "interpolate", "seeds": "1-3"}, {"interpolate": ", ".join(map(name_of, (1, 2, 3)))}),
+        ({"tab": "upscale", "seeds": "my song"}, {"upscale": "my song", "tab": "upscale"}),
+        ({"tab": "nope", "seeds": "9-1", "truncation": "NaN"}, {"tab": "generate", "truncation": 1.0}),
+        ({"truncation": "nan", "seeds": "5"}, {"truncation": 1.0}),
+        ({"truncation": "0.5", "seeds": "<b>"}, {"truncation": 0.5}),
+        ({"label": "jazz", "model": "0badf00d"}, {"label": ""}),
+    ],
+)
+def test_a_link_shows_what_is_right_in_it(tiny_pipeline, query, shown):
+    view = view_of_link(tiny_pipeline, query, 4)
+    assert shown.items() <= view.items()
+    assert ("another model" in view["notice"]) == ("model" in query)
+    seeds = [5] if query.get("seeds") == "5" else [0, 1, 2, 3]
+    assert view["wall"]["seeds"] == seeds
+
+
+def test_a_browser_may_send_anything_as_its_session():
+    good = read_session('{"count": 4, "presenter": "x", "query": "?tab=edit"}')
+    assert good == Session(4, "x", {"tab": "edit"})
+    for text in ("", "[]", '{"count": "x"}', '{"count": 1e999}', "[" * 9999, '{"count": 4, "query": []}'):
+        assert 1 <= read_session(text).count <= 64
+
+
+def test_an_archive_is_of_covers_with_settings_of_their_own():
+    assert check_archive('[[1, 0.7, "jazz"], ["2", 1, ""]]') == [Cover(1, 0.7, "jazz"), Cover(2, 1.0, None)]
+    for text in (
+        "",
+        "[]",
+        "{}",
+        "[[1]]",
+        "[[1, 9, null]]",
+        '[["x", 1, null]]',
+        "[1]",
+        f"[{'[1,1,null],' * 64}[1,1,null]]",
+    ):
+        with pytest.raises(ValueError, match=r"must|cover"):
+            check_archive(text)

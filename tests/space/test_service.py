@@ -1,0 +1,73 @@
+"""The service: one device for all that it builds, and results shared by whoever asks."""
+
+import copy
+
+import pytest
+import torch
+
+pytest.importorskip("gradio", reason="the page needs album-gan[demo]")
+
+from album_gan.space.client import Client
+from album_gan.space.priority_lock import Lane
+from album_gan.space.service import CoverService
+from album_gan.space.validation import Cover
+
+
+def use_everything(service: CoverService) -> None:
+    """One of each thing that the page does with a network."""
+    [small] = service.images([Cover(1)])
+    service.edit(Cover(1), {"darker": 1.0, "component 1": 1.0}, None, Lane.AUDIENCE)
+    if service.editor.mixes:
+        service.edit(Cover(1), {}, 2, Lane.AUDIENCE)
+    assert len(list(service.frames([1, 2], 5, False, 1.0, None, Lane.AUDIENCE))) == 5
+    for engine in service.engines:
+        assert service.enlarge(small, 64, engine, Lane.AUDIENCE).size == (64, 64)
+    assert service.large_cover(Cover(1), 256, ("Anna", "", "headline"), "webp").result(60)
+    assert len(service.similar(Cover(1), 3)) == 3
+
+
+def test_networks_move_once_to_the_device_chosen_at_the_start_and_never_again(tiny_pipeline, monkeypatch):
+    """As on a GPU: when one thread moved the networks while another built the editor, edits mixed devices."""
+    pipe = copy.deepcopy(tiny_pipeline)
+    moves, building = [], [True]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # whoever still asks would move to it
+    monkeypatch.setattr(pipe, "to", lambda *device: moves.append((device, building[0])) or pipe)
+    service = CoverService(pipe, "cuda")
+    building[0] = False
+    use_everything(service)
+    assert moves == [(("cuda",), True)]
+
+
+def test_everything_computes_on_the_networks_own_device(tiny_pipeline):
+    service = CoverService(tiny_pipeline, "cpu")
+    device = service.pipe.device
+    tensors = [*vars(service.editor).values(), *service.editor.components.values()]
+    assert {tensor.device for tensor in tensors if isinstance(tensor, torch.Tensor)} == {device}
+    assert {p.device for p in (*service.pipe.generator.parameters(), *service.pipe.upscaler.parameters())} == {device}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_everything_works_on_a_gpu(tiny_pipeline):
+    service = CoverService(copy.deepcopy(tiny_pipeline), "auto")
+    assert service.pipe.device.type == "cuda"
+    use_everything(service)
+
+
+def test_a_device_that_is_not_there_is_refused(tiny_pipeline, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"device must be one that this machine has .*got 'cuda'"):
+        CoverService(tiny_pipeline, "cuda")
+    with pytest.raises(ValueError, match="device must be one of auto, cpu, cuda, mps"):
+        CoverService(tiny_pipeline, "tpu")
+
+
+def test_a_film_is_drawn_once_and_the_presenter_does_not_wait_for_the_audiences(tiny_pipeline):
+    service = CoverService(tiny_pipeline)
+    with service.lock.hold(Lane.PRESENTER):  # so that nothing is drawn yet
+        first = service.film(Cover(1), Cover(2), Client("1"))
+        assert service.film(Cover(1), Cover(2), Client("2")) is first
+        hers = service.film(Cover(1), Cover(2), Client("3", Lane.PRESENTER))
+        assert hers is not first
+        assert service.film(Cover(1), Cover(2), Client("1")) is hers
+    assert hers.result(60) == first.result(60)
+    assert hers.result()[4:8] == b"ftyp"

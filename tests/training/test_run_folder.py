@@ -1,0 +1,143 @@
+"""What a run may do to the folder that it trains in: start, refuse, overwrite, resume, and what it deletes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from album_gan.covers.synthetic import draw_cover
+from album_gan.hub.run_folder import checkpoints, read_state
+from album_gan.training.checkpoint import restore_replaced
+from album_gan.training.resume import check_folder
+from train import main
+
+
+@pytest.fixture
+def words(tmp_path, monkeypatch) -> list[str]:
+    """A tiny run in tmp_path/run."""
+    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+    covers = tmp_path / "covers"
+    covers.mkdir()
+    for index in range(30):
+        draw_cover(index, 32).save(covers / f"{index}.png")
+    return [
+        *("--recipe", "dcgan", "--dcgan.width", "64", "--resolution", "32", "--train_batch_size", "4"),
+        *("--train_data_dir", str(covers), "--output_dir", str(tmp_path / "run"), "--report_to", "none"),
+        *("--dataloader_num_workers", "0", "--evaluation_images", "0", "--logging_steps", "1"),
+    ]
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_run_in_a_used_folder_is_refused_and_changes_nothing(words, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main([*words, "--max_train_steps", "4", "--checkpointing_steps", "2"]) == 0
+    before = everything_in(run)
+    assert main([*words, "--max_train_steps", "2"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "already holds a run" in error
+    assert "--resume_from_checkpoint latest, choose another output_dir, or delete it with --overwrite" in error
+    assert everything_in(run) == before
+
+
+def test_overwriting_deletes_the_old_run_and_nothing_else(words, tmp_path):
+    run = tmp_path / "run"
+    assert main([*words, "--max_train_steps", "6", "--checkpointing_steps", "3"]) == 0
+    (run / "notes.txt").write_text("mine")
+    old = read_state(run / "checkpoint-6")["run_id"]
+    # Of the new run, none may be taken for the oldest: its step numbers are lower.
+    more = ["--overwrite", "--checkpointing_steps", "1", "--checkpoints_total_limit", "2"]
+    assert main([*words, "--max_train_steps", "3", *more]) == 0
+    assert [path.name for path in checkpoints(run)] == ["checkpoint-2", "checkpoint-3"]
+    assert read_state(run / "checkpoint-3")["run_id"] != old
+    assert (run / "notes.txt").read_text() == "mine"
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "step" in line] == [1, 2, 3]
+
+
+def test_resuming_from_an_earlier_checkpoint_sets_later_ones_aside(words, tmp_path, capsys):
+    run = tmp_path / "run"
+    words += ["--checkpointing_steps", "1", "--checkpoints_total_limit", "4"]
+    assert main([*words, "--max_train_steps", "4"]) == 0
+    state = read_state(run / "checkpoint-2")
+    earlier = ["--resume_from_checkpoint", str(run / "checkpoint-2"), "--checkpoints_total_limit", "1"]
+    assert main([*words, *earlier, "--max_train_steps", "3"]) == 0
+    assert [path.name for path in checkpoints(run)] == ["checkpoint-3"]  # the one just written
+    assert read_state(run / "superseded-checkpoint-4")["step"] == 4
+    assert "a later checkpoint of this run is now" in capsys.readouterr().out
+    assert read_state(run / "checkpoint-3")["run_id"] == state["run_id"]
+
+
+def test_a_finished_run_says_so(words, capsys):
+    assert main([*words, "--max_train_steps", "1"]) == 0
+    assert main([*words, "--max_train_steps", "1", "--resume_from_checkpoint", "latest"]) == 0
+    assert "this run already has its 1 steps; to train on, raise --max_train_steps" in capsys.readouterr().out
+
+
+def test_corrupt_checkpoints_are_not_started_over(words, tmp_path, capsys):
+    assert main([*words, "--max_train_steps", "1"]) == 0
+    (tmp_path / "run" / "checkpoint-1" / "state.safetensors").write_bytes(b"torn")
+    assert main([*words, "--max_train_steps", "2", "--resume_from_checkpoint", "latest"]) == 2
+    assert "no checkpoint in" in capsys.readouterr().err.splitlines()[-1]
+    assert (tmp_path / "run" / "checkpoint-1").exists()
+
+
+def test_an_output_dir_that_is_a_file_is_one_line(words, tmp_path, capsys):
+    (tmp_path / "run").write_text("a file")
+    assert main(words) == 2
+    assert "output_dir must be a folder" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_folder_replaced_halfway_gets_its_name_back(tmp_path):
+    """A kill between the two renames leaves the old one under another name."""
+    for name in (".best.old", ".checkpoint-2.old", "checkpoint-2"):
+        (tmp_path / name).mkdir()
+    restore_replaced(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".checkpoint-2.old", "best", "checkpoint-2"]
+
+
+def test_an_init_from_run_resumes_with_its_warm_up_bit_for_bit(words, tmp_path):
+    from safetensors.torch import load_file
+
+    first, whole, parts = (tmp_path / name for name in ("first", "whole", "parts"))
+    words[words.index("--output_dir") + 1] = str(first)
+    assert main([*words, "--max_train_steps", "2"]) == 0
+    fine = ["--init_from", str(first), "--checkpointing_steps", "2", "--max_train_steps", "4"]
+    words[words.index("--output_dir") + 1] = str(whole)
+    assert main([*words, *fine]) == 0
+    parts.mkdir()
+    (whole / "checkpoint-2").rename(parts / "checkpoint-2")
+    words[words.index("--output_dir") + 1] = str(parts)
+    # Both with the option that began the run and without it: where it came from belongs to its state.
+    for option in (fine, fine[2:]):
+        assert main([*words, *option, "--resume_from_checkpoint", str(parts / "checkpoint-2")]) == 0
+        name = "checkpoint-4/state.safetensors"
+        ours, theirs = load_file(parts / name), load_file(whole / name)
+        assert all((ours[key] == theirs[key]).all() for key in theirs)
+
+
+def test_a_term_of_every_other_step_is_in_the_log(words, tmp_path):
+    """`projected` compares whole covers in even steps only, and an even number of steps ends with an odd one."""
+    words[1] = "projected"
+    del words[2:4]
+    more = ["--max_train_steps", "8", "--checkpointing_steps", "3", "--sample_images", "100000"]
+    words[words.index("--logging_steps") + 1] = "4"
+    assert main([*words, *more]) == 0
+    whole = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in whole] == [4, 8]
+    assert all(line["generator/mixture"] > 0 for line in whole)
+    # A run that is resumed between two lines logs the same means.
+    resumed = ["--resume_from_checkpoint", str(tmp_path / "run" / "checkpoint-3")]
+    assert main([*words, *more, *resumed]) == 0
+    again = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    for line in (*whole, *again):
+        del line["images_per_second"], line["waiting_for_data"]
+    assert again == whole
+
+
+def test_check_folder_takes_an_empty_one(tmp_path):
+    from album_gan.training.config import TrainingConfig
+
+    check_folder(TrainingConfig(output_dir=str(tmp_path), report_to="none"))

@@ -1,0 +1,174 @@
+"""Signals to the process, to its whole group as a terminal sends them, and to the launcher."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from serving import free_port
+
+from album_gan import AlbumCoverPipeline
+from album_gan.covers.synthetic import draw_cover
+from album_gan.hub.run_folder import latest_checkpoint, read_state
+
+ROOT = Path(__file__).parents[2]
+RECIPES = {
+    "dcgan": ["--dcgan.width", "64"],
+    # Several batches a step: it may be waiting for one when the signal comes.
+    "wgan": ["--wgan.width", "64", "--wgan.critic_steps", "3"],
+}
+
+
+@pytest.fixture(scope="module")
+def covers(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("covers")
+    for index in range(40):
+        draw_cover(index, 32).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture
+def begin(covers, tmp_path):
+    """Starts a run with two workers in a process group of its own, as a shell does."""
+    started = []
+
+    def start(recipe: str, *launcher: str, **environment: str) -> subprocess.Popen:
+        words = [
+            *("--recipe", recipe, *RECIPES[recipe], "--train_data_dir", covers, "--output_dir", tmp_path / "run"),
+            *("--resolution", 32, "--train_batch_size", 4, "--dataloader_num_workers", 2, "--report_to", "none"),
+            *("--max_train_steps", 100_000, "--checkpointing_steps", 5, "--evaluation_images", 0),
+        ]
+        process = subprocess.Popen(
+            [*(launcher or (sys.executable,)), "train.py", *map(str, words)],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            env={**os.environ, "ALBUM_GAN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", **environment},
+        )  # fmt: skip
+        started.append(process)
+        deadline = time.monotonic() + 150
+        while not (tmp_path / "run" / "checkpoint-5").exists():
+            assert process.poll() is None, process.communicate()[0][-3000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:  # a launcher ends its processes, which are not of its group
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(40)
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def assert_nothing_lost(run: Path, output: str) -> None:
+    """A model, and a checkpoint of the very step at which the run ended."""
+    assert "Traceback" not in output, output[-3000:]
+    steps = json.loads((run / "training.json").read_text())["steps"]
+    assert read_state(latest_checkpoint(run))["step"] == steps >= 5
+    assert AlbumCoverPipeline.from_pretrained(run)(seeds=[3]).images[0].size == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"), [("dcgan", "SIGTERM"), ("wgan", "SIGINT"), ("wgan", "SIGTERM"), ("dcgan", "SIGHUP")]
+)
+def test_a_signal_to_the_whole_group_saves_all(recipe, name, begin, tmp_path):
+    process = begin(recipe)
+    os.killpg(process.pid, getattr(signal, name))
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output[-3000:]
+    assert_nothing_lost(tmp_path / "run", output)
+
+
+def test_a_second_ctrl_c_ends_at_once_in_one_line(begin, tmp_path):
+    process = begin("dcgan")
+    process.send_signal(signal.SIGSTOP)  # both arrive before the step ends
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the run was over before the second signal")
+    assert process.returncode == 130
+    assert "Traceback" not in output
+    assert "train.py: interrupted; --resume_from_checkpoint latest" in output.strip().splitlines()[-1]
+
+
+def test_the_launcher_alone_is_ended(begin, tmp_path):
+    """accelerate's launcher does not pass SIGTERM on to its process, which must not train on as an orphan."""
+    process = begin("dcgan", sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--cpu")
+    process.terminate()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "generator").exists() or _group_lives(process.pid):
+        assert time.monotonic() < deadline, "the training goes on without its launcher"
+        process.poll()
+        time.sleep(0.1)
+    assert_nothing_lost(tmp_path / "run", "")
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_two_processes_stop_together(name, begin, tmp_path):
+    port = str(free_port())
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", port)
+    process = begin("dcgan", *launcher, ACCELERATE_USE_CPU="true")
+    os.killpg(process.pid, getattr(signal, name))
+    process.communicate(timeout=120)
+    steps = json.loads((tmp_path / "run" / "training.json").read_text())["steps"]
+    assert read_state(latest_checkpoint(tmp_path / "run"))["step"] == steps >= 5
+
+
+def test_a_lost_process_is_one_line_and_the_run_resumes(covers, tmp_path):
+    """Of two gloo processes one is killed: the other ends within a minute and says so."""
+    words = [
+        *("--recipe", "dcgan", "--dcgan.width", 64, "--train_data_dir", covers, "--output_dir", tmp_path / "run"),
+        *("--resolution", 32, "--train_batch_size", 4, "--dataloader_num_workers", 0, "--report_to", "none"),
+        *("--max_train_steps", 100_000, "--checkpointing_steps", 5, "--evaluation_images", 0),
+    ]
+    shared = {
+        "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "ACCELERATE_USE_CPU": "true",
+        "ALBUM_GAN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "train.py", *map(str, words)], cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    )  # fmt: skip
+    deadline = time.monotonic() + 150
+    while not (tmp_path / "run" / "checkpoint-5").exists():
+        assert first.poll() is None, first.communicate()[0][-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    second.kill()
+    output, _ = first.communicate(timeout=60)
+    second.communicate()
+    assert first.returncode == 2, output[-3000:]
+    assert "Traceback" not in output, output[-3000:]
+    last = output.strip().splitlines()[-1]
+    assert "train.py (process 0): another process of this training has ended" in last
+    resumed = [*words, "--resume_from_checkpoint", "latest", "--max_train_steps", 40]
+    alone = subprocess.run(
+        [sys.executable, "train.py", *map(str, resumed)], cwd=ROOT, capture_output=True, text=True, timeout=150,
+        env={**os.environ, "ALBUM_GAN_CACHE": shared["ALBUM_GAN_CACHE"], "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert alone.returncode == 0, alone.stderr[-3000:]
+    assert "batch_size was 8 and is now 4" in alone.stdout
+    assert load_file(tmp_path / "run" / "generator" / "diffusion_pytorch_model.safetensors")
