@@ -52,8 +52,8 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
     """The model as ONNX. Its metadata specify latents and identify the model.
 
     Inputs: latents (N, latent_dim) float32; truncation, a float32; labels (N,) int64 if the model has classes,
-    0 for any and n for the n-th. Output: images (N, 3, R, R) float32 in [-1, 1]. Where the model counted its classes,
-    the metadata say how a seed without a label draws its own.
+    0 for any and n for the n-th. Output: images (N, 3, R, R) float32 in [-1, 1]. If the model has `class_counts`, the
+    metadata also specify the class of a seed without a label.
     """
     import onnx
 

@@ -119,15 +119,15 @@ class DirectionConv(nn.Conv2d):
     """
 
     def direction(self) -> Tensor:
-        """The kernel at unit length, (1, C, H, W)."""
+        """The kernel at unit length, (1, C, K, K)."""
         return self.weight / self.weight.norm()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> scores (B, 1, H - 3, W - 3); the direction gets no gradients."""
+        """(B, C, H, W) -> scores (B, 1, H - K + 1, W - K + 1); the direction gets no gradients."""
         return F.conv2d(x, self.direction().detach())
 
     def gap(self, x: Tensor) -> Tensor:
-        """Scores (B, 1, H, W) of which only the direction gets gradients."""
+        """The same scores; only the direction gets gradients."""
         return F.conv2d(x.detach(), self.direction())
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest) -> None:
@@ -258,7 +258,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         return self.score(self.hidden(features), labels)
 
     def hidden(self, features: list[Tensor]) -> list[Tensor]:
-        """Mixed features -> what the last layer of each head is given."""
+        """Mixed features -> the input of each head's last layer."""
         return [head[:-1](x) for head, x in zip(self.heads, features, strict=True)]
 
     def direction_gap(self, hidden: list[Tensor]) -> Tensor:
@@ -268,7 +268,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         return fake.mean() - real.mean()
 
     def score(self, hidden: list[Tensor], labels: Tensor | None = None) -> Tensor:
-        """What `hidden` found, labels (B,) -> logits (B, N), see `judge`."""
+        """Output of `hidden`, labels (B,) -> logits (B, N), see `judge`."""
         logits = []
         for scale, (head, x) in enumerate(zip(self.heads, hidden, strict=True)):
             logit = head[-1](x)

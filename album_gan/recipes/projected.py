@@ -34,7 +34,7 @@ class Config:
     augmentation_share: float = 0.5  # of the images that each augmentation meets; less where covers are many
     mixture_weight: float = 16.0  # of the distance between drawn and real covers as a whole; 0 leaves it out
     hidden_labels: float = 0.1  # share of the covers that are shown as of any class
-    san: bool = True  # heads end in a direction of their own loss (SAN, arXiv:2301.12811)
+    san: bool = False  # heads end in a direction of their own loss (SAN, arXiv:2301.12811); not from trained heads
     average_half_life: float = 20_000  # images
     decay: float = 0.3  # of the run, its end, in which the learning rate falls to 0
 

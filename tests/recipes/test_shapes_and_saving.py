@@ -221,3 +221,18 @@ def test_models_of_all_recipes_load_in_a_fresh_process(tmp_path):
     run = subprocess.run([sys.executable, "-c", FRESH, *folders], capture_output=True, text=True, timeout=200)
     assert run.returncode == 0, run.stderr
     assert [float(line) for line in run.stdout.splitlines()] == pytest.approx(expected, rel=1e-6)
+
+
+def test_directions_of_projected_are_trained_beside_the_hinge():
+    """With SAN heads the discriminator has a term more, and its last layers learn from that one alone."""
+    torch.manual_seed(0)
+    module = RECIPES["projected"]
+    recipe = module.Recipe(module.Config(san=True), 32)
+    generator, discriminator = recipe.build_networks()
+    terms = recipe.discriminator_terms(step_of(recipe, generator, discriminator))
+    assert terms.keys() == {"hinge", "direction"}
+    terms["hinge"].backward(retain_graph=True)
+    assert all(head[-1].weight.grad is None for head in discriminator.heads)
+    terms["direction"].backward()
+    assert all(head[-1].weight.grad.isfinite().all() for head in discriminator.heads)
+    assert "direction" not in recipe.generator_terms(step_of(recipe, generator, discriminator))

@@ -50,7 +50,7 @@ class Styles:
 
     @classmethod
     def load(cls, path: Path) -> "Styles":
-        """Read what `save` wrote."""
+        """The styles that `save` wrote to `path`."""
         content = json.loads(path.read_text(encoding="utf-8"))
         return cls(tuple(content["names"]), np.array(content["weights"]), np.array(content["biases"]))
 
@@ -58,7 +58,6 @@ class Styles:
 def describe_covers(rows: datasets.Dataset, image_column: str) -> np.ndarray:
     """Covers, their pictures not decoded -> descriptions (N, 1328). ValueError for one that is no picture."""
     backbone = EfficientNetLite0()
-    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it
     found = []
     for start in tqdm(range(0, len(rows), BATCH_SIZE), desc="describing covers", unit="batch"):
         pictures = rows[start : start + BATCH_SIZE][image_column]
