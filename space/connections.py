@@ -3,6 +3,9 @@
 Without these a few hundred silent connections use up the files that a process may open, and the page stops.
 """
 
+import logging
+import math
+import time
 from collections.abc import Callable
 
 from uvicorn import Server
@@ -34,12 +37,30 @@ def raise_file_limit() -> int:
 
 def limit_connections(server: Server, open_files: int) -> None:
     """Apply the limits to a running server's new connections."""
+    logging.getLogger("asyncio").addFilter(FewAcceptErrors())
     limit = max(16, min(MAX_CONNECTIONS, open_files - SPARE_FILES))
     server.config.http_protocol_class = limited(server.config.http_protocol_class, limit)
     for listener in server.servers:
         for shared in listener.sockets:
             with shared.dup() as socket:  # asyncio's own has no listen(); a copy stands for the same queue
                 socket.listen(BACKLOG)
+
+
+class FewAcceptErrors(logging.Filter):
+    """At most one error a minute about connections that could not be accepted: asyncio logs thousands a second."""
+
+    def __init__(self):
+        super().__init__()
+        self._last = -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it; other messages always are."""
+        if "socket.accept()" not in record.getMessage():
+            return True
+        is_due = time.monotonic() - self._last > 60
+        if is_due:
+            self._last = time.monotonic()
+        return is_due
 
 
 def limited(protocol: type, limit: int) -> Callable:

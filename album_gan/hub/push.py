@@ -32,7 +32,8 @@ from .run_folder import CHECKPOINT, latest_checkpoint
 
 # Copied as they are: pipeline.py imports the others, in this package and in a published repository.
 PIPELINE_FILES = (
-    "pipeline.py", "arguments.py", "atomic.py", "latents.py", "model_store.py", "pixels.py", "upscaling.py", "word_lists.py",
+    "pipeline.py", "arguments.py", "atomic.py", "latents.py", "model_store.py", "pixels.py", "upscaling.py",
+    "word_lists.py",
 )  # fmt: skip
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
 # What a push replaces as a whole; other files in the repository are their owner's.

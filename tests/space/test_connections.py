@@ -1,5 +1,6 @@
 """Hundreds of connections that say nothing."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -65,3 +66,19 @@ def test_a_connection_that_says_nothing_or_never_ends_its_request_is_closed(tiny
         silent.settimeout(5)
         with suppress(ConnectionResetError):
             assert silent.recv(1) == b""
+
+
+def test_connections_that_cannot_be_accepted_do_not_fill_the_log():
+    """As asyncio logs them, once for each of the thousands that it tries."""
+    from album_gan.space.connections import FewAcceptErrors
+
+    logger, lines = logging.Logger("asyncio"), []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger.addHandler(handler)
+    logger.addFilter(FewAcceptErrors())
+    for _ in range(2048):
+        logger.error("socket.accept() out of system resource")
+        logger.error("something else")
+    assert lines.count("socket.accept() out of system resource") == 1
+    assert lines.count("something else") == 2048
