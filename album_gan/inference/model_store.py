@@ -180,21 +180,34 @@ def check_config(network: type[ModelMixin], config: dict, file: Path) -> None:
     Unchecked, a config.json from anywhere could ask for ten million layers, and building them would never end.
     """
     for name, parameter in inspect.signature(network.__init__).parameters.items():
-        if name not in config or name == "format_version":
-            continue
-        value, rule = config[name], None
-        if parameter.annotation in (int, "int"):
-            least = 0 if name.endswith("_codes") else 1  # InfoGAN may have none of a kind
-            most = MOST_BLOCKS if name == "blocks" else LARGEST_SIZE
-            if type(value) is not int or not least <= value <= most:
-                rule = f"a whole number from {least} to {most}"
-        elif parameter.annotation in (Sequence[str], "Sequence[str]"):
-            names = value if isinstance(value, list) else [None]
-            good = all(isinstance(one, str) and 0 < len(one) <= LONGEST_CLASS for one in names)
-            if not good or len(names) > MOST_CLASSES or len(set(names)) < len(names):
-                rule = f"a list of at most {MOST_CLASSES} different names"
+        rule = _broken_rule(name, parameter.annotation, config) if name in config else None
         if rule:
-            raise ValueError(f"{name} must be {rule}, got {_shown(value)} in {file}; save or download the model again")
+            raise ValueError(
+                f"{name} must be {rule}, got {_shown(config[name])} in {file}; save or download the model again"
+            )
+
+
+def _broken_rule(name: str, annotation: object, config: dict) -> str | None:
+    """The rule that a field of a config breaks, by the type of the network's argument; None if it keeps it."""
+    value = config[name]
+    if annotation is bool and not isinstance(value, bool):
+        return "true or false"
+    if annotation is int and name != "format_version":
+        least = 0 if name.endswith("_codes") else 1  # InfoGAN may have none of a kind
+        most = MOST_BLOCKS if name == "blocks" else LARGEST_SIZE
+        if type(value) is not int or not least <= value <= most:
+            return f"a whole number from {least} to {most}"
+    if annotation == Sequence[str]:
+        names = value if isinstance(value, list) else [None]
+        good = all(isinstance(one, str) and 0 < len(one) <= LONGEST_CLASS for one in names)
+        if not good or len(names) > MOST_CLASSES or len(set(names)) < len(names):
+            return f"a list of at most {MOST_CLASSES} different names"
+    if annotation == Sequence[int]:  # how many covers each class has, and label 0, none, before them
+        count = len(config.get("classes") or ()) + 1
+        good = isinstance(value, list) and all(type(one) is int and 0 <= one < 2**53 for one in value)
+        if not good or (value and (len(value) != count or sum(value) == 0)):
+            return f"empty or a list of {count} whole numbers, not all 0"
+    return None
 
 
 def read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Tensor]:

@@ -75,6 +75,14 @@ def test_classes(model, value, capsys):
     assert "classes must be a list of at most 100000 different names" in refused(model, capsys)
 
 
+@pytest.mark.parametrize(
+    "value", [None, 7, "x", [1], [1, 2], [0, 0, 0], [1, -1, 1], [1, 1e30, 1], [True] * 3, [[1]] * 3]
+)
+def test_counts_of_classes(model, value, capsys):
+    write(model, "generator", classes=["jazz", "rock"], class_counts=value)
+    assert "class_counts must be empty or a list of 3 whole numbers, not all 0" in refused(model, capsys)
+
+
 @pytest.mark.parametrize("value", [None, "1", 1.0, -1, [], 2])
 def test_formats(model, value, capsys):
     write(model, "generator", format_version=value)
