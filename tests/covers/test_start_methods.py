@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from drawn_covers import save_covers
 
 from album_gan.covers.dataset import CoverSource, load_covers
-from album_gan.covers.synthetic import draw_cover
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -31,10 +31,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def covers(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("covers")
-    for index in range(60):
-        draw_cover(index, 64).save(folder / f"{index}.png")
-    return folder
+    return save_covers(tmp_path_factory.mktemp("covers"), 60, size=64)
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from drawn_covers import save_covers
 
-from album_gan.covers.synthetic import draw_cover
 from album_gan.hub.run_folder import checkpoints, read_state
 from album_gan.training.checkpoint import restore_replaced
 from album_gan.training.resume import check_folder
@@ -16,10 +16,7 @@ from train import main
 def words(tmp_path, monkeypatch) -> list[str]:
     """A tiny run in tmp_path/run."""
     monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
-    covers = tmp_path / "covers"
-    covers.mkdir()
-    for index in range(30):
-        draw_cover(index, 32).save(covers / f"{index}.png")
+    covers = save_covers(tmp_path / "covers", 30)
     return [
         *("--recipe", "dcgan", "--dcgan.width", "64", "--resolution", "32", "--train_batch_size", "4"),
         *("--train_data_dir", str(covers), "--output_dir", str(tmp_path / "run"), "--report_to", "none"),

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from drawn_covers import save_covers
 from safetensors.torch import load_file
 from serving import free_port
 
 from album_gan import AlbumCoverPipeline
-from album_gan.covers.synthetic import draw_cover
 from album_gan.hub.run_folder import latest_checkpoint, read_state
 
 ROOT = Path(__file__).parents[2]
@@ -27,10 +27,7 @@ RECIPES = {
 
 @pytest.fixture(scope="module")
 def covers(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("covers")
-    for index in range(40):
-        draw_cover(index, 32).save(folder / f"{index}.png")
-    return folder
+    return save_covers(tmp_path_factory.mktemp("covers"), 40)
 
 
 @pytest.fixture

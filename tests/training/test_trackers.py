@@ -4,8 +4,8 @@ import importlib.util
 import shutil
 
 import pytest
+from drawn_covers import save_covers
 
-from album_gan.covers.synthetic import draw_cover
 from album_gan.hub.run_folder import latest_checkpoint
 from train import main
 
@@ -13,10 +13,7 @@ from train import main
 @pytest.fixture
 def words(tmp_path, monkeypatch) -> list[str]:
     monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "covers"
-    folder.mkdir()
-    for index in range(30):
-        draw_cover(index, 32).save(folder / f"{index}.png")
+    folder = save_covers(tmp_path / "covers", 30)
     return [
         *("--recipe", "vanilla", "--vanilla.width", "32", "--train_data_dir", str(folder), "--resolution", "32"),
         *(
