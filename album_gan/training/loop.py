@@ -17,6 +17,7 @@ from tqdm import tqdm
 from .. import runtime
 from ..covers.batches import StepSampler, batches
 from ..covers.dataset import Batch, Split, load_covers
+from ..hub.push import open_repository
 from ..inference.pixels import to_unit_range
 from ..recipes.base import Schedule, Step
 from ..recipes.named_random import Draw
@@ -26,6 +27,7 @@ from .distributed import (
     average_buffers,
     average_gradients,
     gather,
+    is_first_process,
     print_once,
     rows_of_process,
     start_processes,
@@ -51,6 +53,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     checkpoint = find_checkpoint(config)
     if checkpoint is None:
         check_folder(config)
+    if config.push_to_hub and is_first_process():
+        open_repository(config.hub_model_id, data_rights=config.data_rights)  # now, and not after hours
     print_once(f"watch {Path(config.output_dir) / 'progress.html'} in a browser; numbers are in log.jsonl beside it")
     split = load_covers(config.source)
     recipe.classes = split.train.classes[1:]
