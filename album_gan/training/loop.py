@@ -53,7 +53,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     checkpoint = find_checkpoint(config)
     if checkpoint is None:
         check_folder(config)
-    if config.push_to_hub and is_first_process():
+    if config.push_to_hub and config.hub_model_id and is_first_process():
         open_repository(config.hub_model_id, data_rights=config.data_rights)  # now, and not after hours
     print_once(f"watch {Path(config.output_dir) / 'progress.html'} in a browser; numbers are in log.jsonl beside it")
     split = load_covers(config.source)
