@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
-from album_gan.space.priority_lock import Lane
+from album_gan.space.drawing_order import Lane
 
 MAX_WRONG_KEYS = 10  # different ones, from one address
 FORGET_AFTER = 600  # seconds since the last wrong key

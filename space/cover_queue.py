@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from PIL import Image
 
 from album_gan.space.client import Client
+from album_gan.space.drawing_order import Lane, PriorityLock
 from album_gan.space.fair_queue import FairQueue, QueueFullError
-from album_gan.space.priority_lock import Lane, PriorityLock
 from album_gan.space.validation import Cover
 
 BATCH_SIZE = 4  # the fastest per cover on two cores, and the first ones are ready soon

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from album_gan.space.client import Client
+from album_gan.space.drawing_order import Lane
 from album_gan.space.fair_queue import FairQueue, QueueFullError
-from album_gan.space.priority_lock import Lane
 
 MAX_RUNNING = 3  # in each lane; each takes up to some 300 MB for a large picture
 MAX_RUNNING_PER_SHARE = 2  # so that a slot is left for other clients and other kinds of work

@@ -28,8 +28,8 @@ from album_gan.media.video import write_animation
 from album_gan.runtime import choose_device
 from album_gan.space.client import Client, PresenterKey, address_of
 from album_gan.space.cover_queue import ANYBODY, BATCH_SIZE, CoverQueue
+from album_gan.space.drawing_order import Lane, PriorityLock
 from album_gan.space.job_queue import JobQueue
-from album_gan.space.priority_lock import Lane, PriorityLock
 from album_gan.space.temp_files import new_folder
 from album_gan.space.validation import Cover
 

@@ -28,7 +28,7 @@ from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.pixels import grid
 from .model_card import card
 from .privacy import public_record
-from .run_folder import CHECKPOINT, latest_checkpoint
+from .run_checkpoints import CHECKPOINT, latest_checkpoint
 
 # Copied as they are: pipeline.py imports the others, in this package and in a published repository.
 PIPELINE_FILES = (

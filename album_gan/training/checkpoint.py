@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..hub.run_folder import FORMAT_VERSION, checkpoints, sha256_of
+from ..hub.run_checkpoints import FORMAT_VERSION, checkpoints, sha256_of
 from ..inference.atomic import flush_to_disk
 
 

@@ -33,8 +33,8 @@ from .distributed import (
     start_processes,
 )
 from .ema import update_average
-from .resume import check_folder, find_checkpoint
 from .run import Run
+from .run_folder import find_checkpoint, refuse_to_overwrite
 from .signals import stop_signals
 from .state import TrainingState
 from .watching.step_result import StepResult
@@ -52,7 +52,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     recipe = config.build_recipe(recipe_config)
     checkpoint = find_checkpoint(config)
     if checkpoint is None:
-        check_folder(config)
+        refuse_to_overwrite(config)
     if config.push_to_hub and config.hub_model_id and is_first_process():
         open_repository(config.hub_model_id, data_rights=config.data_rights)  # now, and not after hours
     print_once(f"watch {Path(config.output_dir) / 'progress.html'} in a browser; numbers are in log.jsonl beside it")

@@ -10,12 +10,12 @@ from tqdm import tqdm
 from .. import runtime
 from ..covers.dataset import Split
 from ..hub.push import push
-from ..hub.run_folder import read_state
+from ..hub.run_checkpoints import read_state
 from .checkpoint import rotate_checkpoints
 from .config import TrainingConfig
 from .distributed import any_process, check_same_weights
 from .packaging import make_ready_to_draw, save_model
-from .resume import changes, clear_folder, set_aside_newer
+from .run_folder import changes, clear_folder, set_aside_newer
 from .state import TrainingState
 from .watching.monitor import Monitor
 from .watching.step_result import StepResult

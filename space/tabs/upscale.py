@@ -10,9 +10,9 @@ from album_gan.editing.typography import LAYOUTS, LONGEST_TEXT, check_type, set_
 from album_gan.inference.latents import name_of, seed_for_any_text
 from album_gan.inference.upscaling import RIGHTS, check_upscale
 from album_gan.media.image_files import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
+from album_gan.space.drawing_order import Lane
 from album_gan.space.errors import shows_errors
 from album_gan.space.job_button import JobButton, waiting
-from album_gan.space.priority_lock import Lane
 from album_gan.space.service import CoverService
 from album_gan.space.session import read_session
 from album_gan.space.tabs.generate import check_text

@@ -10,7 +10,7 @@ from album_gan.covers.synthetic import draw_cover
 # One after the other in one process: torch and datasets load once.
 RUN = """
 import json, sys
-from album_gan.hub.run_folder import read_state
+from album_gan.hub.run_checkpoints import read_state
 from album_gan import AlbumCoverPipeline
 from train import main
 from pathlib import Path

@@ -10,7 +10,7 @@ import torch
 
 from album_gan import AlbumCoverPipeline
 from album_gan.cli.main import main
-from album_gan.hub.run_folder import latest_checkpoint, read_state
+from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 from album_gan.networks.lite_generator import LiteGenerator
 from album_gan.training.checkpoint import save_checkpoint
 from album_gan.training.packaging import load_initial_weights

@@ -14,9 +14,9 @@ pytest.importorskip("gradio", reason="the page needs album-gan[demo]")
 
 from album_gan.space import cover_queue, job_queue
 from album_gan.space.client import Client
+from album_gan.space.drawing_order import Lane, PriorityLock
 from album_gan.space.fair_queue import FairQueue, QueueFullError
 from album_gan.space.job_queue import JobQueue
-from album_gan.space.priority_lock import Lane, PriorityLock
 from album_gan.space.validation import Cover
 
 KEY = "for-the-test"

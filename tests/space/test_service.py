@@ -8,7 +8,7 @@ import torch
 pytest.importorskip("gradio", reason="the page needs album-gan[demo]")
 
 from album_gan.space.client import Client
-from album_gan.space.priority_lock import Lane
+from album_gan.space.drawing_order import Lane
 from album_gan.space.service import CoverService
 from album_gan.space.validation import Cover
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from album_gan.hub.run_folder import checkpoints, latest_checkpoint, read_state
+from album_gan.hub.run_checkpoints import checkpoints, latest_checkpoint, read_state
 from album_gan.training.checkpoint import load_checkpoint, rotate_checkpoints, save_checkpoint
 
 STATE = {"images": 0, "seconds": 0.0, "config": {}}

@@ -9,7 +9,7 @@ from album_gan import AlbumCoverPipeline
 from album_gan.cli.main import main as album_gan
 from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.synthetic import rows
-from album_gan.hub.run_folder import latest_checkpoint, read_state
+from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 from album_gan.media.image_files import read_settings
 from album_gan.recipes import cgan
 from album_gan.training.packaging import load_initial_weights

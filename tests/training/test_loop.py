@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from album_gan import AlbumCoverPipeline
 from album_gan.covers.synthetic import draw_cover
-from album_gan.hub.run_folder import latest_checkpoint, read_state
+from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 from album_gan.recipes.base import recipe_names
 from album_gan.training.config import TrainingConfig
 from album_gan.training.loop import train

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from album_gan.covers.synthetic import draw_cover
-from album_gan.hub.run_folder import checkpoints
+from album_gan.hub.run_checkpoints import checkpoints
 
 ROOT = Path(__file__).parents[2]
 KILLS, STEPS = 20, 150

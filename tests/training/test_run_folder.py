@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from drawn_covers import save_covers
 
-from album_gan.hub.run_folder import checkpoints, read_state
+from album_gan.hub.run_checkpoints import checkpoints, read_state
 from album_gan.training.checkpoint import restore_replaced
-from album_gan.training.resume import check_folder
+from album_gan.training.run_folder import refuse_to_overwrite
 from train import main
 
 
@@ -137,4 +137,4 @@ def test_a_term_of_every_other_step_is_in_the_log(words, tmp_path):
 def test_check_folder_takes_an_empty_one(tmp_path):
     from album_gan.training.config import TrainingConfig
 
-    check_folder(TrainingConfig(output_dir=str(tmp_path), report_to="none"))
+    refuse_to_overwrite(TrainingConfig(output_dir=str(tmp_path), report_to="none"))

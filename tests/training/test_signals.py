@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from serving import free_port
 
 from album_gan import AlbumCoverPipeline
-from album_gan.hub.run_folder import latest_checkpoint, read_state
+from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 
 ROOT = Path(__file__).parents[2]
 RECIPES = {

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from drawn_covers import save_covers
 
-from album_gan.hub.run_folder import latest_checkpoint
+from album_gan.hub.run_checkpoints import latest_checkpoint
 from train import main
 
 

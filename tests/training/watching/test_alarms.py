@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from album_gan.covers.synthetic import draw_cover
-from album_gan.hub.run_folder import latest_checkpoint
+from album_gan.hub.run_checkpoints import latest_checkpoint
 from album_gan.recipes import dcgan, wgan_gp
 from album_gan.training.watching import alarms
 from train import main

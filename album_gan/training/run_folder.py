@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ..hub.run_folder import checkpoints, fetch_run, latest_checkpoint
+from ..hub.run_checkpoints import checkpoints, fetch_run, latest_checkpoint
 from ..inference.model_store import is_hub_id
 from .checkpoint import restore_replaced
 from .config import TrainingConfig
@@ -35,7 +35,7 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     return found
 
 
-def check_folder(config: TrainingConfig) -> None:
+def refuse_to_overwrite(config: TrainingConfig) -> None:
     """Make sure that a run started afresh does not mix with what its folder already holds.
 
     Raises ValueError for a folder that holds a run, unless `config.overwrite` is to delete it, or

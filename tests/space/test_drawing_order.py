@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("gradio", reason="the page needs album-gan[demo]")
 
-from album_gan.space.priority_lock import Lane, PriorityLock
+from album_gan.space.drawing_order import Lane, PriorityLock
 
 
 def test_the_presenter_goes_first_and_everybody_else_in_order():
