@@ -73,6 +73,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow  # the batches that it reads are tested under all start methods
 def test_training_under_forkserver(covers, environment, tmp_path):
     script = tmp_path / "run.py"
     script.write_text(TRAIN)
