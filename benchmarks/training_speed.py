@@ -29,7 +29,7 @@ from album_gan.recipes.augmentation import diff_augment  # noqa: E402
 from album_gan.recipes.base import recipe_module, recipe_names  # noqa: E402
 from album_gan.recipes.losses import hinge_discriminator, hinge_generator  # noqa: E402
 from album_gan.recipes.named_random import Draw  # noqa: E402
-from album_gan.recipes.projected import look_closer  # noqa: E402
+from album_gan.recipes.projected import random_view  # noqa: E402
 
 RESOLUTION, BATCH_SIZE, WARM_UP = 128, 32, 3
 SMALL_RESOLUTION, FEW_STEPS = 64, 4  # with --all
@@ -80,7 +80,7 @@ def plain(size: int, steps: int) -> float:
             started = time.monotonic()
         draw = Draw(0, step, BATCH_SIZE)
         fake = generator(torch.randn(BATCH_SIZE, 128)).detach()
-        view = lambda images: look_closer(diff_augment(images, draw), size, draw)  # noqa: E731, B023
+        view = lambda images: random_view(diff_augment(images, draw), size, draw)  # noqa: E731, B023
         judge = lambda images: discriminator(view(images))  # noqa: E731, B023
         discriminator_optimizer.zero_grad()
         hinge_discriminator(judge(real), judge(fake)).backward()

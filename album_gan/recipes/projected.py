@@ -95,17 +95,17 @@ class Recipe(base.Recipe):
         """Features of real and fake images, once for both sides: the frozen network is the same for both."""
         if "features" not in step.memo:
             size = step.discriminator.config.input_size
-            real, fake = (look_closer(step.augment(images), size, step.draw) for images in (step.real, step.fake))
+            real, fake = (random_view(step.augment(images), size, step.draw) for images in (step.real, step.fake))
             with torch.no_grad():
                 real = step.discriminator.backbone_features(real)
-            step.memo["seen"] = real, step.discriminator.backbone_features(fake)
-            step.memo["features"] = tuple(step.discriminator.mix(seen) for seen in step.memo["seen"])
+            step.memo["backbone"] = real, step.discriminator.backbone_features(fake)
+            step.memo["features"] = tuple(step.discriminator.mix(found) for found in step.memo["backbone"])
         return step.memo["features"]
 
     def traits(self, step: base.Step) -> list[Tensor]:
         """Of real and fake covers, (B, D) each: the last layer's mean, and where in the picture the heads see what."""
-        pairs = zip(self._features(step), step.memo["seen"], strict=True)
-        return [torch.cat([step.discriminator.backbone.summary(seen), quarters(maps)], 1) for maps, seen in pairs]
+        pairs = zip(self._features(step), step.memo["backbone"], strict=True)
+        return [torch.cat([step.discriminator.backbone.summary(found), quarters(maps)], 1) for maps, found in pairs]
 
     @staticmethod
     def _judge(step: base.Step, real: list[Tensor], fake: list[Tensor]) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
@@ -154,11 +154,11 @@ def quarters(features: list[Tensor]) -> Tensor:
 
 
 def shows_whole(draw: Draw) -> bool:
-    """Whether this step's images are judged whole, whatever their size; see `look_closer` for the others."""
+    """Whether this step's images are judged whole, whatever their size; see `random_view` for the others."""
     return draw.step % 2 == 0
 
 
-def look_closer(images: Tensor, size: int, draw: Draw) -> Tensor:
+def random_view(images: Tensor, size: int, draw: Draw) -> Tensor:
     """In every other step a piece of each image, of half its size: (B, 3, H, W) -> (B, 3, H / 2, W / 2).
 
     Enlarged to the discriminator's `size` in pixels, it shows what the frozen network overlooks in a whole image:

@@ -85,7 +85,7 @@ class TrainingState:
                 group["betas"] = (group["betas"][0], schedule.beta2)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        """Asked for anew each time: loading an optimiser's state replaces its groups."""
+        """Read anew each time: loading an optimiser's state replaces its groups."""
         return [group for optimizer in self.optimizers.values() for group in optimizer.param_groups]
 
     def save(self, folder: Path, settings: dict[str, Any], beside: Any = None) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from album_gan.recipes import losses
 from album_gan.recipes.augmentation import diff_augment
 from album_gan.recipes.named_random import Draw
-from album_gan.recipes.projected import look_closer
+from album_gan.recipes.projected import random_view
 from album_gan.training.ema import reestimate_batch_norm, round_to_half, update_average
 from album_gan.training.watching.run_log import next_moment
 
@@ -76,15 +76,15 @@ def test_augmentation_lets_gradients_through_and_cuts_a_hole():
 def test_pieces_are_looked_at_in_every_other_step_at_places_of_their_own():
     rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     images = torch.stack([rows, columns, rows + columns]).expand(8, -1, -1, -1)
-    assert look_closer(images, 32, Draw(0, 4, 8)) is images
-    assert look_closer(images, 64, Draw(0, 5, 8)) is images  # enlarged twice anyway
-    pieces = look_closer(images, 32, Draw(0, 5, 8))
+    assert random_view(images, 32, Draw(0, 4, 8)) is images
+    assert random_view(images, 64, Draw(0, 5, 8)) is images  # enlarged twice anyway
+    pieces = random_view(images, 32, Draw(0, 5, 8))
     assert pieces.shape == (8, 3, 16, 16)
     top, left = pieces[:, 0, 0, 0].long(), pieces[:, 1, 0, 0].long()
     assert len(set(zip(top.tolist(), left.tolist(), strict=True))) > 4
     for piece, y, x in zip(pieces, top, left, strict=True):
         assert torch.equal(piece, images[0, :, y : y + 16, x : x + 16])
-    alone = look_closer(images[2:], 32, Draw(0, 5, 8, slice(2, 8)))
+    alone = random_view(images[2:], 32, Draw(0, 5, 8, slice(2, 8)))
     assert torch.equal(alone, pieces[2:])
 
 
