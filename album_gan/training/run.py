@@ -15,7 +15,7 @@ from .checkpoint import rotate_checkpoints
 from .config import TrainingConfig
 from .distributed import any_process, check_same_weights
 from .packaging import make_ready_to_draw, save_model
-from .run_folder import changes, clear_folder, set_aside_newer
+from .run_folder import changes, clear_folder, refuse_another_run, set_aside_newer
 from .state import TrainingState
 from .watching.monitor import Monitor
 from .watching.step_result import StepResult
@@ -46,6 +46,7 @@ class Run:
     def resume(self, checkpoint: Path) -> None:
         """Continue from a checkpoint, and say what differs from it."""
         record = read_state(checkpoint)
+        refuse_another_run(self.output_dir, record)
         self.accelerator.print(f"resuming from {checkpoint}")
         for change in changes(record["config"], self.settings):
             self.accelerator.print(change)

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ..hub.run_checkpoints import checkpoints, fetch_run, latest_checkpoint
+from ..hub.run_checkpoints import checkpoints, fetch_run, latest_checkpoint, read_state
 from ..inference.model_store import is_hub_id
 from .checkpoint import restore_replaced
 from .config import TrainingConfig
@@ -49,6 +49,20 @@ def refuse_to_overwrite(config: TrainingConfig) -> None:
         raise ValueError(
             f"output_dir {output_dir} already holds a run ({found[0].name}); resume it with --resume_from_checkpoint "
             "latest, choose another output_dir, or delete it with --overwrite"
+        )
+
+
+def refuse_another_run(output_dir: Path, record: dict[str, Any]) -> None:
+    """ValueError where `output_dir` holds checkpoints of another run than that of `record`, which is to be resumed.
+
+    Their numbers would mix, and `checkpoints_total_limit` delete the other run's. Checkpoints from before runs had
+    ids are taken for the same run.
+    """
+    newest = latest_checkpoint(output_dir)
+    other = newest and read_state(newest).get("run_id")
+    if other and record.get("run_id") not in (None, other):
+        raise ValueError(
+            f"output_dir {output_dir} holds another run than the checkpoint to resume from; choose another output_dir"
         )
 
 

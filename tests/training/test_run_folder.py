@@ -67,6 +67,17 @@ def test_resuming_from_an_earlier_checkpoint_sets_later_ones_aside(words, tmp_pa
     assert read_state(run / "checkpoint-3")["run_id"] == state["run_id"]
 
 
+def test_a_run_is_not_resumed_into_the_folder_of_another(words, tmp_path, capsys):
+    run, other = tmp_path / "run", tmp_path / "other"
+    assert main([*words, "--max_train_steps", "1"]) == 0
+    words[words.index("--output_dir") + 1] = str(other)
+    assert main([*words, "--max_train_steps", "1", "--seed", "1"]) == 0
+    before = everything_in(other)
+    assert main([*words, "--max_train_steps", "2", "--resume_from_checkpoint", str(run / "checkpoint-1")]) == 2
+    assert "holds another run than the checkpoint to resume from" in capsys.readouterr().err.splitlines()[-1]
+    assert everything_in(other) == before
+
+
 def test_a_finished_run_says_so(words, capsys):
     assert main([*words, "--max_train_steps", "1"]) == 0
     assert main([*words, "--max_train_steps", "1", "--resume_from_checkpoint", "latest"]) == 0
