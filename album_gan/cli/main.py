@@ -10,30 +10,22 @@ import sys
 from importlib.util import find_spec
 
 from .. import __version__
-from .covers import add_covers
-from .demo import add_demo
-from .draw import add_generate, add_interpolate, add_timelapse, add_upscale
-from .evaluate import add_evaluate
-from .publish import add_export, add_push
-
-COMMANDS = (
-    add_generate, add_interpolate, add_upscale, add_demo, add_covers, add_evaluate, add_timelapse, add_push, add_export,
-)  # fmt: skip
+from .doctor import add_doctor
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run `album-gan` with these arguments, by default those of the process. Returns the exit code.
 
-    0: done; 2: failed, and standard error says why in one line; 130: interrupted with Ctrl-C.
+    0: done; 1: `doctor` found problems; 2: failed, and standard error says why in one line; 130: Ctrl-C.
     ALBUM_GAN_DEBUG=1 shows the whole traceback instead.
     """
     try:
         arguments = sys.argv[1:] if argv is None else argv
         if arguments[:1] == ["train"]:
             return _train(arguments[1:])
-        args = build_parser().parse_args(_with_dashes(arguments))
-        args.run(args)
-        return 0
+        parser = build_parser(for_doctor=arguments[:1] == ["doctor"])
+        args = parser.parse_args(_with_dashes(arguments))
+        return args.run(args) or 0
     except KeyboardInterrupt:
         print("album-gan: interrupted; every file already written is complete", file=sys.stderr)
         return 130
@@ -68,15 +60,27 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(f"{message}; see {self.prog} --help")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+def build_parser(for_doctor: bool = False) -> argparse.ArgumentParser:
+    """All commands and their options; `for_doctor` that one alone, which runs where the others do not even load."""
     parser = _Parser(
         prog="album-gan", allow_abbrev=False, description="Draw album covers with a GAN.",
         epilog="example: album-gan generate --seeds 0-63 --out covers",
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"album-gan {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in COMMANDS:
+    add_doctor(commands)
+    if for_doctor:
+        return parser
+    from .covers import add_covers
+    from .demo import add_demo
+    from .draw import add_generate, add_interpolate, add_timelapse, add_upscale
+    from .evaluate import add_evaluate
+    from .publish import add_export, add_push
+
+    for add in (
+        add_generate, add_interpolate, add_upscale, add_demo, add_covers, add_evaluate, add_timelapse, add_push,
+        add_export,
+    ):  # fmt: skip
         add(commands)
     # Listed only: `main` hands these over before they are parsed here.
     commands.add_parser("train", help="Train a model, as train.py does; album-gan train --help lists its options.")

@@ -1,0 +1,213 @@
+"""`album-gan doctor` on machines that are broken on purpose: each problem is named, and no token is printed."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from loopback import ROOT
+
+GOOD, BAD = "hf_goodTokenOfTheTests", "hf_badTokenOfTheTests"
+
+
+class Hub(BaseHTTPRequestHandler):
+    def do_GET(self):
+        known = self.headers["Authorization"] == f"Bearer {GOOD}"
+        account = {"name": "me", "auth": {"accessToken": {"role": "write"}}}
+        body = json.dumps(account if known else {"error": f"no {self.headers['Authorization']}"}).encode()
+        self.send_response(302 if self.path.startswith("/hotel") else 200 if known else 401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def doctor(tmp_path, hub) -> Callable[..., tuple[int, str]]:
+    """Run it on a machine that is well but for what is given -> (exit code, output)."""
+
+    def doctor(
+        *options: str, python: str | Path = sys.executable, limit: int | None = None, **environment: str
+    ) -> tuple[int, str]:
+        names = ("HF_TOKEN", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+        clean = {name: value for name, value in os.environ.items() if name not in names}
+        here = {"HOME": str(tmp_path), "HF_HOME": str(tmp_path / "hf"), "ALBUM_GAN_CACHE": str(tmp_path / "cache")}
+        web = {"HF_ENDPOINT": hub, "HF_TOKEN": GOOD, "NO_PROXY": "127.0.0.1"}
+        paths = os.pathsep.join(filter(None, [environment.pop("packages", ""), str(ROOT)]))
+
+        def limit_files() -> None:
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        done = subprocess.run(
+            [python, "-m", "album_gan", "doctor", *options], cwd=tmp_path, capture_output=True, text=True, timeout=200,
+            env={**clean, **here, **web, "PYTHONPATH": paths, **environment}, preexec_fn=limit_files,
+        )  # fmt: skip
+        text = done.stdout + done.stderr
+        assert "Traceback" not in text
+        assert "TokenOfTheTests" not in text
+        return done.returncode, text
+
+    return doctor
+
+
+@pytest.fixture
+def broken_torch(tmp_path) -> str:
+    """Packages whose torch raises when it is imported: quick, where a test is about something else."""
+    package = tmp_path / "packages" / "torch"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "raise ImportError('libcudnn.so.9: cannot open shared object file: No such file')\n"
+    )
+    return str(tmp_path / "packages")
+
+
+def line(text: str, name: str, status: str) -> str:
+    """The line of one check, which must have that status."""
+    [found] = [line for line in text.splitlines() if line.startswith(f"{status:<8}{name:<13}")]
+    return found
+
+
+def test_a_machine_that_is_well(doctor, hub, tmp_path):
+    code, text = doctor("--dataset_name", "synthetic", "--output_dir", "new/folder")
+    assert code == 0, text
+    assert " (" not in line(text, "torch", "OK")
+    assert "extras: " in line(text, "packages", "OK")
+    assert "logged in as me, with a token from HF_TOKEN" in line(text, "hub", "OK")
+    assert "held out" in line(text, "covers", "OK")
+    assert str(tmp_path / "new" / "folder") in line(text, "disk", "OK")
+    assert text.endswith("no problems\n")
+    assert not (tmp_path / "new").exists()
+    assert not list(tmp_path.glob(".album-gan-doctor*"))
+
+
+def test_neither_torch_nor_anything_else(doctor, tmp_path):
+    """A bare Python, which has nothing but the folder of this project."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    code, text = doctor(python=tmp_path / "venv" / "bin" / "python")
+    assert code == 1
+    assert "torch is not installed; type: pip install torch --index-url" in line(text, "torch", "problem")
+    assert "; type: pip install -e ." in line(text, "packages", "problem")
+
+
+def test_torch_that_raises_on_import(doctor, broken_torch):
+    code, text = doctor("--dataset_name", "synthetic", packages=broken_torch, LD_LIBRARY_PATH="/usr/local/old")
+    assert code == 1
+    assert "libcudnn.so.9" in line(text, "covers", "problem")
+    said = line(text, "torch", "problem")
+    assert "libcudnn.so.9: cannot open shared object file" in said
+    assert "type: unset LD_LIBRARY_PATH" in said
+    assert "--force-reinstall torch" in said
+
+
+def test_torch_that_crashes(doctor, tmp_path):
+    """As with a wheel for another processor."""
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "torch.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGILL)\n")
+    code, text = doctor(packages=str(tmp_path / "packages"))
+    assert code == 1
+    assert "importing torch failed: killed by SIGILL" in line(text, "torch", "problem")
+
+
+def test_a_file_that_hides_torch(doctor, tmp_path):
+    (tmp_path / "torch.py").write_text("x = 1\n")
+    code, text = doctor()
+    assert code == 1
+    assert "torch.py in this folder hides the installed torch; type: mv" in line(text, "torch", "problem")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "visible", "wheels"),
+    [
+        ("13.0", None, "cu130"),
+        pytest.param("12.4", None, "cu128", marks=pytest.mark.slow),
+        pytest.param("12.4", "-1", None, marks=pytest.mark.slow),
+    ],
+)
+def test_a_card_that_torch_does_not_use(doctor, tmp_path, cuda, visible, wheels):
+    import torch
+
+    if torch.version.cuda:
+        pytest.skip("this torch is built for cards")
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text(
+        f'#!/bin/sh\n[ $# = 0 ] && echo "| NVIDIA-SMI 580.1  Driver Version: 580.1  CUDA Version: {cuda} |" '
+        '|| echo "NVIDIA L4, 580.1"\n'
+    )
+    tool.chmod(0o755)
+    more = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    code, text = doctor(PATH=f"{tool.parent}:{os.environ['PATH']}", **more)
+    assert code == 1
+    said = line(text, "card", "problem")
+    if wheels:
+        assert "NVIDIA L4 is there, but this torch is built for the CPU; type: pip install --force-reinstall" in said
+        assert said.endswith(f"/{wheels}")
+    else:
+        assert said.endswith("CUDA_VISIBLE_DEVICES='-1' hides NVIDIA L4; type: unset CUDA_VISIBLE_DEVICES")
+
+
+def test_no_room_on_the_disk(doctor, broken_torch):
+    _, text = doctor(packages=broken_torch, limit=1_000)
+    for name in ("disk", "cache"):
+        assert any("File too large; type: " in found for found in text.splitlines() if f" {name} " in found)
+    assert "--output_dir ANOTHER_FOLDER" in line(text, "disk", "problem")
+
+
+def test_a_cache_that_cannot_be_read(doctor, broken_torch, tmp_path):
+    (tmp_path / "hf").write_text("a file, where there should be a folder")
+    _, text = doctor(packages=broken_torch)
+    said = line(text, "cache", "problem")
+    assert "Not a directory" in said or "is a file" in said
+    assert "type: export HF_HOME=ANOTHER_FOLDER" in said
+
+
+def test_offline(doctor, broken_torch):
+    _, text = doctor(packages=broken_torch, HF_ENDPOINT="http://127.0.0.1:9")
+    assert "cannot be reached (" in line(text, "hub", "note")
+    assert "type: export HF_HUB_OFFLINE=1" in line(text, "hub", "note")
+    _, text = doctor(packages=broken_torch, HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="1")
+    assert line(text, "hub", "OK")
+
+
+def test_a_token_that_the_hub_refuses(doctor, broken_torch, hub, tmp_path):
+    _, text = doctor(packages=broken_torch, HF_TOKEN=BAD)
+    assert "refuses the token in HF_TOKEN (401); type: hf auth login" in line(text, "hub", "problem")
+
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "token").write_text(f"{BAD}\x07\n")
+    _, text = doctor("--report", packages=broken_torch, HF_TOKEN="")
+    assert "hf/token holds characters that no token has" in line(text, "hub", "problem")
+    assert text.startswith("### album-gan doctor\n")
+    assert str(tmp_path) not in text  # it is the home
+
+
+def test_without_a_token_and_behind_a_login_page(doctor, broken_torch, hub):
+    _, text = doctor(packages=broken_torch, HF_TOKEN="")
+    assert "can be reached; no token" in line(text, "hub", "OK")
+    _, text = doctor(packages=broken_torch, HF_ENDPOINT=f"{hub}/hotel")
+    assert "a login page of this network?" in line(text, "hub", "note")
+
+
+@pytest.mark.slow
+def test_no_covers(doctor, tmp_path):
+    (tmp_path / "covers").mkdir()
+    code, text = doctor("--train_data_dir", "covers", "--report")
+    assert code == 1
+    assert "; type: album-gan covers build" in line(text, "covers", "problem")
