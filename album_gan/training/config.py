@@ -29,6 +29,7 @@ class TrainingConfig:
     dataloader_num_workers: int = 2  # processes that prepare batches
     # Duration and speed
     max_train_steps: int = 5_000  # generator updates
+    minutes: float | None = None  # train for this long instead, with the schedules stretched to it
     train_batch_size: int = 32  # images per process and backward pass
     gradient_accumulation_steps: int = 1  # backward passes per update
     learning_rate: float | None = None  # of both networks, instead of the recipe's own
@@ -61,6 +62,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise ValueError(f"minutes must be above 0, got {self.minutes}; leave it out to count steps")
         if self.mixed_precision not in ("auto", "no", "bf16"):
             raise ValueError(
                 f"mixed_precision must be auto, no or bf16, got {self.mixed_precision!r}; "

@@ -131,6 +131,16 @@ def any_process(accelerator: Accelerator, flag: bool) -> bool:
     return flags.item() > 0
 
 
+@collective
+def of_first_process(accelerator: Accelerator, number: float) -> float:
+    """The first process's `number`, on all of them."""
+    if accelerator.num_processes == 1:
+        return number
+    shared = torch.tensor([number], dtype=torch.float64, device=accelerator.device)
+    torch.distributed.broadcast(shared, 0)
+    return shared.item()
+
+
 def rows_of_process(accelerator: Accelerator, batch_size: int, parts: int) -> list[slice]:
     """The rows of the global batch that this process takes, one slice for each of its `parts` backward passes."""
     first = accelerator.process_index * parts

@@ -35,8 +35,9 @@ def dry_run(config: TrainingConfig, recipe_config: Any = None) -> Iterator[str]:
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         short = dataclasses.replace(
-            config, output_dir=folder, max_train_steps=STEPS, logging_steps=STEPS // 2, checkpointing_steps=STEPS,
-            sample_images=10**9, evaluation_images=0, report_to="none", push_to_hub=False, resume_from_checkpoint=None,
+            config, output_dir=folder, max_train_steps=STEPS, minutes=None, logging_steps=STEPS // 2,
+            checkpointing_steps=STEPS, sample_images=10**9, evaluation_images=0, report_to="none", push_to_hub=False,
+            resume_from_checkpoint=None,
         )  # fmt: skip
         train(short, recipe_config)
         if not first:

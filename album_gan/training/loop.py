@@ -71,7 +71,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
 
     # --- Training: one step after the other, watched and saved from outside
     trainer = Trainer(config, state, split, accelerator)
-    bar = tqdm(total=config.max_train_steps, initial=state.step, desc="training", unit="step", disable=not run.main)
+    bar = tqdm(total=state.duration.end, initial=state.step, desc="training", unit="step", disable=not run.main)
     with stop_signals() as stop, bar:
         for result in trainer.steps():
             run.watch(result, bar)
@@ -96,17 +96,17 @@ class Trainer:
         self.share_fakes = self.turns == 1 and self.parts == 1  # one set of fakes per step saves a generator pass
         self.batch_size = config.train_batch_size * self.parts * accelerator.num_processes
         self.rows = rows_of_process(accelerator, config.train_batch_size, self.parts)
-        first, last = state.step * self.turns, config.max_train_steps * self.turns
+        first, last = state.step * self.turns, state.duration.most_steps * self.turns
         sampler = StepSampler(len(split.train), self.batch_size, self.rows, config.seed, first, last)
         processes = accelerator.process_index, accelerator.num_processes
         self.batches: Iterator[Batch] = batches(split.train, sampler, config.dataloader_num_workers, *processes)
         self.trained = [p for p in state.discriminator.parameters() if p.requires_grad]
 
     def steps(self) -> Iterator[StepResult]:
-        """Train until `max_train_steps`, and yield what happened after each step."""
+        """Train until the end of the run's duration, and yield what happened after each step."""
         state = self.state
-        while state.step < self.config.max_train_steps:
-            schedule = self.recipe.schedule(state.step / self.config.max_train_steps)
+        while state.step < state.duration.end:
+            schedule = self.recipe.schedule(state.progress)
             state.set_learning_rates(schedule)
             result = StepResult({}, {}, [])
             for turn in range(self.turns):
@@ -183,7 +183,7 @@ class Trainer:
             fake = state.generator(*inputs).float()
         return Step(
             real=batch["images"], fake=fake, inputs=inputs, generator=state.generator,
-            discriminator=state.discriminator, draw=draw, progress=state.step / self.config.max_train_steps,
+            discriminator=state.discriminator, draw=draw, progress=state.progress,
             labels=batch.get("labels"), augmentation=self.recipe.augmentation,
             gather=lambda rows: gather(self.accelerator, rows),
         )  # fmt: skip

@@ -4,16 +4,16 @@ import math
 from pathlib import Path
 
 from accelerate import Accelerator
-from diffusers import ModelMixin
 from tqdm import tqdm
 
 from .. import runtime
 from ..covers.dataset import Split
 from ..hub.push import push
 from ..hub.run_checkpoints import read_state
+from ..light_diffusers import ModelMixin
 from .checkpoint import rotate_checkpoints
 from .config import TrainingConfig
-from .distributed import any_process, check_same_weights
+from .distributed import any_process, check_same_weights, of_first_process
 from .packaging import make_ready_to_draw, save_model
 from .run_folder import changes, clear_folder, refuse_another_run, set_aside_newer
 from .state import TrainingState
@@ -51,10 +51,9 @@ class Run:
         for change in changes(record["config"], self.settings):
             self.accelerator.print(change)
         self.state.load(checkpoint, record)
-        if self.state.step >= self.config.max_train_steps:
-            self.accelerator.print(
-                f"this run already has its {self.state.step:,} steps; to train on, raise --max_train_steps"
-            )
+        if self.state.step >= self.state.duration.end:
+            more = "max_train_steps" if self.config.minutes is None else "minutes"
+            self.accelerator.print(f"this run already has its {self.state.step:,} steps; to train on, raise --{more}")
         if self.main:
             for folder in set_aside_newer(self.output_dir, self.state.step):
                 print(f"a later checkpoint of this run is now {folder}; delete it once you do not need it")
@@ -67,6 +66,9 @@ class Run:
         if self.main:
             self.monitor.observe(result)
         bar.update()
+        if state.duration.due(state.step, self.config.logging_steps):
+            state.duration.read_clock(state.step, of_first_process(self.accelerator, state.seconds))
+            bar.total = state.duration.end
         if state.step % self.config.logging_steps == 0:
             means = state.terms.read()
             broken = any_process(self.accelerator, not all(map(math.isfinite, means.values())))

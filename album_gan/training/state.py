@@ -17,6 +17,7 @@ from ..recipes.named_random import named_generator
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig
 from .distributed import broadcast_weights
+from .duration import Duration
 from .packaging import load_initial_weights
 from .watching.term_means import TermMeans
 
@@ -33,6 +34,7 @@ class TrainingState:
     average: nn.Module  # of the generator's weights over the latest images; this is what gets published
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
+    duration: Duration
     warm_up_steps: int = 0
     run_id: str = ""  # the same for all parts of a resumed run
     step: int = 0
@@ -57,8 +59,10 @@ class TrainingState:
             broadcast_weights(accelerator, network)
         average = copy.deepcopy(generator).requires_grad_(False)
         networks = (generator.train(), discriminator.train(), average)
-        warm_up_steps = min(WARM_UP_STEPS, math.ceil(config.max_train_steps / 10)) if config.init_from else 0
-        return cls(recipe, *networks, *recipe.optimizers(generator, discriminator), warm_up_steps, secrets.token_hex(4))
+        duration = Duration(config.max_train_steps, config.minutes)
+        warm_up_steps = min(WARM_UP_STEPS, math.ceil(duration.most_steps / 10)) if config.init_from else 0
+        optimizers = recipe.optimizers(generator, discriminator)
+        return cls(recipe, *networks, *optimizers, duration, warm_up_steps, secrets.token_hex(4))
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -72,6 +76,11 @@ class TrainingState:
         return {name: getattr(self, name) for name in ("generator_optimizer", "discriminator_optimizer")}
 
     @property
+    def progress(self) -> float:
+        """Of the run, 0 to 1, before the next step."""
+        return self.duration.progress(self.step)
+
+    @property
     def seconds(self) -> float:
         """Spent on this run, all its parts together."""
         return time.monotonic() - self._started
@@ -79,6 +88,8 @@ class TrainingState:
     def set_learning_rates(self, schedule: Schedule) -> None:
         """For the next step: the optimisers' own, times the schedule's factor and the warm-up's."""
         warm_up = min(1.0, (self.step + 1) / self.warm_up_steps) if self.warm_up_steps else 1.0
+        if self.duration.seconds:  # where nobody could know how many steps a tenth of the run would be
+            warm_up = min(1.0, max(warm_up, 10 * self.progress))
         for group, rate in zip(self._parameter_groups(), self._base_rates, strict=True):
             group["lr"] = rate * warm_up * schedule.learning_rate
             if schedule.beta2 is not None:
@@ -104,4 +115,5 @@ class TrainingState:
         self.run_id = record.get("run_id", self.run_id)
         before_it_was_recorded = WARM_UP_STEPS if record["config"].get("init_from") else 0
         self.warm_up_steps = record.get("warm_up_steps", before_it_was_recorded)
+        self.duration.resume(self.step, record["seconds"])
         self.terms = TermMeans(record.get("terms"))

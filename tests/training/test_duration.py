@@ -1,0 +1,94 @@
+"""Runs of so many minutes: they end in time, and their schedules with them."""
+
+import json
+
+import pytest
+
+from album_gan.cli.train import main
+from album_gan.recipes import projected
+from album_gan.training.config import TrainingConfig
+from album_gan.training.duration import Duration
+
+
+def simulate(duration: Duration, seconds_per_step, step: int = 0, seconds: float = 0.0) -> tuple[int, float]:
+    """Take steps that last `seconds_per_step(step)` until the end -> steps, seconds."""
+    while step < duration.end:
+        seconds += seconds_per_step(step)
+        step += 1
+        if duration.due(step, 50):
+            duration.read_clock(step, seconds)
+    return step, seconds
+
+
+PACES = {
+    "even": lambda step: 0.1,
+    "first steps that compile": lambda step: 40.0 if step < 2 else 0.1,
+    "twice as slow from the middle on": lambda step: 0.1 if step < 3_000 else 0.2,
+    "an evaluation every thousand steps": lambda step: 20.0 if step % 1_000 == 999 else 0.1,
+    "few long steps": lambda step: 20.0,
+}
+
+
+@pytest.mark.parametrize("pace", PACES.values(), ids=PACES)
+def test_a_run_ends_in_time_with_a_learning_rate_of_0(pace):
+    duration = Duration(5, minutes=10)
+    steps, seconds = simulate(duration, pace)
+    assert seconds == pytest.approx(600, rel=0.04)
+    recipe = projected.Recipe(projected.Config(), 32)
+    assert recipe.schedule(duration.progress(steps)).learning_rate == 0
+    assert recipe.schedule(duration.progress(steps - 1)).learning_rate < max(0.02, 4 / steps)
+
+
+def test_progress_follows_the_clock():
+    duration = Duration(5, minutes=10)
+    assert [duration.progress(step) for step in (0, 1)] == [0, pytest.approx(0, abs=1e-9)]
+    duration.read_clock(2, 10.0)
+    duration.read_clock(4, 20.0)  # 5 seconds each
+    assert duration.end == 4 + 116
+    assert duration.progress(4) == pytest.approx(1 / 30)
+    assert duration.progress(62) == pytest.approx(1 / 30 + 29 / 60)
+
+
+def test_a_resumed_run_has_the_minutes_that_are_left():
+    duration = Duration(5, minutes=10)
+    duration.resume(2_000, 200.0)
+    assert duration.end == 6_000
+    steps, seconds = simulate(duration, lambda step: 0.4, 2_000, 200.0)  # on a slower machine
+    assert seconds == pytest.approx(600, rel=0.01)
+    assert steps == pytest.approx(3_000, rel=0.01)
+    finished = Duration(5, minutes=10)
+    finished.resume(6_000, 601.0)
+    assert finished.end == 6_000
+
+
+def test_without_minutes_steps_are_counted():
+    duration = Duration(40)
+    duration.resume(10, 99.0)
+    assert (duration.end, duration.most_steps, duration.due(50, 50)) == (40, 40, False)
+    assert [duration.progress(step) for step in (0, 10, 40)] == [0, 10 / 40, 1]
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf")])
+def test_minutes_that_are_none(minutes):
+    with pytest.raises(ValueError, match="minutes must be above 0"):
+        TrainingConfig(minutes=minutes)
+
+
+def test_train_for_seconds_and_resume_for_more(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "run"
+    words = ["--recipe", "dcgan", "--dcgan.width", "16", "--resolution", "32", "--dataset_name", "synthetic"]
+    words += ["--output_dir", str(out), "--train_batch_size", "4", "--dataloader_num_workers", "0"]
+    words += ["--report_to", "none", "--evaluation_images", "0", "--sample_images", "1000000"]
+    records = []
+    for more in (["--minutes", "0.03"], ["--minutes", "0.06", "--resume_from_checkpoint", "latest"]):
+        assert main([*words, *more]) == 0
+        records.append(json.loads((out / "training.json").read_text()))
+    first, second = (record["hours"] * 3600 for record in records)
+    assert 1.5 < first < 4  # the model's own sheet and a busy machine come on top
+    assert second >= 3.3
+    assert records[0]["steps"] > 8
+    assert records[1]["steps"] > records[0]["steps"]
+    assert "minutes was 0.03 and is now 0.06" in capsys.readouterr().out
+    assert main([*words, "--minutes", "0.06", "--resume_from_checkpoint", "latest"]) == 0
+    assert "to train on, raise --minutes" in capsys.readouterr().out
