@@ -19,7 +19,7 @@ from ..covers.batches import StepSampler, batches
 from ..covers.dataset import Batch, Split, load_covers
 from ..hub.push import open_repository
 from ..inference.pixels import to_unit_range
-from ..recipes.base import Schedule, Step
+from ..recipes.base import Recipe, Schedule, Step
 from ..recipes.named_random import Draw
 from .config import TrainingConfig
 from .distributed import (
@@ -56,13 +56,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     if config.push_to_hub and config.hub_model_id and is_first_process():
         open_repository(config.hub_model_id, data_rights=config.data_rights)  # now, and not after hours
     print_once(f"watch {Path(config.output_dir) / 'progress.html'} in a browser; numbers are in log.jsonl beside it")
-    split = load_covers(config.source)
-    recipe.classes = split.train.classes[1:]
-    len(split.train)  # decodes them, before processes wait for each other with a time-out
-    if split.train.labels is not None:
-        recipe.class_counts = tuple(split.train.labels.bincount(minlength=len(split.train.classes)).tolist())
-    accelerator = start_processes(config)
-    state = TrainingState.start(config, recipe, accelerator)
+    split, accelerator, state = set_up(config, recipe)
     run = Run(config, state, split, accelerator)
     if checkpoint is None:
         run.begin()
@@ -83,6 +77,17 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     # --- The finished (or interrupted) run is a model
     run.finish()
     return Path(config.output_dir)
+
+
+def set_up(config: TrainingConfig, recipe: Recipe) -> tuple[Split, Accelerator, TrainingState]:
+    """Covers, processes and networks, at step 0. Errors as `train`."""
+    split = load_covers(config.source)
+    recipe.classes = split.train.classes[1:]
+    len(split.train)  # decodes them, before processes wait for each other with a time-out
+    if split.train.labels is not None:
+        recipe.class_counts = tuple(split.train.labels.bincount(minlength=len(split.train.classes)).tolist())
+    accelerator = start_processes(config)
+    return split, accelerator, TrainingState.start(config, recipe, accelerator)
 
 
 class Trainer:
