@@ -1,6 +1,5 @@
 """A model as a repository: everything that a page, a lesson, diffusers or another trainer needs, and its card."""
 
-import inspect
 import json
 import os
 import shutil
@@ -10,10 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from diffusers import __version__ as diffusers_version
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
-from torch import nn
 
 from ..inference.atomic import NO_SPACE
 from ..inference.model_store import (
@@ -22,6 +19,7 @@ from ..inference.model_store import (
     network_class,
     read_json,
     read_weights,
+    write_code,
     write_weights,
 )
 from ..inference.pipeline import AlbumCoverPipeline
@@ -30,18 +28,12 @@ from .model_card import card
 from .privacy import public_record
 from .run_checkpoints import CHECKPOINT, latest_checkpoint
 
-# Copied as they are: pipeline.py imports the others, in this package and in a published repository.
-PIPELINE_FILES = (
-    "pipeline.py", "arguments.py", "atomic.py", "latents.py", "model_store.py", "pixels.py", "upscaling.py",
-    "word_lists.py",
-)  # fmt: skip
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
 # What a push replaces as a whole; other files in the repository are their owner's.
 REPLACED = (
     "generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "log.jsonl", "evaluation.json",
     "words.py", "images.py", "model_files.py",  # what pipeline.py imported before its files were renamed
 )  # fmt: skip
-PACKAGE = Path(__file__).parent.parent
 # The HTTP library that huggingface_hub uses changes with its version; this is the base of its errors.
 HTTPError: Any = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
@@ -142,35 +134,17 @@ def assemble(model: str, folder: Path, repo_id: str, data_rights: str | None = N
         (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     copy_checkpoint(source, folder)
 
-    index = {"_class_name": ["pipeline", type(pipe).__name__], "_diffusers_version": diffusers_version}
-    for name in ("generator", "upscaler"):
-        if getattr(pipe, name) is not None:
-            index[name] = copy_code(type(getattr(pipe, name)), folder / name)
-    index["auto_map"] = {"AutoModel": ".".join(index["generator"])}  # for the bare generator
     if (folder / "discriminator").is_dir():
         finish_discriminator(folder / "discriminator")
-    for name in PIPELINE_FILES:
-        shutil.copyfile(PACKAGE / "inference" / name, folder / name)
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     grid(pipe(seeds=range(64), truncation=1.0).images, 8).save(folder / "sheet.png", optimize=True)
     (folder / "README.md").write_text(card(pipe, folder, repo_id, data_rights), encoding="utf-8")
     return pipe
 
 
-def copy_code(network: type[nn.Module], folder: Path) -> list[str]:
-    """Copy a network's source file beside its weights; returns [module, class], diffusers' name for it.
-
-    The file keeps its name: diffusers copies the modules of all components of a model into one folder.
-    """
-    file = Path(inspect.getfile(network))
-    shutil.copyfile(file, folder / file.name)
-    return [file.stem, network.__name__]
-
-
 def finish_discriminator(folder: Path) -> None:
     """Add the missing precision of the weights, and the code."""
     write_weights(folder, read_weights(folder))
-    copy_code(network_class(read_json(folder / "config.json").get("_class_name"), "forward"), folder)
+    write_code(network_class(read_json(folder / "config.json").get("_class_name"), "forward"), folder)
 
 
 def copy_checkpoint(source: Path, folder: Path) -> None:

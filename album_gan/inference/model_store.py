@@ -10,20 +10,26 @@ import json
 import os
 import pkgutil
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from diffusers import ModelMixin
 from safetensors import SafetensorError
 
+from ..light_diffusers import ModelMixin
 from .atomic import write_atomic
 
 FORMAT_VERSION = 1
 BUNDLED = {"bundled": "pretrained", "teaching": "pretrained/teaching"}  # the second is a small DCGAN, for lessons
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FP16_WEIGHTS = "diffusion_pytorch_model.fp16.safetensors"
+# Published beside the weights: pipeline.py names all the others, for diffusers downloads only what it names.
+PIPELINE_FILES = (
+    "pipeline.py", "arguments.py", "atomic.py", "latents.py", "model_store.py", "pixels.py", "upscaling.py",
+    "word_lists.py",
+)  # fmt: skip
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 CHECKPOINT_FOLDER = re.compile(r"checkpoint-\d+")
@@ -282,6 +288,37 @@ def write_weights(folder: Path, weights: dict[str, torch.Tensor]) -> None:
     widened = {name: t.float() if t.is_floating_point() else t for name, t in halves.items()}
     write_atomic(folder / FP16_WEIGHTS, to_safetensors(halves))
     write_atomic(folder / WEIGHTS, to_safetensors(widened))
+
+
+def write_code(kind: type, folder: Path) -> list[str]:
+    """Write the source file of a network's class beside its weights; returns [module, class], diffusers' name for it.
+
+    The file keeps its name: diffusers copies the modules of all components of a model into one folder. A class without
+    a file, from a notebook, is named only.
+    """
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if file:
+        write_atomic(folder / Path(file).name, for_diffusers(Path(file).read_text(encoding="utf-8")))
+    return [kind.__module__.rpartition(".")[2], kind.__name__]
+
+
+def write_pipeline_code(folder: Path) -> None:
+    """Write the files of PIPELINE_FILES, with which diffusers alone loads a model."""
+    for name in PIPELINE_FILES:
+        code = Path(__file__).with_name(name).read_text(encoding="utf-8")
+        write_atomic(folder / name, for_diffusers(code))
+
+
+def for_diffusers(code: str) -> str:
+    """Our source code with diffusers itself in place of `light_diffusers`; other code as it is."""
+
+    def imports(match: re.Match) -> str:
+        names = [name.strip() for name in match[1].split(",")]
+        inside = [name for name in names if name == "register_to_config"]
+        lines = [f"from diffusers import {', '.join(name for name in names if name not in inside)}"]
+        return "\n".join(lines + [f"from diffusers.configuration_utils import {name}" for name in inside])
+
+    return re.sub(r"^from \.\.light_diffusers import (.+)$", imports, code, flags=re.MULTILINE)
 
 
 def to_safetensors(weights: dict[str, torch.Tensor]) -> bytes:

@@ -9,21 +9,22 @@ this package.
 """
 
 import hashlib
+import json
 import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, ModelMixin
-from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from PIL import Image
 from tqdm.auto import tqdm
 
+from ..light_diffusers import DiffusionPipeline, ImagePipelineOutput, ModelMixin
 from .arguments import Seeds, device_of_map, is_collection, one_of, random_seeds, seed_list
 from .atomic import write_atomic
 from .latents import (
@@ -41,6 +42,8 @@ from .model_store import (
     load_network,
     rounded_weights,
     to_safetensors,
+    write_code,
+    write_pipeline_code,
     write_weights,
 )
 from .pixels import to_pil, to_zero_one
@@ -117,18 +120,24 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def save_pretrained(self, save_directory: str | os.PathLike) -> None:
         """Write the model as float32 and float16 safetensors, both holding the values rounded to float16.
 
-        model_index.json, which makes a folder a model, comes last, and each file appears whole or not at all.
-        The weights in memory keep their precision. Raises ValueError for weights that float16 cannot hold, OSError
-        where files cannot be written.
+        The code is written beside them, so that diffusers alone loads the folder. model_index.json, which makes a
+        folder a model, comes last, and each file appears whole or not at all. The weights in memory keep their
+        precision. Raises ValueError for weights that float16 cannot hold, OSError where files cannot be written.
         """
+        index: dict[str, Any] = {"_class_name": ["pipeline", type(self).__name__]}
+        index["_diffusers_version"] = version("diffusers")
         for name, network in (("generator", self.generator), ("upscaler", self.upscaler)):
+            index[name] = [None, None]
             if network is None:
                 continue
             folder = Path(save_directory) / name
             folder.mkdir(parents=True, exist_ok=True)
             write_weights(folder, rounded_weights(network))
             write_atomic(folder / "config.json", network.to_json_string())
-        write_atomic(Path(save_directory) / "model_index.json", self.to_json_string())
+            index[name] = write_code(type(network), folder)
+        index["auto_map"] = {"AutoModel": ".".join(index["generator"])}  # for the bare generator
+        write_pipeline_code(Path(save_directory))
+        write_atomic(Path(save_directory) / "model_index.json", json.dumps(index, indent=2) + "\n")
 
     @cached_property
     def fingerprint(self) -> str:

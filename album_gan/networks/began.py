@@ -5,9 +5,9 @@ This file is complete in itself: it is published beside the weights and needs on
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
+
+from ..light_diffusers import ConfigMixin, ModelMixin, register_to_config
 
 
 def levels_of(resolution: int) -> list[int]:

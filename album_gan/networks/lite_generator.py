@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
+
+from ..light_diffusers import ConfigMixin, ModelMixin, register_to_config
 
 WIDTHS = {4: 256, 8: 256, 16: 192, 32: 128, 64: 64, 128: 32, 256: 16, 512: 8}
 TWO_CONVOLUTIONS = (8, 16, 32)  # they decide the composition; finer levels cost the most

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
+
+from ..light_diffusers import ConfigMixin, ModelMixin, register_to_config
 
 GROUP_WIDTH = 16  # channels that a grouped convolution mixes
 EXPANSION = 2

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
+
+from ..light_diffusers import ConfigMixin, ModelMixin, register_to_config
 
 
 def widths_of(resolution: int, width: int) -> dict[int, int]:

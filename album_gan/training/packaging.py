@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import ModelMixin
 from PIL import Image
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from ..inference.atomic import write_atomic
 from ..inference.model_store import find_model, read_json, read_weights, write_weights
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.upscaling import lanczos, one_pass
+from ..light_diffusers import ModelMixin
 from ..networks.cover_upscaler import SCALE
 from ..recipes.base import Recipe
 from ..recipes.named_random import Draw

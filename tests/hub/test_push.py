@@ -17,6 +17,7 @@ from album_gan.hub.model_card import card, check_card, eval_results
 from album_gan.hub.privacy import public_name
 from album_gan.hub.push import assemble, push
 
+ROOT = Path(__file__).parent.parent.parent
 WITHOUT_ALBUM_GAN = """
 import sys
 sys.modules["album_gan"] = None  # as in an environment that has only diffusers
@@ -43,9 +44,16 @@ def run(script: str, *arguments: object, cwd: Path) -> str:
 
 
 @pytest.mark.slow
-def test_album_gan_and_diffusers_alone_draw_the_same(repository, tmp_path):
-    ours = AlbumCoverPipeline.from_pretrained(repository)
-    fingerprint = run(WITHOUT_ALBUM_GAN, repository, tmp_path / "theirs.png", cwd=tmp_path)
+@pytest.mark.parametrize("kind", ["repository", "saved", "finished run"])
+def test_album_gan_and_diffusers_alone_draw_the_same(kind, repository, tiny_model, tmp_path):
+    """Offline: what was published, what `save_pretrained` wrote, and what a training left."""
+    folder = {"repository": repository, "saved": tiny_model, "finished run": tmp_path / "run"}[kind]
+    if kind == "finished run":
+        options = f"--dataset_name synthetic --resolution 32 --max_train_steps 2 --train_batch_size 4 --output_dir {folder}"
+        words = [sys.executable, str(ROOT / "train.py"), *options.split(), "--recipe", "dcgan"]
+        subprocess.run(words, check=True, capture_output=True, cwd=tmp_path)
+    ours = AlbumCoverPipeline.from_pretrained(folder)
+    fingerprint = run(WITHOUT_ALBUM_GAN, folder, tmp_path / "theirs.png", cwd=tmp_path)
     assert fingerprint == ours.fingerprint
     theirs = np.asarray(Image.open(tmp_path / "theirs.png"), int)
     assert np.abs(theirs - np.asarray(ours(seeds=[5]).images[0], int)).max() <= 1

@@ -40,6 +40,8 @@ def test_importing_the_package_loads_nothing_heavy():
         "assert not {'torch', 'diffusers', 'numpy'} & set(sys.modules)\n"
         "from album_gan import AlbumCoverPipeline\n"
         "assert 'torch' in sys.modules\n"
+        "AlbumCoverPipeline.from_pretrained()(seeds=[1])\n"
+        "assert not {'diffusers', 'transformers', 'torch._dynamo', 'av'} & set(sys.modules)  # seconds\n"
         "assert not {'datasets', 'gradio', 'album_gan.recipes', 'album_gan.training'} & set(sys.modules)"
     )
     result = run(code)
@@ -60,7 +62,7 @@ def test_covers_of_seeds(tiny_pipeline):
 
 
 def test_a_cover_is_the_network_at_its_latent(tiny_model, tiny_pipeline):
-    network = LiteGenerator.from_pretrained(tiny_model / "generator")  # another way: plain diffusers
+    network = LiteGenerator.from_pretrained(tiny_model / "generator")  # another way: the network alone
     with torch.no_grad():
         expected = to_pixels(network.eval()(torch.from_numpy(latents_of([5], 128))))
     assert np.abs(pixels(tiny_pipeline(seeds=5).images) - expected.astype(int)).max() <= 1

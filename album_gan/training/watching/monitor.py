@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ModelMixin
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ...covers.dataset import Covers
 from ...evaluation.compare import copies, in_one_space
 from ...evaluation.extractors import build_extractor, cached_features, features_of
+from ...light_diffusers import ModelMixin
 from ...metrics.separation import area_under_curve
 from ...recipes.base import Recipe
 from ..packaging import draw_samples
