@@ -1,0 +1,109 @@
+"""The networks that can be opened: those of the bundled models, and of every recipe, untrained."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..inference.latents import latents_of
+from ..inference.model_store import BUNDLED, find_model, load_network, read_json
+from ..inference.pipeline import AlbumCoverPipeline
+from ..recipes.base import recipe_module, recipe_names
+from .trace import Trace, trace
+
+ENLARGER = "upscaler"  # the one recipe that draws from pictures, not from latents
+RECIPES = tuple(name for name in recipe_names() if name != ENLARGER)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A generator and the discriminator that it plays against, both in evaluation mode and on the CPU.
+
+    `discriminator` is None where the model has none, or where what it needs is not installed: `missing` says so.
+    """
+
+    generator: Any  # torch types every attribute of a module as Tensor or Module
+    discriminator: Any
+    title: str
+    trained: bool
+    missing: str = ""
+
+    @property
+    def resolution(self) -> int:
+        """Of its pictures, in pixels."""
+        return self.generator.config.resolution
+
+    def latents(self, seeds: list[int]) -> Tensor:
+        """The latents of these seeds, (B, latent_dim)."""
+        return torch.from_numpy(latents_of(seeds, self.generator.config.latent_dim)).float()
+
+
+@lru_cache(maxsize=4)
+def recipe_pair(name: str, resolution: int | None = None, **settings: int) -> Pair:
+    """The networks of a recipe, as training begins, with the paper's settings unless `settings` say otherwise.
+
+    By default at the paper's resolution. Raises ValueError for a recipe or a resolution that there is not.
+    """
+    module = recipe_module(name)
+    config = module.Config(**settings)
+    recipe = module.Recipe(config, resolution or resolutions(name)[0])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator, discriminator = recipe.build_networks()
+    for network in (generator, discriminator):
+        if hasattr(network, "growth"):
+            network.growth.fill_(len(network.blocks))  # fully grown
+        network.eval().requires_grad_(False)
+    if name == ENLARGER:
+        return Pair(generator, discriminator, name, trained=False)
+    return Pair(generator, discriminator, f"{name} at {recipe.resolution} px, untrained", trained=False)
+
+
+def resolutions(name: str) -> list[int]:
+    """The resolutions that a recipe takes, the one of its paper (or of the bundled model) first."""
+    kind = recipe_module(name).Recipe
+    possible = [2**n for n in range(5, 10) if kind.smallest_resolution <= 2**n <= kind.largest_resolution]
+    first = {"vanilla": 32, "infogan": 32, "projected": 128, ENLARGER: 256}.get(name, 64)
+    return sorted(possible, key=lambda resolution: resolution != first)
+
+
+@lru_cache(maxsize=2)
+def bundled_pair(name: str) -> Pair:
+    """One of the models of this package: "bundled" or "teaching". Raises OSError and ValueError as `load_network`."""
+    if name not in BUNDLED:
+        raise ValueError(f"model must be one of {', '.join(map(str, BUNDLED))}, got {name!r}")
+    pipe = AlbumCoverPipeline.from_pretrained(name)
+    folder = find_model(name)
+    discriminator, missing = discriminator_of(folder)
+    recipe = read_json(folder / "training.json")["recipe"]
+    title = f"{name}: {recipe} at {pipe.generator.config.resolution} px, trained"
+    return Pair(pipe.generator, discriminator, title, trained=True, missing=missing)
+
+
+def discriminator_of(folder: Path) -> tuple[nn.Module | None, str]:
+    """The discriminator that a model's folder holds, ready to judge; or None, and why there is none."""
+    if not (folder / "discriminator" / "config.json").is_file():
+        return None, "this model comes without its discriminator"
+    try:
+        return load_network(folder / "discriminator", "forward", "fp16").eval(), ""
+    except (ImportError, OSError, ValueError) as error:
+        return None, " ".join(str(error).split())
+
+
+def trace_generator(pair: Pair, seed: int, mute: dict[int, list[int]] | None = None) -> Trace:
+    """The generator drawing the cover of one seed, step by step. Raises ValueError as `trace`."""
+    return trace(pair.generator, pair.latents([seed]), mute=mute)
+
+
+def trace_both(name: str, resolution: int | None = None) -> tuple[Trace, Trace]:
+    """A recipe's generator drawing one picture, and its discriminator judging it; shapes only."""
+    pair = recipe_pair(name, resolution)
+    if name == ENLARGER:
+        small = torch.zeros(1, 3, (resolution or resolutions(name)[0]) // 4, (resolution or resolutions(name)[0]) // 4)
+        drawing = trace(pair.generator, small, keep=False)
+        return drawing, trace(pair.discriminator, drawing.output, keep=False)
+    drawing = trace(pair.generator, pair.latents([0]), keep=False)
+    return drawing, trace(pair.discriminator, drawing.output, keep=False)
