@@ -13,6 +13,7 @@ import tyro
 from ..recipes.base import recipe_module, recipe_modules
 from ..training.config import TrainingConfig
 from ..training.distributed import is_first_process, process_label
+from . import launch
 
 READY_COMMANDS = """Three ways to start:
 
@@ -39,7 +40,9 @@ class CommandOptions:
     """Options of the command that are not settings of a run."""
 
     config: str | None = None  # settings from a file, e.g. configs/laptop-night.json; options override them
-    dry_run: bool = False  # describe the run, its size and duration, and stop
+    dry_run: bool = False  # describe the run, its size, duration and commands, and stop
+    price_per_hour: float | None = None  # of the machines, for the dry run
+    on: str | None = None  # with dry_run: print the command that trains there instead, e.g. hf:l4x1
 
 
 def main(arguments: list[str], prog: str = "train.py") -> int:
@@ -50,11 +53,17 @@ def main(arguments: list[str], prog: str = "train.py") -> int:
     logging.basicConfig(format="%(message)s")
     try:
         command, config, recipe_config = parse(arguments, prog)
-        if command.dry_run:
+        if command.on:
+            if not command.dry_run:
+                raise ValueError(f"on needs --dry_run: it prints the command for {command.on}, and starts nothing")
+            print("\n".join(launch.job(command.on, arguments, config)))
+        elif command.dry_run:
             from ..training.dry_run import dry_run
 
-            for line in dry_run(config, recipe_config):
+            for line in dry_run(config, recipe_config, command.price_per_hour):
                 print(line, flush=True)
+            if is_first_process():
+                print("\n".join(launch.lines(arguments)))
         else:
             from ..training.loop import train
 

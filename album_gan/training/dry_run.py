@@ -1,60 +1,205 @@
-"""What a run would be: networks, their cost, and how long it would take, measured in ten steps."""
+"""What a run would be: networks, speed, memory and disk, measured in a few steps; its duration and its price."""
 
-import contextlib
 import dataclasses
-import io
 import json
+import math
+import re
+import shutil
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from .. import runtime
+from ..covers.dataset import Split
+from ..covers.pixel_cache import cache_folder
 from ..recipes.named_random import Draw
 from .config import TrainingConfig
 from .distributed import is_first_process
-from .loop import train
+from .loop import Trainer, set_up
+from .state import TrainingState
 
-STEPS = 10
+STEPS = {"cpu": (4, 6), "cuda": (20, 100), "mps": (10, 20)}  # not counted, counted
 DEPTH = 2  # modules nested deeper than this are not listed
+SAFE = 0.9  # share of the free memory that a batch may take
+KID_MILESTONES = (0.026, 0.014, 0.01)  # of the bundled model's log, and its end
 
 
-def dry_run(config: TrainingConfig, recipe_config: Any = None) -> Iterator[str]:
-    """Lines that describe this run. Ten steps are trained, on the run's own covers, and thrown away.
+class Measured(NamedTuple):
+    """What a few steps have shown."""
 
-    Of several processes, which must all call it, the first one yields.
+    images_per_second: float
+    waiting: float  # share of the time, for data
+    bytes: int | None  # at most in use; None where the system does not count it
+
+
+def dry_run(config: TrainingConfig, recipe_config: Any = None, price_per_hour: float | None = None) -> Iterator[str]:
+    """Lines that describe this run. A few steps are trained, on the run's own covers, and thrown away.
+
+    Of several processes, which must all call it, the first one yields. `price_per_hour` is that of all machines.
     """
     first = is_first_process()
     if first:
         yield from describe_networks(config, recipe_config)
-        yield f"\ntraining {STEPS} steps to measure the time ..."
-
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        short = dataclasses.replace(
-            config, output_dir=folder, max_train_steps=STEPS, minutes=None, logging_steps=STEPS // 2,
-            checkpointing_steps=STEPS, sample_images=10**9, evaluation_images=0, report_to="none", push_to_hub=False,
-            resume_from_checkpoint=None,
-        )  # fmt: skip
-        train(short, recipe_config)
-        if not first:
-            return
-        record = json.loads((Path(folder) / "training.json").read_text(encoding="utf-8"))
-        lines = [json.loads(line) for line in (Path(folder) / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    speed = [line for line in lines if "images_per_second" in line][-1]  # the first half of the steps is a warm-up
-    images = record["images"] // STEPS * config.max_train_steps
-    hours = images / speed["images_per_second"] / 3600
-    yield f"{record['covers']:,} covers to train on, {record['held_out']:,} held out, on {record['hardware']}"
-    waiting = f"{speed['waiting_for_data']:.0%} of the time waiting for data"
-    yield f"{speed['images_per_second']:.1f} images a second, {waiting}"
-    yield from peak_memory()
+        yield "\ntraining a few steps to measure speed and memory ..."
+    runtime.keep_freed_memory()
+    batch_size = config.train_batch_size
+    with torch.random.fork_rng():
+        smaller = measure(config, recipe_config, max(1, batch_size // 2)) if batch_size > 1 else None
+        split, accelerator, state, measured = measure(config, recipe_config, batch_size)
+    if not first:
+        return
+    processes = accelerator.num_processes
     yield (
-        f"{config.max_train_steps:,} steps are {images:,} images, {images / record['covers']:.1f} times each cover: "
-        f"{hours:.1f} hours, and a few minutes for sheets and measurements"
+        f"{len(split.train):,} covers to train on, {len(split.held_out):,} held out, "
+        f"on {runtime.hardware(processes)}, {accelerator.mixed_precision}"
     )
+    yield f"{measured.images_per_second:.1f} images a second, {measured.waiting:.0%} of the time waiting for data"
+    yield from memory(batch_size, measured, smaller and smaller[3], accelerator.device)
+    yield from disk(config, state, len(split.train) + len(split.held_out))
+    yield from duration(config, state, len(split.train), measured.images_per_second, processes, price_per_hour)
+    yield from quality(config, measured.images_per_second, price_per_hour)
+
+
+# --- Measuring
+
+
+def measure(
+    config: TrainingConfig, recipe_config: Any, batch_size: int
+) -> tuple[Split, Accelerator, TrainingState, Measured]:
+    """Train a few steps with batches of this size, writing nothing."""
+    uncounted, counted = STEPS[runtime.choose_device(config.device)]
+    short = dataclasses.replace(
+        config, train_batch_size=batch_size, max_train_steps=uncounted + counted, minutes=None, report_to="none"
+    )
+    split, accelerator, state = set_up(short, short.build_recipe(recipe_config))
+    cuda = accelerator.device.type == "cuda"
+    if cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    trainer, waited = Trainer(short, state, split, accelerator), 0.0
+    for result in trainer.steps():
+        if state.step > uncounted:
+            waited += result.seconds_waited
+        elif state.step == uncounted:
+            _finish(accelerator.device)
+            started, before = time.monotonic(), state.images
+    _finish(accelerator.device)
+    seconds = time.monotonic() - started
+    peak = torch.cuda.max_memory_allocated() if cuda else _peak_memory()
+    return split, accelerator, state, Measured((state.images - before) / seconds, waited / seconds, peak)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
+def _peak_memory() -> int | None:
+    """The most that this process has used so far, in bytes."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _free_memory() -> int | None:
+    """Bytes that this process could have, with what it has; None where the system is not Linux."""
+    try:
+        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    peak = _peak_memory()
+    return int(available[1]) * 1024 + peak if available and peak else None
+
+
+# --- What follows from it
+
+
+def memory(batch_size: int, measured: Measured, smaller: Measured | None, device: torch.device) -> Iterator[str]:
+    """What this batch takes, and the largest that would fit: memory grows in proportion to the batch."""
+    if measured.bytes is None:
+        return
+    kind = "GPU memory" if device.type == "cuda" else "memory"
+    yield f"at most {measured.bytes / 1e9:.1f} GB of {kind} with batches of {batch_size}"
+    if smaller is None or smaller.bytes is None:
+        return
+    free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() if device.type == "cuda" else _free_memory()
+    if free is None:
+        return
+    per_image = (measured.bytes - smaller.bytes) / (batch_size - max(1, batch_size // 2))
+    if per_image < 1e4:
+        yield f"the batch hardly matters for it; there are {free / 1e9:.0f} GB"
+        return
+    fits = batch_size + (SAFE * free - measured.bytes) / per_image
+    yield (
+        f"{per_image / 1e6:.0f} MB more for each image of a batch: {max(0, math.floor(fits)):,} fit "
+        f"into {free / 1e9:.0f} GB"
+    )
+
+
+def disk(config: TrainingConfig, state: TrainingState, covers: int) -> Iterator[str]:
+    """What decoded covers and the run's folder will take, and whether that is free."""
+    tensors = [tensor for module in state.modules.values() for tensor in module.state_dict().values()]
+    moments = [p for n in (state.generator, state.discriminator) for p in n.parameters() if p.requires_grad]
+    checkpoint = sum(t.numel() * t.element_size() for t in (*tensors, *moments, *moments))
+    limit = config.checkpoints_total_limit or math.ceil(config.max_train_steps / config.checkpointing_steps)
+    # The best one, and one that is written before the oldest is deleted, come on top; models are half a checkpoint.
+    run = (limit + 3) * checkpoint
+    pixels = 0 if config.streaming else covers * config.resolution**2 * 3
+    yield f"{run / 1e9:.2f} GB of disk for {config.output_dir}, {pixels / 1e9:.2f} GB for decoded covers"
+    for folder, size in ((Path(config.output_dir), run), (cache_folder("pixels"), 0)):
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        if (free := shutil.disk_usage(existing).free) < size + 1e9:
+            yield f"PROBLEM: only {free / 1e9:.1f} GB are free in {existing}"
+
+
+def duration(
+    config: TrainingConfig, state: TrainingState, covers: int, speed: float, processes: int, price: float | None
+) -> Iterator[str]:
+    """How long the run takes, what it costs, and how often each cover is shown."""
+    per_step = config.train_batch_size * config.gradient_accumulation_steps * processes
+    per_step *= state.recipe.discriminator_steps
+    seconds = 60 * config.minutes if config.minutes else config.max_train_steps * per_step / speed
+    steps = round(seconds * speed / per_step)
+    yield (
+        f"{steps:,} steps are {steps * per_step:,} images, {steps * per_step / covers:.1f} times each cover: "
+        f"{_hours(seconds, price)}, and up to 5% for sheets and measurements"
+    )
+
+
+def quality(config: TrainingConfig, speed: float, price: float | None) -> Iterator[str]:
+    """When a run with these images per second would be as good as the bundled model was, as its log says."""
+    pretrained = files("album_gan") / "pretrained"
+    record = json.loads((pretrained / "training.json").read_text(encoding="utf-8"))
+    if (config.recipe, config.resolution) != (record["recipe"], record["resolution"]):
+        yield f"our log is of {record['recipe']} at {record['resolution']} px, and says nothing of this run's quality"
+        return
+    lines = map(json.loads, (pretrained / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    evaluations = [(line["images"], line["kid"]) for line in lines if "kid" in line]
+    moments = [next(found for found in evaluations if found[1] <= kid) for kid in KID_MILESTONES]
+    moments.append((record["images"], evaluations[-1][1]))
+    batches = f"{record['covers']:,} covers in batches of {record['train_batch_size']}"
+    yield f"to the quality of our log ({batches}; kid is the kernel distance to held-out covers):"
+    for images, kid in moments:
+        yield f"  kid {kid:.4f} after {images:>7,} images: {_hours(images / speed, price)}"
+
+
+def _hours(seconds: float, price: float | None) -> str:
+    """With what they cost, where the price of an hour is known."""
+    hours = f"{seconds / 3600:.2f} hours" if seconds < 36_000 else f"{seconds / 3600:.0f} hours"
+    return hours if price is None else f"{hours}, costs {seconds / 3600 * price:.2f}"
+
+
+# --- The networks
 
 
 def describe_networks(config: TrainingConfig, recipe_config: Any = None) -> Iterator[str]:
@@ -70,18 +215,6 @@ def describe_networks(config: TrainingConfig, recipe_config: Any = None) -> Iter
     trained = sum(p.numel() for network in networks for p in network.parameters() if p.requires_grad)
     held = sum(p.numel() for network in (generator, *networks) for p in network.parameters())
     yield (f"\nweights, average, gradients, moments: {(held + 3 * trained) * 4 / 1e6:,.0f} MB; activations come on top")
-
-
-def peak_memory() -> Iterator[str]:
-    """The most memory that this process has used so far, as a line; nothing where the system does not count it."""
-    if torch.cuda.is_available():
-        yield f"at most {torch.cuda.max_memory_allocated() / 1e9:.1f} GB of GPU memory"
-        return
-    with contextlib.suppress(ImportError):  # Windows
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        yield f"at most {peak / (1e9 if sys.platform == 'darwin' else 1e6):.1f} GB of memory"
 
 
 def describe(title: str, network: nn.Module, *inputs: Tensor) -> Iterator[str]:

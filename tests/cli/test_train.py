@@ -115,13 +115,18 @@ def test_dry_run_measures_and_leaves_nothing(covers, tmp_path, capsys):
     out = tmp_path / "run"
     words = ["--recipe", "dcgan", "--dcgan.width", "64", "--resolution", "32", "--train_batch_size", "4"]
     words += ["--train_data_dir", covers, "--output_dir", str(out), "--dataloader_num_workers", "0", "--dry_run"]
-    assert main([*words, "--max_train_steps", "1000"]) == 0
+    assert main([*words, "--max_train_steps", "1000", "--price_per_hour", "0.8"]) == 0
     text = capsys.readouterr().out
     assert "generator: DCGANGenerator, 0.17 M parameters" in text
     assert re.search(r"project +Linear +1024 +102,400", text)
     assert re.search(r"layers\.0 +ConvTranspose2d +32 x 8 x 8 +51,200", text)
     assert re.search(r"[\d.]+ images a second, \d+% of the time waiting for data", text)
-    assert re.search(r"1,000 steps are 4,000 images, .* hours", text)
+    assert re.search(r"1,000 steps are 4,000 images, .* hours, costs [\d.]+, ", text)
+    assert re.search(r"at most [\d.]+ GB of memory with batches of 4", text)
+    assert re.search(r"[\d.]+ GB of disk for .*run, 0.00 GB for decoded covers", text)
+    assert "our log is of projected at 128 px" in text
+    command = f"train.py --recipe dcgan --dcgan.width 64 --resolution 32 --train_batch_size 4 --train_data_dir {covers}"
+    assert text.count(command) == 5 - torch.cuda.is_available()
     assert not out.exists()
     assert not os.path.exists(tmp_path / "runs")
 

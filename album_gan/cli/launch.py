@@ -1,0 +1,86 @@
+"""The exact commands that start a training elsewhere: on one GPU, several, several machines, as a job on the Hub."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..training.config import TrainingConfig
+
+NOT_OF_THE_RUN = {"dry_run": 0, "price_per_hour": 1, "on": 1}  # options of the command, and how many values they have
+SEVERAL, MACHINES = 4, 2  # GPUs of a machine, machines: to be changed by who knows how many there are
+IMAGE = "pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime"
+CODE, COVERS = "/code", "/covers"  # where a job finds them
+SPARE_MINUTES = 30  # of a job, for installing, decoding and publishing
+
+
+def options_of_the_run(arguments: list[str]) -> list[str]:
+    """`arguments` without those that only describe it."""
+    kept, skip = [], 0
+    for argument in arguments:
+        name, equals, _ = argument.removeprefix("--").partition("=")
+        values = NOT_OF_THE_RUN.get(name.replace("-", "_")) if argument.startswith("--") else None
+        if skip:
+            skip -= 1
+        elif values is None:
+            kept.append(argument)
+        elif not equals:
+            skip = values
+    return kept
+
+
+def launch(options: list[str], processes: int = 1, machines: int = 1, rank: int = 0, cpu: bool = False) -> str:
+    """One line for `accelerate launch`, that needs no `accelerate config`."""
+    words = ["accelerate", "launch"]
+    words += ["--cpu"] if cpu else ["--multi_gpu"] if processes > 1 else []
+    words += ["--num_machines", str(machines), "--num_processes", str(processes)]
+    words += ["--mixed_precision", "no", "--dynamo_backend", "no"]  # the run's own options decide
+    if machines > 1:
+        words += ["--machine_rank", str(rank), "--main_process_ip", "FIRST_MACHINE", "--main_process_port", "29500"]
+    return shlex.join([*words, "train.py", *options])
+
+
+def lines(arguments: list[str]) -> Iterator[str]:
+    """How to start this run, wherever."""
+    import torch
+
+    options = options_of_the_run(arguments)
+    count = max(SEVERAL, torch.cuda.device_count())
+    yield "\non the CPU:" if not torch.cuda.is_available() else "\non one GPU:"
+    yield f"  {launch(options, cpu=not torch.cuda.is_available())}"
+    if not torch.cuda.is_available():
+        yield "on one GPU:"
+        yield f"  {launch(options)}"
+    yield f"on {count} GPUs, each with its own batch, so a step has {count} times as many images:"
+    yield f"  {launch(options, count)}"
+    yield f"on {MACHINES} machines with {count} GPUs each, all of which see the same covers; one line for each:"
+    for rank in range(MACHINES):
+        yield f"  {launch(options, count * MACHINES, MACHINES, rank)}"
+
+
+def job(place: str, arguments: list[str], config: TrainingConfig) -> Iterator[str]:
+    """The commands that train on the Hub's machines. ValueError for a place or a machine that does not exist."""
+    from huggingface_hub import JobHardware
+
+    kind, _, flavor = place.partition(":")
+    flavors = [hardware.value for hardware in JobHardware]
+    if kind != "hf" or flavor not in flavors:
+        raise ValueError(f"on must be hf: and one of {', '.join(flavors)}, got {place!r}; e.g. hf:l4x1")
+    cpu, count = flavor.startswith("cpu"), re.search(r"x(\d+)$", flavor)
+    options = options_of_the_run(arguments)
+    volumes = ["-v", f"/tmp/album_gan:{CODE}:ro"]
+    if config.train_data_dir:
+        volumes += ["-v", f"{Path(config.train_data_dir).absolute()}:{COVERS}:ro"]
+        options = [*options, "--train_data_dir", COVERS]  # the last one counts
+    steps = [
+        f"cp -r {CODE} /tmp/album_gan", "cd /tmp/album_gan", "pip install -q -e '.[train]'", "album-gan doctor",
+        launch(options, int(count[1]) if count else 1, cpu=cpu),
+    ]  # fmt: skip
+    timeout = f"{round(config.minutes + SPARE_MINUTES)}m" if config.minutes else "24h"
+    words = ["hf", "jobs", "run", "--flavor", flavor, "--timeout", timeout, "--secrets", "HF_TOKEN", *volumes]
+    if not config.push_to_hub:
+        yield "# A job's disk is deleted when it ends: add --push_to_hub --hub_model_id YOUR_NAME/album-covers."
+    if not config.minutes:
+        yield "# It ends after 24 hours, done or not; with --minutes it gets as long as it needs."
+    yield "rm -rf /tmp/album_gan && git archive --prefix=album_gan/ HEAD | tar -x -C /tmp"
+    yield shlex.join([*words, IMAGE, "bash", "-c", " && ".join(steps)])
