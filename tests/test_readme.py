@@ -12,9 +12,10 @@ from album_gan.cli.main import main
 from album_gan.cli.train import parse
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/loading.md", "docs/training.md", "docs/covers.md"]  # whose commands and Python are tested
+# Whose commands and Python are tested.
+PAGES = ["README.md", "docs/loading.md", "docs/training.md", "docs/covers.md", "docs/gpu.md"]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-FOLDERS = ("album_gan", "benchmarks", "configs", "docs", "space", "tests", "tools")
+FOLDERS = ("album_gan", "benchmarks", "configs", "docs", "notebooks", "space", "tests", "tools")
 RUN = {"generate", "interpolate", "upscale", "timelapse", "export"}  # others serve, publish, or need covers
 LAUNCH, UNKNOWN = "accelerate launch train.py", "--no-such-option"
 
