@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import numpy as np
 from PIL import Image
@@ -23,6 +24,9 @@ from .source_file import MAX_BYTES
 MAX_PIXELS = 64_000_000  # of one picture, decoded: 8,000 x 8,000
 BLANK_CONTRAST = 2.5  # standard deviation of brightness, 0 to 255
 GREY_CONTRAST = 4  # difference between channels, 0 to 255, under which a picture has no colour
+
+RESAMPLINGS = ("lanczos", "cubic")  # Pillow's, and OpenCV's, which takes a tenth of the time
+BILINEAR_FROM = 1.5  # a shrinking by more would alias under a cubic kernel of four pixels
 
 # What happens to a file that shows it: it is rejected, or repaired and used, or used with a flag.
 STEPS = {
@@ -74,13 +78,15 @@ class Cleaning:
     """How files are cleaned. Raises ValueError for impossible settings.
 
     `resolution` and `min_size` in pixels, `max_crop` the share of the longer side that may be lost, `quality`
-    of the JPEGs. Steps of STEPS in `reject` reject what shows them, those in `allow` are switched off.
+    of the JPEGs, `resampling` one of RESAMPLINGS, of which cubic needs OpenCV. Steps of STEPS in `reject` reject what
+    shows them, those in `allow` are switched off.
     """
 
     resolution: int = 256
     min_size: int = 128
     max_crop: float = 0.05
     quality: int = 90
+    resampling: str = "lanczos"
     reject: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
 
@@ -90,6 +96,10 @@ class Cleaning:
                 raise ValueError(f"{name} must be from {low} to {high}, got {getattr(self, name)}; try the default")
         if not 0 <= self.max_crop <= 1:
             raise ValueError(f"max_crop must be from 0 to 1, got {self.max_crop}; 0.05 crops a little")
+        if self.resampling not in RESAMPLINGS:
+            raise ValueError(f"resampling must be one of {', '.join(RESAMPLINGS)}, got {self.resampling!r}; choose one")
+        if self.resampling == "cubic" and not has_opencv():
+            raise ImportError("resampling cubic needs OpenCV, which is missing; run: pip install 'album-gan[fast]'")
         for name in ("reject", "allow"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
             for step in getattr(self, name):
@@ -102,6 +112,11 @@ class Cleaning:
     def rejects(self, step: str) -> bool:
         """Whether a file that shows `step` is rejected."""
         return step not in self.allow and (step in self.reject or STEPS[step][0] == "reject")
+
+
+def has_opencv() -> bool:
+    """Whether `resampling` may be cubic."""
+    return find_spec("cv2") is not None
 
 
 @dataclass
@@ -163,7 +178,8 @@ def _clean(data: bytes, name: str, settings: Cleaning, cleaned: Cleaned) -> None
         lost = 1 - min(width, height) / max(width, height)
         note("not_square" if lost > settings.max_crop else "cropped", f"{width}x{height} pixels")
 
-    image = squared(image, min(settings.resolution, width, height))
+    shrink = squared if settings.resampling == "lanczos" else _squared_by_opencv
+    image = shrink(image, min(settings.resolution, width, height))
     thumbnail = perceptual.thumbnail(image)
     grey = perceptual.grey(thumbnail)
     levels = grey.astype(np.float32)
@@ -181,6 +197,21 @@ def _clean(data: bytes, name: str, settings: Cleaning, cleaned: Cleaned) -> None
     cleaned.jpeg, (cleaned.width, cleaned.height) = buffer.getvalue(), image.size
     cleaned.dhash, cleaned.phash = perceptual.difference_hash(grey), perceptual.cosine_hash(grey)
     cleaned.thumbnail = thumbnail.tobytes()
+
+
+def _squared_by_opencv(image: Image.Image, resolution: int) -> Image.Image:
+    """As `squared`, after a JPEG was decoded at nearly the size that is needed: less than twice `resolution`."""
+    import cv2
+
+    cv2.setNumThreads(1)  # every core has a worker
+    side = min(image.size)
+    ratio = side / resolution
+    if ratio == 1 or ratio > 2:
+        return squared(image, resolution)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = np.asarray(image)[top : top + side, left : left + side]
+    kernel = cv2.INTER_CUBIC if ratio <= BILINEAR_FROM else cv2.INTER_LINEAR
+    return Image.fromarray(cv2.resize(square, (resolution, resolution), interpolation=kernel))
 
 
 def _opened(data: bytes, cleaned: Cleaned) -> Image.Image:

@@ -78,8 +78,9 @@ Labels come from columns, neighbouring files and names of files, as found; where
 ## How it was made
 
 With `album-gan covers build`. Pictures were turned upright, laid on white where transparent, converted to sRGB,
-cropped to the centre square where at most {settings.max_crop:.0%} was lost, scaled down with Lanczos to
-{settings.resolution} pixels (never up; at least {settings.min_size}), and saved as JPEG of quality {settings.quality}.
+cropped to the centre square where at most {settings.max_crop:.0%} was lost, scaled down to
+{settings.resolution} pixels ({settings.resampling}; never up; at least {settings.min_size}), and saved as JPEG of
+quality {settings.quality}.
 Two files are one cover if their bytes are equal, or if two 64-bit hashes each differ in at most 12 bits and the
 pictures, laid over each other, agree in detail and colour. The largest original is kept. `group` joins what may be
 editions of one cover, and what has the same artist and title.

@@ -202,6 +202,32 @@ def test_hashes_are_frozen():
 GOLDEN_HASHES = "8080c0c0c0c00000 e351d0a14d6c7e33"
 
 
+def decibels(first: Image.Image, second: Image.Image) -> float:
+    """Peak signal-to-noise ratio of one picture against another."""
+    difference = np.asarray(first).astype(float) - np.asarray(second)
+    return float(10 * np.log10(255**2 / max(np.square(difference).mean(), 1e-9)))
+
+
+@pytest.mark.parametrize("size", [300, 513, 640, 1000, 1400])
+def test_cubic_is_close_to_full_decoding(size):
+    data = encoded(draw_cover(5, size), quality=90)
+    full = Image.open(io.BytesIO(data)).resize((256, 256), Image.Resampling.LANCZOS)
+    cubic, lanczos = (clean(data, "a.jpg", Cleaning(resampling=name)) for name in ("cubic", "lanczos"))
+    losses = [decibels(Image.open(io.BytesIO(cleaned.jpeg)), full) for cleaned in (cubic, lanczos)]
+    assert losses[0] > max(32, losses[1] - 2.5)  # JPEG's own loss included; the rest is the scaled decoding's
+    assert (cubic.width, cubic.notes, cubic.reason) == (256, lanczos.notes, None)
+    for name in ("dhash", "phash"):
+        assert (getattr(cubic, name) ^ getattr(lanczos, name)).bit_count() <= 4
+
+
+def test_resampling_must_exist_and_be_installed(monkeypatch):
+    with pytest.raises(ValueError, match="resampling must be one of lanczos, cubic, got 'box'"):
+        Cleaning(resampling="box")
+    monkeypatch.setattr("album_gan.covers.build.cleaning.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'album-gan\[fast\]'"):
+        Cleaning(resampling="cubic")
+
+
 def fuzz(seconds: float, count: int) -> tuple[int, set]:
     """Clean mutated pictures of four kinds: how many, and what became of them."""
     rng = random.Random(0)
