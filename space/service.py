@@ -22,8 +22,9 @@ from album_gan.editing.directions import Editor
 from album_gan.editing.similar import Neighbours
 from album_gan.editing.typography import set_type
 from album_gan.inference.latents import name_of, truncate
+from album_gan.inference.pixels import png_bytes
 from album_gan.inference.upscaling import enlarge, find_engine, upscale
-from album_gan.media.image_files import png_bytes
+from album_gan.media.image_files import print_png
 from album_gan.media.video import write_animation
 from album_gan.runtime import choose_device
 from album_gan.space.client import Client, PresenterKey, address_of
@@ -226,7 +227,7 @@ class LockedNetwork:
 def encode(image: Image.Image, extension: str, settings: dict) -> bytes:
     """WebP for the screen, or a PNG for printing with its settings inside."""
     if extension == "png":
-        return png_bytes(image, settings, for_print=True)
+        return print_png(image, settings)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=88)
     return buffer.getvalue()

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..editing.typography import LAYOUTS, check_type, set_type
-from ..inference.latents import check_truncation, parse_seeds
+from ..inference.latents import check_truncation, near_miss, parse_seeds, read_seeds
 from .options import (
     Subparsers,
     add_command,
@@ -12,6 +12,7 @@ from .options import (
     add_drawing_options,
     check_folder,
     load_pipeline,
+    positive,
 )
 
 
@@ -23,30 +24,40 @@ def add_generate(commands: Subparsers) -> None:
         "album-gan generate --seeds 0-63 --out covers",
     )  # fmt: skip
     add_drawing_options(added)
-    added.add_argument("--out", required=True, type=Path, metavar="DIR", help="created if missing; DIR/00000042.png")
+    added.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="created if missing; DIR/00000042.png, or DIR/The Flat Tyres.png for words",
+    )
 
 
 def _generate(args: argparse.Namespace) -> None:
-    seeds = parse_seeds(args.seeds)
+    chosen = read_seeds(args.seeds)
     check_truncation(args.truncation)
     check_folder(args.out)
     from tqdm import tqdm
 
-    from ..media.image_files import save_png
+    from ..inference.atomic import write_atomic
+    from ..inference.pixels import file_name, png_bytes
 
     pipeline = load_pipeline(args)
     pipeline.check_label(args.label)
     args.out.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=len(seeds), unit="cover", disable=None) as progress:
-        for start in range(0, len(seeds), args.batch_size):
-            batch = seeds[start : start + args.batch_size]
+    with tqdm(total=len(chosen), unit="cover", disable=None) as progress:
+        for start in range(0, len(chosen), args.batch_size):
+            batch = chosen[start : start + args.batch_size]
             covers = pipeline(
                 seeds=batch, truncation=args.truncation, label=args.label, batch_size=args.batch_size
             )  # fmt: skip
-            for seed, image in zip(batch, covers.images, strict=True):
-                save_png(image, args.out / f"{seed:08d}.png", pipeline.settings(seed, args.truncation, args.label))
+            for (seed, typed), image, settings in zip(batch, covers.images, covers.settings, strict=True):
+                name = file_name(typed) if typed else f"{seed:08d}"
+                write_atomic(args.out / f"{name}.png", png_bytes(image, settings))
                 progress.update()
-    print(f"{len(seeds)} covers in {args.out}")
+    for typed in dict.fromkeys(one.typed for one in chosen if near_miss(one.typed)):
+        print(f"{typed!r} is no cover's name, so its words chose the seed; did you mean {near_miss(typed)}?")
+    print(f"{len(chosen)} covers in {args.out}")
 
 
 def add_interpolate(commands: Subparsers) -> None:
@@ -86,6 +97,44 @@ def _interpolate(args: argparse.Namespace) -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_animation(tqdm(frames, total=args.frames, unit="frame", disable=None), args.out, args.fps)
     print(f"{args.frames} frames in {args.out}")
+
+
+def add_find(commands: Subparsers) -> None:
+    """`album-gan find`."""
+    added = add_command(
+        commands,
+        "find", _find, "Find the cover that is nearest to a picture: a seed, and a point between seeds.",
+        "album-gan find holiday.jpg --out found",
+    )  # fmt: skip
+    added.add_argument("picture", type=Path, metavar="IN", help="a still picture with 8 bits per channel")
+    added.add_argument("--out", type=Path, metavar="DIR", help="where both covers are written as PNG files")
+    added.add_argument("--steps", type=positive, default=80, metavar="N", help="of the projection, default 80")
+    add_device_option(added)
+
+
+def _find(args: argparse.Namespace) -> None:
+    from ..inference.pixels import file_name, png_bytes
+    from ..media.image_files import read_picture, read_settings
+
+    picture = read_picture(args.picture)
+    if args.out:
+        check_folder(args.out)
+    pipeline = load_pipeline(args)
+    settings = read_settings(picture)
+    if settings and settings.get("model") == pipeline.fingerprint:
+        print(f"{args.picture.name} was drawn by this model: {settings.get('typed') or settings.get('name')}, "
+              f"seed {settings.get('seed')}, truncation {settings.get('truncation')}")  # fmt: skip
+    found = pipeline.find(picture, args.steps)
+    print(f"nearest seed: {found.name}, seed {found.seed}, {found.seed_distance:.1%} away (mean difference of pixels)")
+    print(f"nearest cover between seeds: {found.distance:.1%} away")
+    if args.out:
+        from ..inference.atomic import write_atomic
+
+        args.out.mkdir(parents=True, exist_ok=True)
+        name = file_name(args.picture.stem)
+        write_atomic(args.out / f"{found.name}.png", png_bytes(found.seed_image, pipeline.settings(found.seed)))
+        write_atomic(args.out / f"{name}-projected.png", png_bytes(found.image))
+        print(f"both in {args.out}")
 
 
 def add_upscale(commands: Subparsers) -> None:

@@ -73,14 +73,14 @@ def build_parser(for_doctor: bool = False) -> argparse.ArgumentParser:
         return parser
     from .covers import add_covers
     from .demo import add_demo
-    from .draw import add_generate, add_interpolate, add_timelapse, add_upscale
+    from .draw import add_find, add_generate, add_interpolate, add_timelapse, add_upscale
     from .evaluate import add_evaluate
     from .publish import add_export, add_push
     from .shapes import add_shapes
 
     for add in (
-        add_generate, add_interpolate, add_upscale, add_demo, add_covers, add_evaluate, add_timelapse, add_push,
-        add_export, add_shapes,
+        add_generate, add_interpolate, add_upscale, add_find, add_demo, add_covers, add_evaluate, add_timelapse,
+        add_push, add_export, add_shapes,
     ):  # fmt: skip
         add(commands)
     # Listed only: `main` hands these over before they are parsed here.

@@ -46,7 +46,10 @@ def add_device_option(added: argparse.ArgumentParser) -> None:
 def add_drawing_options(added: argparse.ArgumentParser) -> None:
     """What covers to draw, and how."""
     added.add_argument(
-        "--seeds", required=True, metavar="LIST", help="numbers, ranges and names: 1,2,7-9,velvet-otter-042"
+        "--seeds",
+        required=True,
+        metavar="LIST",
+        help="numbers, ranges and names: 1,2,7-9,velvet-otter-042; or any words, several separated by semicolons",
     )
     added.add_argument(
         "--truncation", type=float, default=DEFAULT_TRUNCATION, metavar="T",

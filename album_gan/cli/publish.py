@@ -56,7 +56,7 @@ def _export(args: argparse.Namespace) -> None:
         raise ImportError(f"export needs {missing[0]}, which is not installed; run: pip install 'album-gan[export]'")
     from ..inference.pipeline import AlbumCoverPipeline
 
-    pipeline = AlbumCoverPipeline.from_pretrained(args.model)
+    pipeline = AlbumCoverPipeline.from_pretrained(args.model, device="cpu")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.format == "onnx":
         from ..export.onnx_model import export_onnx

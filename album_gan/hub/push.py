@@ -122,7 +122,7 @@ def assemble(model: str, folder: Path, repo_id: str, data_rights: str | None = N
     """
     parts = ("generator", "upscaler", "discriminator", "history/*", CHECKPOINT, *EXTRAS[2:])
     source = find_model(model, parts=parts)
-    pipe = AlbumCoverPipeline.from_pretrained(source)
+    pipe = AlbumCoverPipeline.from_pretrained(source, device="cpu")
     pipe.save_pretrained(folder)
     for name in EXTRAS:
         if (source / name).is_dir():

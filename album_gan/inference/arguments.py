@@ -5,21 +5,38 @@ from typing import Any
 
 import torch
 
-from .latents import SEED_COUNT, parse_seeds, seed_of
+from .latents import SEED_COUNT, Chosen, read_seeds, seed_for_any_text, seed_of
 
 Seeds = int | str | Iterable[int | str]
 
 
-def seed_list(seeds: Any) -> list[int]:
-    """A seed, a name, several of them, or a list as text, as numbers; ValueError for none or a wrong one."""
+def chosen_list(seeds: Any) -> list[Chosen]:
+    """A seed, a name, several of them, or a text (`latents.read_seeds`); ValueError for none or a wrong one.
+
+    In a collection each item is one cover: a number, a readable name, or any words.
+    """
     if isinstance(seeds, str):
-        return parse_seeds(seeds)
-    if not is_collection(seeds):
-        return [seed_of(seeds)]
-    seeds = [seed_of(seed) for seed in seeds]
-    if not seeds:
+        return read_seeds(seeds)
+    chosen = [_chosen(seed) for seed in (seeds if is_collection(seeds) else [seeds])]
+    if not chosen:
         raise ValueError("seeds must be one or more, got none; try [42]")
-    return seeds
+    return chosen
+
+
+def _chosen(seed: int | str) -> Chosen:
+    if isinstance(seed, Chosen):
+        return seed
+    if not isinstance(seed, str):
+        return Chosen(seed_of(seed))
+    if not seed.strip():
+        raise ValueError("seeds must be numbers, names or words, got an empty text; try 42 or velvet-otter-042")
+    number, kind = seed_for_any_text(seed)
+    return Chosen(number, " ".join(seed.split()) if kind == "words" else "")
+
+
+def seed_list(seeds: Any) -> list[int]:
+    """The seeds alone, as `chosen_list`."""
+    return [seed for seed, _ in chosen_list(seeds)]
 
 
 def random_seeds(count: int | None, generator: torch.Generator | Sequence[torch.Generator] | None) -> list[int]:
@@ -42,7 +59,7 @@ def random_seeds(count: int | None, generator: torch.Generator | Sequence[torch.
 
 def is_collection(value: object) -> bool:
     """Whether a value holds several: numpy's and torch's scalars are iterable by type only."""
-    return isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
+    return isinstance(value, Iterable) and not isinstance(value, (str, Chosen)) and getattr(value, "ndim", 1) > 0
 
 
 def one_of(name: str, value: Any, alias: str, other: Any) -> Any:
@@ -55,7 +72,12 @@ def one_of(name: str, value: Any, alias: str, other: Any) -> Any:
 def device_of_map(device_map: str | torch.device | None) -> str | torch.device | None:
     """diffusers' device_map as the one device that a model as small as ours lies on."""
     if device_map in ("auto", "balanced"):
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return best_device()
     if isinstance(device_map, dict):
         raise ValueError("device_map must be a device or auto, got a dict; these networks fit on one device")
     return device_map
+
+
+def best_device() -> str:
+    """A GPU where there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

@@ -11,7 +11,7 @@ import operator
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -127,23 +127,76 @@ def near_miss(text: str) -> str | None:
     return name if None not in words and name != "-".join(parts) else None
 
 
-def parse_seeds(text: str) -> list[int]:
-    """ "1,2,7-9,velvet-otter-042" -> seeds in the order given, ranges inclusive, repeats kept.
+class Chosen(NamedTuple):
+    """A seed, and the words that somebody typed for it; "" for a seed that was typed as a number or a name."""
 
-    Raises ValueError for an empty item, a bad seed, a range that runs backwards, or over 1,000,000 seeds.
+    seed: int
+    typed: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the cover is called: the words that were typed, or the seed's readable name."""
+        return self.typed or name_of(self.seed)
+
+
+def read_seeds(text: str) -> list[Chosen]:
+    """What a text chooses, the same wherever one can be typed: seeds in the order given, repeats kept.
+
+    "1,2,7-9,velvet-otter-042" is a list of numbers, inclusive ranges and readable names. Any other text is one name,
+    commas included ("Tyler, The Creator"), and its words choose the seed (`seed_for_any_text`). Semicolons and new
+    lines separate several of either: "The Flat Tyres; 1,2". Next to a readable name commas separate words too.
+    Raises ValueError for an empty text or item, a range that runs backwards, or over 1,000,000 seeds.
     """
-    seeds: list[int] = []
-    for item in text.split(","):
-        if not item.strip():
-            raise ValueError(f"seeds must be a list such as 1,2,7-9, got {_shown(text)}; remove the empty item")
-        ends = re.fullmatch(r"\s*([0-9]+)\s*-\s*([0-9]+)\s*", item)
-        first, last = (seed_of(ends[1]), seed_of(ends[2])) if ends else (seed_of(item),) * 2
-        if last < first:
-            raise ValueError(f"seeds must have ranges that run upwards, got {item.strip()}; write {last}-{first}")
-        if len(seeds) + last - first >= MAX_LIST:
-            raise ValueError(f"seeds must be at most {MAX_LIST} in one list, got more; split {_shown(text)}")
-        seeds.extend(range(first, last + 1))
-    return seeds
+    chosen: list[Chosen] = []
+    for part in re.split(r"[;\n]", text.strip(" ;\n")):
+        items = part.split(",")
+        numbers = re.fullmatch(r"[0-9,\s-]*", part)
+        exact = [_is_exact(item) for item in items]
+        named = any(
+            is_exact and re.search("[a-z]", item.casefold()) for is_exact, item in zip(exact, items, strict=True)
+        )
+        if not (numbers or all(exact) or named):
+            chosen.append(Chosen(seed_for_any_text(part)[0], " ".join(part.split())))
+            continue
+        for item, is_exact in zip(items, exact, strict=True):
+            if not item.strip():
+                raise ValueError(f"seeds must be a list such as 1,2,7-9, got {_shown(text)}; remove the empty item")
+            if not (is_exact or numbers):
+                chosen.append(Chosen(seed_for_any_text(item)[0], " ".join(item.split())))
+                continue
+            ends = re.fullmatch(_RANGE, item)
+            first, last = (seed_of(ends[1]), seed_of(ends[2])) if ends else (seed_of(item),) * 2
+            if last < first:
+                raise ValueError(f"seeds must have ranges that run upwards, got {item.strip()}; write {last}-{first}")
+            if len(chosen) + last - first >= MAX_LIST:
+                raise ValueError(f"seeds must be at most {MAX_LIST} in one list, got more; split {_shown(text)}")
+            chosen.extend(map(Chosen, range(first, last + 1)))
+    return chosen
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds alone that a text chooses, as `read_seeds`."""
+    return [seed for seed, _ in read_seeds(text)]
+
+
+_RANGE = r"\s*([0-9]+)\s*-\s*([0-9]+)\s*"
+
+
+def _is_exact(item: str) -> bool:
+    """Whether an item of a list is a number, a range or a readable name."""
+    if re.fullmatch(_RANGE, item):
+        return True
+    try:
+        seed_of(item)
+    except ValueError:
+        return False
+    return True
+
+
+def typed_for(seed: int, typed: str | None) -> str:
+    """The words `typed`, on one line, if they choose this seed; "" otherwise, so that no link renames a cover."""
+    typed = " ".join((typed or "").split())
+    return typed if typed and seed_for_any_text(typed) == (seed, "words") else ""
 
 
 def _shown(value: object) -> str:

@@ -13,7 +13,6 @@ import json
 import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -24,17 +23,29 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from ..light_diffusers import DiffusionPipeline, ImagePipelineOutput, ModelMixin
-from .arguments import Seeds, device_of_map, is_collection, one_of, random_seeds, seed_list
+from ..light_diffusers import DiffusionPipeline, ModelMixin
+from .arguments import (
+    Seeds,
+    best_device,
+    chosen_list,
+    device_of_map,
+    is_collection,
+    one_of,
+    random_seeds,
+    seed_list,
+)
 from .atomic import write_atomic
+from .finding import STEPS, Found, find
 from .latents import (
     DEFAULT_TRUNCATION,
+    Chosen,
     classes_of,
     latents_of,
     name_of,
     seed_of,
     smooth_path,
     truncate,
+    typed_for,
 )
 from .model_store import (
     check_index,
@@ -46,20 +57,13 @@ from .model_store import (
     write_pipeline_code,
     write_weights,
 )
+from .output import AlbumCoverOutput
 from .pixels import to_pil, to_zero_one
 from .upscaling import Engine, find_engine, upscale
 from .word_lists import NOUNS  # noqa: F401  latents.py needs it, and diffusers downloads only what this file names
 
 Labels = int | str | None
 Array = np.ndarray | torch.Tensor
-
-
-@dataclass
-class AlbumCoverOutput(ImagePipelineOutput):
-    """`images`: a list of PIL pictures, or an array or tensor, as `output_type` says; `seeds`: theirs, if there are."""
-
-    images: Any
-    seeds: list[int] | None = None
 
 
 class AlbumCoverPipeline(DiffusionPipeline):
@@ -72,6 +76,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
     """
 
     _optional_components: ClassVar[list[str]] = ["upscaler"]
+    generator: Any
+    upscaler: Any
 
     def __init__(self, generator: ModelMixin, upscaler: ModelMixin | None = None) -> None:
         super().__init__()
@@ -95,8 +101,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """Load a model: bundled (the default), teaching (a small DCGAN), both in this package, a folder, or a Hub id.
 
         No code is loaded with it. `variant` "fp16" loads that file; both hold the same values. Weights are float32
-        in memory, on the CPU, unless `dtype` and `device` say otherwise; diffusers' names for these two,
-        `torch_dtype` and `device_map` ("auto" and "balanced" mean a GPU where there is one), do the same.
+        in memory, on a GPU (cuda or mps) where there is one, unless `dtype` and `device` say otherwise; diffusers'
+        names for these two, `torch_dtype` and `device_map`, do the same.
         `revision`, `local_files_only`, `token` and `cache_dir` are for the Hub.
         Raises OSError when there is no such model, ValueError when it is not one of ours or is damaged.
         """
@@ -115,7 +121,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if dtype is not None and dtype != torch.float32:
             _ = pipeline.fingerprint  # of the true weights: rounded ones would give another
             pipeline.to(dtype)
-        return pipeline if device is None else pipeline.to(device)
+        return pipeline.to(best_device() if device is None else device)
 
     def save_pretrained(self, save_directory: str | os.PathLike) -> None:
         """Write the model as float32 and float16 safetensors, both holding the values rounded to float16.
@@ -158,10 +164,18 @@ class AlbumCoverPipeline(DiffusionPipeline):
         return list(self.generator.config.get("class_counts") or ())
 
     def settings(
-        self, seed: int | str, truncation: float = DEFAULT_TRUNCATION, label: str | None = None
+        self,
+        seed: int | str,
+        truncation: float = DEFAULT_TRUNCATION,
+        label: str | None = None,
+        typed: str | None = None,
     ) -> dict[str, Any]:
-        """Everything needed to draw a cover again, for the text inside its PNG (`image_files.save_png`)."""
+        """Everything needed to draw a cover again, for the text inside its PNG (`pixels.png_bytes`).
+
+        `typed` are the words that somebody typed for the seed; those that choose another seed are left out.
+        """
         seed = seed_of(seed)
+        words = typed_for(seed, typed)
         return {
             "format": 1,
             "model": self.fingerprint,
@@ -169,6 +183,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             "name": name_of(seed),
             "truncation": truncation,
             "label": label or None,
+            **({"typed": words} if words else {}),
         }
 
     def latents_of(self, seeds: Seeds) -> torch.Tensor:
@@ -205,7 +220,9 @@ class AlbumCoverPipeline(DiffusionPipeline):
         return_dict: bool = True,
         progress: bool = False,
     ) -> AlbumCoverOutput:
-        """Draw covers of `seeds`: a seed, a name, several of them, or a list as text, "1,2,7-9".
+        """Draw covers of `seeds`: a seed, a name, any words, several of them, or a list as text, "1,2,7-9".
+
+        Words such as "The Flat Tyres" choose a seed (`latents.read_seeds`) and stay the cover's name.
 
         Or of `latents` (B, latent_dim), or of `stems` (B, C, 4, 4); truncation, 0 to 1.5, acts on these too.
         With none of the three, `num_images` seeds (default 1) are drawn from `generator`, or from torch's global one;
@@ -227,6 +244,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}; 16 is usual")
 
+        chosen: list[Chosen] | None = None
         drawn_seeds: list[int] | None = None
         rows: list[int] | torch.Tensor
         if stems is not None:
@@ -234,8 +252,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
         elif latents is not None:
             rows = self._checked(latents, "latents", self._latent_shape)
         else:
-            drawn_seeds = random_seeds(num_images, generator) if seeds is None else seed_list(seeds)
-            rows = drawn_seeds
+            chosen = chosen_list(random_seeds(num_images, generator) if seeds is None else seeds)
+            rows = drawn_seeds = [seed for seed, _ in chosen]
         numbers = self._class_numbers(label, class_labels, drawn_seeds, len(rows))
 
         parts: list[Any] = []
@@ -249,7 +267,14 @@ class AlbumCoverPipeline(DiffusionPipeline):
         images: Any = parts if output_type == "pil" else torch.cat(parts)
         if output_type == "np":
             images = images.permute(0, 2, 3, 1).cpu().numpy()
-        output = AlbumCoverOutput(images=images, seeds=drawn_seeds)
+        settings = None
+        if chosen is not None:  # a class that a seed draws by itself is not a setting
+            chosen_labels = self._labels_of(label, class_labels, numbers)
+            settings = [
+                self.settings(seed, truncation, own, typed)
+                for (seed, typed), own in zip(chosen, chosen_labels, strict=True)
+            ]
+        output = AlbumCoverOutput(images=images, seeds=drawn_seeds, settings=settings)
         return output if return_dict else (images,)  # type: ignore[return-value]
 
     def interpolate(
@@ -290,6 +315,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
         Errors as `upscaling.find_engine`.
         """
         return find_engine(name or ("lanczos" if self.upscaler is None else "bundled"), self.upscaler, self.device)
+
+    def find(self, picture: Image.Image, steps: int = STEPS) -> Found:
+        """The seed and the stem whose covers are nearest to a picture: some seconds. See `finding.find`."""
+        return find(self, picture, steps)
 
     @property
     def _latent_shape(self) -> tuple[int]:
@@ -335,6 +364,12 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if len(each) != count:
             raise ValueError(f"class_labels must be one for all or one for each of {count} covers, got {len(each)}")
         return [self._class_number(value) or default for value, default in zip(each, defaults, strict=True)]
+
+    def _labels_of(self, label: str | None, class_labels: Any, numbers: Sequence[int]) -> list[str | None]:
+        """The name of each cover's class where the caller chose one."""
+        if class_labels is None:
+            return [label or None] * len(numbers)
+        return [self.labels[number - 1] if number else None for number in numbers]
 
     def _class_number(self, value: Any) -> int:
         if value is None or isinstance(value, str):

@@ -1,12 +1,18 @@
-"""Pixel ranges: [-1, 1] tensors inside album_gan, uint8 and PIL outside.
+"""Pixels: [-1, 1] tensors inside album_gan, uint8 and PIL outside, PNG files with settings in them.
 
 This is the only module that knows the range. Byte 0 is -1, byte 255 is 1, and bytes survive the round trip exactly.
 """
 
+import io
+import json
+import re
+
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+SETTINGS_KEY = "album_gan"  # of the text inside a PNG
 RANGE_TOLERANCE = 1e-3  # float rounding may exceed [-1, 1] by this much; more is a mistake
 
 
@@ -81,3 +87,18 @@ def grid(pictures: list[Image.Image], columns: int, gap: int = 0) -> Image.Image
     for i, picture in enumerate(pictures):
         sheet.paste(picture, (i % columns * (width + gap), i // columns * (height + gap)))
     return sheet
+
+
+def png_bytes(image: Image.Image, settings: dict | None = None, **options: object) -> bytes:
+    """The content of a PNG file, with `settings` as JSON under the text key `album_gan`; `options` are Pillow's."""
+    text = PngInfo()
+    if settings is not None:
+        text.add_text(SETTINGS_KEY, json.dumps(settings))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", pnginfo=text, **options)
+    return buffer.getvalue()
+
+
+def file_name(name: str) -> str:
+    """A cover's name as the name of a file, without ending, that every system takes."""
+    return re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "-", name).strip(" .-")[:80].strip(" .") or "cover"

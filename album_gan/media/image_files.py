@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 from PIL import Image, ImageCms, ImageOps
-from PIL.PngImagePlugin import PngInfo
 
 from ..inference.atomic import write_atomic
+from ..inference.pixels import SETTINGS_KEY, png_bytes
 
-SETTINGS_KEY = "album_gan"
 DOTS_PER_INCH = 300
 STORE_SIZE, STORE_BYTES = 3_000, 10_000_000  # what stores require: a square JPEG with fewer bytes
 MAX_SIDE = 16_384  # pixels of a picture that is read
@@ -27,17 +26,12 @@ def readable_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def png_bytes(image: Image.Image, settings: dict | None = None, for_print: bool = False) -> bytes:
-    """The content of the PNG that `save_png` writes, or with `for_print` the one that `save_print` writes."""
-    return _png(image, settings, **(_print() if for_print else {}))
-
-
 def save_png(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
     """Write a PNG, whole or not at all, with `settings` as JSON under the text key `album_gan`.
 
     Raises OSError if the file cannot be written.
     """
-    write_atomic(path, _png(image, settings))
+    write_atomic(path, png_bytes(image, settings))
 
 
 def save_print(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
@@ -45,7 +39,8 @@ def save_print(image: Image.Image, path: str | Path, settings: dict | None = Non
 
     A JPEG shows transparent pictures on white. Raises ValueError for another ending, OSError as `save_png`.
     """
-    write_atomic(path, _png(image, settings, **_print()) if check_print(path) == ".png" else _jpeg(image, settings, 95))
+    is_png = check_print(path) == ".png"
+    write_atomic(path, print_png(image, settings) if is_png else _jpeg(image, settings, 95))
 
 
 def save_for_store(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
@@ -62,6 +57,11 @@ def save_for_store(image: Image.Image, path: str | Path, settings: dict | None =
         if len(encoded) < STORE_BYTES:
             break
     write_atomic(path, encoded)
+
+
+def print_png(image: Image.Image, settings: dict | None = None) -> bytes:
+    """The content of the PNG that `save_print` writes."""
+    return png_bytes(image, settings, **_print())
 
 
 def check_print(path: str | Path) -> str:
@@ -138,15 +138,6 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
 def _print() -> dict:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return {"dpi": (DOTS_PER_INCH, DOTS_PER_INCH), "icc_profile": profile}
-
-
-def _png(image: Image.Image, settings: dict | None, **options) -> bytes:
-    text = PngInfo()
-    if settings is not None:
-        text.add_text(SETTINGS_KEY, json.dumps(settings))
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", pnginfo=text, **options)
-    return buffer.getvalue()
 
 
 def _jpeg(image: Image.Image, settings: dict | None, quality: int) -> bytes:

@@ -1,6 +1,8 @@
 """Frames -> a video file: .mp4 (H.264), or .gif or .webp, which loop forever."""
 
+import sys
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
@@ -13,11 +15,21 @@ MAX_FPS = 60
 
 
 def check_ending(path: str | Path) -> str:
-    """The ending of `path` in lower case; ValueError unless `write_animation` can write such a file."""
+    """The ending of `path` in lower case; ValueError unless `write_animation` can write such a file.
+
+    ImportError, with the way out, for an mp4 without the package av.
+    """
     ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
         raise ValueError(f"the video's name must end in .mp4, .gif or .webp, got {str(path)!r}; try loop.mp4")
+    if ending == ".mp4" and not can_write_mp4():
+        raise ImportError("mp4 needs av, which is not installed; run: pip install 'album-gan[video]', or write a .webp")
     return ending
+
+
+def can_write_mp4() -> bool:
+    """Whether the package av is there: GIF and WebP need Pillow alone."""
+    return sys.modules.get("av", True) is not None and find_spec("av") is not None
 
 
 def check_fps(fps: int) -> None:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from album_gan.cli.main import main
+from album_gan.inference.latents import name_of
 from album_gan.media.image_files import read_settings, save_png
 
 
@@ -28,7 +29,7 @@ def run(tiny_model, tmp_path, monkeypatch, capsys):
 
     def run(line: str) -> tuple[int, str, str]:
         arguments = shlex.split(line)
-        if arguments[0] in ("generate", "interpolate") and "--model" not in arguments:
+        if arguments[0] in ("generate", "interpolate", "find") and "--model" not in arguments:
             arguments += ["--model", str(tiny_model)]
         code = main(arguments)
         return code, *capsys.readouterr()
@@ -115,8 +116,8 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
     ("line", "message"),
     [
         (
-            "generate --seeds nonsense --out x",
-            "seed must be a number from 0 to 99999999 or a name, got 'nonsense'",
+            "generate --seeds 123456789 --out x",
+            "seed must be a number from 0 to 99999999 or a name, got '123456789'",
         ),
         ("generate --seeds 100000000 --out x", "seed must be a number"),
         ("generate --seeds 9-7 --out x", "write 7-9"),
@@ -177,7 +178,7 @@ def test_bad_input_is_one_line_and_leaves_no_trace(refused, tmp_path, line, mess
 
 def test_bad_input_does_not_harm_what_is_there(refused, run, tmp_path):
     assert run("generate --seeds 1,2 --out x")[0] == 0
-    refused("generate --seeds 1,2,nonsense --out x")
+    refused("generate --seeds 1,2,123456789 --out x")
     refused("upscale x/00000001.png x/missing.png --size 64 --out x")
 
 
@@ -199,7 +200,7 @@ def test_demo_without_gradio_says_what_to_install(refused, monkeypatch):
 def test_debug_shows_the_traceback(run, monkeypatch):
     monkeypatch.setenv("ALBUM_GAN_DEBUG", "1")
     with pytest.raises(ValueError, match="seed must be"):
-        run("generate --seeds nonsense --out x")
+        run("generate --seeds 123456789 --out x")
 
 
 @pytest.mark.parametrize("command", ["generate", "interpolate", "upscale", "demo"])
@@ -224,7 +225,7 @@ def process(*arguments: str, **options) -> subprocess.Popen:
 def test_help_and_cheap_mistakes_do_not_wait_for_torch():
     code = (
         "import sys\nfrom album_gan.cli.main import main\n"
-        "assert main(['generate', '--seeds', 'x', '--out', 'y']) == 2\n"
+        "assert main(['generate', '--seeds', '9-7', '--out', 'y']) == 2\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "assert not {'torch', 'diffusers', 'gradio'} & set(sys.modules)"
@@ -288,6 +289,7 @@ def test_devices(run, refused, tmp_path):
 FULL = """
 import resource, shlex, sys
 from album_gan.cli.main import main
+from album_gan.inference.latents import name_of
 resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
 for line in sys.argv[1:]:
     assert main(shlex.split(line)) == 2
@@ -333,3 +335,28 @@ def test_train_is_a_command_too(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tyro", None)
     assert main(["train", "--recipe", "dcgan"]) == 2
     assert "train needs tyro, which is not installed; run: pip install 'album-gan[train]'" in capsys.readouterr().err
+
+
+def test_words_stay_the_name_of_a_cover(run, tmp_path):
+    code, out, _ = run("generate --seeds 'The Flat Tyres; velvt-oter-042; 7' --out out")
+    assert code == 0
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "The Flat Tyres.png", "velvt-oter-042.png", "00000007.png"
+    }  # fmt: skip
+    assert read_settings(tmp_path / "out" / "The Flat Tyres.png")["typed"] == "The Flat Tyres"
+    assert "did you mean velvet-otter-042?" in out
+
+
+def test_find_writes_the_nearest_covers(run, tmp_path):
+    run("generate --seeds 5 --out drawn")
+    code, out, _ = run("find drawn/00000005.png --out found --steps 2")
+    assert code == 0
+    assert f"00000005.png was drawn by this model: {name_of(5)}, seed 5" in out
+    assert re.search(r"seed 5, 0\.[0-4]% away", out)
+    assert {file.name for file in (tmp_path / "found").iterdir()} == {f"{name_of(5)}.png", "00000005-projected.png"}
+
+
+def test_a_video_without_av_says_what_to_install(run, refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert "run: pip install 'album-gan[video]', or write a .webp" in refused("interpolate --seeds 1,2 --out x.mp4")
+    assert run("interpolate --seeds 1,2 --frames 4 --out x.webp")[0] == 0

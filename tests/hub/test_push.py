@@ -49,8 +49,16 @@ def test_album_gan_and_diffusers_alone_draw_the_same(kind, repository, tiny_mode
     """Offline: what was published, what `save_pretrained` wrote, and what a training left."""
     folder = {"repository": repository, "saved": tiny_model, "finished run": tmp_path / "run"}[kind]
     if kind == "finished run":
-        options = f"--dataset_name synthetic --resolution 32 --max_train_steps 2 --train_batch_size 4 --output_dir {folder}"
-        words = [sys.executable, str(ROOT / "train.py"), *options.split(), "--recipe", "dcgan"]
+        options = f"--dataset_name synthetic --resolution 32 --max_train_steps 2 --output_dir {folder}"
+        words = [
+            sys.executable,
+            str(ROOT / "train.py"),
+            *options.split(),
+            "--recipe",
+            "dcgan",
+            "--train_batch_size",
+            "4",
+        ]
         subprocess.run(words, check=True, capture_output=True, cwd=tmp_path)
     ours = AlbumCoverPipeline.from_pretrained(folder)
     fingerprint = run(WITHOUT_ALBUM_GAN, folder, tmp_path / "theirs.png", cwd=tmp_path)

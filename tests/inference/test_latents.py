@@ -171,13 +171,35 @@ def test_seed_lists():
         ("", "empty item"), ("1,,2", "empty item"), ("1,", "empty item"),
         ("9-7", "write 7-9"), ("0-1000000", "at most 1000000"), ("5,0-999999", "at most 1000000"),
         ("0-100000000", "got '100000000'"),
-        ("1-2-3", "got '1-2-3'"), ("1;2", "got '1;2'"), ("-3", "got '-3'"),
-        ("1,nice-cat-007", "got 'nice-cat-007'"),
+        ("1-2-3", "got '1-2-3'"), ("-3", "got '-3'"), ("a;;b", "empty item"), ("velvet-otter-042, ", "empty item"),
     ],
 )  # fmt: skip
 def test_wrong_seed_lists_are_explained(text, message):
     with pytest.raises(ValueError, match=message):
         latents.parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("The  Flat Tyres", ["The Flat Tyres"]),
+        ("Tyler, The Creator", ["Tyler, The Creator"]),
+        ("10,000 Maniacs", ["10,000 Maniacs"]),
+        ("Blink-182", ["Blink-182"]),
+        ("Anna; 1,2;Tyler, The Creator\nBob;", ["Anna", 1, 2, "Tyler, The Creator", "Bob"]),
+        ("velvet-otter-042, Anna", [9_815_048, "Anna"]),
+        ("1,nice-cat-007", ["1,nice-cat-007"]),
+        ("7-8", [7, 8]),
+    ],
+)
+def test_what_is_typed_stays_a_name(text, names):
+    chosen = latents.read_seeds(text)
+    assert [one.typed or one.seed for one in chosen] == names
+    for one in chosen:
+        assert one.name == (one.typed or latents.name_of(one.seed))
+        assert not one.typed or latents.seed_for_any_text(one.typed) == (one.seed, "words")
+        assert latents.typed_for(one.seed, one.typed) == one.typed
+    assert latents.typed_for(5, "The Flat Tyres") == ""  # nobody can rename a cover
 
 
 def test_truncation():

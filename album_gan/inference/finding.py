@@ -1,0 +1,119 @@
+"""Finding the cover that is nearest to a picture: by projection into the stem space, for any of our generators.
+
+Projection as in StyleGAN2 (Karras et al. 2020, arXiv:1912.04958, appendix D), with differences of pixels at several
+scales in place of a perceptual network, and the stem in place of w.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .latents import name_of
+
+STARTS = 64  # seeds from 0 on, of which the most similar one is where the descent starts
+POOL = 8_192  # seeds from 0 on, among which the nearest one is searched
+CANDIDATES = 32  # of which covers are drawn and compared
+STEPS = 80
+RATE = 0.08  # of Adam, in standard deviations of stems
+PRIOR = 0.02  # weight of the stem's distance from the mean, which keeps it among stems that covers have
+SCALES = (8, 16, 32, 64)  # pixels a side
+
+
+@dataclass(frozen=True)
+class Found:
+    """The nearest cover: `seed` among seeds from 0 on, `stem` (1, C, 4, 4) among all stems, with their pictures.
+
+    `seed_distance` and `distance` are the mean absolute differences from the picture, 0 to 1, of the two.
+    """
+
+    seed: int
+    seed_image: Image.Image
+    seed_distance: float
+    stem: Tensor
+    image: Image.Image
+    distance: float
+
+    @property
+    def name(self) -> str:
+        """The readable name of `seed`."""
+        return name_of(self.seed)
+
+
+def find(pipe: Any, picture: Image.Image, steps: int = STEPS) -> Found:
+    """The seed and the stem of an `AlbumCoverPipeline` that are nearest to a picture, which is cropped to a square.
+
+    Deterministic. Raises ValueError for `steps` below 1.
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be 1 or more, got {steps}; {STEPS} is usual")
+    generator = pipe.generator.eval()
+    side = generator.config.resolution
+    square = ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
+    pixels = np.array(square)
+    target = torch.from_numpy(pixels).to(generator.device, generator.dtype).permute(2, 0, 1)[None] / 127.5 - 1
+
+    stems = pipe.stems_of(range(STARTS))
+    start = stems[_closest(generator, stems, target)[:1]]
+    stem = _descend(generator, start, stems, target, steps)
+    with torch.inference_mode():
+        projected = _distance(generator.paint(stem), target).item()
+    seed, distance = _nearest_seed(pipe, stem, target)
+    return Found(seed, pipe(seeds=[seed]).images[0], distance, stem, pipe(stems=stem).images[0], projected)
+
+
+def _descend(generator: Any, start: Tensor, stems: Tensor, target: Tensor, steps: int) -> Tensor:
+    """Gradient descent from one stem (1, C, 4, 4) towards the target (1, 3, R, R); returns the best on the way."""
+    mean, spread = stems.mean(0), stems.std(0) + 1e-4
+    with torch.inference_mode(False), torch.enable_grad():
+        offset = ((start - mean) / spread).clone().requires_grad_()
+        optimizer = torch.optim.Adam([offset], lr=RATE)
+        best, least = start, float("inf")
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = RATE * min(1.0, 2 * (steps - step) / steps)
+            stem = mean + spread * offset
+            difference = _distance(generator.paint(stem), target)
+            if difference.item() < least:
+                best, least = stem.detach().clone(), difference.item()
+            loss = difference + PRIOR * offset.square().mean()
+            (offset.grad,) = torch.autograd.grad(loss.sum(), offset)
+            optimizer.step()
+    return best
+
+
+def _nearest_seed(pipe: Any, stem: Tensor, target: Tensor) -> tuple[int, float]:
+    """The seed whose cover resembles the target most, among those with the nearest stems, and its distance."""
+    distances = []
+    for first in range(0, POOL, 512):
+        stems = pipe.stems_of(range(first, first + 512))
+        distances.append(F.cosine_similarity((stems - pipe.generator.stem_mean).flatten(1),
+                                             (stem - pipe.generator.stem_mean).flatten(1)))  # fmt: skip
+    near = torch.cat(distances).topk(CANDIDATES).indices.tolist()
+    # Covers that look alike may have distant stems: the most similar starts take part too.
+    starts = _closest(pipe.generator, pipe.stems_of(range(STARTS)), target)[:4].tolist()
+    seeds = sorted({*near, *starts})
+    differences = _differences(pipe.generator, pipe.stems_of(seeds), target)
+    place = int(differences.argmin())
+    return seeds[place], differences[place].item()
+
+
+def _closest(generator: Any, stems: Tensor, target: Tensor) -> Tensor:
+    """The places of stems (B, C, 4, 4), most similar first."""
+    return _differences(generator, stems, target).argsort()
+
+
+@torch.inference_mode()
+def _differences(generator: Any, stems: Tensor, target: Tensor) -> Tensor:
+    return torch.cat([_distance(generator.paint(some), target) for some in stems.split(16)])
+
+
+def _distance(images: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference, 0 to 1, over several scales: images (B, 3, R, R), target (1, 3, R, R) -> (B,)."""
+    scales = [scale for scale in SCALES if scale <= images.shape[-1]]
+    pooled = [(F.adaptive_avg_pool2d(images, scale), F.adaptive_avg_pool2d(target, scale)) for scale in scales]
+    return torch.stack([(image - other).abs().mean((1, 2, 3)) for image, other in pooled]).mean(0) / 2
