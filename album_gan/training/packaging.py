@@ -46,7 +46,7 @@ def save_model(
     write_weights(folder / "discriminator", weights)
     write_atomic(folder / "discriminator" / "config.json", discriminator.to_json_string())
     write_atomic(folder / "training.json", json.dumps(record, indent=2) + "\n")
-    loaded = AlbumCoverPipeline.from_pretrained(folder)
+    loaded = AlbumCoverPipeline.from_pretrained(folder, device="cpu")
     return loaded.generator if draws(average) else loaded.upscaler
 
 
@@ -79,7 +79,7 @@ def pipeline_of(network: ModelMixin) -> AlbumCoverPipeline:
     """A pipeline that draws with `network`, or that enlarges with it what the bundled model draws."""
     if draws(network):
         return AlbumCoverPipeline(network)
-    return AlbumCoverPipeline(AlbumCoverPipeline.from_pretrained().generator, network)
+    return AlbumCoverPipeline(AlbumCoverPipeline.from_pretrained(device="cpu").generator, network)
 
 
 def draw_samples(network: ModelMixin, seeds: Sequence[int]) -> list[Image.Image]:
