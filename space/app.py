@@ -11,7 +11,6 @@ import os
 import socket
 import threading
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 # Before gradio and huggingface_hub are imported, which read these: nothing leaves this machine.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -21,10 +20,10 @@ from starlette.middleware import Middleware
 
 from album_gan import AlbumCoverPipeline
 from album_gan.editing.typography import LAYOUTS
-from album_gan.inference.model_store import find_model
 from album_gan.space.access import AccessControl, EventLimit, local_hosts, public_hosts
 from album_gan.space.connections import limit_connections, raise_file_limit
 from album_gan.space.lan_address import Invitation, invitation
+from album_gan.space.lessons import Lessons
 from album_gan.space.links import opening_wall
 from album_gan.space.page import build_page
 from album_gan.space.routes import Routes
@@ -33,7 +32,6 @@ from album_gan.space.temp_files import create_page_folder
 from album_gan.space.theme import head, theme
 from album_gan.space.uploads import MAX_FILE_BYTES, BodyLimits, UploadQuota
 from album_gan.space.validation import Cover
-from album_gan.training.watching.timelapse import moments_of
 
 MAX_EVENTS = (
     400  # in gradio's queue, which is first in, first out: so none of them waits there, but in this page's queues
@@ -62,8 +60,7 @@ def launch(
     service = CoverService(AlbumCoverPipeline.from_pretrained(model), device)
     opening = [Cover(seed) for seed in opening_wall(service.pipe.fingerprint)[0]]
     service.covers.request(opening)  # so that nobody has to wait for the first wall
-    history = history_of(model)
-    page = build_page(service, history)
+    page = build_page(service)
     page.queue(max_size=MAX_EVENTS)
     access = AccessControl, local_hosts(host, lan), public_hosts(public_url)
     limits = (EventLimit, page._queue.event_ids_to_events), (BodyLimits, UploadQuota(folder))
@@ -81,7 +78,7 @@ def launch(
         theme=theme(),
         head=head(browser_setup(service, invite)),
         app_kwargs={
-            "routes": Routes(service, history).all(),
+            "routes": [*Routes(service).all(), *Lessons(service, model).all()],
             "middleware": [Middleware(*each) for each in (access, *limits)],
             "openapi_url": None,  # and with it /docs: gradio's own /gradio_api/info is for programs
         },
@@ -106,14 +103,6 @@ def announce(address: str, invite: Invitation, lan: bool, presenter_key: str) ->
         print(invite.for_terminal(), flush=True)
     if invite.url:
         print(f"For the presenter, whose covers come first: {address}/?presenter={presenter_key}", flush=True)
-
-
-def history_of(model: str | None) -> list[Path]:
-    """The thumbnails of a model's training, first to last; none where it has none."""
-    try:
-        return moments_of(find_model(model, parts=("history/*",)))
-    except (OSError, ValueError):
-        return []
 
 
 def can_serve_mcp() -> bool:

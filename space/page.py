@@ -1,7 +1,5 @@
 """The whole page: its tabs, and the events that lead from one tab to another."""
 
-from pathlib import Path
-
 import gradio as gr
 
 from album_gan.space.errors import shows_errors
@@ -14,8 +12,8 @@ TITLE = '<h1>Album GAN</h1><button id="present-open" onclick="albumGan.present()
 SCRIPT = {"fn": None, "api_visibility": "private"}  # events that only the browser handles
 
 
-def build_page(service: CoverService, history: list[Path]) -> gr.Blocks:
-    """`history` are the sheets of the model's training; without them there is no tab Learn."""
+def build_page(service: CoverService) -> gr.Blocks:
+    """Tabs, and what leads from one to another."""
     first = opening_wall(service.pipe.fingerprint)[0]
     with gr.Blocks(title="Album GAN", fill_width=True, analytics_enabled=False) as page:
         gr.HTML(TITLE, elem_id="title", apply_default_css=False)
@@ -30,9 +28,8 @@ def build_page(service: CoverService, history: list[Path]) -> gr.Blocks:
                 large = upscale.lay_out(service, first[0])
             with gr.Tab("Edit", id="edit") as edit_tab:
                 edit.lay_out(service.editor, first[0])
-            if history:
-                with gr.Tab("Learn", id="learn") as learn_tab:
-                    learn.lay_out(history)
+            with gr.Tab("Learn", id="learn") as learn_tab:
+                learn.lay_out()
         settings = [wall.truncation, wall.label]
         generate.wire(wall, service, session)
         interpolate.wire(morph, service, settings, session)
@@ -42,7 +39,7 @@ def build_page(service: CoverService, history: list[Path]) -> gr.Blocks:
         wire_links(page, tabs, wall, morph, large, notice)
         wire_wall_to_tabs(service, tabs, wall, morph, large)
         shown = {"generate": generate_tab, "interpolate": interpolate_tab, "upscale": upscale_tab, "edit": edit_tab}
-        wire_address({**shown, **({"learn": learn_tab} if history else {})}, wall, morph, large)
+        wire_address({**shown, "learn": learn_tab}, wall, morph, large)
         fill = upscale.Handlers(service).fill
         upscale_tab.select(fill, [large.picture, large.name, *settings], large.picture, **generate.QUICK)
     return page

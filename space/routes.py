@@ -9,7 +9,6 @@
     covers.zip?covers=[[1, 0.7, "jazz"], ...]       PNG files, each with its own
     deal.json?count=16                              random seeds, with their names
     view.json?tab=&seeds=&truncation=&label=        what a link shows (`links.py`)
-    moment/3.webp                                   the model's history
 
 `presenter=` carries the presenter's key, whose requests come first.
 """
@@ -19,10 +18,9 @@ import io
 import secrets
 import zipfile
 from concurrent.futures import Future
-from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from album_gan.editing.typography import check_type
@@ -50,8 +48,8 @@ MEDIA_TYPES = {"png": "image/png", "webp": "image/webp"}
 class Routes:
     """The handlers, one for each address."""
 
-    def __init__(self, service: CoverService, history: list[Path]):
-        self.service, self.history = service, history
+    def __init__(self, service: CoverService):
+        self.service = service
 
     def all(self) -> list[Route]:
         """All addresses."""
@@ -62,7 +60,6 @@ class Routes:
             Route("/covers.zip", answers_errors(self.archive)),
             Route("/deal.json", answers_errors(self.deal)),
             Route("/view.json", answers_errors(self.view)),
-            Route("/moment/{number}.webp", answers_errors(self.moment)),
         ]
 
     async def cover(self, request: Request) -> Response:
@@ -134,12 +131,6 @@ class Routes:
         query = read_query(request.url.query)
         count = whole_number(number(query.get("count", str(WALL_SIZE))), "count", 1, MAX_COVERS, "try 16")
         return JSONResponse(view_of_link(self.service.pipe, query, count))
-
-    async def moment(self, request: Request) -> Response:
-        """One moment of the training's history."""
-        last = len(self.history) - 1
-        place = whole_number(number(request.path_params["number"]), "moment", 0, last, "the first is 0")
-        return FileResponse(self.history[place], media_type="image/webp", headers=CACHED)
 
     def _client(self, request: Request) -> Client:
         return self.service.client(request, request.query_params.get("presenter"))

@@ -1,6 +1,8 @@
 """Chromium looking at the real page: what the tests of the page in a browser share."""
 
 import shutil
+import subprocess
+import tarfile
 from urllib.parse import urlparse
 
 import numpy as np
@@ -70,6 +72,31 @@ def browser():
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The text of axe-core, as npm has it."""
+    folder = tmp_path_factory.mktemp("axe")
+    if shutil.which("npm") is None:
+        pytest.skip("axe-core comes from npm, which is not installed")
+    fetched = subprocess.run(["npm", "pack", "axe-core", "--silent"], cwd=folder, capture_output=True, timeout=90)
+    if fetched.returncode:
+        pytest.skip("axe-core comes from npm's registry, which cannot be reached")
+    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+        return archive.extractfile("package/axe.min.js").read().decode()
+
+
+def axe_problems(page, where: str = "") -> list[str]:
+    """What axe-core, which the page has been given, finds wrong: WCAG 2.2, levels A and AA."""
+    page.wait_for_timeout(400)  # until things have faded in
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+    found = page.evaluate("rules => axe.run({ runOnly: rules }).then(result => result.violations)", rules)
+    return [
+        f"{where}: {problem['id']}: {node['html'][:160]}: {node['failureSummary'][:200]}"
+        for problem in found
+        for node in problem["nodes"]
+    ]
 
 
 @pytest.fixture

@@ -8,6 +8,10 @@ from .trace import Step, Trace
 
 ROW, WIDE, GAP = 250, 118, 44  # pixels of a drawing: height of a row, room for a box, room for an arrow
 PER_ROW = 9
+SHORT = {
+    "transposed convolution": "transp. conv", "convolution": "conv", "fully connected": "full",
+    "mean of pixels": "mean", "enlargement": "enlarge", "gated picture": "gate",
+}  # fmt: skip
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -46,7 +50,7 @@ def boxes(steps: Sequence[Step]) -> list[list[Step]]:
     latest: dict[int, int] = {-1: -1}  # step: the shown step whose output it passes on
     for step in steps:
         source = latest.get(step.sources[0], -1)
-        if not step.kind.main:
+        if not (step.kind.main or (step.kind.name == "reshape" and len(step.output) == 3)):
             latest[step.number] = source
             continue
         latest[step.number] = step.number
@@ -110,8 +114,7 @@ def _arrow(step: Step, x: int, y: int) -> str:
     line = (
         f'<path d="M{x + 8} {middle}h{GAP - 20}m-6 -5l7 5l-7 5" fill="none" stroke="currentColor" stroke-width="1.5"/>'
     )
-    name = {"transposed convolution": "transp. conv", "convolution": "conv", "fully connected": "full",
-            "mean of pixels": "mean", "enlargement": "enlarge", "gated picture": "gate"}[step.kind.name]  # fmt: skip
+    name = SHORT.get(step.kind.name, step.kind.name)
     return line + _text(x + GAP / 2, middle - 14, how, 12) + _text(x + GAP / 2, middle + 104, name, 12)
 
 

@@ -69,7 +69,7 @@ window.albumGan = {
     const { truncation, label, model } = this.wall;
     const query = new URLSearchParams({ tab, seeds: String(seeds).trim().replace(/\s*,\s*/g, ","), truncation, model });
     if (label) query.set("label", label);
-    history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}`);
+    history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}${tab === "learn" ? location.hash : ""}`);
   },
 
   // gradio gives the button around a picture no name.

@@ -1,18 +1,16 @@
-"""Learn: from noise to covers and back, through the history that training saved with the model."""
-
-from pathlib import Path
+"""Learn: how a GAN works, on the networks of this page. Its panels are in static/learn, their data in lessons.py."""
 
 import gradio as gr
 
 from album_gan.space.theme import STATIC
 
 
-def lay_out(history: list[Path]) -> None:
-    """The slider "Untrained to trained"; `history` are sheets of the same 64 seeds, first to last."""
+def lay_out() -> None:
+    """The place in which static/learn/learn.js opens one panel at a time."""
     gr.HTML(
-        {"images": [int(sheet.stem) for sheet in history]},
-        html_template=(STATIC / "learn.html").read_text(encoding="utf-8"),
+        "",
+        html_template='<div class="learn"></div>',
         js_on_load=(STATIC / "learn.js").read_text(encoding="utf-8"),
         apply_default_css=False,
-        elem_id="history",
+        elem_id="learn",
     )

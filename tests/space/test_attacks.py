@@ -23,7 +23,9 @@ ADDRESSES = (
     "/edit/{}.png?edits={}&style={}",
     "/covers.zip?seeds={}",
     "/deal.json?count={}",
-    "/moment/{}.webp",
+    "/learn/moment/{}/{}.webp",
+    "/learn/layers.json?model={}&seed={}&mute={}",
+    "/learn/source/{}.py",
     "/gradio_api/file={}",
     "/{}",
 )

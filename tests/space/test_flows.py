@@ -3,9 +3,6 @@
 
 import contextlib
 import json
-import shutil
-import subprocess
-import tarfile
 import zipfile
 from io import BytesIO
 from urllib.error import HTTPError
@@ -13,7 +10,19 @@ from urllib.parse import urlparse
 from urllib.request import Request, urlopen
 
 import pytest
-from browsing import ask_for, browser, expect, look, same, server, visit, wait_for_wall  # noqa: F401
+from browsing import (  # noqa: F401
+    ask_for,
+    axe,
+    axe_problems,
+    browser,
+    expect,
+    look,
+    model,
+    same,
+    server,
+    visit,
+    wait_for_wall,
+)
 from PIL import Image
 
 from album_gan.editing.similar import POOL
@@ -22,16 +31,6 @@ from album_gan.media.image_files import read_settings
 
 SIZES = [(1920, 1080), (360, 740)]
 both_sizes = pytest.mark.parametrize("size", SIZES, ids=["projector", "phone"])
-
-
-@pytest.fixture(scope="module")
-def model(tiny_model, tmp_path_factory):
-    """The tiny model, with a history of its training."""
-    folder = shutil.copytree(tiny_model, tmp_path_factory.mktemp("model"), dirs_exist_ok=True)
-    (folder / "history").mkdir()
-    for shown, colour in ((0, "grey"), (1000, "navy"), (9000, "orange")):
-        Image.new("RGB", (64, 64), colour).save(folder / "history" / f"{shown:09d}.webp")
-    return folder
 
 
 def tile(page, seed):
@@ -229,18 +228,6 @@ def test_a_cover_for_shops_has_words_and_says_what_one_may(visit, size):
 
 
 @both_sizes
-def test_untrained_to_trained(visit, size):
-    page = visit("?tab=learn", *size)
-    expect(page.get_by_text("9,000 covers shown")).to_be_visible()
-    slider = page.get_by_role("slider", name="How far trained")
-    slider.fill("0")
-    expect(page.get_by_text("Untrained: noise")).to_be_visible()
-    page.get_by_role("button", name="Play").click()
-    expect(page.get_by_text("9,000 covers shown")).to_be_visible()
-    page.wait_for_function("document.querySelectorAll('.history img')[2].naturalWidth === 64")
-
-
-@both_sizes
 def test_presenting_by_keyboard(visit, size):
     page = visit("", *size)
     page.get_by_role("button", name="Present").click()
@@ -294,34 +281,13 @@ def test_covers_are_described_to_those_who_cannot_see_them(visit):
     assert all(text.startswith("Album cover ") and (", " in text) for text in texts)
 
 
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory):
-    """The text of axe-core, as npm has it."""
-    folder = tmp_path_factory.mktemp("axe")
-    if shutil.which("npm") is None:
-        pytest.skip("axe-core comes from npm, which is not installed")
-    fetched = subprocess.run(["npm", "pack", "axe-core", "--silent"], cwd=folder, capture_output=True, timeout=90)
-    if fetched.returncode:
-        pytest.skip("axe-core comes from npm's registry, which cannot be reached")
-    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
-        return archive.extractfile("package/axe.min.js").read().decode()
-
-
 @both_sizes
 def test_axe_finds_nothing(visit, axe, size):
     page = visit("", *size)
     page.evaluate(axe)
 
     def check(where):
-        page.wait_for_timeout(400)  # until things have faded in
-        rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-        found = page.evaluate("rules => axe.run({ runOnly: rules }).then(result => result.violations)", rules)
-        problems = [
-            f"{where}: {problem['id']}: {node['html'][:160]}: {node['failureSummary'][:200]}"
-            for problem in found
-            for node in problem["nodes"]
-        ]
-        assert not problems, json.dumps(problems, indent=1)
+        assert axe_problems(page, where) == []
 
     check("wall")
     page.get_by_text("More", exact=True).click()

@@ -1,0 +1,104 @@
+"""What a discriminator thinks of a picture, as one score, and where in the picture it comes from.
+
+Two kinds of discriminator say where. A projected one judges patches: its heads give a map of scores at each of four
+scales. DCGAN's ends in one fully connected layer over a 4 x 4 map, whose sum splits exactly into a share for each
+place.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ..inference.pixels import to_tensor
+from .trace import trace
+
+COMPANIONS = 7  # drawn covers that are judged beside a picture: a batch of one would look like a collapse
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Scores of places, rows of numbers from the top left; above 0 like a real cover.
+
+    Of overlapping patches, or shares that add up to the one score of the picture.
+    """
+
+    name: str
+    scores: list[list[float]]
+
+    @property
+    def mean(self) -> float:
+        """Of all its places."""
+        return sum(map(sum, self.scores)) / sum(map(len, self.scores))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`score` is what training uses, the mean over all patches; above 0 means that the picture looks real."""
+
+    score: float
+    scales: list[Scale]
+
+    def as_json(self) -> dict[str, Any]:
+        """Numbers, rounded."""
+        scales = [
+            {"name": s.name, "mean": round(s.mean, 3), "scores": [[round(v, 3) for v in row] for row in s.scores]}
+            for s in self.scales
+        ]
+        return {"score": round(self.score, 4), "scales": scales}
+
+
+class Critic:
+    """A discriminator that judges one picture at a time, beside the same few drawn covers (B, 3, R, R)."""
+
+    def __init__(self, discriminator: nn.Module, companions: Tensor):
+        self.network: Any = discriminator
+        self.companions = companions[:COMPANIONS]
+        self.resolution = companions.shape[-1]
+        self.patches = hasattr(discriminator, "heads")
+        self._features: list[Tensor] | None = None  # of the companions
+
+    @torch.no_grad()
+    def judge(self, picture: Image.Image) -> Verdict:
+        """The verdict on a picture, which is cropped to a square and resized to the covers' resolution first."""
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        square = picture.convert("RGB").crop((left, top, left + side, top + side))
+        return self.judge_tensor(to_tensor([square.resize((self.resolution,) * 2, Image.Resampling.LANCZOS)]))
+
+    @torch.no_grad()
+    def judge_tensor(self, image: Tensor) -> Verdict:
+        """The verdict on (1, 3, R, R) in [-1, 1]."""
+        return self._by_patches(image) if self.patches else self._by_places(image)
+
+    def _by_patches(self, image: Tensor) -> Verdict:
+        if self._features is None:
+            self._features = self.network.features(self.companions)
+        both = [torch.cat(pair) for pair in zip(self.network.features(image), self._features, strict=True)]
+        maps: list[Tensor] = []
+        hooks = [
+            head.register_forward_hook(lambda module, given, output: maps.append(output[0, 0]))
+            for head in (head[-1] for head in self.network.heads)
+        ]
+        logits = self.network.judge(both)[0]
+        for hook in hooks:
+            hook.remove()
+        scales = [Scale(_name(place, len(maps)), scores.tolist()) for place, scores in enumerate(maps)]
+        return Verdict(float(logits.mean()), scales)
+
+    def _by_places(self, image: Tensor) -> Verdict:
+        traced = trace(self.network, image)
+        last = next(step for step in reversed(traced.steps) if step.kind.name == "fully connected")
+        weight, bias = last.arguments["weight"][0], last.arguments["bias"]
+        maps = next(step for step in reversed(traced.steps[: last.number]) if len(step.output) == 3)
+        assert maps.value is not None  # traced with keep
+        shares = (maps.value[0].flatten() * weight[: maps.value[0].numel()]).view(maps.value.shape[1:]).sum(0)
+        shares = shares + bias[0] / shares.numel()
+        scale = Scale("the whole picture", shares.tolist())
+        return Verdict(float(traced.output.mean()), [scale])
+
+
+def _name(place: int, count: int) -> str:
+    return ("fine texture", "edges", "parts", "composition")[place] if count == 4 else f"scale {place + 1}"

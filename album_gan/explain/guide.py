@@ -1,0 +1,97 @@
+"""The field guide: a card for every recipe, with what its own file says of it, and the family tree."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ..recipes.base import recipe_module
+from .networks import RECIPES, resolutions
+
+NOTATION = "D is the discriminator before any sigmoid, x a real cover, G(z) a drawn one, s(t) = log(1 + exp t)."
+
+
+@dataclass(frozen=True)
+class Card:
+    """`parent` is the recipe whose weakness this one repairs, "" for the first; losses are what each side minimises."""
+
+    year: int
+    parent: str
+    idea: str
+    discriminator: str
+    generator: str
+    use: str
+
+
+CARDS = {
+    "vanilla": Card(
+        2014, "", "Two networks play a game: one draws, one judges. Nobody has to write down what a good picture is.",
+        "E s(-D(x)) + E s(D(G(z)))", "E s(-D(G(z)))", "To understand the game, at 32 px. Not for covers.",
+    ),
+    "cgan": Card(
+        2014, "vanilla", "Both networks are shown a label. So a good picture of the wrong class is a bad one.",
+        "E s(-D(x, y)) + E s(D(G(z, y), y))", "E s(-D(G(z, y), y))", "When you have labels and want to choose a class.",
+    ),
+    "dcgan": Card(
+        2015, "vanilla", "Convolutions all the way, strided instead of pooled. Batch normalisation in both networks.",
+        "E s(-D(x)) + E s(D(G(z)))", "E s(-D(G(z)))", "As the baseline that everybody knows.",
+    ),
+    "improved_dcgan": Card(
+        2016, "dcgan",
+        "Five remedies for a game that does not settle. The judge sees a whole batch at once, so a collapse shows.",
+        "0.9 E s(-D(x)) + 0.1 E s(D(x)) + E s(D(G(z))) + h", "|E f(x) - E f(G(z))|² + E s(-D(G(z))) + h",
+        "To see what each remedy does: set its weight to 0.",
+    ),
+    "infogan": Card(
+        2016, "dcgan",
+        "Some inputs are codes that a third network must read off the picture. Each code comes to mean something.",
+        "E s(-D(x)) + E s(D(G(z, c)))", "E s(-D(G(z, c))) - E log Q(c | G(z, c))",
+        "To find out what varies among covers, without labels.",
+    ),
+    "wgan": Card(
+        2017, "dcgan",
+        "The critic no longer says real or fake: it measures a distance. Clipped weights keep it from being too steep.",
+        "E D(G(z)) - E D(x), weights within ±0.01", "-E D(G(z))", "To see a loss that falls as pictures improve.",
+    ),
+    "wgan_gp": Card(
+        2017, "wgan", "A penalty on slopes other than 1 instead of clipping. Nearly any network trains with it.",
+        "E D(G(z)) - E D(x) + 10 E (|∇D(u)| - 1)²", "-E D(G(z))", "A classic without tuning, given time.",
+    ),
+    "began": Card(
+        2017, "dcgan", "The discriminator is an autoencoder that repeats pictures. A controller balances both.",
+        "E L(x) - k E L(G(z))", "E L(G(z))", "For smooth pictures of little variety.",
+    ),
+    "progressive": Card(
+        2018, "wgan_gp", "Both networks begin at 4 px and grow. Composition is learned before detail.",
+        "E D(G(z)) - E D(x) + 10 E (|∇D(u)| - 1)² + 0.001 E D(x)²", "-E D(G(z))",
+        "To watch covers appear from coarse to fine, with much time.",
+    ),
+    "projected": Card(
+        2021, "dcgan",
+        "The discriminator sees a picture through a frozen, pretrained network. It knows edges and letters at once.",
+        "E max(0, 1 - D(P(x))) + E max(0, 1 + D(P(G(z))))", "-E D(P(G(z)))",
+        "For covers: hundreds to a hundred thousand of them, even without a GPU.",
+    ),
+    "r3gan": Card(
+        2024, "wgan_gp", "A real picture must score above a drawn one. With penalties on both, it provably converges.",
+        "E s(D(G(z)) - D(x)) + γ/2 E |∇D(x)|² + γ/2 E |∇D(G(z))|²", "E s(D(x) - D(G(z)))",
+        "The best that trains from scratch, given a GPU and time.",
+    ),
+}  # fmt: skip
+
+
+def cards() -> dict[str, Any]:
+    """{"notation": ..., "cards": [...]}, the oldest first; each with its paper and the resolutions that it takes."""
+    return {
+        "notation": NOTATION,
+        "cards": [
+            {"name": name, **vars(card), "paper": _paper(name), "resolutions": sorted(resolutions(name))}
+            for name, card in sorted(CARDS.items(), key=lambda item: item[1].year)
+            if name in RECIPES
+        ],
+    }
+
+
+def _paper(name: str) -> str:
+    """The arXiv number in a recipe's own docstring."""
+    found = re.search(r"arXiv:\d{4}\.\d{4,5}", recipe_module(name).__doc__ or "")
+    return found.group() if found else ""

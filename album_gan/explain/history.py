@@ -1,0 +1,33 @@
+"""The course of a training: what a model's log says, thinned out for a drawing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+POINTS = 160  # of each curve
+
+
+def course_of(folder: Path) -> dict[str, Any]:
+    """Moments, losses, kernel distances and alarms of a model's training, from what lies beside its weights.
+
+    `moments` are numbers of covers shown, one for each sheet in history/; `losses` maps a name to [covers, value]s,
+    means over neighbouring lines of the log. Parts that the model does not have are empty.
+    """
+    moments = sorted(int(path.stem) for path in (folder / "history").glob("[0-9]*.webp"))
+    file = folder / "log.jsonl"
+    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+    names = sorted({name for record in records for name in record if name.startswith(("discriminator/", "generator/"))})
+    return {
+        "moments": moments,
+        "losses": {name: _thinned([[r["images"], r[name]] for r in records if name in r]) for name in names},
+        "kid": [[r["images"], round(r["kid"], 5)] for r in records if "kid" in r],
+        "diversity": [[r["images"], round(r["diversity"], 3)] for r in records if "diversity" in r],
+        "alarms": [{"images": r["images"], **r["alarm"]} for r in records if "alarm" in r],
+    }
+
+
+def _thinned(points: list[list[float]]) -> list[list[float]]:
+    """At most POINTS of them, each the mean of its neighbours."""
+    size = -(-len(points) // POINTS) or 1
+    groups = [points[start : start + size] for start in range(0, len(points), size)]
+    return [[group[-1][0], round(sum(value for _, value in group) / len(group), 4)] for group in groups]

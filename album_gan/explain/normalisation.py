@@ -1,0 +1,74 @@
+"""Batch normalisation, watched: the statistics of a batch against the running ones, and what the mode does to pictures.
+
+In training mode a layer normalises with the mean and spread of the batch at hand, so a cover depends on its neighbours.
+In evaluation mode it uses running averages, and a cover depends on its seed alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def norms_of(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
+    """The network's batch normalisations, by name."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+
+
+@contextmanager
+def batch_statistics(network: nn.Module, only: str | None = None) -> Iterator[None]:
+    """Normalise by the batch's own statistics, in all layers or in one; running averages stay as they are."""
+    norms: dict[str, Any] = {name: norm for name, norm in norms_of(network).items() if only in (None, name)}
+    before = {name: (norm.training, norm.momentum) for name, norm in norms.items()}
+    for norm in norms.values():
+        norm.momentum = 0.0
+        norm.train()
+    counts = {name: norm.num_batches_tracked.clone() for name, norm in norms.items()}
+    try:
+        yield
+    finally:
+        for name, norm in norms.items():
+            norm.train(before[name][0])
+            norm.momentum = before[name][1]
+            norm.num_batches_tracked.copy_(counts[name])
+
+
+@torch.no_grad()
+def pictures(network: nn.Module, latents: Tensor, training: bool, only: str | None = None) -> Tensor:
+    """Images (B, 3, R, R) of latents (B, latent_dim), in training or in evaluation mode."""
+    if not training:
+        return network(latents)
+    with batch_statistics(network, only):
+        return network(latents)
+
+
+@torch.no_grad()
+def statistics(network: nn.Module, latents: Tensor, layer: str) -> dict[str, Any]:
+    """Mean and spread of each channel that comes into a layer: of this batch, and its running averages.
+
+    Raises ValueError for a layer that there is not.
+    """
+    norms = norms_of(network)
+    if layer not in norms:
+        raise ValueError(f"layer must be one of {', '.join(norms)}, got {layer[:60]!r}")
+    given: list[Tensor] = []
+    hook = norms[layer].register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    try:
+        network(latents)
+    finally:
+        hook.remove()
+    norm = norms[layer]
+    assert norm.running_mean is not None  # all of ours keep them
+    assert norm.running_var is not None
+    return {
+        "layer": layer, "channels": norm.num_features,
+        "batch_mean": _rounded(given[0].mean((0, 2, 3))), "running_mean": _rounded(norm.running_mean),
+        "batch_spread": _rounded(given[0].std((0, 2, 3), unbiased=False)),
+        "running_spread": _rounded(norm.running_var.sqrt()),
+    }  # fmt: skip
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(float(value), 4) for value in values]

@@ -1,0 +1,28 @@
+"""Arithmetic and walks in the latent space of a generator."""
+
+import torch
+from torch import Tensor
+
+
+def arithmetic(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """a - b + c of latents (1, D), scaled back to the length that latents have, the square root of D."""
+    return on_sphere(a - b + c)
+
+
+def on_sphere(z: Tensor) -> Tensor:
+    """Latents (B, D) at the length at which nearly all latents lie: in many dimensions a Gaussian is a shell."""
+    return z / z.norm(dim=1, keepdim=True).clamp_min(1e-9) * z.shape[1] ** 0.5
+
+
+def line(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """Latents (steps, D) on the straight line between two (1, D): it cuts through the empty middle."""
+    share = torch.linspace(0, 1, steps)[:, None]
+    return first * (1 - share) + last * share
+
+
+def sphere(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """Latents (steps, D) on the arc between two (1, D): spherical interpolation, White 2016, arXiv:1609.04468."""
+    cosine = torch.nn.functional.cosine_similarity(first, last).clamp(-1, 1)
+    angle = torch.acos(cosine).clamp_min(1e-4)
+    share = torch.linspace(0, 1, steps)[:, None]
+    return (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / torch.sin(angle)

@@ -1,0 +1,389 @@
+"""What the Learn tab shows, at addresses of its own: everything is computed by the networks, when it is asked for.
+
+learn/files/learn.js                            scripts, styles and films of the tab
+learn/models.json                               the networks that can be opened
+learn/layers.json?model=&seed=&mute=            every step from noise to cover; `mute` is STEP:CHANNEL,... or STEP:all
+learn/layer.webp?model=&seed=&mute=&step=       the maps of one step, in a grid
+learn/cover.webp?model=&seed=&mute=             the cover that comes out
+learn/products.json?...&step=&channel=&y=&x=    one value of a layer, taken apart
+learn/shapes.json?recipe=&resolution=           both networks of a recipe: steps, table and drawing
+learn/convolution.json?size=&kernel=...         the arithmetic of one convolution
+learn/critic.json?model=&seed=                  a verdict on a drawn cover; POST a picture for one on that
+learn/norm.json, learn/norm.webp?model=&seeds=  batch normalisation: statistics, and covers in both modes
+learn/sum.webp?model=&a=&b=&c=                  a - b + c, in latents
+learn/walk.webp?model=&first=&last=&path=       covers along a line or an arc, side by side
+learn/course.json?model=                        losses, kernel distances and alarms of the training
+learn/moment/MODEL/3.webp                       one moment of its history
+learn/guide.json, learn/source/NAME.py          a card for every recipe, and its file
+"""
+
+import copy
+import io
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from torch import Tensor
+
+from album_gan.explain import guide, maps, normalisation, walks
+from album_gan.explain.arithmetic import Convolution
+from album_gan.explain.critic import Critic
+from album_gan.explain.diagram import diagram, shape_text
+from album_gan.explain.history import course_of
+from album_gan.explain.networks import (
+    RECIPES,
+    Pair,
+    bundled_pair,
+    discriminator_of,
+    recipe_pair,
+    resolutions,
+    trace_both,
+    trace_generator,
+)
+from album_gan.explain.trace import ALL, Trace
+from album_gan.inference.latents import seed_of
+from album_gan.inference.model_store import BUNDLED, find_model
+from album_gan.inference.pixels import grid, to_pil
+from album_gan.recipes.base import recipe_module
+from album_gan.space.errors import answers_errors
+from album_gan.space.routes import number, result_of
+from album_gan.space.service import CoverService
+from album_gan.space.theme import STATIC
+from album_gan.space.validation import whole_number
+
+MAX_TRACES = 6  # kept, some 10 MB each
+MAX_SIDE = 4096  # pixels of a picture that is judged
+MAX_NEIGHBOURS = 8
+STEPS = 9  # of a walk
+COMPANION_SEEDS = list(range(1_000, 1_007))
+THIS_PAGE = "page"  # the model that the page draws with
+
+
+class Lessons:
+    """The handlers, one for each address. `model` is the page's, as in `find_model`."""
+
+    def __init__(self, service: CoverService, model: str | None = None):
+        self.service = service
+        self.folder = find_model(model) if model in (None, *BUNDLED) or Path(model).is_dir() else None
+        self.own = model if model in BUNDLED else "bundled" if model is None else THIS_PAGE
+        self._lock = threading.Lock()  # guards the two below
+        self._traces: OrderedDict[tuple, Trace] = OrderedDict()
+        self._critics: dict[str, Critic] = {}
+        self._page_pair: Pair | None = None
+
+    def all(self) -> list[BaseRoute]:
+        """All addresses."""
+        get = {
+            "/learn/models.json": self.models, "/learn/layers.json": self.layers, "/learn/layer.webp": self.layer,
+            "/learn/cover.webp": self.cover, "/learn/products.json": self.products, "/learn/shapes.json": self.shapes,
+            "/learn/convolution.json": self.convolution, "/learn/norm.json": self.norm,
+            "/learn/norm.webp": self.norm_pictures, "/learn/sum.webp": self.sum, "/learn/walk.webp": self.walk,
+            "/learn/course.json": self.course, "/learn/moment/{model}/{number}.webp": self.moment,
+            "/learn/guide.json": self.guide, "/learn/source/{name}.py": self.source,
+        }  # fmt: skip
+        return [
+            *(Route(path, answers_errors(handler)) for path, handler in get.items()),
+            Route("/learn/critic.json", answers_errors(self.critic), methods=["GET", "POST"]),
+            Mount("/learn/files", StaticFiles(directory=STATIC / "learn")),
+        ]
+
+    # --- Networks
+
+    def pair(self, name: str) -> Pair:
+        """The networks called `name`: the page's, a bundled model's or a recipe's. ValueError for others."""
+        if name in BUNDLED:
+            return bundled_pair(name)
+        if name in RECIPES:
+            return recipe_pair(name)
+        if name != THIS_PAGE or self.own != THIS_PAGE:
+            raise ValueError(f"model must be one of {', '.join(self.names())}, got {name[:40]!r}")
+        with self._lock:
+            if self._page_pair is None:
+                generator = copy.deepcopy(self.service.pipe.generator).cpu().eval()
+                judge, missing = discriminator_of(self.folder) if self.folder else (None, "its folder is elsewhere")
+                self._page_pair = Pair(generator, judge, "the model of this page", trained=True, missing=missing)
+            return self._page_pair
+
+    def names(self) -> list[str]:
+        """Of all networks, the page's own model first."""
+        return list(dict.fromkeys([self.own, *BUNDLED, *RECIPES]))
+
+    def _trace(self, query: Any) -> Trace:
+        name, seed = query.get("model", self.own), seed_of(query.get("seed", "1"))
+        mute = muted(query.get("mute", ""))
+        key = (name, seed, json.dumps(sorted(mute.items())))
+        with self._lock:
+            if key in self._traces:
+                self._traces.move_to_end(key)
+                return self._traces[key]
+        traced = trace_generator(self.pair(name), seed, mute)
+        with self._lock:
+            self._traces[key] = traced
+            while len(self._traces) > MAX_TRACES:
+                self._traces.popitem(last=False)
+        return traced
+
+    def critic_of(self, name: str) -> Critic:
+        """The discriminator of a trained model, ready to judge. ValueError where there is none, and why."""
+        pair = self.pair(name)
+        if pair.discriminator is None:
+            raise ValueError(f"{name} cannot judge here: {pair.missing}")
+        if name not in self._critics:
+            companions = pair.generator(pair.latents(COMPANION_SEEDS))
+            self._critics[name] = Critic(pair.discriminator, companions)
+        return self._critics[name]
+
+    async def _compute(self, request: Request, function: Callable[[], Any]) -> Any:
+        """Run a function while nothing else computes: one network uses every core."""
+        client = self.service.client(request, request.query_params.get("presenter"))
+
+        def run() -> Any:
+            with self.service.lock.hold(client.lane):
+                return function()
+
+        return await result_of(self.service.jobs.submit(client, "learn", run))
+
+    # --- Noise to cover
+
+    async def models(self, request: Request) -> Response:
+        """Names of networks, and what they are."""
+        trained = {name: name in (THIS_PAGE, *BUNDLED) for name in self.names()}
+        return JSONResponse({"models": [{"name": n, "trained": t} for n, t in trained.items()], "own": self.own})
+
+    async def layers(self, request: Request) -> Response:
+        """Every step of the generator."""
+
+        def compute() -> dict:
+            traced = self._trace(request.query_params)
+            return {
+                "title": self.pair(request.query_params.get("model", self.own)).title,
+                "steps": [step.as_json() for step in traced.steps],
+                "parameters": sum(step.parameters for step in traced.steps),
+                "unused": traced.unused,
+            }
+
+        return JSONResponse(await self._compute(request, compute))
+
+    async def layer(self, request: Request) -> Response:
+        """The maps of one step, side by side; the headers say how many stand in a row."""
+
+        def compute() -> tuple[bytes, int]:
+            sheet, columns = maps.contact_sheet(self._step(request).value)
+            return webp(sheet), columns
+
+        picture, columns = await self._compute(request, compute)
+        return Response(picture, media_type="image/webp", headers={"X-Columns": str(columns)})
+
+    async def cover(self, request: Request) -> Response:
+        """The cover that comes out."""
+        return image(
+            await self._compute(request, lambda: webp(to_pil(self._trace(request.query_params).output.clamp(-1, 1))[0]))
+        )
+
+    async def products(self, request: Request) -> Response:
+        """One value of a layer, taken apart."""
+        channel, y, x = (
+            whole_number(number(request.query_params.get(name, "0")), name, 0, 100_000, "try 0")
+            for name in ("channel", "y", "x")
+        )
+        return JSONResponse(await self._compute(request, lambda: maps.products(self._step(request), channel, y, x)))
+
+    def _step(self, request: Request):
+        steps = self._trace(request.query_params).steps
+        place = whole_number(number(request.query_params.get("step", "0")), "step", 0, len(steps) - 1, "0 is the first")
+        return steps[place]
+
+    # --- Shapes
+
+    async def shapes(self, request: Request) -> Response:
+        """Both networks of a recipe."""
+        name = request.query_params.get("recipe", "dcgan")
+        if name not in RECIPES:
+            raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {name[:40]!r}")
+        sizes = sorted(resolutions(name))
+        size = number(request.query_params.get("resolution", str(resolutions(name)[0])))
+        if size not in sizes:
+            raise ValueError(f"resolution must be one of {', '.join(map(str, sizes))} for {name}, got {str(size)[:20]}")
+
+        def compute() -> dict:
+            both = dict(zip(("Generator", "Discriminator"), trace_both(name, size), strict=True))
+            return {
+                "recipe": name, "resolution": size, "resolutions": sizes, "svg": diagram(list(both.items())),
+                "networks": [
+                    {
+                        "name": title, "parameters": sum(step.parameters for step in traced.steps),
+                        "rows": [
+                            [s.name, s.kind.name, shape_text(s.output), s.arithmetic, s.parameters]
+                            for s in traced.steps
+                            if s.parameters or s.kind.main or s.inputs[0] != s.output
+                        ],
+                    }
+                    for title, traced in both.items()
+                ],
+            }  # fmt: skip
+
+        return JSONResponse(await self._compute(request, compute))
+
+    async def convolution(self, request: Request) -> Response:
+        """The arithmetic of one convolution; what is impossible is answered, not refused."""
+        query = request.query_params
+        names = ("size", "kernel", "stride", "padding", "output_padding")
+        settings = {n: whole_number(number(query.get(n, "0")), n, 0, 99_999_999, "try 3") for n in names}
+        try:
+            found = Convolution(**settings, transposed=query.get("transposed") == "1")
+        except ValueError as error:
+            return JSONResponse({"possible": False, "why": str(error)})
+        answer = {"possible": True, "output": found.output, "formula": found.formula, "remarks": found.remarks}
+        return JSONResponse(answer)
+
+    # --- The critic
+
+    async def critic(self, request: Request) -> Response:
+        """The verdict on a drawn cover, or on the picture in the body of a POST."""
+        query = request.query_params
+        name = query.get("model", self.own)
+        body = await request.body() if request.method == "POST" else b""
+
+        def compute() -> dict:
+            critic = self.critic_of(name)
+            if request.method == "POST":
+                return critic.judge(picture_of(body)).as_json()
+            pair = self.pair(name)
+            return critic.judge_tensor(pair.generator(pair.latents([seed_of(query.get("seed", "1"))]))).as_json()
+
+        return JSONResponse(await self._compute(request, compute))
+
+    # --- Batch normalisation
+
+    async def norm(self, request: Request) -> Response:
+        """Statistics of a batch beside the running ones, of one layer."""
+
+        def compute() -> dict:
+            pair, latents = self._batch(request)
+            names = list(normalisation.norms_of(pair.generator))
+            if not names:
+                raise ValueError("this generator has no batch normalisation; choose bundled or teaching")
+            layer = request.query_params.get("layer") or names[0]
+            return {"layers": names, **normalisation.statistics(pair.generator, latents, layer)}
+
+        return JSONResponse(await self._compute(request, compute))
+
+    async def norm_pictures(self, request: Request) -> Response:
+        """A batch of covers in a row, in the mode "training" or "evaluation"."""
+
+        def compute() -> bytes:
+            pair, latents = self._batch(request)
+            training = request.query_params.get("mode") == "training"
+            return strip(normalisation.pictures(pair.generator, latents, training))
+
+        return image(await self._compute(request, compute))
+
+    def _batch(self, request: Request) -> tuple[Pair, Tensor]:
+        query = request.query_params
+        seeds = [seed_of(seed) for seed in query.get("seeds", "1,2,3,4").split(",")[:MAX_NEIGHBOURS]]
+        pair = self.pair(query.get("model", self.own))
+        return pair, pair.latents(seeds)
+
+    # --- Latent space
+
+    async def sum(self, request: Request) -> Response:
+        """a, b, c and a - b + c."""
+
+        def compute() -> bytes:
+            query = request.query_params
+            pair = self.pair(query.get("model", self.own))
+            a, b, c = (pair.latents([seed_of(query.get(name, "1"))]) for name in "abc")
+            return strip(pair.generator(walks.arithmetic(a, b, c)))
+
+        return image(await self._compute(request, compute))
+
+    async def walk(self, request: Request) -> Response:
+        """Covers between two, on the straight "line" or on the "sphere"."""
+        query = request.query_params
+        path = query.get("path", "sphere")
+        if path not in ("line", "sphere"):
+            raise ValueError(f"path must be line or sphere, got {path[:20]!r}")
+
+        def compute() -> bytes:
+            pair = self.pair(query.get("model", self.own))
+            first, last = (pair.latents([seed_of(query.get(name, "1"))]) for name in ("first", "last"))
+            return strip(pair.generator(getattr(walks, path)(first, last, STEPS)))
+
+        return image(await self._compute(request, compute))
+
+    # --- Time machine and field guide
+
+    async def course(self, request: Request) -> Response:
+        """Losses, kernel distances and alarms of a model's training."""
+        return JSONResponse(course_of(self._folder(request.query_params.get("model", self.own))))
+
+    async def moment(self, request: Request) -> Response:
+        """One moment of a model's history."""
+        files = sorted((self._folder(request.path_params["model"]) / "history").glob("[0-9]*.webp"))
+        if not files:
+            raise ValueError("this model comes without a history; choose bundled or teaching")
+        place = whole_number(number(request.path_params["number"]), "moment", 0, len(files) - 1, "the first is 0")
+        return FileResponse(files[place], media_type="image/webp")
+
+    def _folder(self, name: str) -> Path:
+        if name in BUNDLED:
+            return find_model(name)
+        if name == THIS_PAGE and self.folder is not None:
+            return self.folder
+        raise ValueError(f"model must be one of {', '.join(BUNDLED)}, got {name[:40]!r}")
+
+    async def guide(self, request: Request) -> Response:
+        """A card for every recipe."""
+        return JSONResponse(guide.cards())
+
+    async def source(self, request: Request) -> Response:
+        """A recipe's file."""
+        module = recipe_module(request.path_params["name"])
+        return PlainTextResponse(Path(module.__file__ or "").read_text(encoding="utf-8"))
+
+
+def muted(text: str) -> dict[int, list[int]]:
+    """ "12:5,12:7,20:all" -> {12: [5, 7], 20: [ALL]}; ValueError for anything else."""
+    found: dict[int, list[int]] = {}
+    for item in filter(None, text[:4000].split(",")):
+        step, _, channel = item.partition(":")
+        if not step.isdecimal() or not (channel.isdecimal() or channel == "all") or len(item) > 16:
+            raise ValueError(f"mute must be such as 12:5,20:all, of steps and channels, got {item[:20]!r}")
+        found.setdefault(int(step), []).append(ALL if channel == "all" else int(channel))
+    return found
+
+
+def picture_of(body: bytes) -> Image.Image:
+    """The picture in a request's body. ValueError where there is none, or a very large one."""
+    try:
+        with Image.open(io.BytesIO(body), formats=("PNG", "JPEG", "WEBP")) as picture:
+            if max(picture.size) > MAX_SIDE:
+                raise ValueError(f"pictures must be at most {MAX_SIDE} pixels wide and high, got {picture.size}")
+            return picture.convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError):
+        raise ValueError("the picture cannot be read; send a PNG, JPEG or WebP file") from None
+
+
+def strip(images: Tensor) -> bytes:
+    """Images (B, 3, R, R) side by side."""
+    return webp(grid(to_pil(images.clamp(-1, 1)), len(images)))
+
+
+def webp(picture: Image.Image) -> bytes:
+    """Without any loss: these pictures are there to be looked at closely."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", lossless=True, quality=20, method=0)
+    return buffer.getvalue()
+
+
+def image(content: bytes) -> Response:
+    """A picture as an answer."""
+    return Response(content, media_type="image/webp")

@@ -1,0 +1,65 @@
+// The critic: what the discriminator thinks of a picture, and where.
+import { h, address, attempt, button, choice, field, get, line, picture } from "./dom.js";
+import * as state from "./state.js";
+
+const SIDE = 256; // pixels of an uploaded picture, as it is sent
+
+export async function mount(body) {
+  const { models, own } = await get("models.json");
+  const trained = models.filter((one) => one.trained).map((one) => one.name);
+  const note = line();
+  const score = h("div", { class: "verdict", "aria-live": "polite" });
+  const views = h("div", { class: "views" });
+  const file = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": "Your own picture", onchange: () => file.files[0] && judgeFile(file.files[0]) });
+  const seed = h("input", { type: "text", value: state.value("seed", "7"), "aria-label": "Seed or name", onchange: () => judgeSeed(seed.value.trim() || "7") });
+  const model = () => state.value("model", own);
+  body.append(
+    h("p", { class: "lead" }, "The discriminator gives marks. It saw real covers and drawn ones and learned to tell them apart; above 0 means that something looks real to it."),
+    h("div", { class: "controls" },
+      choice("Network", trained, model(), (name) => (state.set({ model: name }), judgeSeed(seed.value))),
+      field("A drawn cover: seed or name", seed),
+      button("Another cover", () => ((seed.value = Math.floor(Math.random() * 1e8)), judgeSeed(seed.value))),
+      field("Or a picture of yours", file)),
+    note, score, views,
+    h("p", { class: "fine" }, "Pictures of yours are made small in your browser, judged, and not kept."));
+
+  async function judgeSeed(name) {
+    state.set({ seed: name });
+    const verdict = await attempt(note, () => get("critic.json", { model: model(), seed: name }));
+    if (verdict) (show(verdict, address("cover.webp", { model: model(), seed: name }), "The drawn cover"), state.did("judged", verdict));
+  }
+
+  async function judgeFile(chosen) {
+    const bitmap = await createImageBitmap(chosen).catch(() => null);
+    if (!bitmap) return void (note.textContent = "This file cannot be read as a picture; choose a PNG, JPEG or WebP file.");
+    const side = Math.min(bitmap.width, bitmap.height);
+    const canvas = h("canvas", { width: SIDE, height: SIDE });
+    canvas.getContext("2d").drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, SIDE, SIDE);
+    const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+    const verdict = await attempt(note, () => get("critic.json", { model: model() }, { method: "POST", body: blob }));
+    if (verdict) (show(verdict, canvas.toDataURL(), "Your picture"), state.did("judged", verdict));
+  }
+
+  function show({ score: total, scales }, src, alt) {
+    const word = total > 0.5 ? "looks real" : total < -0.5 ? "looks drawn" : "cannot tell";
+    score.replaceChildren(h("strong", {}, total.toFixed(2)), h("span", {}, word),
+      h("meter", { min: -6, max: 6, low: -0.5, high: 0.5, optimum: 6, value: Math.max(-6, Math.min(6, total)), "aria-label": "Score from drawn to real" }));
+    views.replaceChildren(
+      h("figure", {}, picture(src, alt), h("figcaption", {}, alt)),
+      ...scales.map((scale) => h("figure", {},
+        h("div", { class: "overlay" }, picture(src, `${alt}, with what the critic says of its ${scale.name}`), heat(scale.scores)),
+        h("figcaption", {}, scales.length > 1 ? `${scale.name}: ${scale.mean.toFixed(2)}` : "Shares of the places; they add up to the score"))));
+  }
+
+  await judgeSeed(seed.value);
+}
+
+// Blue where it looks drawn, amber where it looks real; the number too, for those who cannot tell the colours.
+function heat(scores) {
+  const size = scores.length;
+  return h("div", { class: "heat", style: `grid-template-columns: repeat(${size}, 1fr)`, "aria-hidden": true },
+    scores.flat().map((value) => {
+      const strength = Math.min(0.72, Math.abs(value) / 6);
+      return h("span", { style: `background: rgb(${value > 0 ? "255 180 60" : "60 120 255"} / ${strength})` }, size <= 9 ? value.toFixed(size > 4 ? 0 : 1) : "");
+    }));
+}

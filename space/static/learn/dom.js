@@ -1,0 +1,122 @@
+// What every panel uses: elements, requests, pictures and small charts.
+
+// h("p", { class: "fine", onclick }, "text", element, ...)
+export function h(tag, attributes = {}, ...children) {
+  const svg = ["svg", "path", "line", "text", "circle", "rect", "polyline", "g", "title"].includes(tag) && attributes.svg;
+  const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "svg" || value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "value" || name === "checked" || name === "selected") element[name] = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const s = (tag, attributes, ...children) => h(tag, { ...attributes, svg: true }, ...children);
+
+export function address(path, parameters = {}) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) if (value !== "" && value !== undefined && value !== null) query.set(name, value);
+  if (window.albumGan?.presenter) query.set("presenter", albumGan.presenter);
+  return new URL(`learn/${path}${query.size ? `?${query}` : ""}`, document.baseURI).href;
+}
+
+// JSON from the page's server; an Error with its one line where it refuses.
+export async function get(path, parameters = {}, options = {}) {
+  const answer = await fetch(address(path, parameters), options).catch(() => null);
+  if (!answer) throw new Error("The page's server does not answer.");
+  if (!answer.ok) throw new Error((await answer.text()).slice(0, 300) || `Error ${answer.status}`);
+  return answer.json();
+}
+
+export async function fetchPicture(path, parameters = {}) {
+  const answer = await fetch(address(path, parameters)).catch(() => null);
+  if (!answer?.ok) throw new Error(answer ? (await answer.text()).slice(0, 300) : "The page's server does not answer.");
+  const image = new Image();
+  image.src = URL.createObjectURL(await answer.blob());
+  await image.decode();
+  URL.revokeObjectURL(image.src); // decoded: it stays
+  return { image, columns: Number(answer.headers.get("X-Columns") ?? 1) };
+}
+
+// A picture with a name, drawn without smoothing.
+export const picture = (src, alt, attributes = {}) => h("img", { src, alt, class: "pixels", ...attributes });
+
+export function field(label, input) {
+  return h("label", { class: "field" }, h("span", {}, label), input);
+}
+
+export function choice(label, options, value, onchange) {
+  const select = h("select", { onchange: () => onchange(select.value) });
+  for (const option of options) {
+    const [key, text] = Array.isArray(option) ? option : [option, option];
+    select.append(h("option", { value: key, selected: String(key) === String(value) }, text));
+  }
+  return field(label, select);
+}
+
+export function slider(label, { min, max, step = 1, value }, oninput) {
+  const output = h("output", {}, String(value));
+  const input = h("input", { type: "range", min, max, step, "aria-label": label });
+  input.value = value;
+  input.addEventListener("input", () => ((output.textContent = input.value), oninput(Number(input.value))));
+  return h("label", { class: "field" }, h("span", {}, label, " ", output), input);
+}
+
+export function button(text, onclick, attributes = {}) {
+  return h("button", { type: "button", class: "action", onclick, ...attributes }, text);
+}
+
+// A line of text that says what is going on, also to screen readers.
+export const line = (text = "", attributes = {}) => h("p", { class: "note", "aria-live": "polite", ...attributes }, text);
+
+// Runs something slow: the note says so, and what went wrong.
+export async function attempt(note, action, busy = "Computing ...") {
+  const timer = setTimeout(() => (note.textContent = busy), 300);
+  try {
+    const result = await action();
+    clearTimeout(timer);
+    if (note.textContent === busy) note.textContent = "";
+    return result;
+  } catch (error) {
+    clearTimeout(timer);
+    note.textContent = error.message;
+    return null;
+  }
+}
+
+export const number = (value, digits = 3) => (Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : value.toFixed(digits));
+export const shape = (sizes) => (sizes.length ? sizes.map((size) => size.toLocaleString("en")).join(" × ") : "1");
+export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+export const COLOURS = ["var(--learn-a)", "var(--learn-b)", "var(--learn-c)", "var(--learn-d)"];
+
+// Lines over a common axis. series: [{ name, points: [[x, y], ...] }]; marks: [{ x, text }]; at: x of the cursor.
+export function chart(series, { width = 520, height = 220, marks = [], at = null, label = "", low = null, high = null, x = "" } = {}) {
+  const all = series.flatMap((one) => one.points);
+  const xs = all.map((point) => point[0]);
+  const ys = all.map((point) => point[1]);
+  const [x0, x1] = [Math.min(...xs), Math.max(...xs, Math.min(...xs) + 1e-9)];
+  const [y0, y1] = [low ?? Math.min(...ys, 0), high ?? Math.max(...ys, 1e-9)];
+  const [left, right, top, bottom] = [52, 10, 10, 30];
+  const px = (value) => left + ((value - x0) / (x1 - x0 || 1)) * (width - left - right);
+  const py = (value) => top + (1 - (Math.min(Math.max(value, y0), y1) - y0) / (y1 - y0 || 1)) * (height - top - bottom);
+  const drawing = s("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": `${label}: ${series.map((one) => one.name).join(", ")}` });
+  for (const y of [y0, (y0 + y1) / 2, y1]) {
+    drawing.append(s("line", { x1: left, x2: width - right, y1: py(y), y2: py(y), class: "grid" }));
+    drawing.append(s("text", { x: left - 6, y: py(y) + 5, "text-anchor": "end" }, short(y)));
+  }
+  drawing.append(s("text", { x: left, y: height - 8 }, short(x0)), s("text", { x: width - right, y: height - 8, "text-anchor": "end" }, `${short(x1)} ${x}`));
+  series.forEach((one, i) => {
+    const points = one.points.map((point) => `${px(point[0]).toFixed(1)},${py(point[1]).toFixed(1)}`).join(" ");
+    drawing.append(s("polyline", { points, style: `stroke: ${one.colour ?? COLOURS[i]}`, class: one.dashed ? "dashed" : "" }));
+  });
+  for (const mark of marks) drawing.append(s("line", { x1: px(mark.x), x2: px(mark.x), y1: top, y2: height - bottom, class: "mark" }, s("title", {}, mark.text)));
+  if (at !== null) drawing.append(s("line", { x1: px(at), x2: px(at), y1: top, y2: height - bottom, class: "cursor" }));
+  const legend = h("p", { class: "legend" }, series.map((one, i) => h("span", {}, h("i", { style: `background: ${one.colour ?? COLOURS[i]}` }), one.name)));
+  return h("figure", { class: "chart" }, drawing, legend);
+}
+
+const short = (value) => (Math.abs(value) >= 1e6 ? `${+(value / 1e6).toPrecision(2)}M` : Math.abs(value) >= 1e4 ? `${Math.round(value / 1e3)}k` : String(+value.toPrecision(2)));

@@ -1,0 +1,70 @@
+// Time machine: the same seeds throughout the training of a model, beside its losses and kernel distances.
+import { h, address, attempt, button, chart, choice, get, line, picture, still } from "./dom.js";
+import * as state from "./state.js";
+
+export async function mount(body) {
+  const { models, own } = await get("models.json");
+  const trained = models.filter((one) => one.trained).map((one) => one.name);
+  const note = line();
+  const machines = h("div", { class: "columns" });
+  const shown = () => state.value("models", [own, ...trained.filter((name) => name !== own)].slice(0, 2).join(",")).split(",");
+  const slider = h("input", { type: "range", min: 0, max: 1000, value: state.value("at", "1000"), "aria-label": "How far trained, from noise to covers" });
+  const play = button("Play", () => (timer ? stop() : start()));
+  let courses = {};
+  let timer = 0;
+  body.append(
+    h("p", { class: "lead" }, "The same 64 seeds, from noise to covers. Losses do not say how good the pictures are; the kernel distance to covers that training never showed does."),
+    h("div", { class: "controls" }, choice("Models", [[shown().join(","), "side by side"], ...trained.map((name) => [name, name])], state.value("models", shown().join(",")), (names) => (state.set({ models: names }), load())),
+      h("label", { class: "field wide-field" }, h("span", {}, "Noise to covers"), slider), play),
+    note, machines);
+
+  slider.addEventListener("input", () => (stop(), draw(true)));
+
+  function start() {
+    play.textContent = "Stop";
+    if (Number(slider.value) >= 1000) slider.value = 0;
+    timer = setInterval(() => {
+      slider.value = Number(slider.value) + (still() ? 100 : 12);
+      draw(true);
+      if (Number(slider.value) >= 1000) stop();
+    }, still() ? 900 : 200);
+  }
+  function stop() {
+    clearInterval(timer);
+    timer = 0;
+    play.textContent = "Play";
+  }
+
+  async function load() {
+    courses = {};
+    for (const name of shown()) {
+      const course = await attempt(note, () => get("course.json", { model: name }));
+      if (course?.moments.length) courses[name] = course;
+    }
+    machines.replaceChildren(...Object.keys(courses).map((name) => h("section", { class: "machine", "data-model": name }, h("h3", {}, name), picture("", `64 covers of ${name} at this moment of its training`), h("p", { class: "count" }), h("div", { class: "charts" }), h("ul", { class: "said" }))));
+    if (!Object.keys(courses).length) note.textContent = "This model comes without a history.";
+    draw(false);
+  }
+
+  function draw(byHand) {
+    const share = Number(slider.value) / 1000;
+    if (byHand) (state.set({ at: slider.value }), state.did("scrubbed", share));
+    for (const [name, course] of Object.entries(courses)) {
+      const place = machines.querySelector(`[data-model="${name}"]`);
+      const moment = Math.round(share * (course.moments.length - 1));
+      const images = course.moments[moment];
+      const image = place.querySelector("img");
+      const src = address(`moment/${name}/${moment}.webp`);
+      if (image.getAttribute("src") !== src) image.setAttribute("src", src);
+      place.querySelector(".count").textContent = images ? `${images.toLocaleString("en")} covers shown` : "Untrained: noise";
+      const losses = Object.entries(course.losses).map(([series, points]) => ({ name: series.replace("/", ": ").replace("_", " "), points }));
+      place.querySelector(".charts").replaceChildren(
+        chart(losses, { at: images, label: `Losses of ${name}`, x: "covers" }),
+        course.kid.length ? chart([{ name: "kernel distance to covers never shown", points: course.kid, colour: "var(--learn-c)" }], { at: images, label: `Kernel distance of ${name}`, x: "covers", marks: course.alarms.map((alarm) => ({ x: alarm.images, text: alarm.saw })) }) : "");
+      const said = course.alarms.filter((alarm) => alarm.images <= images).slice(-2);
+      place.querySelector(".said").replaceChildren(...(said.length ? said.map((alarm) => h("li", {}, h("b", {}, `${alarm.name}. `), `${alarm.saw} ${alarm.means}`)) : [h("li", {}, "The log raises no alarm so far.")]));
+    }
+  }
+  await load();
+  return stop;
+}

@@ -1,0 +1,56 @@
+// The Learn tab: a list of panels, of which one is open, and the tour that leads through them.
+import { h, button } from "./dom.js";
+import * as state from "./state.js";
+
+const PANELS = [
+  ["tour", "Guided tour"],
+  ["noise", "Noise to cover"],
+  ["shapes", "Shapes"],
+  ["critic", "The critic"],
+  ["game", "The game"],
+  ["history", "Time machine"],
+  ["wrong", "What went wrong?"],
+  ["norm", "Batch normalisation"],
+  ["latent", "Latent space"],
+  ["guide", "Field guide"],
+];
+
+export async function start(root) {
+  const style = h("link", { rel: "stylesheet", href: new URL("learn.css", import.meta.url).href });
+  await new Promise((done) => (style.addEventListener("load", done), style.addEventListener("error", done), document.head.append(style)));
+  const place = h("section", { class: "panel", "aria-live": "off" });
+  const nav = h("nav", { "aria-label": "Panels" });
+  const guide = h("div", { class: "guide" });
+  root.replaceChildren(nav, place, guide);
+  let opened = 0;
+  let close = null;
+
+  const buttons = Object.fromEntries(PANELS.map(([name, title]) => [name, button(title, () => open(name), { class: "panel-name" })]));
+  nav.append(...Object.values(buttons));
+
+  // Shows a panel; what was in the address about another one goes, unless `keep`.
+  async function open(name, keep = false) {
+    const number = ++opened;
+    if (!keep) state.reset(name);
+    for (const [other, element] of Object.entries(buttons)) element.toggleAttribute("aria-current", other === name);
+    buttons[name].scrollIntoView?.({ block: "nearest", inline: "center" });
+    const module = await import(`./${name}.js`);
+    if (number !== opened) return;
+    close?.();
+    close = null;
+    const title = PANELS.find(([panel]) => panel === name)[1];
+    const body = h("div", { class: `body ${name}` });
+    place.replaceChildren(h("h2", {}, title), body);
+    place.dataset.panel = name;
+    place.dataset.ready = "";
+    close = (await module.mount(body, context)) ?? null;
+    if (number === opened) place.dataset.ready = "yes";
+    state.did("opened", name);
+  }
+
+  const context = { open, place, guide, panels: PANELS };
+  const names = PANELS.map(([name]) => name);
+  const wanted = state.value("panel");
+  await open(names.includes(wanted) ? wanted : "tour", names.includes(wanted));
+  if (state.value("tour") && wanted !== "tour") (await import("./tour.js")).resume(context);
+}

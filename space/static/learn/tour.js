@@ -1,0 +1,98 @@
+// The guided tour: drives the panels, waits for one action a page, and can be left at every moment.
+import { h, button } from "./dom.js";
+import { PAGES } from "./pages.js";
+import * as state from "./state.js";
+
+let context = null;
+let stopWatching = null;
+let before = ""; // the address before the tour, which is brought back in the end
+
+export function mount(body, given) {
+  context = given;
+  leave(false);
+  const bets = state.kept("bets", {});
+  const right = PAGES.filter((page, i) => page.bet && bets[i] === page.bet.answer).length;
+  const made = PAGES.filter((page, i) => page.bet && bets[i] !== undefined).length;
+  const done = state.kept("page", 0);
+  body.append(
+    h("p", { class: "lead" }, "How a network learns to draw covers that nobody has made: fifteen pages, each with one thing to do and one to see. Everything is computed now, by the networks of this page."),
+    h("div", { class: "tools" }, button("Start the tour", () => show(0), { "data-do": "start" }), done ? button(`Continue on page ${done + 1}`, () => show(done)) : ""),
+    made ? h("p", {}, `You have made ${made} bets, of which ${right} were right.`) : "",
+    h("ol", { class: "contents" }, PAGES.map((page, i) => h("li", {}, h("button", { type: "button", onclick: () => show(i) }, page.title)))));
+}
+
+// Continues where a link says.
+export function resume(given) {
+  context = given;
+  const number = Number(state.value("tour")) - 1;
+  if (PAGES[number]) show(number, true);
+}
+
+async function show(number, asLinked = false) {
+  const page = PAGES[number];
+  stopWatching?.();
+  if (!before) before = location.hash.includes("tour=") ? "#panel=tour" : location.hash;
+  state.keep("page", number);
+  if (!asLinked || state.value("panel") !== page.panel) {
+    state.reset(page.panel);
+    state.set({ ...page.at, tour: number + 1 });
+    await context.open(page.panel, true);
+  }
+  state.set({ tour: number + 1 });
+  const bets = state.kept("bets", {});
+  const counts = {};
+  const card = h("aside", { class: "card", "aria-label": `Guided tour, page ${number + 1} of ${PAGES.length}` });
+  let isDone = !page.until.length;
+
+  function render() {
+    const bet = page.bet && bets[number] === undefined;
+    card.replaceChildren(
+      h("p", { class: "where" }, `${number + 1} of ${PAGES.length}`, h("b", {}, page.title)),
+      h("p", {}, page.text),
+      bet ? h("div", { class: "bet" }, h("p", {}, h("b", {}, page.bet.question)), h("div", { class: "tools" }, page.bet.options.map((option, i) => button(option, () => ((bets[number] = i), state.keep("bets", bets), render()))))) : "",
+      page.bet && !bet ? h("p", { class: "fine" }, `Your bet: ${page.bet.options[bets[number]]}.${isDone ? (bets[number] === page.bet.answer ? " Right." : ` It is: ${page.bet.options[page.bet.answer]}.`) : ""}`) : "",
+      !bet ? h("p", { class: "ask" }, page.ask) : "",
+      !bet ? h("p", { class: "see", "aria-live": "polite" }, isDone ? page.see : "") : "",
+      h("div", { class: "tools" },
+        number ? button("Back", () => show(number - 1)) : "",
+        number + 1 < PAGES.length ? button(isDone && !bet ? "Next" : "Skip", () => show(number + 1), { "data-do": "next" }) : button("Finish", () => finish(), { "data-do": "next" }),
+        button("Leave the tour", () => leave(true))));
+    light(!bet && !isDone);
+  }
+  function light(on) {
+    document.querySelectorAll(".learn .lit").forEach((element) => element.classList.remove("lit"));
+    if (on) context.place.querySelector(page.lit)?.classList.add("lit");
+  }
+  stopWatching = state.watch((what) => {
+    if (what === "opened" && state.value("panel") !== page.panel) return leave(false); // gone elsewhere by hand
+    counts[what] = (counts[what] ?? 0) + 1;
+    const met = page.until.some((wish) => {
+      const [name, times = 1] = wish.split(":");
+      return (counts[name] ?? 0) >= Number(times);
+    });
+    if (met && !isDone) ((isDone = true), render());
+  });
+  context.guide.replaceChildren(card);
+  render();
+}
+
+function leave(back) {
+  stopWatching?.();
+  stopWatching = null;
+  context.guide.replaceChildren();
+  document.querySelectorAll(".learn .lit").forEach((element) => element.classList.remove("lit"));
+  state.set({ tour: "" });
+  if (back) finishAt(before || "#panel=tour");
+  before = "";
+}
+
+function finish() {
+  state.keep("page", 0);
+  before = "#panel=tour";
+  leave(true);
+}
+
+function finishAt(hash) {
+  history.replaceState(null, "", `${location.search}${hash}`);
+  context.open(state.value("panel", "tour"), true);
+}

@@ -1,0 +1,72 @@
+// What went wrong? Six small runs, of which five were spoiled on purpose: what do you see?
+import { h, button, chart, line, still } from "./dom.js";
+import * as state from "./state.js";
+
+const CAUSES = {
+  sound: ["Nothing", "A sound run: noise, then grey patterns, then figures and title bars in many colours. Both losses stay alive, and no alarm is raised.", "Nothing to cure. Note that the losses say nothing of this: they hover."],
+  range: ["Pixels in the wrong range", "The covers were given as 0 to 1, but the generator draws from -1 (black) to 1 (white). So it learns that nothing is darker than the middle grey, and every picture is pale.", "Scale pixels to -1 to 1, exactly as the last layer, tanh, draws them."],
+  strong: ["A discriminator that is too strong", "The discriminator learns twenty times as fast as the generator. Its loss is almost 0: it is never wrong, so its slope is flat and the generator hears only that everything is bad.", "A lower learning rate for the discriminator, or a loss that does not saturate (wgan_gp, projected's hinge)."],
+  copies: ["Duplicates left in", "Three of four covers are the same picture. The generator learns what it is shown most: that one, again and again.", "album-gan covers build finds duplicates and keeps one of each."],
+  still: ["A generator that never takes a step", "The first picture is as good as the last. Only the discriminator learns, and its loss falls to nothing.", "Give the generator's parameters to its optimizer, and call step() on it."],
+  collapse: ["Collapse", "All seeds give nearly the same picture. It may change, but all change together; what one picture wins, the discriminator takes away in the next moment.", "Restart from a checkpoint before it, with a lower learning rate; a larger batch; or a recipe that sees the batch at once."],
+};
+const ORDER = ["range", "copies", "still", "sound", "collapse", "strong"];
+
+export async function mount(body) {
+  const runs = await (await fetch(new URL("spoiled/runs.json", import.meta.url))).json();
+  const names = ORDER.filter((name) => runs[name]);
+  const note = line();
+  const place = h("div", { class: "case" });
+  const tabs = h("div", { class: "controls", role: "group", "aria-label": "Runs" });
+  let timer = 0;
+  let number = Math.min(names.length - 1, Math.max(0, Number(state.value("run", "1")) - 1 || 0));
+  body.append(
+    h("p", { class: "lead" }, "Six runs of one small DCGAN on covers that the project draws itself. Five were spoiled on purpose. Watch the film and the curves: what do you see?"),
+    tabs, note, place);
+
+  function show(i) {
+    clearInterval(timer);
+    timer = 0;
+    number = i;
+    state.set({ run: i + 1 });
+    tabs.replaceChildren(...names.map((_, k) => button(`Run ${k + 1}`, () => show(k), { "aria-current": k === i && "true" })));
+    const name = names[i];
+    const run = runs[name];
+    const frames = run.moments.length;
+    const film = h("div", { class: "film", role: "img", "aria-label": "Sixteen samples of this run", style: `background-image: url(${new URL(`spoiled/${name}.webp`, import.meta.url).href}); background-size: ${frames * 100}% 100%` });
+    const count = h("p", { class: "count" });
+    const slider = h("input", { type: "range", min: 0, max: frames - 1, value: 0, "aria-label": "Moment of the run", oninput: () => seek(Number(slider.value)) });
+    const seek = (frame) => {
+      slider.value = frame;
+      film.style.backgroundPosition = `${(frame / (frames - 1)) * 100}% 0`;
+      count.textContent = `${run.moments[frame].toLocaleString("en")} covers shown`;
+    };
+    const play = () => {
+      clearInterval(timer);
+      let frame = 0;
+      seek(0);
+      timer = setInterval(() => (++frame < frames ? seek(frame) : clearInterval(timer)), still() ? 1200 : 450);
+    };
+    const answer = h("div", { class: "answer", "aria-live": "polite" });
+    const losses = ["discriminator", "generator"].map((side) => ({ name: `loss of the ${side}`, points: run.images.map((x, k) => [x, run[side][k]]) }));
+    const bets = h("div", { class: "bets" }, Object.entries(CAUSES).map(([cause, [title]]) => button(title, () => reveal(cause))));
+    function reveal(guess) {
+      const [title, why, cure] = CAUSES[name];
+      bets.querySelectorAll("button").forEach((element) => (element.disabled = true));
+      answer.replaceChildren(
+        h("h3", {}, `${guess === name ? "Yes." : "No:"} ${title}.`), h("p", {}, why), h("p", {}, h("b", {}, "Cure: "), cure),
+        h("p", {}, h("b", {}, "The log says: "), run.alarms.length ? [...new Map(run.alarms.map((alarm) => [alarm.name, alarm])).values()].map((alarm) => `${alarm.name}: ${alarm.saw} ${alarm.means} Try: ${alarm.attempt}`).join(" ") : "no alarm."),
+        chart([{ name: "variety of the samples, real covers are 1", points: [[0, run.diversity[0][1]], ...run.diversity] }], { low: 0, high: 1.1, label: "Variety", x: "covers" }),
+        button("Next run", () => show((i + 1) % names.length)));
+      state.keep("wrong", { ...state.kept("wrong", {}), [name]: guess === name });
+      state.did("diagnosed", guess === name);
+    }
+    place.replaceChildren(
+      h("div", { class: "columns" },
+        h("div", {}, film, count, h("label", { class: "field" }, h("span", {}, "Noise to the end"), slider), h("div", { class: "tools" }, button("Play the film", play))),
+        h("div", {}, chart(losses, { label: "Losses", x: "covers" }), h("h3", {}, "What went wrong?"), bets, answer)));
+    seek(frames - 1);
+  }
+  show(number);
+  return () => clearInterval(timer);
+}

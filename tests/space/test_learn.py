@@ -1,0 +1,294 @@
+# ruff: noqa: F811  fixtures come from browsing.py
+"""The Learn tab as visitors use it, on a phone and on a projector, with the small bundled model."""
+
+import re
+import urllib.request
+from io import BytesIO
+
+import numpy as np
+import pytest
+from browsing import axe, axe_problems, browser, expect, server, visit  # noqa: F401
+from PIL import Image
+
+SIZES = [(1920, 1080), (390, 844)]
+both_sizes = pytest.mark.parametrize("size", SIZES, ids=["projector", "phone"])
+slow_projector = pytest.mark.parametrize(
+    "size", [pytest.param(SIZES[0], marks=pytest.mark.slow), SIZES[1]], ids=["projector", "phone"]
+)
+PANELS = ["tour", "noise", "shapes", "critic", "game", "history", "wrong", "norm", "latent", "guide"]
+# Texts that are smaller than 14 px, on the panel that is open.
+SMALL = """() => {
+    const walker = document.createTreeWalker(document.querySelector(".learn"), NodeFilter.SHOW_TEXT);
+    const small = [];
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        const parent = node.parentElement;
+        if (!node.textContent.trim() || !parent.checkVisibility() || parent.closest("svg")) continue;
+        if (parseFloat(getComputedStyle(parent).fontSize) < 13.99) small.push(node.textContent.trim().slice(0, 40));
+    }
+    return small;
+}"""
+BROKEN = """() => [...document.querySelectorAll(".learn img")]
+    .filter(image => image.checkVisibility() && image.loading !== "lazy" && !image.naturalWidth)
+    .map(image => image.src)"""
+
+
+@pytest.fixture(scope="module")
+def model():
+    return "teaching"
+
+
+def open_panel(page, name, more=""):
+    page.evaluate(f"history.replaceState(null, '', '?tab=learn#panel={name}{more}')")
+    page.reload()
+    ready(page, name)
+
+
+def ready(page, name):
+    page.wait_for_selector(f".learn .panel[data-panel={name}][data-ready=yes]")
+    page.wait_for_function(f"!({BROKEN})().length")
+
+
+@slow_projector
+def test_every_panel_is_full_readable_and_clean(visit, axe, size):
+    page = visit("?tab=learn", *size)
+    ready(page, "tour")
+    page.evaluate(axe)
+    for name, button in zip(PANELS, page.locator(".learn > nav button").all(), strict=True):
+        button.click()
+        ready(page, name)
+        assert len(page.locator(".learn .body").inner_text()) > 200, name
+        assert page.locator(".learn .note", has_text=re.compile("must be|Error|does not answer")).count() == 0, name
+        assert page.evaluate(SMALL) == [], name
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+        assert axe_problems(page, name) == []
+
+
+def test_from_layer_to_channel_to_one_multiplication_and_muting(visit):
+    page = visit("?tab=learn#panel=noise&seed=5")
+    ready(page, "noise")
+    before = page.locator(".pair img").evaluate(PIXELS)
+    page.locator(".step", has_text="80 × 16 × 16").first.click()
+    expect(page.get_by_text("(8 - 1) × 2 - 2 × 2 + 5 + 1 = 16")).to_be_visible()
+    page.locator(".maps").click(position={"x": 5, "y": 5})
+    expect(page.get_by_role("heading", name="Channel 0 of 80")).to_be_visible()
+    page.locator("[data-do=product]").click()
+    text = page.locator(".products p").first
+    expect(text).to_contain_text("multiplications and one sum")
+    total, computed = re.findall(r"(-?[\d.]+(?:e[+-]\d+)?)\. ", text.inner_text() + " ")
+    assert float(total) == pytest.approx(float(computed), abs=2e-3)
+    page.locator("[data-do=mute-step]").click()
+    expect(page.locator("#muted-cover")).to_be_visible()
+    page.wait_for_function("document.querySelector('#muted-cover').naturalWidth === 64")
+    muted = page.locator("#muted-cover").evaluate(PIXELS)
+    assert np.abs(np.subtract(before, muted)).mean() > 1
+    # The link brings everything back.
+    again = visit(page.url.rpartition("/")[2])
+    ready(again, "noise")
+    expect(again.locator("#muted-cover")).to_be_visible()
+    expect(again.get_by_role("heading", name="Channel 0 of 80")).to_be_visible()
+    again.get_by_role("button", name="Unmute all").click()
+    expect(again.locator("#muted-cover")).to_have_count(0)
+
+
+PIXELS = """async image => {
+    await image.decode();
+    const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
+    canvas.drawImage(image, 0, 0);
+    return [...canvas.getImageData(0, 0, image.naturalWidth, image.naturalHeight).data];
+}"""
+
+
+@pytest.mark.slow
+def test_every_recipe_can_be_opened(visit):
+    page = visit("?tab=learn#panel=noise")
+    ready(page, "noise")
+    select = page.get_by_label("Network")
+    for name in ("vanilla", "infogan", "progressive"):
+        select.select_option(name)
+        expect(page.get_by_text(f"{name} at")).to_be_visible()
+        expect(page.locator(".facts").first).to_be_visible()
+
+
+def test_the_calculator_says_what_is_impossible(visit):
+    page = visit("?tab=learn#panel=shapes")
+    ready(page, "shapes")
+    result = page.locator(".result")
+    expect(result).to_contain_text("floor((64 - 5 + 2 × 2) / 2) + 1 = 32")
+    page.get_by_label("transposed").check()
+    expect(result).to_contain_text("(64 - 1) × 2 - 2 × 2 + 5 = 127")
+    page.get_by_label("Output padding Q").fill("2")
+    expect(result).to_contain_text("Output padding must be less than the stride 2")
+    page.get_by_label("Recipe").select_option("infogan")
+    expect(page.locator(".drawing svg")).to_contain_text("512 x 4 x 4")
+
+
+@pytest.mark.slow
+def test_the_critic_judges_an_uploaded_picture(visit, tmp_path):
+    page = visit("?tab=learn#panel=critic&seed=3")
+    ready(page, "critic")
+    before = page.locator(".verdict strong").inner_text()
+    Image.effect_noise((400, 300), 90).convert("RGB").save(tmp_path / "mine.jpg")
+    page.get_by_label("Your own picture").set_input_files(tmp_path / "mine.jpg")
+    expect(page.get_by_text("Your picture", exact=True)).to_be_visible()
+    assert page.locator(".verdict strong").inner_text() != before
+    assert page.locator(".heat span").count() == 16
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    page.get_by_label("Your own picture").set_input_files(tmp_path / "broken.png")
+    expect(page.get_by_text("cannot be read as a picture")).to_be_visible()
+
+
+@pytest.mark.slow
+def test_the_game_goes_one_network_at_a_time_and_by_itself(visit):
+    page = visit("?tab=learn#panel=game&data=two&loss=dcgan")
+    ready(page, "game")
+    page.locator("[data-do=step-d]").click()
+    expect(page.get_by_text("No point has moved.")).to_be_visible()
+    page.locator("[data-do=step-g]").click()
+    expect(page.get_by_text("The generator moved its points uphill")).to_be_visible()
+    page.locator("[data-do=run]").click()
+    page.wait_for_function("Number(document.querySelector('.board').dataset.steps) > 40")
+    page.locator("[data-do=run]").click()
+    assert page.locator("svg.chart polyline").count() >= 3
+
+
+def test_gradients_of_gradients_are_right(visit):
+    """Against finite differences: of a loss, and of a penalty on a slope, which is itself a gradient."""
+    page = visit("?tab=learn#panel=game")
+    ready(page, "game")
+    worst = page.evaluate(
+        """async () => {
+        const t = await import(new URL("learn/files/tensor.js", document.baseURI));
+        const dice = t.random(4);
+        const network = new t.Network([2, 5, 1], dice);
+        const x = t.constant(7, 2, () => dice.normal());
+        const bend = (x) => t.tanh(network.forward(x));  // smooth, so that differences are fair
+        const loss = () => t.mean(t.softplus(bend(x)));
+        const penalty = () => {
+            const [slope] = t.gradients(t.sum(bend(x)), [x]);
+            const off = t.shift(t.root(t.shift(t.rowSum(t.mul(slope, slope)), 1e-3)), -1);
+            return t.mean(t.mul(off, off));
+        };
+        let worst = 0;
+        for (const value of [loss, penalty]) {
+            const slopes = t.gradients(value(), network.weights);
+            network.weights.forEach((weight, k) => weight.data.forEach((before, i) => {
+                const at = (shift) => ((weight.data[i] = before + shift), value().item());
+                const difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+                weight.data[i] = before;
+                worst = Math.max(worst, Math.abs(difference - slopes[k].data[i]));
+            }));
+        }
+        return worst;
+    }"""
+    )
+    assert worst < 1e-6
+
+
+@pytest.mark.slow
+def test_what_the_game_teaches_is_true(visit):
+    """A penalised critic's points find the ring; a generator that is much too quick collapses."""
+    page = visit("?tab=learn#panel=game")
+    ready(page, "game")
+    found = page.evaluate(
+        """async () => {
+        const { Game } = await import(new URL("learn/files/toy.js", document.baseURI));
+        const play = (settings, rounds) => {
+            const game = new Game(settings);
+            const before = game.distance();
+            for (let i = 0; i < rounds; i++) game.round();
+            return [before, game.distance(), game.modes()];
+        };
+        const collapsed = { data: "ring", loss: "dcgan", generatorRate: 0.02, discriminatorRate: 0.0005, turns: 1 };
+        return [play({ data: "two", loss: "wgan_gp" }, 160), play(collapsed, 120)];
+    }"""
+    )
+    (before, after, _), (_, _, modes) = found
+    assert after < before / 2
+    assert modes <= 2
+
+
+def test_a_cover_depends_on_its_neighbours_in_training_mode_only(server, visit):
+    def first(mode, neighbours):
+        url = f"{server.address}/learn/norm.webp?seeds=7,{neighbours}&mode={mode}"
+        with urllib.request.urlopen(url) as answer:
+            return np.asarray(Image.open(BytesIO(answer.read())).convert("RGB"), int)[:, :64]
+
+    assert np.abs(first("training", "1,2,3") - first("training", "4,5,6")).max() > 10
+    assert np.abs(first("evaluation", "1,2,3") - first("evaluation", "4,5,6")).max() <= 1
+
+
+@pytest.mark.slow
+def test_the_time_machine(visit):
+    page = visit("?tab=learn#panel=history")
+    ready(page, "history")
+    slider = page.get_by_role("slider", name="How far trained")
+    slider.fill("0")
+    expect(page.get_by_text("Untrained: noise").first).to_be_visible()
+    slider.fill("1000")
+    expect(page.get_by_text("197,824 covers shown")).to_be_visible()
+    expect(page.get_by_text("708,832 covers shown")).to_be_visible()
+    ready(page, "history")
+
+
+def test_what_went_wrong_is_told_after_a_guess(visit):
+    page = visit("?tab=learn#panel=wrong")
+    ready(page, "wrong")
+    expect(page.locator(".answer")).to_be_empty()
+    page.get_by_role("button", name="Collapse").click()
+    expect(page.get_by_text("No: Pixels in the wrong range.")).to_be_visible()
+    expect(page.get_by_text("lie in [0.00, 1.00]")).to_be_visible()
+    page.get_by_role("button", name="Next run").click()
+    page.get_by_role("button", name="Duplicates left in").click()
+    expect(page.get_by_text("Yes. Duplicates left in.")).to_be_visible()
+
+
+ACTIONS = {
+    "game": lambda page, lit: page.locator("[data-do=run]").click(),
+    "noise": lambda page, lit: page.locator(".learn .lit :is(button):visible, .learn .lit:is(button)").last.click(),
+    "shapes": lambda page, lit: page.get_by_label("Stride S").fill("1"),
+    "critic": lambda page, lit: page.get_by_role("button", name="Another cover").click(),
+    "history": lambda page, lit: page.get_by_role("slider", name="How far trained").fill("500"),
+    "norm": lambda page, lit: page.locator("[data-do=neighbours]").click(),
+    "latent": lambda page, lit: page.locator("[data-do=others]").click(),
+    "wrong": lambda page, lit: page.locator(".bets button").nth(1).click(),
+    "guide": lambda page, lit: None,
+}
+
+
+@pytest.mark.slow
+@both_sizes
+def test_the_whole_tour(visit, size):
+    page = visit("?tab=learn", *size)
+    ready(page, "tour")
+    page.locator("[data-do=start]").click()
+    card = page.locator(".learn .card")
+    for number in range(1, 16):
+        expect(card).to_contain_text(f"{number} of 15")
+        if card.locator(".bet").count():
+            card.locator(".bet button").first.click()
+        panel = page.locator(".learn .panel").get_attribute("data-panel")
+        ready(page, panel)
+        if number == 1:
+            page.locator("[data-do=step-d]").click()
+            page.locator("[data-do=step-g]").click()
+        else:
+            if panel != "guide":
+                expect(page.locator(".learn .lit").first).to_be_visible()
+            ACTIONS[panel](page, None)
+        expect(card.locator(".see")).not_to_be_empty()
+        assert f"tour={number}" in page.url
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        card.locator("[data-do=next]").click()
+    ready(page, "tour")
+    expect(page.get_by_text(re.compile("You have made 8 bets, of which"))).to_be_visible()
+    assert "tour=" not in page.url.partition("#")[2].replace("panel=tour", "")
+
+
+@pytest.mark.slow
+def test_a_link_opens_a_page_of_the_tour_and_it_can_be_left(visit):
+    page = visit("?tab=learn#panel=critic&seed=7&tour=7")
+    ready(page, "critic")
+    expect(page.locator(".learn .card")).to_contain_text("7 of 15")
+    page.locator(".learn .card").get_by_role("button", name="Leave the tour").click()
+    expect(page.locator(".learn .card")).to_have_count(0)
+    expect(page.get_by_role("heading", name="Guided tour")).to_be_visible()
