@@ -20,6 +20,7 @@ from ..recipes.base import Recipe
 from ..recipes.named_random import Draw
 from .ema import reestimate_batch_norm, round_to_half
 
+DRAWN_TOGETHER = 64  # covers of a sheet or an evaluation
 STATISTICS_BATCHES = 100
 STATISTICS_BATCH_SIZE = 8
 
@@ -84,7 +85,7 @@ def pipeline_of(network: ModelMixin) -> AlbumCoverPipeline:
 
 def draw_samples(network: ModelMixin, seeds: Sequence[int]) -> list[Image.Image]:
     """What to show of a network: covers of these seeds; of an upscaler, covers made small and enlarged by it."""
-    covers = pipeline_of(network)(seeds=seeds, truncation=1.0).images
+    covers = pipeline_of(network)(seeds=seeds, truncation=1.0, batch_size=DRAWN_TOGETHER).images
     if draws(network):
         return covers
     small = (covers[0].width // SCALE, covers[0].height // SCALE)

