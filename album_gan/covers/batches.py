@@ -44,12 +44,24 @@ class StepSampler(Sampler[list[int]]):
         return (self.last - self.first) * len(self.rows)
 
 
-def batches(covers: Covers, sampler: StepSampler, workers: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
-    """Batches of (pixels, labels), pinned for the copy to a GPU where there is one.
+SHARE_OF_MEMORY = 0.25  # of a GPU's, free before the training, that covers may take
+
+
+def batches(
+    covers: Covers,
+    sampler: StepSampler,
+    workers: int,
+    rank: int = 0,
+    world_size: int = 1,
+    device: torch.device | None = None,
+) -> Iterator[Batch]:
+    """Batches of (pixels, labels): on a GPU where all covers fit beside the training, else pinned for the copy to it.
 
     Pixels are uint8 (B, H, W, 3), labels int64 (B,) or None. A stream yields as many batches as are requested, in an
     order that depends on the step at which it begins; of its shards, process `rank` of `world_size` reads its own.
     """
+    if device is not None and fit(covers, device):
+        return resident_batches(covers, sampler, device)
     options: dict[str, Any] = {
         "pin_memory": torch.cuda.is_available(),
         "generator": torch.Generator(),  # not the global one
@@ -64,6 +76,23 @@ def batches(covers: Covers, sampler: StepSampler, workers: int, rank: int = 0, w
         workers = min(workers, stream.num_shards)
         return iter(DataLoader(stream, batch_size=None, num_workers=workers, **options))
     return iter(DataLoader(covers, batch_sampler=sampler, num_workers=workers, collate_fn=unchanged, **options))
+
+
+def fit(covers: Covers, device: torch.device) -> bool:
+    """Whether `device` is a GPU whose free memory can spare the room for all covers."""
+    if device.type != "cuda" or covers.stream is not None or covers.pixels is None:
+        return False
+    return covers.pixels.nbytes < SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
+
+
+def resident_batches(covers: Covers, sampler: StepSampler, device: torch.device) -> Iterator[Batch]:
+    """The batches of a data loader, out of pixels that lie on `device`: per batch only row numbers travel there."""
+    pixels = torch.from_numpy(np.array(covers.all_pixels())).to(device)
+    labels = None if covers.labels is None else covers.labels.to(device)
+    for rows in sampler:
+        index = torch.tensor(rows)
+        index = (index.pin_memory() if device.type == "cuda" else index).to(device, non_blocking=True)
+        yield pixels.index_select(0, index), None if labels is None else labels.index_select(0, index)
 
 
 def unchanged(batch: Any) -> Any:

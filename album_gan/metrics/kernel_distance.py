@@ -39,13 +39,16 @@ def subset_distances(real: np.ndarray, fake: np.ndarray, size: int, draws: int =
     )
 
 
-def witness(points: Tensor, real: Tensor, fake: Tensor) -> Tensor:
-    """Where fakes are too many (above 0) and where too few: points (B, D), real (N, D), fake (M, D) -> (B,).
+def witness(points: Tensor, real: Tensor, fake: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Where fakes are too many (above 0) and where too few: points (B, D), real and fake (N, D) -> (B,).
 
-    In float64, too. Twice its mean over drawn points has the gradient of `kernel_distance` (section 2.3 of Gretton et
-    al. 2012, "A Kernel Two-Sample Test").
+    `weights` (N,), for as many fakes as reals, say how much each row counts; where none counts, the result is 0. In
+    float64, too. Twice its mean over drawn points has the gradient of `kernel_distance` (section 2.3 of Gretton et al.
+    2012, "A Kernel Two-Sample Test").
     """
-    return _kernel(points, fake).mean(1) - _kernel(points, real).mean(1)
+    if weights is None:
+        return _kernel(points, fake).mean(1) - _kernel(points, real).mean(1)
+    return (_kernel(points, fake) - _kernel(points, real)) @ weights / weights.sum().clamp(min=1)
 
 
 def _kernel(a: Features, b: Features) -> Features:

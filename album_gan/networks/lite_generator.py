@@ -13,6 +13,7 @@ from ..light_diffusers import ConfigMixin, ModelMixin, register_to_config
 
 WIDTHS = {4: 256, 8: 256, 16: 192, 32: 128, 64: 64, 128: 32, 256: 16, 512: 8}
 TWO_CONVOLUTIONS = (8, 16, 32)  # they decide the composition; finer levels cost the most
+GROUP = 32  # images that BatchNorm takes together in training
 EXCITATIONS = {32: 4, 64: 8, 128: 16, 256: 32}  # resolution of the gated channels: resolution that gates them
 
 
@@ -38,15 +39,31 @@ class UpsampleConv(nn.Module):
         return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
 
+def groups_of(images: int) -> int:
+    """How many equal groups of GROUP images or more a batch falls into."""
+    return next((groups for groups in range(images // GROUP, 1, -1) if images % groups == 0), 1)
+
+
+class GroupedBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm with statistics of some GROUP images each: a larger batch is the same game."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        groups = groups_of(len(x)) if self.training else 1
+        if groups == 1:
+            return super().forward(x)
+        return torch.cat([nn.BatchNorm2d.forward(self, part) for part in x.chunk(groups)])
+
+
 class UpBlock(nn.Module):
     """Upsampling and one or two convolutions: (B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
 
     def __init__(self, in_channels: int, out_channels: int, two_convolutions: bool):
         super().__init__()
         self.up = UpsampleConv(in_channels, out_channels)
-        self.up_norm = nn.BatchNorm2d(out_channels)
+        self.up_norm = GroupedBatchNorm2d(out_channels)
         self.conv = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False) if two_convolutions else None
-        self.norm = nn.BatchNorm2d(out_channels) if two_convolutions else None
+        self.norm = GroupedBatchNorm2d(out_channels) if two_convolutions else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
@@ -70,7 +87,7 @@ class SkipLayerExcitation(nn.Module):
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Coarse (B, C_in, h, w), fine (B, C_out, H, W) -> gated (B, C_out, H, W)."""
         # A convolution with a kernel as large as its input is a matrix product, and much faster computed as one.
-        pooled = F.adaptive_avg_pool2d(coarse, 4).flatten(1)
+        pooled = F.avg_pool2d(coarse, coarse.shape[-1] // 4).flatten(1)
         gate = F.silu(F.linear(pooled, self.spatial.weight.flatten(1)))
         gate = torch.sigmoid(F.linear(gate, self.channel.weight.flatten(1)))
         return fine * gate[:, :, None, None]
@@ -99,7 +116,7 @@ class LiteGenerator(ModelMixin, ConfigMixin):
             raise ValueError(f"resolution must be a power of two from 32 to 512, got {resolution}; crop or choose 128")
         channels = WIDTHS[4]
         self.stem = nn.ConvTranspose2d(latent_dim, channels, 4, bias=False)
-        self.stem_norm = nn.BatchNorm2d(channels)
+        self.stem_norm = GroupedBatchNorm2d(channels)
         self.register_buffer("stem_mean", torch.zeros(channels, 4, 4))
 
         levels = [level for level in WIDTHS if 4 < level <= resolution]

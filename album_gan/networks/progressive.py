@@ -42,6 +42,24 @@ class EqualConv(nn.Module):
         return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
 
 
+class Growing:
+    """How far a network has grown: the buffer `growth`, and its value in Python, so that no forward reads a device."""
+
+    growth: Tensor
+    _read: tuple[int, float] | None = None  # version of the buffer, and the value that it had
+
+    def set_growth(self, growth: float) -> None:
+        """0 is 4 px, see above."""
+        self.growth.fill_(growth)
+        self._read = self.growth._version, growth
+
+    def grown(self) -> tuple[int, float]:
+        """The level at the top, and how far it has faded in, 0 (wholly) to 1."""
+        if self._read is None or self._read[0] != self.growth._version:  # it was loaded, or moved
+            self._read = self.growth._version, float(self.growth)
+        return math.ceil(self._read[1]), self._read[1] % 1
+
+
 def pixel_norm(x: Tensor) -> Tensor:
     """Each pixel's features (B, C, ...) to a mean square of 1: section 4.2."""
     return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
@@ -53,7 +71,7 @@ def minibatch_deviation(x: Tensor) -> Tensor:
     return torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], 1)
 
 
-class ProgressiveGenerator(ModelMixin, ConfigMixin):
+class ProgressiveGenerator(Growing, ModelMixin, ConfigMixin):
     """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]. `width`: see `widths_of`."""
 
     @register_to_config
@@ -77,8 +95,7 @@ class ProgressiveGenerator(ModelMixin, ConfigMixin):
 
     def paint(self, stem: Tensor) -> Tensor:
         """Stem (B, width, 4, 4) -> images (B, 3, resolution, resolution) in [-1, 1]; coarse until it has grown."""
-        growth = float(self.growth)
-        top, fading = math.ceil(growth), growth % 1
+        top, fading = self.grown()
         x, before = stem, stem
         for convolutions in self.blocks[:top]:
             before = x
@@ -97,7 +114,7 @@ class ProgressiveGenerator(ModelMixin, ConfigMixin):
         return self.paint(self.embed(z))
 
 
-class ProgressiveDiscriminator(ModelMixin, ConfigMixin):
+class ProgressiveDiscriminator(Growing, ModelMixin, ConfigMixin):
     """Images (B, 3, resolution, resolution) in [-1, 1] -> scores (B, 1): the generator's mirror."""
 
     @register_to_config
@@ -115,8 +132,7 @@ class ProgressiveDiscriminator(ModelMixin, ConfigMixin):
 
     def at_growth(self, images: Tensor) -> Tensor:
         """Real images as a generator of this growth could draw them, at full size: they fade in as well."""
-        growth = float(self.growth)
-        top, fading = math.ceil(growth), growth % 1
+        top, fading = self.grown()
         shown = F.adaptive_avg_pool2d(images, 4 * 2**top)
         if fading:
             coarse = F.interpolate(F.avg_pool2d(shown, 2), scale_factor=2.0)
@@ -125,8 +141,7 @@ class ProgressiveDiscriminator(ModelMixin, ConfigMixin):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, resolution, resolution) in [-1, 1] -> scores (B, 1)."""
-        growth = float(self.growth)
-        top, fading = math.ceil(growth), growth % 1
+        top, fading = self.grown()
         images = F.avg_pool2d(images, self.config.resolution // (4 * 2**top))
         x = F.leaky_relu(self.from_rgb[top](images), 0.2)
         for level in range(top, 0, -1):

@@ -17,49 +17,91 @@ def diff_augment(images: Tensor, draw: Draw, share: float = 0.5) -> Tensor:
     arXiv:2006.06676).
     Covers carry text, so there is no flip. The same draw augments real and fake images the same way.
     """
-    for change in (_recolour, _translate, _cut_out):
-        chosen = draw.uniform(f"{change.__name__} chosen", 1, 1, 1) < share
-        images = torch.where(chosen, change(images, draw), images)
-    return images
+    images = _recolour(images, draw, share)
+    images = _translate(images, draw, share)
+    return _cut_out(images, draw, share)
 
 
-def _recolour(images: Tensor, draw: Draw) -> Tensor:
-    """Brighter or darker, paler or more colourful, softer or harder."""
-    brightness = draw.uniform("brightness", 1, 1, 1) - 0.5
-    saturation = draw.uniform("saturation", 1, 1, 1) * 2
-    contrast = draw.uniform("contrast", 1, 1, 1) + 0.5
-    images = images + brightness
+def _chosen(draw: Draw, change: str, share: float) -> Tensor:
+    """Which images a change meets, (B,)."""
+    return draw.uniform(f"{change} chosen", 1, 1, 1).flatten() < share
+
+
+def _recolour(images: Tensor, draw: Draw, share: float) -> Tensor:
+    """Brighter or darker, paler or more colourful, softer or harder.
+
+    Image x gets brightness b, then saturation s towards the grey g of each pixel, then contrast c towards the mean m of
+    the image: c (s (x + b - (g + b)) + g + b - m) + m. All of it is linear in x, so it is done in one pass.
+    """
+    chosen = _chosen(draw, "_recolour", share).view(-1, 1, 1, 1)
+    brightness = (draw.uniform("brightness", 1, 1, 1) - 0.5).where(chosen, 0.0)
+    saturation = (draw.uniform("saturation", 1, 1, 1) * 2).where(chosen, 1.0)
+    contrast = (draw.uniform("contrast", 1, 1, 1) + 0.5).where(chosen, 1.0)
     grey = images.mean(1, keepdim=True)
-    images = (images - grey) * saturation + grey
-    mean = images.mean((1, 2, 3), keepdim=True)
-    return (images - mean) * contrast + mean
+    mean = grey.mean((2, 3), keepdim=True) + brightness
+    same_for_all_channels = contrast * (1 - saturation) * grey + (contrast * brightness + (1 - contrast) * mean)
+    return torch.addcmul(same_for_all_channels, images, contrast * saturation)
 
 
-def _translate(images: Tensor, draw: Draw) -> Tensor:
+def _translate(images: Tensor, draw: Draw, share: float) -> Tensor:
     """Shift by up to an eighth of the size each way; what comes in is grey (zero)."""
     size = images.shape[-1]
     margin = size // 8
-    return random_pieces(F.pad(images, [margin] * 4), size, draw, "shift")
+    chosen = _chosen(draw, "_translate", share)
+    across, down = (draw.integers(f"shift {way}", 0, 2 * margin + 1) - margin for way in ("across", "down"))
+    return windows(images, down.where(chosen, 0), across.where(chosen, 0), size)
 
 
 def random_pieces(images: Tensor, size: int, draw: Draw, name: str) -> Tensor:
-    """A piece of `size` pixels out of each image, at a place of its own: (B, 3, H, W) -> (B, 3, size, size)."""
+    """A piece of `size` pixels out of each image, at a place of its own: (B, 3, H, H) -> (B, 3, size, size)."""
     places = images.shape[-1] - size + 1
-    across = draw.integers(f"{name} across", 0, places).tolist()
-    down = draw.integers(f"{name} down", 0, places).tolist()
-    return torch.stack([image[:, y : y + size, x : x + size] for image, x, y in zip(images, across, down, strict=True)])
+    across, down = (draw.integers(f"{name} {way}", 0, places) for way in ("across", "down"))
+    return windows(images, down, across, size)
 
 
-def _cut_out(images: Tensor, draw: Draw) -> Tensor:
+def windows(images: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
+    """A window of each image, zero where it leaves it: (B, C, H, H), top and left (B,) -> (B, C, size, size)."""
+    return _Windows.apply(images, top, left, size)
+
+
+class _Windows(torch.autograd.Function):
+    """One gather each way, without a loop over images; the gradient of a window is a window of the gradient."""
+
+    @staticmethod
+    def forward(ctx, images, top, left, size):
+        ctx.save_for_backward(top, left)
+        ctx.size = images.shape[-1]
+        return _gather_windows(images, top, left, size)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        top, left = ctx.saved_tensors
+        return windows(gradient, -top, -left, ctx.size), None, None, None
+
+
+def _gather_windows(images: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
+    count, channels, height, width = images.shape
+    place = torch.arange(size, device=images.device)
+    rows, columns = top[:, None] + place, left[:, None] + place
+    outside = ((rows < 0) | (rows >= height))[:, :, None] | ((columns < 0) | (columns >= width))[:, None, :]
+    first = torch.arange(count, device=images.device)[:, None] * height
+    index = (first + rows.clamp(0, height - 1))[:, :, None] * width + columns.clamp(0, width - 1)[:, None, :]
+    pixels = images.permute(0, 2, 3, 1).reshape(-1, channels)  # no copy where channels come last
+    found = pixels.index_select(0, index.flatten()).view(count, size, size, channels)
+    return found.masked_fill(outside[..., None], 0).permute(0, 3, 1, 2)
+
+
+def _cut_out(images: Tensor, draw: Draw, share: float) -> Tensor:
     """Make one square grey, a fifth of the size wide; it may stick out by half."""
     size = images.shape[-1]
     hole = size // 5
+    chosen = _chosen(draw, "_cut_out", share)[:, None]
     left = draw.integers("hole across", -hole // 2, size - hole // 2)[:, None]
     top = draw.integers("hole down", -hole // 2, size - hole // 2)[:, None]
     place = torch.arange(size, device=images.device)
-    across = (place >= left) & (place < left + hole)
+    across = (place >= left) & (place < left + hole) & chosen
     down = (place >= top) & (place < top + hole)
-    return images * ~(down[:, None, :, None] & across[:, None, None, :])
+    return images.masked_fill(down[:, None, :, None] & across[:, None, None, :], 0)
 
 
 def soften(images: Tensor, sigma: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class Step:
     progress: float  # 0 to 1
     labels: Tensor | None = None  # (B,) of the real images, 0 where unknown; None without a column of labels
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
-    gather: Callable[[Tensor], Tensor] = lambda rows: rows  # (B, D) of this process -> of all; no gradients
+    rows_for_all: Tensor | None = None  # (B, D): see `Recipe.after_generator_step`
     memo: dict[str, Any] = field(default_factory=dict)  # for what both sides' terms would compute twice
     scores: tuple[Tensor, Tensor] | None = None  # what the discriminator said of real and fake, noted for alarms
 
@@ -64,6 +64,7 @@ class Recipe(nn.Module):
     discriminator_steps = 1  # per generator step
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
     takes_labels = False
+    averaged_buffers: tuple[str, ...] = ()  # those that each process measures on its own images
     average_half_life: float = 5_000  # images, of the published average of the generator's weights; 0: none
     # Beyond these the discriminator is too far ahead. Where a loss saturates: the share of pairs that it tells apart,
     # and how far apart it scores them; where scores may diverge, the latter alone.
@@ -123,11 +124,25 @@ class Recipe(nn.Module):
     def after_discriminator_step(self, step: Step) -> None:
         """Clipping, balances, historical averages."""
 
+    def after_generator_step(self, rows: Tensor) -> None:
+        """Gets what `generator_terms` left in `step.rows_for_all`, (B, D), of the whole batch of all processes.
+
+        It travels with the gradients: a collective of its own would hold up every step.
+        """
+
+    def compilable(self, generator: nn.Module, discriminator: nn.Module) -> list[nn.Module]:
+        """What `torch.compile` can take: no discriminator whose slope is penalised, which needs second derivatives."""
+        return [generator]
+
+    def prepare(self, discriminator: nn.Module, dtype: torch.dtype) -> None:
+        """Once, before the first step: hold what is frozen in the `dtype` of autocast."""
+
 
 def adam(network: nn.Module, learning_rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
-    """Adam over what trains in `network`."""
+    """Adam over what trains in `network`; where the device has it, in one kernel for all of it."""
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return torch.optim.Adam(trainable, lr=learning_rate, betas=betas)
+    fused = trainable[0].device.type in ("cpu", "cuda", "mps")
+    return torch.optim.Adam(trainable, lr=learning_rate, betas=betas, fused=fused, foreach=not fused)
 
 
 def recipe_names() -> list[str]:

@@ -28,6 +28,7 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
+    averaged_buffers = ("balance",)
     largest_gap = 1.0  # of the errors, half of the range of a pixel
 
     def __init__(self, config: Config, resolution: int):

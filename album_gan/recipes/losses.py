@@ -1,6 +1,7 @@
 """GAN losses and penalties: pure functions of logits, critics and images. Each returns a scalar to be minimised."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -62,15 +63,26 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     return (slope - 1).square().mean()
 
 
-def zero_centred_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Mean squared slope of the critic at `images`: R1 at real ones, Eq. (9) of Mescheder et al. 2018,
-    arXiv:1801.04406; R2, Eq. (10), at fakes. Unweighted; the papers' weight is gamma / 2."""
-    return _squared_slope(critic, images.detach()).mean()
+def scores_and_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    """The critic's logits for images (B, C, H, W), and the mean squared slope there, out of one forward pass.
+
+    The slope is R1 at real images, Eq. (9) of Mescheder et al. 2018, arXiv:1801.04406; R2, Eq. (10), at fakes.
+    Unweighted; the papers' weight is gamma / 2.
+    """
+    scores, slope = _scores_and_slope(critic, images.detach())
+    return scores, slope.mean()
 
 
 def _squared_slope(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Squared norm of the critic's gradient for each image, (B,). In full precision: half the digits would be lost."""
-    with torch.autocast(images.device.type, enabled=False):
+    """Squared norm of the critic's gradient for each image, (B,)."""
+    return _scores_and_slope(critic, images)[1]
+
+
+def _scores_and_slope(critic: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    """In full precision: half of the slope's digits would be lost."""
+    device = images.device.type
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
         images = images.to(torch.promote_types(images.dtype, torch.float32)).requires_grad_(True)
-        (slope,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
-        return slope.flatten(1).square().sum(1)
+        scores = critic(images)
+        (slope,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+        return scores, slope.flatten(1).square().sum(1)

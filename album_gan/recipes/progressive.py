@@ -49,8 +49,8 @@ class Recipe(base.Recipe):
         doublings = len(generator.blocks)
         part = progress * (2 * doublings + 1)
         growth = sum(min(max(part - 2 * doubling - 1, 0.0), 1.0) for doubling in range(doublings))
-        generator.growth.fill_(growth)
-        discriminator.growth.fill_(growth)
+        generator.set_growth(growth)
+        discriminator.set_growth(growth)
 
     def schedule(self, progress: float) -> base.Schedule:
         return base.Schedule(average_half_life=self.config.average_half_life)

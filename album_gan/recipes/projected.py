@@ -12,12 +12,11 @@ draws its own, as often as covers have it (docs/decisions/styles.md).
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..metrics.kernel_distance import witness
 from ..networks.lite_generator import LiteGenerator
-from ..networks.projected_discriminator import ProjectedDiscriminator
+from ..networks.projected_discriminator import ProjectedDiscriminator, groups_of
 from . import base
 from .augmentation import diff_augment, random_pieces
 from .losses import hinge_discriminator, hinge_generator
@@ -55,6 +54,12 @@ class Recipe(base.Recipe):
         self.bank = MemoryBank(discriminator.backbone.head.weight.shape[0] + 4 * maps)
         return generator, discriminator
 
+    def prepare(self, discriminator: ProjectedDiscriminator, dtype: torch.dtype) -> None:
+        discriminator.hold_frozen_in(dtype)
+
+    def compilable(self, generator: nn.Module, discriminator: ProjectedDiscriminator) -> list[nn.Module]:
+        return [generator, discriminator.backbone]
+
     def optimizers(self, generator, discriminator):
         config = self.config
         betas = (config.beta1, config.beta2)
@@ -77,7 +82,8 @@ class Recipe(base.Recipe):
         hidden, step.scores = self._judge(step, real, [feature.detach() for feature in fake])
         terms = {"hinge": hinge_discriminator(*step.scores)}
         if self.config.san:
-            terms["direction"] = step.discriminator.direction_gap(hidden)
+            real_score, fake_score = apart(step.discriminator.direction_scores(hidden))
+            terms["direction"] = fake_score.mean() - real_score.mean()
         return terms
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
@@ -85,10 +91,12 @@ class Recipe(base.Recipe):
         terms = {"hinge": hinge_generator(fake_scores)}
         if self.config.mixture_weight and shows_whole(step.draw):
             real, fake = self.traits(step)
-            if self.bank.count:
-                terms["mixture"] = self.config.mixture_weight * 2 * self.bank.witness(fake).mean()
-            self.bank.add(step.gather(real.detach()), step.gather(fake.detach()))
+            terms["mixture"] = self.config.mixture_weight * 2 * self.bank.witness(fake).mean()
+            step.rows_for_all = torch.cat([real, fake], 1).detach()
         return terms
+
+    def after_generator_step(self, rows: Tensor) -> None:
+        self.bank.add(*rows.chunk(2, dim=1))
 
     @staticmethod
     def _features(step: base.Step) -> tuple[list[Tensor], list[Tensor]]:
@@ -109,16 +117,31 @@ class Recipe(base.Recipe):
 
     @staticmethod
     def _judge(step: base.Step, real: list[Tensor], fake: list[Tensor]) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
-        """What the last layers are given, real images before fake ones, and the logits of both, out of one forward.
+        """What the last layers are given, see `together`, and the logits of real and fake images, out of one forward.
 
         In batches of their own, BatchNorm would bring the features of both to mean 0 and variance 1, and so hide from
         the heads that the fakes are all alike (docs/decisions/real-and-fake-in-one-batch.md).
         """
-        together = [torch.cat(pair) for pair in zip(real, fake, strict=True)]
-        labels = [label.repeat(2) for label in step.inputs[1:]]
-        hidden = step.discriminator.hidden(together)
-        real_scores, fake_scores = step.discriminator.score(hidden, *labels).chunk(2)
-        return hidden, (real_scores, fake_scores)
+        both = [together(*pair) for pair in zip(real, fake, strict=True)]
+        labels = [together(label, label) for label in step.inputs[1:]]
+        hidden = step.discriminator.hidden(both)
+        return hidden, apart(step.discriminator.score(hidden, *labels))
+
+
+def together(real: Tensor, fake: Tensor) -> Tensor:
+    """One batch of both, (B, ...) each -> (2 * B, ...): GROUP real ones, GROUP fake ones, and so on.
+
+    BatchNorm and the batch's deviation take each such part alone, so that a batch of 128 is the game of four of 32.
+    """
+    groups = groups_of(len(real))
+    pairs = zip(real.chunk(groups), fake.chunk(groups), strict=True)
+    return torch.cat([part for pair in pairs for part in pair])
+
+
+def apart(both: Tensor) -> tuple[Tensor, Tensor]:
+    """The output of `together` -> real, fake."""
+    parts = both.chunk(2 * groups_of(len(both) // 2))
+    return torch.cat(parts[0::2]), torch.cat(parts[1::2])
 
 
 class MemoryBank(nn.Module):
@@ -136,21 +159,26 @@ class MemoryBank(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.long))  # rows filled so far, from the end
 
     def witness(self, fake: Tensor) -> Tensor:
-        """Above 0 for covers of which too many are drawn, below 0 where too few: (B, D) -> (B,)."""
-        filled = slice(self.SIZE - int(self.count), None)
+        """Above 0 for covers of which too many are drawn, below 0 where too few: (B, D) -> (B,); 0 from an empty bank.
+
+        All rows take part, those not filled yet with no weight: how many are filled is known to the device alone.
+        """
+        filled = torch.arange(self.SIZE, 0, -1, device=fake.device) <= self.count
         precise = torch.float32 if fake.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
-        return witness(*(rows.to(precise) for rows in (fake, self.real[filled], self.fake[filled])))
+        return witness(*(rows.to(precise) for rows in (fake, self.real, self.fake)), filled.to(precise))
 
     def add(self, real: Tensor, fake: Tensor) -> None:
         """Take in as many of each, (B, D), and forget the oldest."""
-        for kept, rows in ((self.real, real), (self.fake, fake)):
-            kept.copy_(torch.cat([kept, rows.to(kept)])[-self.SIZE :])
+        for bank, rows in ((self.real, real), (self.fake, fake)):
+            bank.copy_(torch.cat([bank, rows.to(bank)])[-self.SIZE :])
         self.count.add_(len(real)).clamp_(max=self.SIZE)
 
 
 def quarters(features: list[Tensor]) -> Tensor:
     """Maps (B, C, H, W) -> their means in each quarter of the picture, (B, 4 * C in all)."""
-    return torch.cat([F.adaptive_avg_pool2d(feature.float(), 2).flatten(1) for feature in features], 1)
+    halves = ((feature, [size // 2 for size in feature.shape[2:]]) for feature in features)
+    split = (feature.unflatten(3, (2, width)).unflatten(2, (2, height)) for feature, (height, width) in halves)
+    return torch.cat([maps.mean((3, 5), dtype=torch.float32).flatten(1) for maps in split], 1)
 
 
 def shows_whole(draw: Draw) -> bool:

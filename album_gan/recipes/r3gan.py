@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..networks.r3gan import R3Discriminator, R3Generator
 from . import base
-from .losses import relativistic_discriminator, relativistic_generator, zero_centred_penalty
+from .losses import relativistic_discriminator, relativistic_generator, scores_and_penalty
 from .named_random import Draw
 
 
@@ -64,14 +64,13 @@ class Recipe(base.Recipe):
         return z, *self.shown_labels(batch, draw, hidden=0.5)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        real, fake = step.real, step.fake.detach()
-        judge = step.discriminate
+        real, r1 = scores_and_penalty(step.discriminate, step.real)
+        fake, r2 = scores_and_penalty(step.discriminate, step.fake)
+        step.scores = real, fake
         half_gamma = cosine(self.config.gamma, self.config.last_gamma, step.progress) / 2
         return {
-            "relativistic": relativistic_discriminator(*step.opinions()),
-            "r1": half_gamma * zero_centred_penalty(judge, real),
-            "r2": half_gamma * zero_centred_penalty(judge, fake),
-        }
+            "relativistic": relativistic_discriminator(real, fake), "r1": half_gamma * r1, "r2": half_gamma * r2,
+        }  # fmt: skip
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
         with torch.no_grad():

@@ -16,32 +16,39 @@ from ..hub.run_checkpoints import FORMAT_VERSION, checkpoints, sha256_of
 from ..inference.atomic import flush_to_disk
 
 
+def snapshot(modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """All that they hold, copied to the CPU: training may go on while it is written."""
+    tensors = {}
+    for name, module in modules.items():
+        for key, tensor in module.state_dict().items():
+            tensors[f"{name}.{key}"] = tensor
+    for name, optimizer in optimizers.items():
+        for index, moments in optimizer.state_dict()["state"].items():
+            for key, tensor in moments.items():
+                tensors[f"{name}.{index}.{key}"] = tensor
+    return {
+        key: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for key, tensor in tensors.items()
+    }
+
+
 def save_checkpoint(
     folder: Path,
-    modules: Mapping[str, nn.Module],
-    optimizers: Mapping[str, torch.optim.Optimizer],
+    tensors: Mapping[str, Tensor],
     state: Mapping[str, Any],
     beside: Callable[[Path], Any] | None = None,
 ) -> None:
     """Write `folder` under a temporary name, flush it to the disk, and rename it. An old one is replaced.
 
-    `beside` may write more into the folder. Raises OSError where there is no room; the old one is still there then.
+    `tensors` are those of `snapshot`. `beside` may write more into the folder. Raises OSError where there is no room;
+    the old one is still there then.
     """
-    tensors = {}
-    for name, module in modules.items():
-        for key, tensor in module.state_dict().items():
-            tensors[f"{name}.{key}"] = tensor.detach().cpu().contiguous()
-    for name, optimizer in optimizers.items():
-        for index, moments in optimizer.state_dict()["state"].items():
-            for key, tensor in moments.items():
-                tensors[f"{name}.{index}.{key}"] = tensor.detach().cpu().contiguous()
-
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         weights = temporary / "state.safetensors"
-        save_file(tensors, weights)
+        save_file(dict(tensors), weights)
         record = {"format_version": FORMAT_VERSION, "sha256": sha256_of(weights), **state}
         (temporary / "state.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
         if beside is not None:

@@ -35,6 +35,8 @@ class TrainingConfig:
     learning_rate: float | None = None  # of both networks, instead of the recipe's own
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"  # auto: bf16 where the hardware computes in it
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"  # auto: a GPU where there is one
+    compile: bool = False  # torch.compile the networks: minutes at the start, more images a second after that
+    deterministic: bool = False  # on GPUs: only kernels that repeat bit for bit, slower; CPUs always do
     seed: int = 0  # of everything random
     # Starting and resuming
     init_from: str | None = None  # start from a trained model: bundled, a folder, or a Hub id

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -46,6 +46,7 @@ def start_processes(config: TrainingConfig) -> Accelerator:
         project_dir=config.output_dir,
     )
     runtime.use_all_cores(accelerator.num_processes)
+    runtime.choose_kernels(config.deterministic)
     return accelerator
 
 
@@ -79,31 +80,18 @@ def broadcast_weights(accelerator: Accelerator, network: nn.Module) -> None:
 
 
 @collective
-def average_gradients(accelerator: Accelerator, *networks: nn.Module) -> None:
-    """One flat all-reduce; DistributedDataParallel breaks on several forwards and frozen discriminators."""
-    if accelerator.num_processes > 1:
-        parameters = [parameter for network in networks for parameter in network.parameters()]
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        torch.distributed.all_reduce(flat)
-        flat /= accelerator.num_processes
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
-
-
-@collective
-def average_buffers(accelerator: Accelerator, module: nn.Module) -> None:
+def average_buffers(accelerator: Accelerator, module: nn.Module, names: tuple[str, ...]) -> None:
     """Every process gets the mean of all: what each measured on its own images, such as BEGAN's balance."""
     if accelerator.num_processes > 1:
-        for buffer in module.buffers():
-            if buffer.is_floating_point():
-                torch.distributed.all_reduce(buffer)
-                buffer /= accelerator.num_processes
+        for name in names:
+            buffer = module.get_buffer(name)
+            torch.distributed.all_reduce(buffer)
+            buffer /= accelerator.num_processes
 
 
 @collective
 def gather(accelerator: Accelerator, rows: Tensor) -> Tensor:
-    """(B, D) of each process -> (processes * B, D), on all of them; without gradients."""
+    """(B, ...) of each process -> (processes * B, ...), on all of them; without gradients."""
     return accelerator.gather(rows)
 
 
@@ -145,3 +133,39 @@ def rows_of_process(accelerator: Accelerator, batch_size: int, parts: int) -> li
     """The rows of the global batch that this process takes, one slice for each of its `parts` backward passes."""
     first = accelerator.process_index * parts
     return [slice(part * batch_size, (part + 1) * batch_size) for part in range(first, first + parts)]
+
+
+class StopTogether:
+    """Agrees with the other processes on the step after which the run ends, without a collective of its own.
+
+    Each process's wish travels with the gradients of a step, and is read one step later, when no device has to be
+    waited for. A single process ends after the step at hand.
+    """
+
+    def __init__(self, accelerator: Accelerator):
+        self.processes, self.device = accelerator.num_processes, accelerator.device
+        self._sums: list[tuple[Tensor, Any]] = []
+
+    def wish(self, stop: object) -> Tensor:
+        """What is to be summed over the processes, (1,)."""
+        return torch.full((1,), float(bool(stop)), device=self.device)
+
+    def note(self, summed: Tensor) -> None:
+        """Take in the sum of the wishes of this step."""
+        event = None
+        if self.device.type == "cuda":
+            summed = torch.empty(1, pin_memory=True).copy_(summed, non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+        self._sums.append((summed, event))
+
+    def agreed(self, stop: object) -> bool:
+        """Whether the run ends here: the same on all processes."""
+        if self.processes == 1:
+            return bool(stop)
+        if len(self._sums) < 2:
+            return False
+        summed, event = self._sums.pop(0)
+        if event is not None:
+            event.synchronize()
+        return summed.item() > 0

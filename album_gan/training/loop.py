@@ -6,6 +6,7 @@ and saving happen between steps, in `run.py`.
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,18 @@ from ..covers.dataset import Batch, Split, load_covers
 from ..hub.push import open_repository
 from ..inference.pixels import to_unit_range
 from ..recipes.base import Recipe, Schedule, Step
-from ..recipes.named_random import Draw
+from ..recipes.named_random import Draw, DrawPlan
 from .config import TrainingConfig
 from .distributed import (
-    any_process,
+    StopTogether,
     average_buffers,
-    average_gradients,
-    gather,
     is_first_process,
     print_once,
     rows_of_process,
     start_processes,
 )
 from .ema import update_average
+from .gradients import GradientAverage, own_rows
 from .run import Run
 from .run_folder import find_checkpoint, refuse_to_overwrite
 from .signals import stop_signals
@@ -67,12 +67,10 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     trainer = Trainer(config, state, split, accelerator)
     bar = tqdm(total=state.duration.end, initial=state.step, desc="training", unit="step", disable=not run.main)
     with stop_signals() as stop, bar:
-        for result in trainer.steps():
+        for result in trainer.steps(stop):
             run.watch(result, bar)
             if state.step % config.checkpointing_steps == 0:
                 run.save_checkpoint()
-            if any_process(accelerator, bool(stop)):
-                break
 
     # --- The finished (or interrupted) run is a model
     run.finish()
@@ -102,21 +100,31 @@ class Trainer:
         self.batch_size = config.train_batch_size * self.parts * accelerator.num_processes
         self.rows = rows_of_process(accelerator, config.train_batch_size, self.parts)
         first, last = state.step * self.turns, state.duration.most_steps * self.turns
-        sampler = StepSampler(len(split.train), self.batch_size, self.rows, config.seed, first, last)
+        self.sampler = StepSampler(len(split.train), self.batch_size, self.rows, config.seed, first, last)
         processes = accelerator.process_index, accelerator.num_processes
-        self.batches: Iterator[Batch] = batches(split.train, sampler, config.dataloader_num_workers, *processes)
+        self.batches: Iterator[Batch] = batches(
+            split.train, self.sampler, config.dataloader_num_workers, *processes, accelerator.device
+        )
         self.trained = [p for p in state.discriminator.parameters() if p.requires_grad]
+        self.plan = DrawPlan()
+        self.discriminator_average = GradientAverage(accelerator, state.discriminator)
+        # A recipe may train a network of its own with the generator.
+        self.generator_average = GradientAverage(accelerator, state.generator, state.recipe)
+        self.stop_together = StopTogether(accelerator)
 
-    def steps(self) -> Iterator[StepResult]:
-        """Train until the end of the run's duration, and yield what happened after each step."""
+    def steps(self, stop: object = False) -> Iterator[StepResult]:
+        """Train until the end of the run's duration, and yield what happened after each step.
+
+        Ends earlier once `stop` is true on any of the processes: after this step, or the next where there are several.
+        """
         state = self.state
-        while state.step < state.duration.end:
+        while state.step < state.duration.end and not self.stop_together.agreed(stop):
             schedule = self.recipe.schedule(state.progress)
             state.set_learning_rates(schedule)
             result = StepResult({}, {}, [])
             for turn in range(self.turns):
                 latest = self.update_discriminator(turn, result)
-            self.update_generator(latest, result)
+            self.update_generator(latest, result, stop)
             self.average_weights(schedule)
             yield result
 
@@ -128,19 +136,21 @@ class Trainer:
             step = self._prepare(batch, part, f"discriminator {turn}", with_graph=self.share_fakes)
             with self.accelerator.autocast():
                 result.discriminator_terms = recipe.discriminator_terms(step)
-            self._backward(result.discriminator_terms)
+            self._backward(result.discriminator_terms, part, self.discriminator_average)
             latest.append((step, batch))
-        average_gradients(self.accelerator, state.discriminator)
+        self.discriminator_average.finish()
         state.discriminator_optimizer.step()
         state.discriminator_optimizer.zero_grad()
         recipe.after_discriminator_step(step)
-        average_buffers(self.accelerator, recipe)
+        average_buffers(self.accelerator, recipe, recipe.averaged_buffers)
         result.scores = [step.scores for step, _ in latest]
         return latest
 
-    def update_generator(self, latest: list[tuple[Step, dict[str, Tensor]]], result: StepResult) -> None:
+    def update_generator(
+        self, latest: list[tuple[Step, dict[str, Tensor]]], result: StepResult, stop: object = False
+    ) -> None:
         """One update against the discriminator as it is now, which does not learn from it."""
-        recipe, state = self.recipe, self.state
+        recipe, state, rows = self.recipe, self.state, []
         for parameter in self.trained:
             parameter.requires_grad_(False)
         for part, (step, batch) in enumerate(latest):
@@ -148,17 +158,30 @@ class Trainer:
                 step = self._prepare(batch, part, "generator", with_graph=True)
             with self.accelerator.autocast():
                 result.generator_terms = recipe.generator_terms(step)
-            self._backward(result.generator_terms)
+            self._backward(result.generator_terms, part, self.generator_average)
+            if step.rows_for_all is not None:
+                rows.append(step.rows_for_all)
         for parameter in self.trained:
             parameter.requires_grad_(True)
-        average_gradients(self.accelerator, state.generator, recipe)  # a recipe may train a network of its own
+        self._finish_generator(rows, stop)
         state.generator_optimizer.step()
         state.generator_optimizer.zero_grad()
 
-    def _backward(self, terms: dict[str, Tensor]) -> None:
+    def _finish_generator(self, rows: list[Tensor], stop: object) -> None:
+        """Wait for the average gradients, and for what travels with them: rows for all processes, and who stops."""
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        parts = [own_rows(torch.cat(rows), process, processes)] if rows else []
+        beside = torch.cat([self.stop_together.wish(stop), *(part.flatten() for part in parts)])
+        self.generator_average.finish(beside)
+        self.stop_together.note(beside[:1])
+        if parts:
+            self.recipe.after_generator_step(beside[1:].view_as(parts[0]))
+
+    def _backward(self, terms: dict[str, Tensor], part: int, average: GradientAverage) -> None:
         """Gradients of the sum of all terms, of which each part of the batch gives its share."""
-        total = torch.stack([term.float() for term in terms.values()]).sum()
-        (total / self.parts).backward()
+        total = torch.stack([term.float() for term in terms.values()]).sum() / self.parts
+        with average.overlapping() if part == self.parts - 1 else nullcontext():
+            total.backward()
 
     def average_weights(self, schedule: Schedule) -> None:
         """Count the step and move the published average towards the generator."""
@@ -182,7 +205,8 @@ class Trainer:
     def _prepare(self, batch: dict[str, Tensor], part: int, turn: str, with_graph: bool) -> Step:
         """Draw fakes for a batch."""
         state = self.state
-        draw = Draw(self.config.seed, state.step, self.batch_size, self.rows[part], self.device, turn)
+        rows = self.rows[part]
+        draw = Draw(self.config.seed, state.step, self.batch_size, rows, self.device, turn, self.plan)
         inputs = self.recipe.generator_inputs(batch, draw)
         with torch.set_grad_enabled(with_graph), self.accelerator.autocast():
             fake = state.generator(*inputs).float()
@@ -190,5 +214,4 @@ class Trainer:
             real=batch["images"], fake=fake, inputs=inputs, generator=state.generator,
             discriminator=state.discriminator, draw=draw, progress=state.progress,
             labels=batch.get("labels"), augmentation=self.recipe.augmentation,
-            gather=lambda rows: gather(self.accelerator, rows),
         )  # fmt: skip

@@ -83,8 +83,8 @@ class Run:
             if self.monitor.sample(state.images, state.average, result.scores):
                 state.save(self.output_dir / "best", self.settings, beside=self.write_model)
 
-    def save_checkpoint(self) -> None:
-        """A complete checkpoint of this step, written by the first process while the others wait."""
+    def save_checkpoint(self, wait: bool = False) -> None:
+        """A complete checkpoint of this step, written by the first process while all train on, unless they `wait`."""
         state = self.state
         check_same_weights(self.accelerator, state.generator, state.discriminator)
         failure: Exception | None = None
@@ -92,8 +92,10 @@ class Run:
             try:
                 self.monitor.check_weights(state.images, state.generator, state.discriminator)
                 folder = self.output_dir / f"checkpoint-{state.step}"
-                state.save(folder, self.settings)
-                rotate_checkpoints(self.output_dir, self.config.checkpoints_total_limit)
+                limit = self.config.checkpoints_total_limit
+                state.save(folder, self.settings, after=lambda: rotate_checkpoints(self.output_dir, limit))
+                if wait:
+                    state.writer.wait()
             except (OSError, ValueError) as error:
                 failure = error
         if any_process(self.accelerator, failure is not None):
@@ -114,8 +116,9 @@ class Run:
     def finish(self) -> None:
         """Leave a model, and publish it where that is wished."""
         if self.state.step % self.config.checkpointing_steps:
-            self.save_checkpoint()
+            self.save_checkpoint(wait=True)
         if self.main:
+            self.state.writer.wait()
             self.monitor.finish(self.state.images, self.write_model(self.output_dir))
             print(f"see the covers:  album-gan demo --model {self.output_dir}")
             if self.config.push_to_hub:

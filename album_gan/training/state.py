@@ -14,7 +14,8 @@ from torch import nn
 
 from ..recipes.base import Recipe, Schedule
 from ..recipes.named_random import named_generator
-from .checkpoint import load_checkpoint, save_checkpoint
+from .background import BackgroundWriter
+from .checkpoint import load_checkpoint, save_checkpoint, snapshot
 from .config import TrainingConfig
 from .distributed import broadcast_weights
 from .duration import Duration
@@ -40,6 +41,7 @@ class TrainingState:
     step: int = 0
     images: int = 0  # shown to the discriminator
     terms: TermMeans = field(default_factory=TermMeans)  # since the last line of the log
+    writer: BackgroundWriter = field(default_factory=BackgroundWriter)
 
     def __post_init__(self) -> None:
         self._base_rates = [group["lr"] for group in self._parameter_groups()]
@@ -57,7 +59,12 @@ class TrainingState:
             network.to(accelerator.device)
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it
             broadcast_weights(accelerator, network)
+        if accelerator.mixed_precision == "bf16":
+            recipe.prepare(discriminator, torch.bfloat16)
         average = copy.deepcopy(generator).requires_grad_(False)
+        if config.compile:
+            for network in recipe.compilable(generator, discriminator):
+                network.compile()
         networks = (generator.train(), discriminator.train(), average)
         duration = Duration(config.max_train_steps, config.minutes)
         warm_up_steps = min(WARM_UP_STEPS, math.ceil(duration.most_steps / 10)) if config.init_from else 0
@@ -99,13 +106,28 @@ class TrainingState:
         """Read anew each time: loading an optimiser's state replaces its groups."""
         return [group for optimizer in self.optimizers.values() for group in optimizer.param_groups]
 
-    def save(self, folder: Path, settings: dict[str, Any], beside: Any = None) -> None:
-        """Write a checkpoint; `beside(folder)` may write more into it. Errors as `save_checkpoint`."""
+    def save(self, folder: Path, settings: dict[str, Any], beside: Any = None, after: Any = None) -> None:
+        """Write a checkpoint in the background, then call `after()`.
+
+        With `beside(folder)`, which writes more into it, the training waits: that may be of what the next step changes.
+        Waits for the one before, whose errors are raised here; errors as `save_checkpoint`.
+        """
+        self.writer.wait()
         record = {
             "step": self.step, "images": self.images, "seconds": self.seconds, "run_id": self.run_id,
             "warm_up_steps": self.warm_up_steps, "terms": self.terms.sums(), "config": settings,
         }  # fmt: skip
-        save_checkpoint(folder, self.modules, self.optimizers, record, beside)
+        tensors = snapshot(self.modules, self.optimizers)
+
+        def write() -> None:
+            save_checkpoint(folder, tensors, record, beside)
+            if after is not None:
+                after()
+
+        if beside is None:
+            self.writer.start(write)
+        else:
+            write()
 
     def load(self, folder: Path, record: dict[str, Any]) -> None:
         """Resume from a checkpoint whose JSON part is `record`. ValueError when it does not fit."""

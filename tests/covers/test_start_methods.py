@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from drawn_covers import save_covers
 
+from album_gan.covers.batches import StepSampler, batches, resident_batches
 from album_gan.covers.dataset import CoverSource, load_covers
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +53,14 @@ def test_same_batches_however_workers_start(covers, environment, tmp_path):
         assert done.returncode == 0, done.stderr[-3000:]
         found.add(json.loads(done.stdout.splitlines()[-1]))
     assert len(found) == 1
+
+
+def test_batches_that_lie_on_a_device_are_those_of_the_data_loader(covers, environment):
+    covers = load_covers(CoverSource(train_data_dir=str(covers), resolution=64)).train
+    sampler = StepSampler(len(covers), 8, [slice(0, 4), slice(4, 8)], 0, 3, 20)
+    pairs = list(zip(batches(covers, sampler, 0), resident_batches(covers, sampler, torch.device("cpu")), strict=True))
+    assert len(pairs) == 34
+    assert all(torch.equal(one[0], other[0]) for one, other in pairs)
 
 
 def test_a_worker_gets_the_name_of_the_pixels_not_a_copy(covers, environment):

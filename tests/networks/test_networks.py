@@ -9,8 +9,14 @@ import torch
 import torch.nn.functional as F
 
 from album_gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from album_gan.networks.lite_generator import LiteGenerator, UpsampleConv
-from album_gan.networks.projected_discriminator import MinibatchDeviation, ProjectedDiscriminator
+from album_gan.networks.lite_generator import GroupedBatchNorm2d, LiteGenerator, UpsampleConv
+from album_gan.networks.projected_discriminator import (
+    MinibatchDeviation,
+    ProjectedDiscriminator,
+    StridedFilter,
+    groups_of,
+)
+from album_gan.recipes.projected import apart, together
 
 GENERATORS = [
     (LiteGenerator, {"resolution": 32}),
@@ -98,7 +104,8 @@ def test_directions_of_heads_have_a_loss_of_their_own():
     assert all(weight.grad is not None for weight in others)
     discriminator.zero_grad()
     hidden = discriminator.hidden(features)
-    before = discriminator.direction_gap(hidden)
+    real_score, fake_score = discriminator.direction_scores(hidden).chunk(2)
+    before = fake_score.mean() - real_score.mean()
     before.backward()
     assert all(weight.grad is None for weight in others)
     assert all(weight.grad.abs().sum() > 0 for weight in directions)
@@ -177,3 +184,51 @@ def test_how_different_neighbours_are(batch, group):
     grain = torch.randn(batch, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     expected = (grain[:group].var(0, unbiased=False) + 1e-8).sqrt().mean()
     torch.testing.assert_close(MinibatchDeviation()(grain)[0, 3, 0, 0], expected)
+
+
+@pytest.mark.parametrize("images", [32, 64, 96, 70])
+def test_a_large_batch_is_the_game_of_several_small_ones(images):
+    """BatchNorm and the batch's deviation take groups of 32 real and 32 fake images, each as if it were alone."""
+    random = torch.Generator().manual_seed(1)
+    discriminator = ProjectedDiscriminator(input_size=128).eval()
+    for norm in (module for module in discriminator.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        norm.train()  # but not the spectral norms, which take a step in each forward
+    sizes = [(channels, 128 // scale) for channels, scale in zip((32, 32, 64, 128), (2, 4, 8, 16), strict=True)]
+    real, fake = ([torch.randn(images, c, s, s, generator=random) for c, s in sizes] for _ in range(2))
+    with torch.no_grad():
+        whole = apart(discriminator.judge([together(*pair) for pair in zip(real, fake, strict=True)]))
+        groups = groups_of(images)
+        small = [
+            apart(discriminator.judge([together(*pair) for pair in zip(r, f, strict=True)]))
+            for r, f in zip(*(zip(*(x.chunk(groups) for x in side), strict=True) for side in (real, fake)), strict=True)
+        ]
+    for side in range(2):
+        torch.testing.assert_close(whole[side], torch.cat([part[side] for part in small]), rtol=1e-4, atol=1e-4)
+
+
+def test_the_generators_batch_norm_takes_groups_too():
+    norm = GroupedBatchNorm2d(3)
+    x = torch.randn(64, 3, 4, 4, generator=torch.Generator().manual_seed(0)) + torch.arange(64).view(-1, 1, 1, 1)
+    first, second = norm(x).chunk(2)
+    assert abs(first.mean().item()) < 1e-5
+    assert abs(second.mean().item()) < 1e-5
+    assert norm.num_batches_tracked == 2
+    torch.testing.assert_close(norm(x[:40]), torch.nn.BatchNorm2d(3)(x[:40]))  # less than two groups are one
+
+
+def test_the_gradient_of_a_strided_filter_is_torchs_own():
+    weights = torch.randn(6, 1, 5, 5, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
+    for size in (11, 12):
+        x = torch.randn(2, 6, size, size, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(lambda x: StridedFilter.apply(x, *weights, 2), (x,))
+        torch.testing.assert_close(StridedFilter.apply(x, *weights, 2), F.conv2d(x, *weights, stride=2, groups=6))
+
+
+def test_a_frozen_network_held_in_bf16_sees_what_autocast_sees():
+    discriminator = ProjectedDiscriminator(input_size=128)
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        before = discriminator.features(images)
+        discriminator.hold_frozen_in(torch.bfloat16)
+        after = discriminator.features(images)
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))

@@ -4,11 +4,12 @@ from itertools import pairwise
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from album_gan.recipes import losses
-from album_gan.recipes.augmentation import diff_augment
-from album_gan.recipes.named_random import Draw
+from album_gan.recipes.augmentation import diff_augment, windows
+from album_gan.recipes.named_random import Draw, DrawPlan, Request
 from album_gan.recipes.projected import random_view
 from album_gan.training.ema import reestimate_batch_norm, round_to_half, update_average
 from album_gan.training.watching.run_log import next_moment
@@ -34,6 +35,35 @@ def test_draws_are_frozen():
 
 
 GOLDEN = [1.2589831352233887, -2.031677722930908, 0.32667872309684753, 2.295114040374756]
+
+
+def test_draws_made_ahead_are_the_same():
+    plan, draw = DrawPlan(), Draw(1, 2, 8, slice(2, 6), turn="discriminator 0")
+    requests = [
+        Request("integers", "shift", (), -3, 9), Request("uniform", "chosen", (1, 1, 1)), Request("normal", "z", (5,)),
+    ]  # fmt: skip
+    for request in requests:
+        plan.note("discriminator 0", request)
+    plan.note("another turn", Request("normal", "other", (2,)))
+    ahead = plan.draw_ahead(draw)
+    assert set(ahead) == set(requests)
+    assert torch.equal(ahead[requests[0]], draw.integers("shift", -3, 9))
+    assert torch.equal(ahead[requests[1]], draw.uniform("chosen", 1, 1, 1))
+    assert torch.equal(ahead[requests[2]], draw.normal("z", 5))
+
+
+def test_windows_are_what_slices_cut_out_and_so_are_their_gradients():
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64, requires_grad=True)
+    top, left = torch.tensor([0, -2, 5]), torch.tensor([3, 1, -4])
+    padded = F.pad(images, [8] * 4)
+    places = zip(padded, top.tolist(), left.tolist(), strict=True)
+    expected = torch.stack([image[:, 8 + y : 13 + y, 8 + x : 13 + x] for image, y, x in places])
+    found = windows(images, top, left, 5)
+    assert torch.equal(found, expected)
+    weight = torch.randn_like(found)
+    slopes = [torch.autograd.grad((cut * weight).sum(), images)[0] for cut in (found, expected)]
+    assert torch.equal(*slopes)
+    assert torch.autograd.gradgradcheck(lambda x: windows(x, top, left, 5) ** 2, (images,))
 
 
 def test_losses_against_closed_forms():

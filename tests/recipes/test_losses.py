@@ -25,9 +25,11 @@ def test_gradient_penalty_of_a_linear_critic():
     assert torch.allclose(gradient, 2 * (norm - 1) * critic[1].weight / norm)
 
 
-def test_zero_centred_penalty_of_a_linear_critic():
+def test_scores_and_penalty_of_a_linear_critic():
     critic = linear_critic()
-    penalty = losses.zero_centred_penalty(critic, pictures())
+    images = pictures()
+    scores, penalty = losses.scores_and_penalty(critic, images)
+    assert torch.equal(scores, critic(images))
     assert penalty.item() == pytest.approx(critic[1].weight.square().sum().item())
     (gradient,) = torch.autograd.grad(penalty, critic[1].weight)
     assert torch.allclose(gradient, 2 * critic[1].weight)
@@ -44,7 +46,7 @@ def test_penalties_are_per_image_and_at_the_mixture():
     norms = (mix * real + (1 - mix) * fake).flatten(1).norm(dim=1)
     assert losses.gradient_penalty(critic, real, fake, mix).item() == pytest.approx((norms - 1).square().mean().item())
     expected = real.square().sum() / 2
-    assert losses.zero_centred_penalty(critic, real).item() == pytest.approx(expected.item())
+    assert losses.scores_and_penalty(critic, real)[1].item() == pytest.approx(expected.item())
 
 
 def test_penalties_have_right_gradients_and_gradients_of_gradients():
@@ -60,7 +62,7 @@ def test_penalties_have_right_gradients_and_gradients_of_gradients():
         return losses.gradient_penalty(critic_of(first, second), real, fake, mix)
 
     def r1(first, second):
-        return losses.zero_centred_penalty(critic_of(first, second), real)
+        return losses.scores_and_penalty(critic_of(first, second), real)[1]
 
     weights = (first.requires_grad_(), second.requires_grad_())
     for penalty in (eq_3, r1):
@@ -73,7 +75,7 @@ def test_penalties_are_in_full_precision_under_autocast():
     real, fake, mix = pictures().float(), pictures().float(), torch.rand(2, 1, 1, 1)
 
     def both():
-        return losses.gradient_penalty(critic, real, fake, mix), losses.zero_centred_penalty(critic, real)
+        return losses.gradient_penalty(critic, real, fake, mix), losses.scores_and_penalty(critic, real)[1]
 
     plain = both()
     with torch.autocast("cpu", torch.bfloat16):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from album_gan.hub.run_checkpoints import checkpoints, latest_checkpoint, read_state
-from album_gan.training.checkpoint import load_checkpoint, rotate_checkpoints, save_checkpoint
+from album_gan.training.checkpoint import load_checkpoint, rotate_checkpoints, save_checkpoint, snapshot
 
 STATE = {"images": 0, "seconds": 0.0, "config": {}}
 WRONG = ["[]", "null", '"x"', "7", "{}", "[" * 100_000, "\x00" * 99, '{"format_version": 1}']
@@ -35,7 +35,7 @@ def train(network, optimizer, steps: int) -> None:
 
 def test_a_loaded_state_goes_on_as_the_saved_one(tmp_path):
     network, optimizer = trained(5)
-    save_checkpoint(tmp_path / "checkpoint-5", {"net": network}, {"opt": optimizer}, {**STATE, "step": 5})
+    save_checkpoint(tmp_path / "checkpoint-5", snapshot({"net": network}, {"opt": optimizer}), {**STATE, "step": 5})
     other, other_optimizer = trained(0)
     load_checkpoint(tmp_path / "checkpoint-5", {"net": other}, {"opt": other_optimizer})
     train(network, optimizer, 3)
@@ -50,7 +50,9 @@ def test_a_loaded_state_goes_on_as_the_saved_one(tmp_path):
 def test_corrupt_ones_are_passed_over(tmp_path, caplog):
     network, optimizer = trained(1)
     for step in (9, 10, 11):
-        save_checkpoint(tmp_path / f"checkpoint-{step}", {"net": network}, {"opt": optimizer}, {**STATE, "step": step})
+        save_checkpoint(
+            tmp_path / f"checkpoint-{step}", snapshot({"net": network}, {"opt": optimizer}), {**STATE, "step": step}
+        )
     weights = tmp_path / "checkpoint-11" / "state.safetensors"
     weights.write_bytes(weights.read_bytes()[:-7] + b"garbage")
     (tmp_path / "checkpoint-10" / "state.json").write_text("{")
@@ -64,7 +66,9 @@ def test_corrupt_ones_are_passed_over(tmp_path, caplog):
 def test_rotation_keeps_the_newest_by_number(tmp_path):
     network, optimizer = trained(1)
     for step in (9, 10, 100):
-        save_checkpoint(tmp_path / f"checkpoint-{step}", {"net": network}, {"opt": optimizer}, {**STATE, "step": step})
+        save_checkpoint(
+            tmp_path / f"checkpoint-{step}", snapshot({"net": network}, {"opt": optimizer}), {**STATE, "step": step}
+        )
     rotate_checkpoints(tmp_path, 2)
     assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-10", "checkpoint-100"]
     rotate_checkpoints(tmp_path, None)
@@ -74,7 +78,7 @@ def test_rotation_keeps_the_newest_by_number(tmp_path):
 
 def test_a_checkpoint_of_other_shapes_says_so(tmp_path):
     network, optimizer = trained(1)
-    save_checkpoint(tmp_path / "checkpoint-1", {"net": network}, {"opt": optimizer}, {**STATE, "step": 1})
+    save_checkpoint(tmp_path / "checkpoint-1", snapshot({"net": network}, {"opt": optimizer}), {**STATE, "step": 1})
     wider = nn.Sequential(nn.Conv2d(3, 9, 3), nn.BatchNorm2d(9), nn.Conv2d(9, 1, 3))
     with pytest.raises(ValueError, match=r"does not fit: 0.weight must be \(9, 3, 3, 3\), got \(8, 3, 3, 3\)"):
         load_checkpoint(tmp_path / "checkpoint-1", {"net": wider}, {})
@@ -83,9 +87,9 @@ def test_a_checkpoint_of_other_shapes_says_so(tmp_path):
 def test_a_failed_write_leaves_the_old_one(tmp_path):
     network, optimizer = trained(1)
     folder = tmp_path / "checkpoint-1"
-    save_checkpoint(folder, {"net": network}, {"opt": optimizer}, {**STATE, "step": 1})
+    save_checkpoint(folder, snapshot({"net": network}, {"opt": optimizer}), {**STATE, "step": 1})
     with pytest.raises(TypeError):
-        save_checkpoint(folder, {"net": network}, {"opt": optimizer}, {**STATE, "step": object()})
+        save_checkpoint(folder, snapshot({"net": network}, {"opt": optimizer}), {**STATE, "step": object()})
     assert read_state(folder)["step"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]
 
@@ -94,7 +98,9 @@ def test_a_failed_write_leaves_the_old_one(tmp_path):
 def test_json_that_is_no_state_is_passed_over(tmp_path, caplog, text):
     network, optimizer = trained(1)
     for step in (1, 2):
-        save_checkpoint(tmp_path / f"checkpoint-{step}", {"net": network}, {"opt": optimizer}, {**STATE, "step": step})
+        save_checkpoint(
+            tmp_path / f"checkpoint-{step}", snapshot({"net": network}, {"opt": optimizer}), {**STATE, "step": step}
+        )
     (tmp_path / "checkpoint-2" / "state.json").write_text(text)
     assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-1"
     with pytest.raises(ValueError, match="checkpoint-2 is"):
@@ -106,7 +112,9 @@ def test_json_that_is_no_state_is_passed_over(tmp_path, caplog, text):
 def test_each_field_of_a_state_is_checked(tmp_path, field, value):
     network, optimizer = trained(1)
     for step in (1, 2):
-        save_checkpoint(tmp_path / f"checkpoint-{step}", {"net": network}, {"opt": optimizer}, {**STATE, "step": step})
+        save_checkpoint(
+            tmp_path / f"checkpoint-{step}", snapshot({"net": network}, {"opt": optimizer}), {**STATE, "step": step}
+        )
     file = tmp_path / "checkpoint-2" / "state.json"
     state = json.loads(file.read_text())
     if type(value) is type(state[field]) and field not in ("step", "images", "format_version", "sha256"):
