@@ -26,6 +26,7 @@ from album_gan.space.lan_address import Invitation, invitation
 from album_gan.space.lessons import Lessons
 from album_gan.space.links import opening_wall
 from album_gan.space.page import build_page
+from album_gan.space.room import Room
 from album_gan.space.routes import Routes
 from album_gan.space.service import CoverService
 from album_gan.space.temp_files import create_page_folder
@@ -45,10 +46,12 @@ def launch(
     lan: bool = False,
     public_url: str | None = None,
     device: str | None = None,
+    covers: str | None = None,
 ) -> None:
     """Serve the page until Ctrl-C. `lan` listens on the network and prints the address and its QR code.
 
-    `public_url` is the address that the audience gets instead; `device` is as in `runtime.choose_device`.
+    `public_url` is the address that the audience gets instead; `device` is as in `runtime.choose_device`;
+    `covers` is a folder of real covers for the game Fool the critic.
     Raises OSError when the port is taken or there is no such model, ValueError for a model of another kind, a device
     that is not there or a public_url that is no address.
     """
@@ -60,6 +63,8 @@ def launch(
     service = CoverService(AlbumCoverPipeline.from_pretrained(model), device)
     opening = [Cover(seed) for seed in opening_wall(service.pipe.fingerprint)[0]]
     service.covers.request(opening)  # so that nobody has to wait for the first wall
+    lessons = Lessons(service, model)
+    room = Room(lessons, invite, covers)
     page = build_page(service)
     page.queue(max_size=MAX_EVENTS)
     access = AccessControl, local_hosts(host, lan), public_hosts(public_url)
@@ -78,7 +83,7 @@ def launch(
         theme=theme(),
         head=head(browser_setup(service, invite)),
         app_kwargs={
-            "routes": [*Routes(service).all(), *Lessons(service, model).all()],
+            "routes": [*Routes(service).all(), *lessons.all(), *room.all()],
             "middleware": [Middleware(*each) for each in (access, *limits)],
             "openapi_url": None,  # and with it /docs: gradio's own /gradio_api/info is for programs
         },

@@ -13,6 +13,7 @@ def add_demo(commands: Subparsers) -> None:
     added.add_argument("--lan", action="store_true", help="listen on the network, for the audience's phones")
     added.add_argument("--public-url", metavar="URL", help="the address that the audience's QR code shows instead")
     added.add_argument("--port", metavar="N", help="default: the environment's PORT, or 7860")
+    added.add_argument("--covers", metavar="DIR", help="real covers for the game Fool the critic, on the tab Learn")
     add_device_option(added)
 
 
@@ -24,4 +25,5 @@ def _demo(args: argparse.Namespace) -> None:
         raise ImportError("demo needs gradio, which is not installed; run: pip install 'album-gan[demo]'")
     from ..space.app import launch
 
-    launch(args.model, "0.0.0.0" if args.lan else "127.0.0.1", int(port), args.lan, args.public_url, args.device)
+    host = "0.0.0.0" if args.lan else "127.0.0.1"
+    launch(args.model, host, int(port), args.lan, args.public_url, args.device, args.covers)

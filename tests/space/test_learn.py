@@ -15,7 +15,7 @@ both_sizes = pytest.mark.parametrize("size", SIZES, ids=["projector", "phone"])
 slow_projector = pytest.mark.parametrize(
     "size", [pytest.param(SIZES[0], marks=pytest.mark.slow), SIZES[1]], ids=["projector", "phone"]
 )
-PANELS = ["tour", "noise", "shapes", "critic", "game", "history", "wrong", "norm", "latent", "guide"]
+PANELS = ["tour", "noise", "shapes", "critic", "game", "history", "wrong", "norm", "latent", "guide", "room"]
 # Texts that are smaller than 14 px, on the panel that is open.
 SMALL = """() => {
     const walker = document.createTreeWalker(document.querySelector(".learn"), NodeFilter.SHOW_TEXT);

@@ -52,6 +52,13 @@ export async function mount(body) {
   }
 
   await judgeSeed(seed.value);
+  if (!views.children.length && model() !== "teaching") {
+    const why = note.textContent; // this network cannot judge here: another one can
+    body.querySelector("select").value = "teaching";
+    state.set({ model: "teaching" });
+    await judgeSeed(seed.value);
+    note.textContent = `${why} Meanwhile, the small bundled model judges.`;
+  }
 }
 
 // Blue where it looks drawn, amber where it looks real; the number too, for those who cannot tell the colours.

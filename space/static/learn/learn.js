@@ -13,6 +13,7 @@ const PANELS = [
   ["norm", "Batch normalisation"],
   ["latent", "Latent space"],
   ["guide", "Field guide"],
+  ["room", "Fool the critic"],
 ];
 
 export async function start(root) {

@@ -1,0 +1,276 @@
+"""Fool the critic: a game for a room. Real or drawn? Phones vote, the stage shows the tally and the critic's answers.
+
+    vote                        the page for phones
+    learn/room.json             what is going on; `voter=` adds how that phone's vote was
+    learn/room/start, stop      POST, by the host alone: who has the presenter's key, or sits at this computer
+    learn/room/vote             POST {"game", "round", "voter", "real"}
+    learn/room/GAME/3.webp      the cover of a round, once its turn has come
+    learn/room/own/7.webp       a cover that the project draws itself
+
+Time decides what is going on, so nothing runs in the background and a phone that was away is right again at once.
+"""
+
+import dataclasses
+import ipaddress
+import json
+import random
+import secrets
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from album_gan.covers.synthetic import COUNT, draw_cover
+from album_gan.inference.latents import SEED_COUNT, name_of
+from album_gan.inference.pixels import to_pil
+from album_gan.media.image_files import read_picture
+from album_gan.space.client import address_of
+from album_gan.space.drawing_order import Lane
+from album_gan.space.errors import answers_errors
+from album_gan.space.lan_address import Invitation
+from album_gan.space.lessons import Lessons, image, webp
+from album_gan.space.routes import number, result_of
+from album_gan.space.theme import STATIC
+from album_gan.space.validation import whole_number
+
+GLANCE = 1.0  # seconds for which a cover is shown
+VOTE = 6.0  # seconds for votes, the glance included
+REVEAL = 4.0  # seconds for which the answer stays
+ROUNDS = 10
+MAX_VOTERS = 1_000
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+OWN = "covers that this project draws itself: no data set was named, see album-gan demo --covers"
+
+
+@dataclasses.dataclass
+class Round:
+    """One cover: drawn by the generator from `seed`, or real; `index` numbers the project's own, else None."""
+
+    picture: bytes
+    real: bool
+    critic: float  # above 0: the critic takes it for real
+    seed: int | None = None
+    index: int | None = None
+    votes: dict[str, bool] = dataclasses.field(default_factory=dict)
+
+    def tally(self) -> dict[str, int]:
+        """Votes for real and for drawn."""
+        real = sum(self.votes.values())
+        return {"real": real, "drawn": len(self.votes) - real}
+
+    def result(self) -> dict[str, Any]:
+        """What a link can replay."""
+        name = name_of(self.seed) if self.seed is not None else ""
+        return {"is_real": self.real, "name": name, "index": self.index, "critic": self.critic > 0, **self.tally()}
+
+
+class Room:
+    """One game at a time. `covers` is a folder of real ones; without it the project's own take their place."""
+
+    def __init__(self, lessons: Lessons, invite: Invitation, covers: str | None = None):
+        self.lessons = lessons
+        self.invite = dataclasses.replace(invite, url=f"{invite.url.rstrip('/')}/vote" if invite.url else "")
+        self.files = picture_files(Path(covers)) if covers else []
+        self._lock = threading.Lock()
+        self._rounds: list[Round] = []
+        self._game = ""
+        self._begun = 0.0
+        self._preparing = False
+
+    def all(self) -> list[Route]:
+        """All addresses."""
+        return [
+            Route("/vote", answers_errors(self.page)),
+            Route("/learn/room.json", answers_errors(self.state)),
+            Route("/learn/room/start", answers_errors(self.start), methods=["POST"]),
+            Route("/learn/room/stop", answers_errors(self.stop), methods=["POST"]),
+            Route("/learn/room/vote", answers_errors(self.vote), methods=["POST"]),
+            Route("/learn/room/own/{index}.webp", answers_errors(self.own)),
+            Route("/learn/room/{game}/{round}.webp", answers_errors(self.picture)),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        """The page for phones."""
+        return FileResponse(STATIC / "learn" / "vote.html", media_type="text/html")
+
+    # --- The host
+
+    async def start(self, request: Request) -> Response:
+        """Begin a game of `rounds` covers."""
+        self._check_host(request)
+        rounds = whole_number(number(request.query_params.get("rounds", str(ROUNDS))), "rounds", 2, 40, "try 10")
+        with self._lock:
+            if self._preparing:
+                raise ValueError("a game is being prepared; wait a moment")
+            self._preparing, self._rounds, self._game = True, [], secrets.token_hex(4)
+        client = self.lessons.service.client(request, request.query_params.get("presenter"))
+        try:
+            future = self.lessons.service.jobs.submit(client, "room", self._prepare, rounds, client.lane)
+            prepared = await result_of(future)
+        finally:
+            with self._lock:
+                self._preparing = False
+        with self._lock:
+            self._rounds, self._begun = prepared, time.monotonic() + 1.0
+        return JSONResponse(self._view(None))
+
+    async def stop(self, request: Request) -> Response:
+        """End the game."""
+        self._check_host(request)
+        with self._lock:
+            self._rounds = []
+        return JSONResponse(self._view(None))
+
+    def _check_host(self, request: Request) -> None:
+        client = self.lessons.service.client(request, request.query_params.get("presenter"))
+        if client.lane is not Lane.PRESENTER and not is_loopback(address_of(request)):
+            raise ValueError("only the presenter starts and stops a game; open the page with the presenter's link")
+
+    def _prepare(self, count: int, lane: Lane) -> list[Round]:
+        """Half real, half drawn, in random order, each judged by the critic."""
+        dice = random.Random(secrets.randbits(64))
+        lessons = self.lessons
+        name = lessons.own if lessons.pair(lessons.own).discriminator is not None else "teaching"
+        kinds = [place < count // 2 for place in range(count)]
+        dice.shuffle(kinds)
+        files = dice.sample(self.files, min(len(self.files), 4 * count))
+        rounds = []
+        for real in kinds:
+            with lessons.service.lock.hold(lane):  # for each cover, so that nobody waits for the whole game
+                pair, critic = lessons.pair(name), lessons.critic_of(name)
+                size = (pair.resolution,) * 2
+                if not real:
+                    seed = dice.randrange(SEED_COUNT)
+                    [picture] = to_pil(pair.generator(pair.latents([seed])))
+                    more: dict[str, Any] = {"seed": seed}
+                elif (found := next_readable(files)) is not None:
+                    picture, more = square(found).resize(size, Image.Resampling.LANCZOS), {}
+                else:
+                    index = dice.randrange(COUNT)
+                    picture, more = draw_cover(index).resize(size, Image.Resampling.LANCZOS), {"index": index}
+                rounds.append(Round(webp(picture), real, critic.judge(picture).score, **more))
+        return rounds
+
+    # --- Everybody
+
+    async def state(self, request: Request) -> Response:
+        """What is going on."""
+        return JSONResponse(self._view(request.query_params.get("voter")))
+
+    async def vote(self, request: Request) -> Response:
+        """One phone's vote; the last one before the time is up counts."""
+        try:
+            body = json.loads(await request.body())
+            game, place, voter, real = body["game"], body["round"], str(body["voter"])[:40], body["real"] is True
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise ValueError(
+                'a vote must be JSON such as {"game": "", "round": 0, "voter": "", "real": true}'
+            ) from None
+        with self._lock:
+            phase, current, _ = self._now()
+            if game != self._game or phase != "voting" or place != current:
+                raise ValueError("the time for this vote is over")
+            votes = self._rounds[current].votes
+            if len(votes) >= MAX_VOTERS and voter not in votes:
+                raise ValueError(f"a game has room for {MAX_VOTERS} voters")
+            votes[voter] = real
+        return JSONResponse({"voted": real})
+
+    async def picture(self, request: Request) -> Response:
+        """The cover of a round."""
+        with self._lock:
+            _, current, _ = self._now()
+            if request.path_params["game"] != self._game or not self._rounds:
+                raise ValueError("this game is over")
+            place = whole_number(number(request.path_params["round"]), "round", 0, current, "its turn has not come")
+            return image(self._rounds[place].picture)
+
+    async def own(self, request: Request) -> Response:
+        """One of the project's own covers."""
+        place = whole_number(number(request.path_params["index"]), "index", 0, COUNT - 1, "the first is 0")
+        return image(webp(draw_cover(place)))
+
+    def _now(self) -> tuple[str, int, float]:
+        """Phase, round, and seconds left in it."""
+        if self._preparing:
+            return "preparing", 0, 0.0
+        if not self._rounds:
+            return "idle", 0, 0.0
+        past = time.monotonic() - self._begun
+        if past < 0:
+            return "ready", 0, -past
+        place, within = divmod(past, VOTE + REVEAL)
+        if place >= len(self._rounds):
+            return "over", len(self._rounds) - 1, 0.0
+        if within < VOTE:
+            return "voting", int(place), VOTE - within
+        return "revealed", int(place), VOTE + REVEAL - within
+
+    def _view(self, voter: str | None) -> dict[str, Any]:
+        with self._lock:
+            phase, current, left = self._now()
+            done = self._rounds[: current + (phase in ("revealed", "over"))] if self._rounds else []
+            view: dict[str, Any] = {
+                "phase": phase, "game": self._game, "round": current, "rounds": len(self._rounds),
+                "left": round(left, 2), "glance": GLANCE, "vote": VOTE, "qr": self.invite.qr if voter is None else "",
+                "url": self.invite.url, "source": "real covers" if self.files else OWN,
+                "players": len({name for one in self._rounds for name in one.votes}),
+                "score": {
+                    "room": sum(majority(one) == one.real for one in done),
+                    "critic": sum((one.critic > 0) == one.real for one in done), "of": len(done),
+                },
+            }  # fmt: skip
+            if self._rounds and phase in ("voting", "revealed", "over"):
+                view["tally"] = self._rounds[current].tally()
+            if phase in ("revealed", "over"):
+                view["answer"] = self._rounds[current].result()
+            if phase == "over":
+                view["results"] = [one.result() for one in self._rounds]
+            if voter is not None:
+                view["mine"] = self._rounds[current].votes.get(voter) if self._rounds else None
+                view["right"] = sum(one.votes.get(voter) == one.real for one in done)
+            return view
+
+
+def majority(one: Round) -> bool | None:
+    """What the room says; None for a draw."""
+    tally = one.tally()
+    return None if tally["real"] == tally["drawn"] else tally["real"] > tally["drawn"]
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures in a folder and below. ValueError where there are none."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS) if folder.is_dir() else []
+    if not files:
+        raise ValueError(f"covers must be a folder with pictures (JPEG, PNG, WebP), got {str(folder)!r}")
+    return files
+
+
+def next_readable(files: list[Path]) -> Image.Image | None:
+    """The next picture of the list that can be read, as RGB; those that cannot are dropped."""
+    while files:
+        try:
+            return read_picture(files.pop()).convert("RGB")
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def square(picture: Image.Image) -> Image.Image:
+    """The middle of a picture."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side))
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a request comes from this computer."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,87 @@
+// Fool the critic, on the stage: the cover of the moment, the tally, and the room's score against the critic's.
+import { h, address, button, get, line, picture } from "./dom.js";
+import * as state from "./state.js";
+
+export async function mount(body) {
+  const note = line();
+  const stage = h("div", { class: "stage-room" });
+  const rounds = h("select", { "aria-label": "Covers in a game" }, [4, 10, 20].map((count) => h("option", { value: count, selected: count === 10 }, `${count} covers`)));
+  let timer = 0;
+  let shown = "";
+  body.append(
+    h("p", { class: "lead" }, "Real or drawn? Each cover is shown for one second; phones vote, and the critic plays too. Can the room do better than the discriminator?"),
+    h("div", { class: "controls" }, rounds,
+      button("Start a game", () => act("start", { rounds: rounds.value }), { "data-do": "start-game" }),
+      button("Stop", () => act("stop"))),
+    note, stage);
+  if (state.value("replay")) return replay(stage);
+
+  async function act(what, parameters = {}) {
+    note.textContent = what === "start" ? "The covers are being drawn ..." : "";
+    await get(`room/${what}`, parameters, { method: "POST" }).then(() => (note.textContent = ""), (error) => (note.textContent = error.message));
+    state.did(`game ${what}`);
+    tick();
+  }
+
+  async function tick() {
+    clearTimeout(timer);
+    if (!body.isConnected) return;
+    const view = await get("room.json").catch(() => null);
+    if (view) show(view);
+    timer = setTimeout(tick, view?.phase === "idle" ? 2000 : 500);
+  }
+
+  function show(view) {
+    const glance = view.phase === "voting" && view.vote - view.left < view.glance;
+    const key = `${view.phase} ${view.round} ${glance} ${view.phase === "voting" ? JSON.stringify(view.tally) : ""} ${view.players}`;
+    if (key === shown) return;
+    shown = key;
+    const cover = (text) => picture(address(`room/${view.game}/${view.round}.webp`), text);
+    const score = h("p", { class: "count" }, `The room ${view.score.room}, the critic ${view.score.critic}, of ${view.score.of}. ${view.players} phones.`);
+    const way = h("div", { class: "way-in" }, view.url ? h("div", { class: "qr", role: "img", "aria-label": "QR code of the page for phones" }) : "", h("p", {}, view.url || "Phones cannot reach this page; start it with --lan. At this computer, open /vote in another window."));
+    if (view.qr) way.firstChild.innerHTML = view.qr;
+    const source = h("p", { class: "fine" }, `The real covers are ${view.source}.`);
+    if (view.phase === "over") state.keep("room", view.results);
+    stage.replaceChildren(...{
+      idle: () => [way, source],
+      preparing: () => [h("p", {}, "The covers are being drawn ..."), way, source],
+      ready: () => [h("p", { class: "big" }, "Get ready"), way],
+      voting: () => [glance ? cover("The cover in question") : h("div", { class: "hidden-cover" }, h("p", { class: "big" }, "Real or drawn?")), h("p", { class: "count" }, `Cover ${view.round + 1} of ${view.rounds}`), tally(view.tally), score],
+      revealed: () => [cover("The cover in question"), h("p", { class: "big" }, view.answer.is_real ? "Real" : "Drawn"), tally(view.tally), h("p", {}, `The critic said ${view.answer.critic ? "real" : "drawn"}.`), score],
+      over: () => [h("p", { class: "big" }, view.score.room > view.score.critic ? "The room wins" : view.score.room < view.score.critic ? "The critic wins" : "A draw"), score, source, results(view.results), link(view.results)],
+    }[view.phase]());
+  }
+  await tick();
+  return () => clearTimeout(timer);
+}
+
+function tally({ real, drawn }) {
+  const all = Math.max(1, real + drawn);
+  const bar = (text, count) => h("div", { class: "bar" }, h("span", {}, `${text} ${count}`), h("div", { style: `width: ${(count / all) * 100}%` }));
+  return h("div", { class: "tally" }, bar("real", real), bar("drawn", drawn));
+}
+
+function results(rounds) {
+  return h("div", { class: "results" }, rounds.map((one, i) => h("figure", {},
+    one.name ? picture(address("cover.webp", { seed: one.name }), `Cover ${one.name}`) : one.index !== null ? picture(address(`room/own/${one.index}.webp`), "One of the project's own covers") : h("div", { class: "hidden-cover" }, "a real cover"),
+    h("figcaption", {}, `${i + 1}. ${one.is_real ? "real" : "drawn"}; the room: ${one.real} real, ${one.drawn} drawn; the critic: ${one.critic ? "real" : "drawn"}`))));
+}
+
+const pack = (value) => btoa(JSON.stringify(value)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const unpack = (text) => JSON.parse(atob(text.replaceAll("-", "+").replaceAll("_", "/")));
+
+function link(rounds) {
+  const short = rounds.map((one) => [Number(one.is_real), one.name, one.index, Number(one.critic), one.real, one.drawn]);
+  const href = `${location.pathname}?tab=learn#panel=room&replay=${pack(short)}`;
+  return h("p", {}, h("a", { href, target: "_blank", rel: "noopener", "data-do": "replay" }, "A link that replays what the room did"));
+}
+
+function replay(stage) {
+  try {
+    const rounds = unpack(state.value("replay")).slice(0, 40).map(([is_real, name, index, critic, real, drawn]) => ({ is_real: Boolean(is_real), name: String(name ?? ""), index: Number.isInteger(index) ? index : null, critic: Boolean(critic), real: Number(real), drawn: Number(drawn) }));
+    const right = rounds.filter((one) => one.real !== one.drawn && one.real > one.drawn === one.is_real).length;
+    stage.replaceChildren(h("p", { class: "big" }, `A room was right about ${right} of ${rounds.length} covers, the critic about ${rounds.filter((one) => one.critic === one.is_real).length}.`), results(rounds));
+  } catch {
+    stage.replaceChildren(h("p", {}, "This link cannot be read; ask for it again."));
+  }
+}

@@ -1,0 +1,154 @@
+# ruff: noqa: F811  fixtures come from browsing.py
+"""Fool the critic: a host, phones, votes, and nothing that gives the answer away."""
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import pytest
+from browsing import axe, axe_problems, browser, expect, server, visit  # noqa: F401
+from drawn_covers import save_covers
+from PIL import Image
+
+from album_gan.space.room import Room, Round, picture_files
+
+
+@pytest.fixture(scope="module")
+def model():
+    return "teaching"
+
+
+def get(server, path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{server.address}/{path}", data=data)) as answer:
+        return json.loads(answer.read())
+
+
+def refused(server, path, body=None) -> str:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        get(server, path, body)
+    return caught.value.read().decode()
+
+
+def until(server, phase, voter=None):
+    for _ in range(150):
+        view = get(server, f"learn/room.json{f'?voter={voter}' if voter else ''}")
+        if view["phase"] == phase:
+            return view
+        time.sleep(0.1)
+    raise AssertionError(f"never {phase}: {view}")
+
+
+@pytest.mark.slow
+def test_a_game_with_a_phone(server, visit, axe):
+    stage = visit("?tab=learn#panel=room")
+    stage.wait_for_selector(".panel[data-ready=yes]")
+    expect(stage.get_by_text("covers that this project draws itself")).to_be_visible()
+    phone = stage.context.browser.new_page(viewport={"width": 390, "height": 844})
+    phone.goto(f"{server.address}/vote")
+    expect(phone.get_by_text("Wait for the game to begin.")).to_be_visible()
+    assert phone.get_by_role("button", name="Real").is_disabled()
+    phone.evaluate(axe)
+    assert axe_problems(phone, "phone") == []
+
+    stage.get_by_label("Covers in a game").select_option("4")
+    stage.locator("[data-do=start-game]").click()
+    view = until(server, "voting")
+    assert "answer" not in view
+    assert "results" not in view
+    picture = f"{server.address}/learn/room/{view['game']}/0.webp"
+    assert Image.open(BytesIO(urllib.request.urlopen(picture).read())).size == (64, 64)
+    assert "its turn has not come" in refused(server, f"learn/room/{view['game']}/2.webp")
+    phone.get_by_role("button", name="Drawn").click()
+    expect(phone.get_by_role("button", name="Drawn")).to_have_attribute("aria-pressed", "true")
+    expect(stage.get_by_text("drawn 1")).to_be_visible()
+    phone.get_by_role("button", name="Real").click()  # a change of mind counts
+    expect(stage.get_by_text("real 1")).to_be_visible()
+    view = until(server, "revealed")
+    assert view["tally"] == {"real": 1, "drawn": 0}
+    expect(phone.get_by_text(f"It was {'real' if view['answer']['is_real'] else 'drawn'}.")).to_be_visible()
+    assert "over" in refused(server, "learn/room/vote", {"game": view["game"], "round": 0, "voter": "x", "real": True})
+    stage.get_by_role("button", name="Stop").click()
+    until(server, "idle")
+    phone.close()
+
+
+def test_nonsense_is_refused(server):
+    for body in (None, [], {}, {"game": 1}, "x"):
+        with pytest.raises(urllib.error.HTTPError):
+            get(server, "learn/room/vote", body if body is not None else {"round": None})
+    assert "rounds must be" in refused(server, "learn/room/start?rounds=900", {})
+
+
+def test_a_link_replays_a_game(visit):
+    page = visit("?tab=learn#panel=room&replay=W1sxLCIiLDcsMSwzLDFdLFswLCJ2ZWx2ZXQtb3R0ZXItMDQyIixudWxsLDAsMCw0XV0")
+    expect(page.get_by_text("A room was right about 2 of 2 covers, the critic about 2.")).to_be_visible()
+    page.wait_for_function(
+        "[...document.querySelectorAll('.results img')].filter(image => image.naturalWidth).length === 2"
+    )
+    page = visit("?tab=learn#panel=room&replay=nonsense")
+    expect(page.get_by_text("This link cannot be read")).to_be_visible()
+
+
+def test_the_score_is_the_rooms_majority():
+    rounds = [
+        Round(b"", True, 1.0, votes={"a": True, "b": True, "c": False}),
+        Round(b"", False, 1.0, votes={"a": True}),
+    ]
+    room = Room.__new__(Room)
+    room._lock, room._rounds, room._game, room._preparing = threading.Lock(), rounds, "g", False
+    room._begun = time.monotonic() - 1_000
+    room.files = []
+    room.invite = type("Invitation", (), {"qr": "", "url": ""})()
+    view = room._view("a")
+    assert (view["phase"], view["score"]) == ("over", {"room": 1, "critic": 1, "of": 2})
+    assert (view["right"], view["players"]) == (1, 3)
+
+
+def test_real_covers_come_from_the_folder_that_the_host_names(tmp_path):
+    save_covers(tmp_path / "covers" / "deep", 3)
+    assert len(picture_files(tmp_path / "covers")) == 3
+    with pytest.raises(ValueError, match="covers must be a folder with pictures"):
+        picture_files(tmp_path / "nowhere")
+
+
+@pytest.mark.slow
+def test_thirty_phones_for_two_minutes(server):
+    """Every phone asks what is going on twice a second and votes in every round; nothing fails, nothing is slow."""
+    failures, slowest = [], [0.0]
+    end = time.monotonic() + 120
+
+    def phone(number: int) -> int:
+        voted = set()
+        while time.monotonic() < end:
+            try:
+                begun = time.monotonic()
+                view = get(server, f"learn/room.json?voter=phone{number}")
+                if view["phase"] == "voting" and view["left"] > 0.5 and view["round"] not in voted:
+                    vote = {
+                        "game": view["game"],
+                        "round": view["round"],
+                        "voter": f"phone{number}",
+                        "real": number % 2 == 0,
+                    }
+                    get(server, "learn/room/vote", vote)
+                    voted.add(view["round"])
+                slowest[0] = max(slowest[0], time.monotonic() - begun)
+            except (OSError, ValueError) as error:
+                failures.append(repr(error))
+            time.sleep(0.5)
+        return len(voted)
+
+    get(server, "learn/room/start?rounds=12", {})
+    with ThreadPoolExecutor(30) as phones:
+        votes = list(phones.map(phone, range(30)))
+    assert failures == []
+    assert min(votes) >= 11
+    assert slowest[0] < 2
+    view = until(server, "over")
+    assert all(one["real"] == one["drawn"] == 15 for one in view["results"][:11])
+    print(f"slowest answer {slowest[0]:.3f} s")
