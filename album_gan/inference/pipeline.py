@@ -4,8 +4,7 @@
     pipe(seeds=[42, "velvet-otter-042"]).images
 
 A cover depends on the model, the seed, the truncation and the label alone. This file is published with the weights,
-beside atomic.py, latents.py, model_store.py, pixels.py, upscaling.py and word_lists.py, and imports nothing else of
-this package.
+beside those of `model_store.PIPELINE_FILES`, and imports nothing else of this package.
 """
 
 import hashlib
@@ -59,6 +58,7 @@ from .model_store import (
 )
 from .output import AlbumCoverOutput
 from .pixels import to_pil, to_zero_one
+from .precision import full_precision
 from .upscaling import Engine, find_engine, upscale
 from .word_lists import NOUNS  # noqa: F401  latents.py needs it, and diffusers downloads only what this file names
 
@@ -383,15 +383,14 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError(f"class_labels must be below {known}, the number of this model's classes, got {index}")
         return index + 1
 
-    # Autocast is switched off: a cover must not depend on the mode that its caller happens to be in.
     @torch.inference_mode()
     def _embed(self, latents: Array, numbers: Sequence[int]) -> torch.Tensor:
         z = self._tensor(latents)
         labels = (torch.tensor(numbers, device=z.device),) if any(numbers) else ()
-        with torch.autocast(self.generator.device.type, enabled=False):
+        with full_precision(self.generator.device):
             return self.generator.eval().embed(z, *labels)
 
     @torch.inference_mode()
     def _paint(self, stems: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.generator.device.type, enabled=False):
+        with full_precision(self.generator.device):
             return self.generator.eval().paint(stems)

@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageOps
 
 from .pixels import to_pil, to_unit_range
+from .precision import full_precision
 
 MIN_SIZE, MAX_SIZE = 8, 4096
 ENGINES = ("bundled", "lanczos", "diffusers:ID")
@@ -105,7 +106,7 @@ def one_pass(network: Any, image: Image.Image, tile: int = TILE) -> Image.Image:
         for left in range(around, around + image.width, tile):
             low, high = (max(0, top - reach), max(0, left - reach)), (top + tile + reach, left + tile + reach)
             window = to_unit_range(pixels[None, low[0] : high[0], low[1] : high[1]])
-            with torch.autocast(network.device.type, enabled=False):
+            with full_precision(network.device):
                 drawn = network(window.to(network.device, network.dtype))
             scale = drawn.shape[-1] // window.shape[-1]
             inner = drawn[:, :, (top - low[0]) * scale :, (left - low[1]) * scale :]
