@@ -27,7 +27,7 @@ from .metadata import LABELS
 from .source_file import Entry, with_bytes
 from .sources import Source
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 SHARD_FILES, SHARD_BYTES = 256, 16 << 20  # a shard is as large as either; bytes are of what must be held
 EXAMPLES, EXAMPLE_SIZE = 8, 96  # small pictures of what each step rejected, a shard; pixels
 

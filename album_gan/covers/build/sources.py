@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from ..folders import METADATA_FILES, is_hidden, read_metadata
+from . import music
 from .download import download
 from .metadata import SIDECARS, labels_from, labels_from_name, labels_from_sidecar
 from .source_file import MAX_BYTES, Entry, Labels, NoPicturesError, with_bytes
@@ -34,6 +35,7 @@ class Source:
     name: str
     identity: str
     entries: Callable[[], Iterator[Entry]]
+    place: str = ""  # file or folder of this machine, if it is one
 
 
 def open_source(place: str, downloads: Path, image_column: str | None = None, folder_genre: bool = False) -> Source:
@@ -48,12 +50,14 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
         _check_archive(name)
         source = Source(name, place, lambda: _archive(download(place, downloads / name), name, image_column))
     elif path.is_dir():
-        source = Source(path.resolve().name, _folder_identity(path), lambda: _folder(path, image_column))
+        source = Source(
+            path.resolve().name, _folder_identity(path), lambda: _folder(path, image_column), str(path.resolve())
+        )
     elif path.is_file():
         status = path.stat()
         identity = f"{path.name} {status.st_size} {status.st_mtime_ns}"
         _check_archive(path.name)
-        source = Source(path.name, identity, lambda: _archive(path, path.name, image_column))
+        source = Source(path.name, identity, lambda: _archive(path, path.name, image_column), str(path.resolve()))
     else:
         from .hub_files import hub_files  # takes seconds to load
 
@@ -62,7 +66,8 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
         source = Source(name, f"{name}@{revision}", lambda: _hub(files, image_column))
     if not folder_genre:
         return source
-    return Source(source.name, f"{source.identity} folder-genre", lambda: _with_folder_genre(source.entries()))
+    identity = f"{source.identity} folder-genre"
+    return replace(source, identity=identity, entries=lambda: _with_folder_genre(source.entries()))
 
 
 def _with_folder_genre(entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -90,9 +95,12 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry]]]:
 
 
 def _folder_identity(folder: Path) -> str:
+    """Raises ImportError where the folder holds music and mutagen is not installed."""
     digest = hashlib.sha256()
     for _, entries in _walk(folder):
         for entry in entries:
+            if music.is_music(entry.name):
+                music.need_mutagen(folder)
             status = entry.stat(follow_symlinks=False)
             line = f"{os.path.relpath(entry.path, folder)} {status.st_size} {status.st_mtime_ns}\n"
             digest.update(os.fsencode(line))
@@ -101,8 +109,11 @@ def _folder_identity(folder: Path) -> str:
 
 def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
     tables = _Tables()
-    for _, found in _walk(folder):
+    albums = _album_folders(folder)
+    library: dict[str, list[tuple[Path, Entry]]] = {home: [] for home in albums.values()}
+    for place, found in _walk(folder):
         entries = []
+        home = albums.get("" if place == folder else readable(os.path.relpath(place, folder)))
         for item in found:
             path, name = Path(item.path), readable(os.path.relpath(item.path, folder))
             entry = _listed(item, name)
@@ -110,9 +121,21 @@ def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
                 yield tables.add(path, name)
             elif entry.reason is None and is_archive(name):
                 yield from _nested(path, name, image_column)
+            elif home is not None and (music.is_music(name) or music.is_picture(name)):
+                library[home].append((path, entry))
+            elif entry.reason is None and music.is_picture(name) and music.is_above_albums(name, library):
+                yield replace(entry, reason="other_picture")
             else:
                 entries.append(entry)
         yield from _samples(entries, _stem, tables.labels_of)
+    for files in library.values():
+        yield from music.album_entries(files)
+
+
+def _album_folders(folder: Path) -> dict[str, str]:
+    files = (item.path for _, found in _walk(folder) for item in found)
+    names = (readable(os.path.relpath(path, folder)) for path in files)
+    return music.album_folders(name for name in names if music.is_music(name) or music.is_picture(name))
 
 
 def _listed(item: os.DirEntry, name: str) -> Entry:
