@@ -48,7 +48,8 @@ def commit() -> str:
 def row(run: Path) -> list[str]:
     """One line of the table."""
     record = json.loads((run / "training.json").read_text(encoding="utf-8"))
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = (run / "log.jsonl").read_text(encoding="utf-8") if (run / "log.jsonl").exists() else ""  # a very short run
+    log = [json.loads(line) for line in lines.splitlines()]
     whole = bool(log) and log[0]["images"] <= 0.02 * record["images"]  # an older log begins later
     reached, speed, kid = minutes_to(log)
     minutes = [f"{reached[kid]:.1f}" if whole and kid in reached else "" for kid in MILESTONES]

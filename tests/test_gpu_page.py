@@ -109,15 +109,15 @@ def test_the_steps_of_an_image_and_the_speedrun_in_a_plain_environment(tmp_path)
     except OSError:  # behind a mirror of PyPI alone
         steps = [step.replace(f"--index-url {TORCH_INDEX}", "") for step in steps]
     path = f"export PATH={folder}/.venv/bin:$PATH VIRTUAL_ENV={folder}/.venv"
-    tiny = "--resolution 32 --recipe dcgan --dcgan.width 16 --evaluation_images 2000 --evaluation_samples 16"
-    done = in_a_shell([path, *steps, f"runs/speedrun.sh my_covers 0.3 {tiny}"], folder)
+    tiny = "--resolution 32 --recipe dcgan --dcgan.width 16 --logging_steps 5 --evaluation_samples 16"
+    done = in_a_shell([path, *steps, f"runs/speedrun.sh my_covers 0.5 {tiny}"], folder)
     skip_without_a_registry(done)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     table = (folder / "runs" / "time-to-quality.md").read_text().splitlines()
     cells = [cell.strip() for cell in table[-1].strip("|").split("|")]
     assert len(cells) == table[0].count("|") - 1
     assert cells[3:5] == [f"{cells[3].split()[0]} at 32 px", "dcgan"]
-    assert float(cells[-1]) == pytest.approx(0.3, abs=0.25)
+    assert float(cells[-1]) == pytest.approx(0.5, abs=0.4)
     assert json.loads((folder / "runs" / "speedrun" / "evaluation.json").read_text())["spaces"]
 
 

@@ -24,6 +24,11 @@ class Duration:
         return min(1.0, before + (1 - before) * (step - since) / max(1, self.end - since))
 
     @property
+    def known_end(self) -> int | None:
+        """The step at which the run ends; None as long as the clock has not said."""
+        return self.end if self.end < ENDLESS else None
+
+    @property
     def most_steps(self) -> int:
         """More will not be taken, whatever the clock says."""
         return self.end if self.seconds is None else ENDLESS

@@ -68,7 +68,7 @@ class Run:
         bar.update()
         if state.duration.due(state.step, self.config.logging_steps):
             state.duration.read_clock(state.step, of_first_process(self.accelerator, state.seconds))
-            bar.total = state.duration.end
+            bar.total = state.duration.known_end
         if state.step % self.config.logging_steps == 0:
             means = state.terms.read()
             broken = any_process(self.accelerator, not all(map(math.isfinite, means.values())))
