@@ -33,6 +33,40 @@ def scaled(layer: nn.Module, gain: float) -> nn.Module:
     return layer
 
 
+class GroupedConv(torch.autograd.Function):
+    """3x3 convolution in groups, the gradient of whose slope torch 2.13 would compute for each group by itself."""
+
+    @staticmethod
+    def forward(ctx, x, weight, groups):
+        """x (B, C, H, W), weight (C, C / groups, 3, 3)."""
+        ctx.save_for_backward(x, weight)
+        ctx.groups = groups
+        return F.conv2d(x, weight, padding=1, groups=groups)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        """Of operators that have gradients themselves."""
+        x, weight = ctx.saved_tensors
+        by_x = by_weight = None
+        if ctx.needs_input_grad[0]:
+            by_x = F.conv_transpose2d(gradient, weight, padding=1, groups=ctx.groups)
+        if ctx.needs_input_grad[1]:
+            by_weight = torch.nn.grad.conv2d_weight(x, weight.shape, gradient, padding=1, groups=ctx.groups)
+        return by_x, by_weight, None
+
+
+class GroupedConv2d(nn.Conv2d):
+    """3x3 convolution in groups, without a bias: (B, C, H, W) -> (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """In lower precision, where no slope is penalised, torch's own."""
+        device = x.device.type
+        lower = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        if lower or not torch.is_grad_enabled():
+            return super().forward(x)
+        return GroupedConv.apply(x, self.weight, self.groups)
+
+
 class ResidualBlock(nn.Module):
     """1x1, grouped 3x3, 1x1, with a skip connection and no normalisation: (B, C, H, W) -> (B, C, H, W).
 
@@ -46,7 +80,7 @@ class ResidualBlock(nn.Module):
         gain = (2 / (1 + 0.2**2)) ** 0.5 * blocks ** (-1 / 4)  # of leaky ReLU, and three layers: 1 / (2 * 3 - 2)
         self.narrow_in = scaled(nn.Conv2d(channels, inner, 1, bias=False), gain)
         self.bias1 = nn.Parameter(torch.zeros(inner))
-        grouped = nn.Conv2d(inner, inner, 3, padding=1, groups=inner // GROUP_WIDTH, bias=False)
+        grouped = GroupedConv2d(inner, inner, 3, padding=1, groups=inner // GROUP_WIDTH, bias=False)
         self.spatial = scaled(grouped, gain)
         self.bias2 = nn.Parameter(torch.zeros(inner))
         self.narrow_out = scaled(nn.Conv2d(inner, channels, 1, bias=False), 0.0)
@@ -150,8 +184,12 @@ class R3Discriminator(ModelMixin, ConfigMixin):
         self.gather = scaled(nn.Conv2d(width, width, 4, groups=width, bias=False), 1.0)
         self.judge = scaled(nn.Linear(width, len(classes) + 1, bias=False), 1.0)
 
+    def _gather(self, x: Tensor) -> Tensor:
+        """(B, C, 4, 4) -> (B, C): the convolution `gather`, whose kernels are as large as the map."""
+        return (x * self.gather.weight[:, 0]).sum((2, 3))
+
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, 3, resolution, resolution) in [-1, 1], labels (B,) -> logits (B, 1)."""
-        logits = self.judge(self.gather(self.layers(self.from_rgb(images))).flatten(1)).float()
+        logits = self.judge(self._gather(self.layers(self.from_rgb(images)))).float()
         labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if labels is None else labels
         return logits.gather(1, labels[:, None])  # one logit per class, 0 for any

@@ -16,6 +16,7 @@ from album_gan.networks.projected_discriminator import (
     StridedFilter,
     groups_of,
 )
+from album_gan.networks.r3gan import GroupedConv, GroupedConv2d
 from album_gan.recipes.projected import apart, together
 
 GENERATORS = [
@@ -232,3 +233,12 @@ def test_a_frozen_network_held_in_bf16_sees_what_autocast_sees():
         discriminator.hold_frozen_in(torch.bfloat16)
         after = discriminator.features(images)
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_a_grouped_convolution_has_torchs_derivatives():
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 6, 4, 4, dtype=torch.float64, generator=random, requires_grad=True)
+    conv = GroupedConv2d(6, 6, 3, padding=1, groups=3, bias=False).double()
+    torch.testing.assert_close(conv(x), F.conv2d(x, conv.weight, padding=1, groups=3))
+    assert torch.autograd.gradcheck(lambda x, w: GroupedConv.apply(x, w, 3), (x, conv.weight))
+    assert torch.autograd.gradgradcheck(lambda x, w: GroupedConv.apply(x, w, 3), (x, conv.weight))
