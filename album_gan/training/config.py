@@ -48,6 +48,7 @@ class TrainingConfig:
     sample_images: int = 5_000  # images between sample sheets
     evaluation_images: int = 20_000  # images between evaluations (kid, recall, alarms); 0: none
     evaluation_samples: int = 256  # samples per evaluation, against as many held-out covers
+    watching_share: float = 0.04  # of the time at most for sheets and evaluations, which wait; 1: at every interval
     report_to: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"  # experiment tracker
     # Publishing
     push_to_hub: bool = False  # publish the finished model
@@ -66,6 +67,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ValueError(f"minutes must be above 0, got {self.minutes}; leave it out to count steps")
+        if not 0 < self.watching_share <= 1:
+            raise ValueError(f"watching_share must be above 0 and at most 1, got {self.watching_share}; 0.04 is usual")
         if self.mixed_precision not in ("auto", "no", "bf16"):
             raise ValueError(
                 f"mixed_precision must be auto, no or bf16, got {self.mixed_precision!r}; "

