@@ -2,10 +2,13 @@
 
     python benchmarks/training_speed.py [--discriminator_size 192] [--steps 14]
     python benchmarks/training_speed.py --all
+    python benchmarks/training_speed.py --earlier d97bb87 [--rounds 3]
 
 With --all: every recipe as its paper has it, at 64 px, and the share of the time that it waits for data.
-Each side runs in a process of its own. The plain loop is what one writes first: fp32, channels first, nearest
-upsampling before each convolution, new fakes for the generator's step, the system's default memory allocator.
+With --earlier: this build beside an earlier one, out of git, in turns; of each the best window of the log counts,
+so that other work on the machine does not. Each side runs in a process of its own. The plain loop is what one writes
+first: fp32, channels first, nearest upsampling before each convolution, new fakes for the generator's step, the
+system's default memory allocator.
 """
 
 import argparse
@@ -17,19 +20,20 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from timed_training import ROOT, earlier_build, time_training, windows
+
 sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
+import torch
+import torch.nn.functional as F
 
-from album_gan.networks import lite_generator  # noqa: E402
-from album_gan.recipes import projected  # noqa: E402
-from album_gan.recipes.augmentation import diff_augment  # noqa: E402
-from album_gan.recipes.base import recipe_module, recipe_names  # noqa: E402
-from album_gan.recipes.losses import hinge_discriminator, hinge_generator  # noqa: E402
-from album_gan.recipes.named_random import Draw  # noqa: E402
-from album_gan.recipes.projected import random_view  # noqa: E402
+from album_gan.networks import lite_generator
+from album_gan.recipes import projected
+from album_gan.recipes.augmentation import diff_augment
+from album_gan.recipes.base import recipe_module, recipe_names
+from album_gan.recipes.losses import hinge_discriminator, hinge_generator
+from album_gan.recipes.named_random import Draw
+from album_gan.recipes.projected import random_view
 
 RESOLUTION, BATCH_SIZE, WARM_UP = 128, 32, 3
 SMALL_RESOLUTION, FEW_STEPS = 64, 4  # with --all
@@ -100,13 +104,30 @@ def all_recipes() -> None:
         print(f"| `{name}` | {line['images_per_second']:.1f} | {line['waiting_for_data']:.2%} |", flush=True)
 
 
+def against_earlier(commit: str, steps: int, rounds: int) -> None:
+    options = ["--dataset_name", "synthetic", "--dataloader_num_workers", "0"]
+    best = {"earlier": 0.0, "now": 0.0}
+    with earlier_build(commit) as folder:
+        for _ in range(rounds):
+            for side, root in (("earlier", folder), ("now", ROOT)):
+                found = time_training(root, windows(steps, BATCH_SIZE) + options)["images_per_second"]
+                best[side] = max(best[side], *found)
+                print(f"{side}: {', '.join(f'{speed:.1f}' for speed in found)} images/s", flush=True)
+    print(f"{commit} {best['earlier']:.1f}, now {best['now']:.1f} images/s: {best['now'] / best['earlier']:.2f} times")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--all", action="store_true", help="every recipe, at 64 px")
+    parser.add_argument("--earlier", help="commit to compare with")
+    parser.add_argument("--rounds", type=int, default=2, help="with --earlier")
     parser.add_argument("--discriminator_size", type=int, default=192)
     parser.add_argument("--steps", type=int, default=14, help="of odd and even ones the same number")
     arguments = parser.parse_args()
+    if arguments.earlier:
+        against_earlier(arguments.earlier, arguments.steps, arguments.rounds)
+        return
     if arguments.all:
         all_recipes()
         return
