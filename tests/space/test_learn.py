@@ -4,6 +4,7 @@
 import re
 import urllib.request
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ both_sizes = pytest.mark.parametrize("size", SIZES, ids=["projector", "phone"])
 slow_projector = pytest.mark.parametrize(
     "size", [pytest.param(SIZES[0], marks=pytest.mark.slow), SIZES[1]], ids=["projector", "phone"]
 )
-PANELS = ["tour", "noise", "shapes", "critic", "game", "history", "wrong", "norm", "latent", "guide", "room"]
+PANELS = ["tour", "noise", "shapes", "critic", "game", "history", "wrong", "norm", "latent", "guide", "room", "lesson"]
 # Texts that are smaller than 14 px, on the panel that is open.
 SMALL = """() => {
     const walker = document.createTreeWalker(document.querySelector(".learn"), NodeFilter.SHOW_TEXT);
@@ -292,3 +293,61 @@ def test_a_link_opens_a_page_of_the_tour_and_it_can_be_left(visit):
     page.locator(".learn .card").get_by_role("button", name="Leave the tour").click()
     expect(page.locator(".learn .card")).to_have_count(0)
     expect(page.get_by_role("heading", name="Guided tour")).to_be_visible()
+
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_the_written_lesson_has_the_acts_of_the_stage():
+    acts = (ROOT / "space" / "static" / "learn" / "acts.js").read_text(encoding="utf-8")
+    titles, minutes = re.findall(r'title: "([^"]+)", minutes: (\d+)', acts), 0
+    text = (ROOT / "docs" / "lesson.md").read_text(encoding="utf-8")
+    for number, (title, length) in enumerate(titles, 1):
+        assert f"## Act {number}: {title} (minutes {minutes} to {minutes + int(length)})" in text
+        minutes += int(length)
+    assert (len(titles), minutes) == (5, 45)
+
+
+@pytest.mark.slow
+@both_sizes
+def test_the_lesson_on_the_stage_by_clicker(visit, size):
+    page = visit("?tab=learn#panel=lesson", *size)
+    ready(page, "lesson")
+    page.locator("[data-do=lesson]").click()
+    card = page.locator(".learn .card")
+    expect(card).to_contain_text("45 minutes left")
+    expect(page.locator(".learn > nav")).to_be_hidden()
+    shown = 0
+    while True:
+        expect(card.locator(".question")).not_to_be_empty()
+        question = card.locator(".question").inner_text()
+        expect(card.locator(".see")).to_be_empty()
+        page.keyboard.press("PageDown")
+        expect(card.locator(".see")).not_to_be_empty()
+        assert page.evaluate("document.querySelector('.learn').scrollWidth <= innerWidth")
+        shown += 1
+        if question == "Five questions.":
+            break
+        page.keyboard.press("PageDown")
+        expect(card.locator(".question")).not_to_have_text(question)
+    assert shown == 15
+    page.keyboard.press("PageDown")
+    expect(card).to_have_count(0)
+    for index, right in enumerate((1, 1, 2, 1, 1)):  # the last one is wrong
+        page.locator(f"input[name=question-{index}]").nth(right).check()
+    page.locator("[data-do=grade]").click()
+    expect(page.get_by_text("4 of 5")).to_be_visible()
+    page.get_by_role("button", name="For the speaker").click()
+    page.locator("[data-do=make-link]").click()
+    link = page.locator("[data-do=did]").get_attribute("href")
+    again = visit(link.rpartition("/")[2], *size)  # another browser, with no memory of its own
+    expect(again.get_by_text("4 of 5 right.")).to_be_visible()
+
+
+def test_the_handout_prints_on_one_page(server, visit):
+    page = visit("?tab=learn#panel=lesson")
+    ready(page, "lesson")
+    page.goto(f"{server.address}/learn/files/handout.html")
+    expect(page.get_by_role("heading", name="How GANs work, on one page")).to_be_visible()
+    pdf = page.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page[^s]", pdf)) == 1

@@ -14,6 +14,7 @@ const PANELS = [
   ["latent", "Latent space"],
   ["guide", "Field guide"],
   ["room", "Fool the critic"],
+  ["lesson", "For the speaker"],
 ];
 
 export async function start(root) {

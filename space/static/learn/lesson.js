@@ -1,0 +1,130 @@
+// For the speaker: a lesson of five acts, on the stage by clicker; five questions that the page grades; a replay.
+import { h, button } from "./dom.js";
+import { ACTS, MINUTES, QUESTIONS } from "./acts.js";
+import * as state from "./state.js";
+
+const STEPS = ACTS.flatMap((act, number) => act.steps.map((step, i) => ({ ...step, act: number, first: i === 0, share: act.minutes / act.steps.length })));
+
+export function mount(body, context) {
+  if (state.value("did")) return replay(body);
+  if (state.value("quiz")) return quiz(body);
+  const replayLink = h("p", { "aria-live": "polite" });
+  body.append(
+    h("p", { class: "lead" }, `A lesson of ${MINUTES} minutes in five acts. On the stage, a clicker goes from question to answer to the next; everything works without the internet.`),
+    h("div", { class: "tools" },
+      button("Begin the lesson", () => perform(context, 0), { "data-do": "lesson" }),
+      button("Five questions", () => (state.set({ quiz: 1 }), context.open("lesson", true)), { "data-do": "quiz" }),
+      h("a", { class: "action", href: new URL("handout.html", import.meta.url).href, target: "_blank", rel: "noopener" }, "Handout to print")),
+    h("ol", { class: "contents" }, ACTS.map((act, i) => h("li", {}, h("button", { type: "button", onclick: () => perform(context, STEPS.findIndex((step) => step.act === i)) }, `${act.title} (${act.minutes} minutes)`)))),
+    h("h3", {}, "What the room did"),
+    h("p", {}, "Bets of the tour, runs that were diagnosed, the game and the questions are kept in this browser. A link brings them back."),
+    h("div", { class: "tools" }, button("Make the link", () => {
+      const href = `${location.origin}${location.pathname}?tab=learn#panel=lesson&did=${pack(deeds())}`;
+      replayLink.replaceChildren(h("a", { href, target: "_blank", rel: "noopener", "data-do": "did" }, "What this room did"));
+      navigator.clipboard?.writeText(href).catch(() => {});
+    }, { "data-do": "make-link" }), button("Forget all", () => { for (const name of ["bets", "wrong", "quiz", "room", "page"]) state.keep(name, name === "page" ? 0 : name === "room" ? [] : {}); replayLink.textContent = "Forgotten."; })),
+    replayLink,
+    h("h3", {}, "Plan B"),
+    h("p", {}, "No network for phones: let hands vote. No projector sound, none is needed. A slow computer: choose the network teaching, which draws at once. The lesson in full, with what to ask and what the room will answer: docs/lesson.md."));
+}
+
+// The lesson on the stage. Forward: reveal, then the next step.
+async function perform(context, start) {
+  const root = context.place.closest(".learn");
+  const card = h("aside", { class: "card", "aria-label": "Lesson" });
+  const clock = h("span", { class: "clock" });
+  const end = Date.now() + STEPS.slice(start).reduce((sum, step) => sum + step.share, 0) * 60_000;
+  let number = start;
+  let open = false;
+  root.classList.add("on-stage");
+  root.requestFullscreen?.().catch(() => {}); // where it is refused, the window will do
+  const timer = setInterval(tick, 1000);
+
+  function tick() {
+    const left = Math.max(0, Math.round((end - Date.now()) / 60_000));
+    const plan = Math.round(STEPS.slice(number).reduce((sum, step) => sum + step.share, 0));
+    clock.textContent = `${left} minutes left${left < plan - 1 ? `, plan says ${plan}: hurry` : ""}`;
+  }
+  async function show(i) {
+    number = i;
+    open = false;
+    const step = STEPS[i];
+    if (context.place.dataset.panel !== step.panel || Object.keys(step.at).length) {
+      state.reset(step.panel);
+      state.set(step.at);
+      await context.open(step.panel, true);
+    }
+    render();
+  }
+  function render() {
+    const step = STEPS[number];
+    card.replaceChildren(
+      h("p", { class: "where" }, `Act ${step.act + 1}`, h("b", {}, ACTS[step.act].title), clock),
+      h("p", { class: "question" }, step.ask),
+      h("p", { class: "see", "aria-live": "polite" }, open ? step.reveal : ""),
+      h("div", { class: "tools" }, button("Previous", back), button(open ? "Next" : "Answer", forward, { "data-do": "forward" }), button("End the lesson", stop)));
+    context.guide.replaceChildren(card);
+    tick();
+  }
+  const forward = () => (!open ? ((open = true), render()) : number + 1 < STEPS.length ? show(number + 1) : stop());
+  const back = () => (open ? ((open = false), render()) : number && show(number - 1));
+  function keys(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    const action = { PageDown: forward, ArrowRight: forward, PageUp: back, ArrowLeft: back, Escape: stop }[event.key];
+    if (action) (event.preventDefault(), event.stopPropagation(), action());
+  }
+  function left() {
+    if (!document.fullscreenElement && wasFull) stop();
+    wasFull = Boolean(document.fullscreenElement);
+  }
+  let wasFull = false;
+  function stop() {
+    clearInterval(timer);
+    removeEventListener("keydown", keys, true);
+    document.removeEventListener("fullscreenchange", left);
+    root.classList.remove("on-stage");
+    context.guide.replaceChildren();
+    if (document.fullscreenElement) document.exitFullscreen();
+    if (context.place.dataset.panel === "lesson" && state.value("quiz")) return;
+    context.open("lesson");
+  }
+  addEventListener("keydown", keys, true);
+  document.addEventListener("fullscreenchange", left);
+  await show(start);
+}
+
+function quiz(body) {
+  const given = {};
+  const result = h("div", { "aria-live": "polite" });
+  body.append(h("p", { class: "lead" }, "Five questions. The page grades them."),
+    ...QUESTIONS.map(({ question, options }, i) => h("fieldset", { class: "question-set" }, h("legend", {}, `${i + 1}. ${question}`),
+      options.map((option, k) => h("label", { class: "check" }, h("input", { type: "radio", name: `question-${i}`, value: k, onchange: () => (given[i] = k) }), option)))),
+    h("div", { class: "tools" }, button("Grade", () => {
+      state.keep("quiz", given);
+      const right = QUESTIONS.filter((one, i) => given[i] === one.answer).length;
+      result.replaceChildren(h("p", { class: "big" }, `${right} of ${QUESTIONS.length}`), h("ol", {}, QUESTIONS.map((one, i) => h("li", {}, h("b", {}, given[i] === one.answer ? "Right. " : `It is: ${one.options[one.answer]}. `), one.why))));
+      state.did("graded", right);
+    }, { "data-do": "grade" })), result);
+}
+
+const deeds = () => ({ bets: state.kept("bets", {}), wrong: state.kept("wrong", {}), quiz: state.kept("quiz", {}), room: state.kept("room", []).map?.((one) => [Number(one.is_real), one.real, one.drawn, Number(one.critic)]) ?? [] });
+const pack = (value) => btoa(JSON.stringify(value)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+
+async function replay(body) {
+  const { PAGES } = await import("./pages.js");
+  try {
+    const did = JSON.parse(atob(state.value("did").replaceAll("-", "+").replaceAll("_", "/")));
+    const bets = PAGES.map((page, i) => page.bet && did.bets?.[i] !== undefined && [page.bet.question, page.bet.options[did.bets[i]] ?? "?", did.bets[i] === page.bet.answer]).filter(Boolean);
+    const right = QUESTIONS.filter((one, i) => did.quiz?.[i] === one.answer).length;
+    const list = (rows) => h("ul", {}, rows.map(([asked, said, good]) => h("li", {}, `${asked} `, h("b", {}, said), good ? ", right." : ", wrong.")));
+    body.append(
+      h("p", { class: "lead" }, "What a room did in its lesson."),
+      bets.length ? h("div", {}, h("h3", {}, "Bets"), list(bets)) : "",
+      did.room?.length ? h("div", {}, h("h3", {}, "Fool the critic"), list(did.room.map(([real, yes, no, critic], i) => [`Cover ${i + 1}, ${real ? "real" : "drawn"}; the critic said ${critic ? "real" : "drawn"}; the room:`, `${Number(yes)} real, ${Number(no)} drawn`, yes > no === Boolean(real)]))) : "",
+      Object.keys(did.quiz ?? {}).length ? h("div", {}, h("h3", {}, "Five questions"), h("p", {}, `${right} of ${QUESTIONS.length} right.`), list(QUESTIONS.map((one, i) => [one.question, one.options[did.quiz[i]] ?? "no answer", did.quiz[i] === one.answer]))) : "",
+      Object.keys(did.wrong ?? {}).length ? h("div", {}, h("h3", {}, "Runs"), list(Object.entries(did.wrong).map(([run, good]) => [`The run "${String(run).slice(0, 20)}" was diagnosed`, good ? "as it is" : "otherwise", good]))) : "",
+      h("p", { class: "fine" }, "Nothing about people is in this link: counts and choices only."));
+  } catch {
+    body.append(h("p", {}, "This link cannot be read; ask for it again."));
+  }
+}
