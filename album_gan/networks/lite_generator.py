@@ -67,9 +67,9 @@ class UpBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
-        x = F.leaky_relu(self.up_norm(self.up(x)), 0.2)
+        x = F.leaky_relu(self.up_norm(self.up(x)), 0.2, inplace=self.training)
         if self.conv is not None:
-            x = F.leaky_relu(self.norm(self.conv(x)), 0.2)
+            x = F.leaky_relu(self.norm(self.conv(x)), 0.2, inplace=self.training)
         return x
 
 

@@ -101,8 +101,8 @@ class FrozenBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C_out, H / stride, W / stride)."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.narrow(F.relu6(self.filter(y)))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.narrow(F.relu6(self.filter(y), inplace=True))
         return x + y if y.shape == x.shape else y
 
 
@@ -122,7 +122,7 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) in [-1, 1] -> four feature maps, (B, 24, H/4, W/4) to (B, 320, H/32, W/32)."""
-        x = F.relu6(self.stem(x))
+        x = F.relu6(self.stem(x), inplace=True)
         features = []
         for index, block in enumerate(self.blocks):
             x = block(x)
@@ -132,7 +132,7 @@ class EfficientNetLite0(nn.Module):
 
     def summary(self, features: list[Tensor]) -> Tensor:
         """The output of `forward` -> the mean of the last layer, (B, 1280), from which the network classifies."""
-        return F.relu6(self.head(features[-1])).float().mean((2, 3))
+        return F.relu6(self.head(features[-1]), inplace=True).float().mean((2, 3))
 
 
 class DirectionConv(nn.Conv2d):
