@@ -39,7 +39,7 @@ class Source:
 
 
 def open_source(place: str, downloads: Path, image_column: str | None = None, folder_genre: bool = False) -> Source:
-    """Open a folder, a tar, zip or parquet file, the URL of one, or a Hub id, also `id@revision`.
+    """Open a folder, a tar, zip or parquet file, the URL of one or of storage (s3://), or a Hub id, also `id@revision`.
 
     `downloads` is the folder for downloaded files; `folder_genre` uses the name of a picture's folder as its genre.
     Raises ValueError for what is none of these, OSError if the Hub cannot be reached.
@@ -49,6 +49,13 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
         name = place.split("?")[0].rstrip("/").rpartition("/")[2]
         _check_archive(name)
         source = Source(name, place, lambda: _archive(download(place, downloads / name), name, image_column))
+    elif "://" in place:
+        from .remote import remote_files  # fsspec comes with `datasets`
+
+        identity, found = remote_files(place)
+        remote = [(name, partial(file.download, downloads), partial(file.entry, name)) for name, file in found.items()]
+        name = place.rstrip("/").rpartition("/")[2]
+        source = Source(name, identity, lambda: _elsewhere(remote, image_column))
     elif path.is_dir():
         source = Source(
             path.resolve().name, _folder_identity(path), lambda: _folder(path, image_column), str(path.resolve())
@@ -63,7 +70,8 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
 
         revision, files = hub_files(place)
         name = place.partition("@")[0]
-        source = Source(name, f"{name}@{revision}", lambda: _hub(files, image_column))
+        hub = [(file, fetch, partial(_downloaded, file, fetch)) for file, fetch in files]
+        source = Source(name, f"{name}@{revision}", lambda: _elsewhere(hub, image_column))
     if not folder_genre:
         return source
     identity = f"{source.identity} folder-genre"
@@ -195,14 +203,16 @@ def _read_file(path: Path) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
-def _hub(files: list[tuple[str, Callable[[], Path]]], image_column: str | None) -> Iterator[Entry]:
-    """Files of a data set on the Hub, each downloaded when its turn comes."""
+def _elsewhere(
+    files: list[tuple[str, Callable[[], Path], Callable[[], Entry]]], image_column: str | None
+) -> Iterator[Entry]:
+    """Files of the Hub or of other storage: for each its name, what downloads it, and what makes it an entry."""
     files = sorted(files, key=lambda file: (posixpath.dirname(file[0]), _stem(file[0]), file[0]))
-    pictures = {_stem(name) for name, _ in files if not name.lower().endswith(NOT_PICTURES)}
+    pictures = {_stem(name) for name, *_ in files if not name.lower().endswith(NOT_PICTURES)}
     tables = _Tables()
     for _, group in itertools.groupby(files, key=lambda file: posixpath.dirname(file[0])):
         entries = []
-        for name, fetch in group:
+        for name, fetch, as_entry in group:
             if is_hidden(name):
                 yield Entry(name, 0, reason="hidden")
             elif posixpath.basename(name) in METADATA_FILES:
@@ -212,8 +222,8 @@ def _hub(files: list[tuple[str, Callable[[], Path]]], image_column: str | None) 
             elif name.lower().endswith(NOT_PICTURES) and not (name.endswith(SIDECARS) and _stem(name) in pictures):
                 yield Entry(name, 0, reason="not_an_image")
             else:
-                entries.append((name, fetch))
-        yield from _samples(itertools.starmap(_downloaded, entries), _stem, tables.labels_of)
+                entries.append(as_entry)
+        yield from _samples((as_entry() for as_entry in entries), _stem, tables.labels_of)
 
 
 def _downloaded(name: str, fetch: Callable[[], Path]) -> Entry:

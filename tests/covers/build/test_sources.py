@@ -10,6 +10,7 @@ import threading
 import zipfile
 
 import datasets
+import fsspec
 import pytest
 
 from album_gan.covers.build import download as downloads
@@ -277,3 +278,34 @@ def test_url_of_a_tar_is_a_source(tmp_path, server, monkeypatch):
     source = open_source(f"{server}/album_covers_x.tar", tmp_path / "downloads")
     assert source.name == "album_covers_x.tar"
     assert len(list(source.entries())) == 9
+
+
+@pytest.fixture
+def storage():
+    """The file system of fsspec in memory, in place of object storage."""
+    system = fsspec.filesystem("memory")
+    yield system
+    system.store.clear()
+
+
+def test_storage_of_fsspec_is_a_source(tmp_path, storage):
+    storage.pipe("/bucket/covers/rock/Queen - Jazz.jpg", jpeg(1))
+    storage.pipe("/bucket/covers/rock/a.jpg", jpeg(2))
+    storage.pipe("/bucket/covers/rock/a.json", b'{"artist": "Abba"}')
+    hostile_tar(tmp_path / "more.tar")
+    storage.pipe("/bucket/covers/more.tar", (tmp_path / "more.tar").read_bytes())
+    found = read("memory://bucket/covers", tmp_path, folder_genre=True)
+    assert found["rock/Queen - Jazz.jpg"][1:] == ({"artist": "Queen", "title": "Jazz", "genre": "rock"}, jpeg(1))
+    assert found["rock/a.jpg"][1] == {"artist": "Abba", "genre": "rock"}
+    assert found["rock/a.json"][0] == "label_file"
+    assert found["more.tar/folder/a.jpg"][2] == jpeg(1)
+    [alone] = read("memory://bucket/covers/rock/a.jpg", tmp_path).values()
+    assert alone[2] == jpeg(2)
+    before = open_source("memory://bucket/covers", tmp_path).identity
+    storage.pipe("/bucket/covers/rock/b.jpg", jpeg(3))
+    assert open_source("memory://bucket/covers", tmp_path).identity != before
+
+
+def test_storage_that_cannot_be_listed_says_so(tmp_path):
+    with pytest.raises(ValueError, match="source nothing://x cannot be listed"):
+        open_source("nothing://x", tmp_path)
