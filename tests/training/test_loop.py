@@ -329,3 +329,27 @@ def test_the_best_by_kid_is_kept_apart(my_covers, tmp_path, monkeypatch):
     more = ["--resume_from_checkpoint", str(tmp_path / "best"), "--evaluation_images", "0"]
     assert main([*words, *more]) == 0
     assert read_state(latest_checkpoint(tmp_path))["step"] == 8
+
+
+@pytest.mark.slow  # a compiler takes minutes
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiled_networks_train_and_are_saved_as_others(my_covers, tmp_path):
+    arguments = command(my_covers, tmp_path / "run", "projected", "--max_train_steps", 3, "--compile")
+    process = start(arguments)
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, output
+    assert len(AlbumCoverPipeline.from_pretrained(str(tmp_path / "run"))(seeds="1-2").images) == 2
+    weights = load_file(latest_checkpoint(tmp_path / "run") / "state.safetensors")
+    assert not [name for name in weights if "_orig_mod" in name]
+
+
+def test_deterministic_kernels_change_nothing_on_cpus(my_covers, tmp_path):
+    """In processes of their own: the switch is the process's."""
+    runs = []
+    for more in ([], ["--deterministic"]):
+        folder = tmp_path / f"run{len(runs)}"
+        process = start(command(my_covers, folder, "projected", "--max_train_steps", 2, *more))
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+        runs.append(load_file(latest_checkpoint(folder) / "state.safetensors"))
+    assert all(torch.equal(tensor, runs[1][name]) for name, tensor in runs[0].items())
