@@ -6,7 +6,7 @@ from html import escape
 
 from .trace import Step, Trace
 
-ROW, WIDE, GAP = 250, 118, 44  # pixels of a drawing: height of a row, room for a box, room for an arrow
+ROW, WIDE, GAP = 250, 124, 60  # pixels of a drawing: height of a row, room for a box, room for an arrow
 PER_ROW = 9
 SHORT = {
     "transposed convolution": "transp. conv", "convolution": "conv", "fully connected": "full",
@@ -115,7 +115,7 @@ def _arrow(step: Step, x: int, y: int) -> str:
         f'<path d="M{x + 8} {middle}h{GAP - 20}m-6 -5l7 5l-7 5" fill="none" stroke="currentColor" stroke-width="1.5"/>'
     )
     name = SHORT.get(step.kind.name, step.kind.name)
-    return line + _text(x + GAP / 2, middle - 14, how, 12) + _text(x + GAP / 2, middle + 104, name, 12)
+    return line + _text(x + GAP / 2, middle - 14, how, 14) + _text(x + GAP / 2, middle + 106, name, 14)
 
 
 def _text(x: float, y: float, text: str, size: int, anchor: str = "middle") -> str:

@@ -23,8 +23,12 @@ SMALL = """() => {
     const small = [];
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
         const parent = node.parentElement;
-        if (!node.textContent.trim() || !parent.checkVisibility() || parent.closest("svg")) continue;
-        if (parseFloat(getComputedStyle(parent).fontSize) < 13.99) small.push(node.textContent.trim().slice(0, 40));
+        if (!node.textContent.trim() || !parent.checkVisibility()) continue;
+        const svg = parent.closest("svg");
+        const scale = svg?.viewBox.baseVal?.width ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1;
+        if (parent.tagName === "title") continue;
+        const size = parseFloat(getComputedStyle(parent).fontSize) * scale;
+        if (size < 13.9) small.push(`${size} ${node.textContent.trim().slice(0, 40)}`);
     }
     return small;
 }"""
@@ -266,6 +270,7 @@ def test_the_whole_tour(visit, size):
     for number in range(1, 16):
         expect(card).to_contain_text(f"{number} of 15")
         if card.locator(".bet").count():
+            expect(page.locator(".learn .body > :not(.lead)").first).to_be_hidden()
             card.locator(".bet button").first.click()
         panel = page.locator(".learn .panel").get_attribute("data-panel")
         ready(page, panel)
@@ -275,6 +280,7 @@ def test_the_whole_tour(visit, size):
         else:
             if panel != "guide":
                 expect(page.locator(".learn .lit").first).to_be_visible()
+            expect(card).to_be_in_viewport()
             ACTIONS[panel](page, None)
         expect(card.locator(".see")).not_to_be_empty()
         assert f"tour={number}" in page.url
@@ -330,7 +336,7 @@ def test_the_lesson_on_the_stage_by_clicker(visit, size):
             break
         page.keyboard.press("PageDown")
         expect(card.locator(".question")).not_to_have_text(question)
-    assert shown == 15
+    assert shown == 16
     page.keyboard.press("PageDown")
     expect(card).to_have_count(0)
     for index, right in enumerate((1, 1, 2, 1, 1)):  # the last one is wrong

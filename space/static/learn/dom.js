@@ -94,7 +94,7 @@ export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matche
 export const COLOURS = ["var(--learn-a)", "var(--learn-b)", "var(--learn-c)", "var(--learn-d)"];
 
 // Lines over a common axis. series: [{ name, points: [[x, y], ...] }]; marks: [{ x, text }]; at: x of the cursor.
-export function chart(series, { width = 520, height = 220, marks = [], at = null, label = "", low = null, high = null, x = "" } = {}) {
+export function chart(series, { width = innerWidth < 760 ? Math.max(260, innerWidth - 40) : 520, height = 220, marks = [], at = null, label = "", low = null, high = null, x = "" } = {}) {
   const all = series.flatMap((one) => one.points);
   const xs = all.map((point) => point[0]);
   const ys = all.map((point) => point[1]);

@@ -45,7 +45,7 @@ function scatter(name, running, batch) {
   const all = [...running, ...batch];
   const [low, high] = [Math.min(...all), Math.max(...all)];
   const at = (value) => 40 + ((value - low) / (high - low || 1)) * 240;
-  return h("figure", { class: "chart" }, s("svg", { viewBox: "0 0 300 320", class: "chart", role: "img", "aria-label": `${name} of the batch against the running average, for each channel` },
+  return h("figure", { class: "chart" }, s("svg", { viewBox: "0 0 300 320", class: "chart square", role: "img", "aria-label": `${name} of the batch against the running average, for each channel` },
     s("line", { x1: 40, y1: 280, x2: 280, y2: 40, class: "grid" }),
     ...running.map((value, i) => s("circle", { cx: at(value), cy: 320 - at(batch[i]), r: 3 })),
     s("text", { x: 160, y: 312, "text-anchor": "middle" }, `running ${name.toLowerCase()}`),

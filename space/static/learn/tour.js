@@ -58,6 +58,7 @@ async function show(number, asLinked = false) {
         number + 1 < PAGES.length ? button(isDone && !bet ? "Next" : "Skip", () => show(number + 1), { "data-do": "next" }) : button("Finish", () => finish(), { "data-do": "next" }),
         button("Leave the tour", () => leave(true))));
     light(!bet && !isDone);
+    context.place.classList.toggle("hush", Boolean(bet)); // no reveal before the bet
   }
   function light(on) {
     document.querySelectorAll(".learn .lit").forEach((element) => element.classList.remove("lit"));
@@ -80,6 +81,7 @@ function leave(back) {
   stopWatching?.();
   stopWatching = null;
   context.guide.replaceChildren();
+  context.place.classList.remove("hush");
   document.querySelectorAll(".learn .lit").forEach((element) => element.classList.remove("lit"));
   state.set({ tour: "" });
   if (back) finishAt(before || "#panel=tour");

@@ -1,0 +1,123 @@
+"""Feature maps, products, verdicts and statistics, against what torch itself computes."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from album_gan.explain import guide, maps, walks
+from album_gan.explain.critic import Critic
+from album_gan.explain.history import course_of
+from album_gan.explain.networks import RECIPES, bundled_pair, recipe_pair, trace_generator
+from album_gan.explain.normalisation import norms_of, pictures, statistics
+from album_gan.explain.trace import trace
+from album_gan.inference.model_store import find_model
+from album_gan.inference.pixels import to_pil
+
+
+@pytest.fixture(scope="module")
+def teaching():
+    return bundled_pair("teaching")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("dcgan", {"width": 32}),
+        ("r3gan", {"width": 32, "blocks": 1}),
+        ("wgan_gp", {"width": 32}),
+        ("vanilla", {"width": 16}),
+    ],
+)
+def test_products_add_up_to_what_the_network_computed(name, settings):
+    """Convolutions, grouped and transposed ones and fully connected layers; in corners, where padding counts."""
+    pair = recipe_pair(name, 32, **settings)
+    tried = 0
+    for step in trace_generator(pair, 5).steps:
+        if "weight" not in step.arguments:
+            continue
+        channels, height, width = (*step.output, 1, 1)[:3]
+        for channel, y, x in ((0, 0, 0), (channels - 1, height - 1, width - 1), (channels // 2, height // 2, 0)):
+            found = maps.products(step, channel, y, x)
+            assert found["sum"] == pytest.approx(found["value"], abs=1e-4)
+            shown = sum(part["sum"] for part in found["parts"]) + found["others"] + found["bias"]
+            assert shown == pytest.approx(found["value"], abs=1e-4)
+            tried += 1
+    assert tried >= 9
+
+
+def test_a_sheet_holds_every_channel(teaching):
+    step = next(step for step in trace_generator(teaching, 5).steps if step.output == (80, 16, 16))
+    sheet, columns = maps.contact_sheet(step.value)
+    assert (sheet.size, columns) == ((9 * 16, 9 * 16), 9)
+    tile = np.asarray(sheet)[16:32, 32:48].astype(float)  # channel 9 + 2
+    values = step.value[0, 11].numpy()
+    assert np.corrcoef(tile.ravel(), values.ravel())[0, 1] > 0.999
+    with pytest.raises(ValueError, match="must be a convolution"):
+        maps.products(next(s for s in trace_generator(teaching, 5).steps if s.kind.name == "tanh"), 0, 0, 0)
+
+
+def test_shares_of_places_add_up_to_the_score(teaching):
+    companions = pictures(teaching.generator, teaching.latents([1, 2]), training=False)
+    critic = Critic(teaching.discriminator, companions)
+    image = teaching.generator(teaching.latents([9]))
+    verdict = critic.judge_tensor(image)
+    assert verdict.score == pytest.approx(teaching.discriminator(image).item(), abs=1e-4)
+    assert sum(map(sum, verdict.scales[0].scores)) == pytest.approx(verdict.score, abs=1e-3)
+    assert critic.judge(to_pil(image)[0]).score == pytest.approx(verdict.score, abs=0.2)  # bytes are rounded
+    assert critic.judge(Image.new("RGB", (300, 100), "red")).score != verdict.score
+
+
+def test_the_bundled_critic_tells_drawn_covers_from_the_projects_own():
+    pair = bundled_pair("bundled")
+    critic = Critic(pair.discriminator, pair.generator(pair.latents(list(range(100, 107)))))
+    verdict = critic.judge_tensor(pair.generator(pair.latents([3])))
+    assert [scale.name for scale in verdict.scales] == ["fine texture", "edges", "parts", "composition"]
+    mean = sum(scale.mean for scale in verdict.scales) / 4
+    assert verdict.score == pytest.approx(mean, abs=1e-4)
+    assert verdict.score < 0
+
+
+def test_statistics_are_those_of_the_batch_and_nothing_is_left_changed(teaching):
+    latents = teaching.latents([1, 2, 3])
+    before = {name: value.clone() for name, value in teaching.generator.state_dict().items()}
+    name = list(norms_of(teaching.generator))[1]
+    found = statistics(teaching.generator, latents, name)
+    step = next(step for step in trace(teaching.generator, latents).steps if step.name == name)
+    assert found["channels"] == step.output[0]
+    stamp = trace(teaching.generator, latents).steps[step.number - 1].value
+    assert np.allclose(found["batch_mean"], stamp.mean((0, 2, 3)).numpy(), atol=1e-3)
+    trained = pictures(teaching.generator, latents, training=True)
+    assert not torch.allclose(trained, pictures(teaching.generator, latents, training=False), atol=0.05)
+    assert all(torch.equal(value, before[name]) for name, value in teaching.generator.state_dict().items())
+    assert not teaching.generator.training
+
+
+def test_walks_end_where_they_should_and_the_arc_keeps_its_length():
+    first, last = torch.randn(1, 128), torch.randn(1, 128)
+    for path in (walks.line(first, last, 5), walks.sphere(first, last, 5)):
+        assert torch.allclose(path[0], first[0], atol=1e-4)
+        assert torch.allclose(path[-1], last[0], atol=1e-4)
+    assert walks.line(first, last, 5)[2].norm() < 0.85 * first.norm()
+    assert walks.sphere(first, last, 5)[2].norm() > 0.9 * min(first.norm(), last.norm())
+    assert walks.arithmetic(first, last, last).norm() == pytest.approx(128**0.5, rel=1e-4)
+    assert torch.allclose(walks.arithmetic(first, last, last), walks.on_sphere(first), atol=1e-4)
+
+
+def test_every_recipe_has_a_card_and_the_tree_has_one_root():
+    cards = guide.cards()["cards"]
+    assert {card["name"] for card in cards} == set(RECIPES)
+    years = {card["name"]: card["year"] for card in cards}
+    assert [card["name"] for card in cards if not card["parent"]] == ["vanilla"]
+    assert all(years[card["parent"]] <= card["year"] for card in cards if card["parent"])
+    assert all(card["paper"].startswith("arXiv:") for card in cards)
+    assert all(card["idea"].count(". ") == 1 and card["idea"].endswith(".") for card in cards)
+
+
+def test_the_course_of_a_training_is_what_its_log_says(tmp_path):
+    course = course_of(find_model("bundled"))
+    assert course["moments"][0] == 0
+    assert len(course["losses"]["generator/hinge"]) <= 160
+    assert course["kid"][-1][1] < course["kid"][0][1] / 2
+    assert {alarm["name"] for alarm in course["alarms"]} == {"no improvement"}
+    assert course_of(tmp_path) == {"moments": [], "losses": {}, "kid": [], "diversity": [], "alarms": []}
