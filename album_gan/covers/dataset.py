@@ -69,7 +69,11 @@ class Covers(torch.utils.data.Dataset):
     @cached_property
     def decoded(self) -> PixelFile | None:
         """All readable covers in a file; None for a stream, for no covers, and where no disk has room."""
-        return decoded_pixels(self.rows, self.image_column, self.resolution) if self.rows else None
+        return self.cache()
+
+    def cache(self, workers: int = 0) -> PixelFile | None:
+        """As `decoded`; covers that are not in the cache of this machine yet are decoded in `workers` processes."""
+        return decoded_pixels(self.rows, self.image_column, self.resolution, workers) if self.rows else None
 
     @property
     def pixels(self) -> np.ndarray | None:

@@ -3,8 +3,12 @@
 import errno
 import hashlib
 import logging
+import multiprocessing
 import os
 import shutil
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
 import datasets
@@ -13,10 +17,11 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from ..inference.atomic import atomic_path, remove_leftovers
-from .decoding import DECODER, decode, read_bytes
+from .decoding import DECODER, decode_rows
 
 logger = logging.getLogger(__name__)
 
+AT_ONCE = 64  # covers that a process decodes before it hands them over
 LEFTOVER_HOURS = 24  # without a change, after which an unfinished file belongs to a process that was killed
 
 
@@ -38,11 +43,11 @@ def cache_folder(kind: str) -> Path:
     return Path(os.environ.get("ALBUM_GAN_CACHE", Path.home() / ".cache" / "album_gan")) / kind
 
 
-def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int) -> PixelFile | None:
+def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int, workers: int = 0) -> PixelFile | None:
     """All readable covers of `rows`, decoded now or earlier; None, with a warning, where the cache has no room.
 
-    Several processes of a machine may ask at once: one decodes, the others wait for it. Raises ValueError when no
-    cover is readable.
+    `workers` is the number of processes that decode, 0 for this one. Several processes of a machine may call it at
+    once: one decodes, the others wait for it. Raises ValueError when no cover is readable.
     """
     path = cache_folder("pixels") / f"{_fingerprint(rows, image_column)}-{resolution}.npy"
     try:
@@ -51,7 +56,7 @@ def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int) -
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
                     remove_leftovers(path.parent, LEFTOVER_HOURS)
-                    _decode_all(rows, image_column, resolution, path)
+                    _decode_all(rows, image_column, resolution, path, workers)
         return PixelFile(path)
     except OSError as error:
         logger.warning(
@@ -61,17 +66,18 @@ def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int) -
         return None
 
 
-def _decode_all(rows: datasets.Dataset, image_column: str, resolution: int, path: Path) -> None:
+def _decode_all(rows: datasets.Dataset, image_column: str, resolution: int, path: Path, workers: int) -> None:
     reasons: list[str] = []
     readable: list[int] = []
     with atomic_path(path) as temporary:
         pixels = _reserve(temporary, (len(rows), resolution, resolution, 3))
-        for number, row in enumerate(tqdm(rows[image_column], desc="decoding covers", unit=" covers")):
-            try:
-                pixels[len(readable)] = decode(read_bytes(row), resolution)
+        decoded = _decoded(rows, image_column, resolution, workers)
+        for number, cover in enumerate(tqdm(decoded, desc="decoding covers", unit=" covers", total=len(rows))):
+            if isinstance(cover, str):
+                reasons.append(cover)
+            else:
+                pixels[len(readable)] = cover
                 readable.append(number)
-            except ValueError as error:
-                reasons.append(f"{row['path'] or 'embedded picture'}: {error}")
         if not readable:
             raise ValueError(f"none of the {len(rows)} covers is a readable picture; the first: {reasons[0]}")
         pixels.flush()
@@ -79,6 +85,24 @@ def _decode_all(rows: datasets.Dataset, image_column: str, resolution: int, path
             logger.warning("%d of %d covers skipped; the first: %s", len(reasons), len(rows), reasons[0])
             _save(path.with_suffix(".rows.npy"), np.array(readable))
             _save(temporary, pixels[: len(readable)])
+
+
+def _decoded(rows: datasets.Dataset, image_column: str, resolution: int, workers: int) -> Iterator[np.ndarray | str]:
+    """All covers in order, or why one is not readable."""
+    parts = (rows[start : start + AT_ONCE][image_column] for start in range(0, len(rows), AT_ONCE))
+    if not workers:
+        for part in parts:
+            yield from decode_rows(part, resolution)
+        return
+    context = multiprocessing.get_context("spawn")  # forking beside Arrow's threads can hang
+    with ProcessPoolExecutor(workers, context) as pool:
+        waiting: deque[Future] = deque()
+        for part in parts:
+            waiting.append(pool.submit(decode_rows, part, resolution))
+            if len(waiting) > 2 * workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
 
 def _save(path: Path, array: np.ndarray) -> None:

@@ -2,14 +2,18 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from album_gan.covers.dataset import CoverSource, load_covers
+from album_gan.cli.main import main
+from album_gan.covers import pixel_cache
+from album_gan.covers.dataset import Covers, CoverSource, load_covers
 from album_gan.covers.synthetic import draw_cover
 
 ROOT = Path(__file__).parents[2]
@@ -94,3 +98,22 @@ def test_several_processes_decode_once(source, tmp_path):
     outputs = [process.communicate(timeout=150) for process in processes]
     assert len({out for out, _ in outputs}) == 1
     assert sum("decoding covers" in error for _, error in outputs) == 1, outputs
+
+
+def test_the_cache_command_decodes_with_processes_what_a_training_then_maps(source, tmp_path, capsys, monkeypatch):
+    expected = [np.array(covers.all_pixels()) for covers in splits(source)]
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "covers" / "broken.png").write_bytes(b"no picture")
+    words = ["covers", "cache", source.train_data_dir, "--resolution", "64", "--num-workers"]
+    assert main([*words, "2"]) == 0
+    assert "40 covers decoded at 64 px in" in capsys.readouterr().out
+    monkeypatch.setattr(pixel_cache, "_decode_all", None)  # nothing is decoded any more
+    assert [(covers.all_pixels() == pixels).all() for covers, pixels in zip(splits(source), expected, strict=True)]
+    assert main([*words, "0"]) == 0
+    assert main([*words, "-1"]) != 0
+    assert "num_workers must be from 0 to 256" in capsys.readouterr().err
+
+
+def splits(source: CoverSource) -> list[Covers]:
+    split = load_covers(source)
+    return [split.train, split.held_out]
