@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from drawn_covers import save_covers
 from safetensors.torch import load_file
 from serving import free_port
@@ -130,27 +131,36 @@ def test_two_processes_stop_together(name, begin, tmp_path):
     assert read_state(latest_checkpoint(tmp_path / "run"))["step"] == steps >= 5
 
 
-def test_a_lost_process_is_one_line_and_the_run_resumes(covers, tmp_path):
-    """Of two gloo processes one is killed: the other ends within a minute and says so."""
-    words = [
-        *("--recipe", "dcgan", "--dcgan.width", 64, "--train_data_dir", covers, "--output_dir", tmp_path / "run"),
-        *("--resolution", 32, "--train_batch_size", 4, "--dataloader_num_workers", 0, "--report_to", "none"),
-        *("--max_train_steps", 100_000, "--checkpointing_steps", 5, "--evaluation_images", 0),
-    ]
+def start_pair(words: list[object], cache: Path) -> list[subprocess.Popen]:
+    """Two gloo processes of one training."""
     shared = {
         "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "ACCELERATE_USE_CPU": "true",
-        "ALBUM_GAN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1",
+        "ALBUM_GAN_CACHE": str(cache), "OMP_NUM_THREADS": "1",
     }  # fmt: skip
-    first, second = (
+    return [
         subprocess.Popen(
             [sys.executable, "train.py", *map(str, words)], cwd=ROOT, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
-    )  # fmt: skip
-    deadline = time.monotonic() + 150
-    while not (tmp_path / "run" / "checkpoint-5").exists():
+    ]  # fmt: skip
+
+
+def pair_words(covers: Path, out: Path, recipe: str) -> list[object]:
+    return [
+        *("--recipe", recipe, "--train_data_dir", covers, "--output_dir", out, "--resolution", 32),
+        *("--train_batch_size", 4, "--dataloader_num_workers", 0, "--report_to", "none", "--evaluation_images", 0),
+        *("--checkpointing_steps", 5, "--checkpoints_total_limit", 10_000),
+        *(["--dcgan.width", 64] if recipe == "dcgan" else []),
+    ]  # fmt: skip
+
+
+def kill_second(processes: list[subprocess.Popen], checkpoint: Path) -> str:
+    """Once the checkpoint is there; what the first says to it, within a minute."""
+    first, second = processes
+    deadline = time.monotonic() + 240
+    while not checkpoint.exists():
         assert first.poll() is None, first.communicate()[0][-3000:]
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -159,12 +169,37 @@ def test_a_lost_process_is_one_line_and_the_run_resumes(covers, tmp_path):
     second.communicate()
     assert first.returncode == 2, output[-3000:]
     assert "Traceback" not in output, output[-3000:]
-    last = output.strip().splitlines()[-1]
+    return output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["dcgan", "projected"])
+def test_a_pair_of_which_one_was_killed_resumes_bit_for_bit(recipe, covers, tmp_path):
+    words, cache = pair_words(covers, tmp_path / "run", recipe), tmp_path / "cache"
+    kill_second(start_pair([*words, "--max_train_steps", 100_000], cache), tmp_path / "run" / "checkpoint-5")
+    resume = ["--resume_from_checkpoint", tmp_path / "run" / "checkpoint-5", "--max_train_steps", 10]
+    whole = [*pair_words(covers, tmp_path / "whole", recipe), "--max_train_steps", 10]
+    if recipe == "projected":  # whose learning rate falls to 0 at the end of the run
+        resume, whole = [*resume, "--projected.decay", 0], [*whole, "--projected.decay", 0]
+    for more in ([*words, *resume], whole):
+        for process in start_pair(more, cache):
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, output[-3000:]
+    ended = [load_file(tmp_path / name / "checkpoint-10" / "state.safetensors") for name in ("run", "whole")]
+    assert ended[0].keys() == ended[1].keys()
+    assert all(torch.equal(tensor, ended[1][name]) for name, tensor in ended[0].items())
+
+
+def test_a_lost_process_is_one_line_and_the_run_resumes(covers, tmp_path):
+    """Of two gloo processes one is killed: the other ends within a minute and says so."""
+    words = pair_words(covers, tmp_path / "run", "dcgan")
+    pair = start_pair([*words, "--max_train_steps", 100_000], tmp_path / "cache")
+    last = kill_second(pair, tmp_path / "run" / "checkpoint-5").strip().splitlines()[-1]
     assert "train.py (process 0): another process of this training has ended" in last
     resumed = [*words, "--resume_from_checkpoint", "latest", "--max_train_steps", 40]
     alone = subprocess.run(
         [sys.executable, "train.py", *map(str, resumed)], cwd=ROOT, capture_output=True, text=True, timeout=150,
-        env={**os.environ, "ALBUM_GAN_CACHE": shared["ALBUM_GAN_CACHE"], "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "ALBUM_GAN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert alone.returncode == 0, alone.stderr[-3000:]
     assert "batch_size was 8 and is now 4" in alone.stdout
