@@ -54,6 +54,11 @@ def add_covers(commands: Subparsers) -> None:
     added.add_argument(
         "--num-workers", type=int, default=cpu_count(), metavar="N", help="processes, default: one per core"
     )
+    added.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="of a dask scheduler, whose workers clean instead; needs album-gan[cluster]",
+    )
     added.add_argument("--no-thumbnails", action="store_true", help="a report without pictures, which can be shared")
     added.add_argument("--data-rights", metavar="TEXT", help="who owns the covers, and what they may be used for")
     added.add_argument("--push-to-hub", metavar="ID", help="upload the data set when done, as a private one")
@@ -104,6 +109,7 @@ def _build_covers(args: argparse.Namespace) -> None:
         out=args.out,
         cleaning=Cleaning(**cleaning, resampling=resampling, reject=args.reject, allow=args.allow),
         workers=args.num_workers,
+        cluster=args.cluster,
         image_column=args.image_column,
         folder_genre=args.folder_genre,
         placeholder_copies=args.placeholder_copies,

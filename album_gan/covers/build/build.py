@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ...inference.atomic import write_atomic
 from . import selection, shards
 from .candidates import FORMAT_VERSION, gather
 from .cleaning import Cleaning
+from .cluster import connect
 from .counts import Summary, summarize
 from .data_card import data_card
 from .report import report_page
@@ -24,12 +26,17 @@ PLACEHOLDER_COPIES = 12
 
 @dataclass(frozen=True, kw_only=True)
 class BuildConfig:
-    """What to build, and how. `sources` as in `open_source`; `workers` is the number of processes, 0 for this one."""
+    """What to build, and how.
+
+    `sources` as in `open_source`; `workers` is the number of processes, 0 for this one; `cluster` the address of a dask
+    scheduler, whose workers take their place.
+    """
 
     sources: tuple[str, ...]
     out: Path
     cleaning: Cleaning = field(default_factory=Cleaning)
     workers: int = 0
+    cluster: str | None = None
     image_column: str | None = None
     folder_genre: bool = False
     placeholder_copies: int = PLACEHOLDER_COPIES
@@ -54,9 +61,10 @@ def build(config: BuildConfig) -> Summary:
 
     # Phase 1: each source alone, into shards of candidates.
     folders = []
-    for source in sources:
-        with tqdm(desc=source.name, unit=" files", disable=None) as bar:
-            folders.append(gather(source, work, config.cleaning, config.workers, bar.update))
+    with connect(config.cluster) if config.cluster else nullcontext() as cluster:
+        for source in sources:
+            with tqdm(desc=source.name, unit=" files", disable=None) as bar:
+                folders.append(gather(source, work, config.cleaning, config.workers, bar.update, cluster))
 
     # Phase 2: one choice among all.
     files = selection.load(folders)

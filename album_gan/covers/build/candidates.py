@@ -12,10 +12,12 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from PIL import Image
@@ -23,9 +25,13 @@ from PIL import Image
 from ...inference.atomic import atomic_path, remove_leftovers, write_atomic
 from ...runtime import keep_freed_memory
 from .cleaning import Cleaned, Cleaning, clean
+from .cluster import sees
 from .metadata import LABELS
 from .source_file import Entry, with_bytes
 from .sources import Source
+
+if TYPE_CHECKING:
+    import distributed
 
 FORMAT_VERSION = 4
 SHARD_FILES, SHARD_BYTES = 256, 16 << 20  # a shard is as large as either; bytes are of what must be held
@@ -58,11 +64,18 @@ SCHEMA = pa.schema(
 )
 
 
-def gather(source: Source, folder: Path, settings: Cleaning, workers: int, progress: Callable[[int], object]) -> Path:
+def gather(
+    source: Source,
+    folder: Path,
+    settings: Cleaning,
+    workers: int,
+    progress: Callable[[int], object],
+    cluster: "distributed.Client | None" = None,
+) -> Path:
     """Clean all files of `source` into a folder of shards below `folder`, and return that one.
 
-    Resumes where an earlier call was interrupted. `workers` is the number of processes, 0 for this one.
-    `progress` is called with the number of files just finished.
+    Resumes where an earlier call was interrupted. `workers` is the number of processes, 0 for this one; a `cluster`
+    takes their place. `progress` is called with the number of files just finished.
     """
     folder = folder / candidates_name(source, settings)
     finished = folder / "finished.json"
@@ -73,8 +86,9 @@ def gather(source: Source, folder: Path, settings: Cleaning, workers: int, progr
     remove_leftovers(folder, hours=0)  # of a build that was killed
     done = {int(path.stem) for path in folder.glob("[0-9]*.arrow")}
     files = 0
-    with _Workers(workers, settings, progress) as pool:
-        for number, entries in _cut(source.entries(), done):
+    lasting = cluster is None or sees(cluster, source.place)  # whether workers can read files themselves
+    with _Workers(workers, settings, progress, cluster) as pool:
+        for number, entries in _cut(source.entries(), done, lasting):
             files += len(entries)
             if number in done:
                 progress(len(entries))
@@ -90,8 +104,11 @@ def candidates_name(source: Source, settings: Cleaning) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _cut(entries: Iterator[Entry], done: set[int]) -> Iterator[tuple[int, list[Entry]]]:
-    """The number and the files of each shard. Files that only their source can read are read here, unless done."""
+def _cut(entries: Iterator[Entry], done: set[int], lasting: bool) -> Iterator[tuple[int, list[Entry]]]:
+    """The number and the files of each shard, which are the same wherever files are read.
+
+    Files that only their source can read, or this machine (not `lasting`), are read here, unless done.
+    """
     number, size = 0, 0
     shard: list[Entry] = []
     for entry in entries:
@@ -100,19 +117,34 @@ def _cut(entries: Iterator[Entry], done: set[int]) -> Iterator[tuple[int, list[E
             yield number, shard
             number, size, shard = number + 1, 0, []
         size += own
-        shard.append(entry if entry.lasting or number in done else with_bytes(entry))
+        shard.append(entry if (lasting and entry.lasting) or number in done else with_bytes(entry))
     if shard:
         yield number, shard
 
 
 class _Workers:
-    """Processes that write shards; the queue is short, because it holds pictures in memory."""
+    """An executor that makes shards; the queue is short, because it holds pictures in memory.
 
-    def __init__(self, count: int, settings: Cleaning, progress: Callable[[int], object]):
-        self.count = count
+    Processes of this machine write their shards themselves; those of a cluster send them, because they may not see the
+    folder. A cluster gives the shard of a lost worker to another one by itself.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        settings: Cleaning,
+        progress: Callable[[int], object],
+        cluster: "distributed.Client | None" = None,
+    ):
+        self.cluster = cluster
+        self.count = 2 * sum(cluster.nthreads().values()) if cluster else count
         self.settings = settings
         self.progress = progress
-        self.pool = self._start(count) if count else None
+        self.pool: Executor | None = None
+        if cluster:
+            self.pool = cluster.get_executor()
+        elif count:
+            self.pool = self._start(count)
         self.probe: ProcessPoolExecutor | None = None
         self.waiting: dict[Future, tuple[Path, list[Entry]]] = {}
 
@@ -129,9 +161,11 @@ class _Workers:
             while kind is None and self.waiting:
                 self._collect()
         finally:
+            for future in self.waiting:
+                future.cancel()
             for pool in (self.pool, self.probe):
                 if pool:
-                    pool.shutdown(cancel_futures=True)
+                    pool.shutdown()
 
     def submit(self, path: Path, entries: list[Entry]) -> None:
         if self.pool is None:
@@ -141,7 +175,8 @@ class _Workers:
         while len(self.waiting) > self.count:
             self._collect()
         try:
-            self.waiting[self.pool.submit(make_shard, path, entries, self.settings)] = (path, entries)
+            make = partial(make_shard, path) if self.cluster is None else shard_bytes
+            self.waiting[self.pool.submit(make, entries, self.settings)] = (path, entries)
         except BrokenProcessPool:
             self._recover()
             self.submit(path, entries)
@@ -152,8 +187,14 @@ class _Workers:
             if isinstance(future.exception(), BrokenProcessPool):
                 self._recover()
                 return
-            future.result()
-            self.progress(len(self.waiting.pop(future)[1]))
+            path, entries = self.waiting.pop(future)
+            if type(future.exception()).__name__ == "KilledWorker":  # of dask: several workers died of this shard
+                make_shard(path, [self._probed(entry) for entry in entries], self.settings)
+            elif self.cluster:
+                _write(path, future.result())
+            else:
+                future.result()
+            self.progress(len(entries))
 
     def _recover(self) -> None:
         """A picture crashed its worker: find it by cleaning one at a time, and continue without it."""
@@ -196,6 +237,16 @@ def _start_worker() -> None:
 
 def make_shard(path: Path, entries: list[Entry], settings: Cleaning) -> None:
     """Clean files and write them as one shard."""
+    _write(path, shard_bytes(entries, settings))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_path(path, flush=True) as temporary:
+        temporary.write_bytes(content)
+
+
+def shard_bytes(entries: list[Entry], settings: Cleaning) -> bytes:
+    """Clean files; the content of their shard."""
     examples: Counter = Counter()
     rows = []
     for entry in entries:
@@ -207,8 +258,10 @@ def make_shard(path: Path, entries: list[Entry], settings: Cleaning) -> None:
             examples[cleaned.reason] += 1
             row["example"] = preview(cleaned.example)
         rows.append(row)
-    with atomic_path(path, flush=True) as temporary, pa.ipc.new_file(str(temporary), SCHEMA) as writer:
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_file(buffer, SCHEMA) as writer:
         writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+    return buffer.getvalue().to_pybytes()
 
 
 def _clean_entry(entry: Entry, settings: Cleaning) -> Cleaned:
