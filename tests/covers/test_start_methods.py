@@ -73,6 +73,52 @@ def test_a_worker_gets_the_name_of_the_pixels_not_a_copy(covers, environment):
     assert (received.pixels_of([3, 1]) == split.train.pixels_of([3, 1])).all()
 
 
+MEMORY = """
+import json, multiprocessing, sys
+from pathlib import Path
+from album_gan.covers.batches import StepSampler, batches
+from album_gan.covers.dataset import CoverSource, load_covers
+
+def private(process: int) -> int:
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) << 10
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    covers = load_covers(CoverSource(train_data_dir=sys.argv[2], resolution=int(sys.argv[3]))).train
+    sampler = StepSampler(len(covers), 4, [slice(0, 4)], 0, 0, 3 * len(covers) // 4)
+    found = []
+    for number, _ in enumerate(batches(covers, sampler, 2)):
+        if number == len(covers) // 2:  # after two of three epochs
+            found = [private(process.pid) for process in multiprocessing.active_children()]
+    print(json.dumps([covers.all_pixels().nbytes, max(found)]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux, which tells a process's own memory"
+)
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_the_memory_of_workers_does_not_grow_with_the_covers(covers, environment, tmp_path, method):
+    script = tmp_path / "memory.py"
+    script.write_text(MEMORY)
+    sizes = []
+    for resolution in (64, 1024):
+        done = subprocess.run(
+            [sys.executable, script, method, covers, str(resolution)],
+            env=environment, capture_output=True, text=True, timeout=250,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        sizes.append(json.loads(done.stdout.splitlines()[-1]))
+    (small, before), (large, after) = sizes
+    assert large - small > 120 << 20
+    print(
+        f"{method}: pixels {small >> 20} and {large >> 20} MB, own memory of a worker {before >> 20}, {after >> 20} MB"
+    )
+    assert after - before < 60 << 20  # some batches of 12 MB each
+
+
 TRAIN = """
 import multiprocessing, sys
 from album_gan.cli.train import main
