@@ -19,7 +19,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 from starlette.middleware import Middleware
 
 from album_gan import AlbumCoverPipeline
+from album_gan.editing.directions import ATTRIBUTES
 from album_gan.editing.typography import LAYOUTS
+from album_gan.inference.model_store import find_model, read_json
 from album_gan.space.access import AccessControl, EventLimit, local_hosts, public_hosts
 from album_gan.space.connections import limit_connections, raise_file_limit
 from album_gan.space.lan_address import Invitation, invitation
@@ -60,12 +62,12 @@ def launch(
     check_port(host, port)
     open_files = raise_file_limit()
     folder = create_page_folder()
-    service = CoverService(AlbumCoverPipeline.from_pretrained(model), device)
+    service = CoverService(AlbumCoverPipeline.from_pretrained(model, device="cpu"), device)
     opening = [Cover(seed) for seed in opening_wall(service.pipe.fingerprint)[0]]
     service.covers.request(opening)  # so that nobody has to wait for the first wall
     lessons = Lessons(service, model)
     room = Room(lessons, invite, covers)
-    page = build_page(service)
+    page = build_page(service, about_model(service.pipe, model))
     page.queue(max_size=MAX_EVENTS)
     access = AccessControl, local_hosts(host, lan), public_hosts(public_url)
     limits = (EventLimit, page._queue.event_ids_to_events), (BodyLimits, UploadQuota(folder))
@@ -83,7 +85,7 @@ def launch(
         theme=theme(),
         head=head(browser_setup(service, invite)),
         app_kwargs={
-            "routes": [*Routes(service).all(), *lessons.all(), *room.all()],
+            "routes": [*Routes(service, invite).all(), *lessons.all(), *room.all()],
             "middleware": [Middleware(*each) for each in (access, *limits)],
             "openapi_url": None,  # and with it /docs: gradio's own /gradio_api/info is for programs
         },
@@ -98,7 +100,24 @@ def launch(
 def browser_setup(service: CoverService, invite: Invitation) -> dict:
     """What the page's scripts know from the start: `albumGan.setup`."""
     invitation = {**dataclasses.asdict(invite), "qr": invite.qr}
-    return {"model": service.pipe.fingerprint, "layouts": list(LAYOUTS), "invitation": invitation}
+    return {
+        "model": service.pipe.fingerprint,
+        "layouts": list(LAYOUTS),
+        "invitation": invitation,
+        "directions": list(ATTRIBUTES),
+    }
+
+
+def about_model(pipe: AlbumCoverPipeline, model: str | None) -> str:
+    """One line for the audience: which model, how many numbers it is, how many covers it learned from."""
+    numbers = sum(weight.numel() for weight in pipe.generator.parameters()) / 1e6
+    line = f"Model {model or 'bundled'} ({pipe.fingerprint}): {numbers:.1f} million numbers"
+    try:
+        count = read_json(find_model(model, parts=("training.json",)) / "training.json").get("covers")
+    except (OSError, ValueError):
+        count = None
+    learned = f" that learned from {count:,} album covers" if isinstance(count, int) else ""
+    return f"{line}{learned}. Each cover here is drawn from 128 random ones and never existed."
 
 
 def announce(address: str, invite: Invitation, lan: bool, presenter_key: str) -> None:

@@ -96,7 +96,7 @@ class CoverQueue:
         with self._changed:
             queue = next(queue for queue in self._waiting.values() if len(queue))
             _, first = next(iter(queue))
-            alike = [(share, cover) for share, cover in queue if cover[1:] == first[1:]][:BATCH_SIZE]
+            alike = [(share, cover) for share, cover in queue if cover[1:3] == first[1:3]][:BATCH_SIZE]
             for share, cover in alike:
                 queue.take(share, cover)
                 del self._places[cover]
@@ -104,8 +104,8 @@ class CoverQueue:
 
     def _draw_batch(self, batch: dict[Cover, Future]) -> None:
         try:
-            _, truncation, label = next(iter(batch))
-            images = self._draw([cover.seed for cover in batch], truncation, label)
+            first = next(iter(batch))
+            images = self._draw([cover.seed for cover in batch], first.truncation, first.label)
             for (cover, future), image in zip(batch.items(), images, strict=True):
                 future.set_result(self._encode(image, cover))
         except Exception as error:

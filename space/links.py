@@ -2,14 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from album_gan import AlbumCoverPipeline
-from album_gan.inference.latents import DEFAULT_TRUNCATION, name_of
-from album_gan.space.session import WALL_SIZE
+from album_gan.inference.latents import DEFAULT_TRUNCATION, Chosen, name_of
 from album_gan.space.theme import STATIC
-from album_gan.space.validation import MAX_PINS, check_seeds, check_truncation
+from album_gan.space.validation import MAX_PINS, check_seeds, check_several, check_truncation
 
+LARGEST_WALL = 24  # covers that open the page; each screen shows as many as fit
 TABS = ("generate", "interpolate", "upscale", "edit", "learn")
 
 
@@ -17,16 +17,23 @@ def opening_wall(fingerprint: str) -> tuple[list[int], bool]:
     """The seeds of the wall that opens the page, and whether they were picked by hand: a pick is for one model only."""
     stage = json.loads((STATIC / "stage.json").read_text(encoding="utf-8"))
     picked = stage["model"] == fingerprint
-    return (stage["seeds"] if picked else list(range(WALL_SIZE))), picked
+    return (stage["seeds"] if picked else list(range(LARGEST_WALL))), picked
 
 
 def wall_value(
-    fingerprint: str, seeds: list[int], truncation: float, label: str | None = None, note: str = "", opened=None
+    fingerprint: str,
+    covers: Sequence[int | Chosen],
+    truncation: float,
+    label: str | None = None,
+    note: str = "",
+    opened=None,
 ) -> dict:
-    """What wall.js shows. `opened` {"note", "words", "meant", "at"} opens the first cover, once for each `at`."""
+    """What wall.js shows. `opened` {"note", "meant", "at"} opens the first cover, once for each `at`."""
+    chosen = [cover if isinstance(cover, Chosen) else Chosen(cover) for cover in covers]
     return {
-        "seeds": seeds,
-        "names": [name_of(seed) for seed in seeds],
+        "seeds": [seed for seed, _ in chosen],
+        "names": [name_of(seed) for seed, _ in chosen],
+        "typed": [typed for _, typed in chosen],
         "truncation": truncation,
         "label": label or "",
         "model": fingerprint,
@@ -53,18 +60,19 @@ def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int)
         "truncation": truncation,
         "label": label,
         "wall": wall_value(pipe.fingerprint, seeds or opening[:count], truncation, label, note),
-        "interpolate": ", ".join(_names(text)[:MAX_PINS]) if text and tab == "interpolate" else None,
-        "upscale": (_names(text) or [""])[0][:200] if text and tab == "upscale" else None,
+        "interpolate": join_names(_valid(check_several, text, [])[:MAX_PINS]) if text and tab == "interpolate" else None,
+        "upscale": next((one.name for one in _chosen(text)), "")[:200] if text and tab == "upscale" else None,
         "notice": _notice(query.get("model", ""), pipe.fingerprint),
     }
 
 
-def _names(text: str) -> list[str]:
-    """Seeds as names, and words as they are."""
-    names = []
-    for item in filter(None, map(str.strip, text[:2000].split(","))):
-        names += map(name_of, _valid(check_seeds, item, [])) if _valid(check_seeds, item, []) else [item]
-    return names
+def join_names(chosen: Sequence[Chosen]) -> str:
+    """Names as a text that `read_seeds` reads back: words may hold commas, so semicolons separate them."""
+    return ("; " if any(one.typed for one in chosen) else ", ").join(one.name for one in chosen)
+
+
+def _chosen(text: str) -> list[Chosen]:
+    return _valid(check_seeds, text, [])
 
 
 def _valid(check, value, default):

@@ -1,5 +1,7 @@
 """The whole page: its tabs, and the events that lead from one tab to another."""
 
+import html
+
 import gradio as gr
 
 from album_gan.space.errors import shows_errors
@@ -8,15 +10,18 @@ from album_gan.space.service import CoverService
 from album_gan.space.session import session_field
 from album_gan.space.tabs import edit, generate, interpolate, learn, upscale
 
-TITLE = '<h1>Album GAN</h1><button id="present-open" onclick="albumGan.present()">Present</button>'
+TITLE = (
+    '<h1>Album GAN</h1><p class="fine">{about}</p>'
+    '<button id="present-open" onclick="albumGan.present()">Present</button>'
+)
 SCRIPT = {"fn": None, "api_visibility": "private"}  # events that only the browser handles
 
 
-def build_page(service: CoverService) -> gr.Blocks:
-    """Tabs, and what leads from one to another."""
+def build_page(service: CoverService, about: str = "") -> gr.Blocks:
+    """Tabs, and what leads from one to another; `about` says in a line which model draws."""
     first = opening_wall(service.pipe.fingerprint)[0]
     with gr.Blocks(title="Album GAN", fill_width=True, analytics_enabled=False) as page:
-        gr.HTML(TITLE, elem_id="title", apply_default_css=False)
+        gr.HTML(TITLE.format(about=html.escape(about)), elem_id="title", apply_default_css=False)
         notice = gr.HTML(visible=False, elem_id="notice", apply_default_css=False)
         session = session_field()
         with gr.Tabs(selected=TABS[0], elem_id="tabs") as tabs:
@@ -72,11 +77,11 @@ def wire_wall_to_tabs(service: CoverService, tabs, wall, morph, large) -> None:
 def wire_address(tabs: dict[str, gr.Tab], wall, morph, large) -> None:
     """The address always says what is shown, so that it can be shared."""
     seeds = {
-        "generate": (wall.wall, "wall.seeds"),
+        "generate": (wall.wall, "albumGan.wallNames(wall)"),
         "interpolate": (morph.seeds, "wall"),
         "upscale": (large.name, "wall"),
-        "edit": (wall.wall, "albumGan.editing"),
-        "learn": (wall.wall, "wall.seeds"),
+        "edit": (wall.wall, "[albumGan.editing]"),
+        "learn": (wall.wall, "albumGan.wallNames(wall)"),
     }
     for name, tab in tabs.items():
         component, value = seeds[name]

@@ -5,6 +5,8 @@
     cover/NAME.png?size=&title=&artist=&layout=     enlarged, with title and artist in type
     edit/NAME.webp?edits={"darker": 1}&style=NAME   edited, and coloured like another
     way/NAME/NAME.mp4                               a film from one cover to the next
+    sheet/NAME.webp, sum.webp?a=NAME&b=NAME&c=NAME  directions by strength; A - B + C
+    qr.svg?seeds=, numbers.json?seeds=              a link as QR code; the latent z
     covers.zip?seeds=1,2,7-9                        PNG files of one truncation and label
     covers.zip?covers=[[1, 0.7, "jazz"], ...]       PNG files, each with its own
     deal.json?count=16                              random seeds, with their names
@@ -17,16 +19,22 @@ import asyncio
 import io
 import secrets
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import Future
+from urllib.parse import urlencode
 
+from PIL import Image
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from album_gan.editing.typography import check_type
-from album_gan.inference.latents import DEFAULT_TRUNCATION, SEED_COUNT, name_of, seed_of
+from album_gan.inference.arguments import chosen_list
+from album_gan.inference.latents import DEFAULT_TRUNCATION, SEED_COUNT, Chosen, name_of
+from album_gan.inference.pixels import file_name
 from album_gan.space.client import Client
 from album_gan.space.errors import answers_errors
+from album_gan.space.lan_address import Invitation
 from album_gan.space.links import view_of_link
 from album_gan.space.service import CoverService, encode
 from album_gan.space.session import WALL_SIZE, read_query
@@ -48,8 +56,8 @@ MEDIA_TYPES = {"png": "image/png", "webp": "image/webp"}
 class Routes:
     """The handlers, one for each address."""
 
-    def __init__(self, service: CoverService):
-        self.service = service
+    def __init__(self, service: CoverService, invite: Invitation | None = None):
+        self.service, self.invite = service, invite or Invitation()
 
     def all(self) -> list[Route]:
         """All addresses."""
@@ -57,6 +65,10 @@ class Routes:
             Route("/cover/{seed}.{extension}", answers_errors(self.cover)),
             Route("/edit/{seed}.{extension}", answers_errors(self.edit)),
             Route("/way/{first}/{last}.mp4", answers_errors(self.film)),
+            Route("/sheet/{seed}.webp", answers_errors(self.sheet)),
+            Route("/sum.webp", answers_errors(self.sum)),
+            Route("/numbers.json", answers_errors(self.numbers)),
+            Route("/qr.svg", answers_errors(self.qr)),
             Route("/covers.zip", answers_errors(self.archive)),
             Route("/deal.json", answers_errors(self.deal)),
             Route("/view.json", answers_errors(self.view)),
@@ -102,6 +114,38 @@ class Routes:
         film = await result_of(self.service.film(first, last, self._client(request)))
         return Response(film, media_type="video/mp4", headers=CACHED)
 
+    async def sheet(self, request: Request) -> Response:
+        """A cover along each attribute, from less to more."""
+        [cover] = self._covers(request, request.path_params["seed"])
+        return await self._drawn(request, self.service.sheet, cover)
+
+    async def sum(self, request: Request) -> Response:
+        """A - B + C of three covers."""
+        names = [request.query_params.get(name, "") for name in "abc"]
+        return await self._drawn(request, self.service.sum, *self._covers(request, *names))
+
+    async def _drawn(self, request: Request, draw: Callable[..., Image.Image], *covers: Cover) -> Response:
+        client = self._client(request)
+
+        def job() -> bytes:
+            return encode(draw(*covers, client.lane), "webp", {})
+
+        image = await result_of(self.service.jobs.submit(client, "edit", job))
+        return Response(image, media_type=MEDIA_TYPES["webp"], headers=CACHED)
+
+    async def numbers(self, request: Request) -> Response:
+        """The latent z of a seed, as JSON."""
+        seed = check_seeds(request.query_params.get("seeds", ""))[0].seed
+        return JSONResponse([round(float(value), 4) for value in self.service.pipe.latents_of([seed])[0]])
+
+    async def qr(self, request: Request) -> Response:
+        """The QR code of a link to covers, on the address that the audience has; nothing where it has none."""
+        query = request.query_params
+        fields = {name: query[name] for name in ("seeds", "truncation", "label") if query.get(name)}
+        check_seeds(fields.get("seeds", ""))
+        link = f"{self.invite.url}?{urlencode(fields)}" if self.invite.url else ""
+        return Response(Invitation(link).qr, media_type="image/svg+xml")
+
     async def archive(self, request: Request) -> Response:
         """A ZIP of covers as PNG files."""
         query = request.query_params
@@ -111,12 +155,12 @@ class Routes:
             for label in {cover.label for cover in covers}:
                 self.service.pipe.check_label(label)
         else:
-            covers = self._covers(request, *map(str, check_seeds(query.get("seeds", ""))))
+            covers = self._covers(request, *check_seeds(query.get("seeds", "")))
         pngs = [await result_of(png) for png in self.service.covers.request(covers, self._client(request), "archive")]
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
             for place, (cover, png) in enumerate(zip(covers, pngs, strict=True), 1):
-                file.writestr(f"{place:02d} {name_of(cover.seed)}.png", png)
+                file.writestr(f"{place:02d} {file_name(cover.name)}.png", png)
         headers = {"Content-Disposition": 'attachment; filename="covers.zip"'}
         return Response(buffer.getvalue(), media_type="application/zip", headers=headers)
 
@@ -140,13 +184,18 @@ class Routes:
         if request.query_params.get("model", model) != model:
             raise ValueError(f"this page draws with model {model}; reload it")
 
-    def _covers(self, request: Request, *names: str) -> list[Cover]:
-        """The covers that the address names; ValueError for a wrong one, or for another model's."""
+    def _covers(self, request: Request, *names: str | Chosen) -> list[Cover]:
+        """The covers that the address names; ValueError for a wrong one, or for another model's.
+
+        The name "typed" is the cover of the words in `typed=`, which may hold what no path can.
+        """
         self._check_model(request)
         query = request.query_params
         truncation, label = check_truncation(query.get("truncation", DEFAULT_TRUNCATION)), query.get("label") or None
         self.service.pipe.check_label(label)
-        return [Cover(seed_of(name), truncation, label) for name in names]
+        typed = query.get("typed", "")[:200]
+        chosen = [one_cover(typed if name == "typed" else name) for name in names]
+        return [Cover(seed, truncation, label, words) for seed, words in chosen]
 
     def _extension(self, request: Request) -> str:
         extension = request.path_params["extension"]
@@ -158,6 +207,13 @@ class Routes:
 async def result_of(future: Future) -> bytes:
     """A future of another thread. Several requests may wait for it, so cancelling one does not cancel it."""
     return await asyncio.shield(asyncio.wrap_future(future))
+
+
+def one_cover(name: str | Chosen) -> Chosen:
+    """One seed, of a number, a readable name or any words; ValueError for an empty text."""
+    if isinstance(name, Chosen):
+        return name
+    return chosen_list([name])[0]
 
 
 def number(text: str) -> int | str:

@@ -14,15 +14,17 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
+import torch
 from PIL import Image
 from starlette.requests import HTTPConnection
 
 from album_gan import AlbumCoverPipeline
-from album_gan.editing.directions import Editor
+from album_gan.editing.directions import ATTRIBUTES, Editor
 from album_gan.editing.similar import Neighbours
 from album_gan.editing.typography import set_type
-from album_gan.inference.latents import name_of, truncate
-from album_gan.inference.pixels import png_bytes
+from album_gan.inference.finding import Found, find
+from album_gan.inference.latents import truncate
+from album_gan.inference.pixels import file_name, grid, png_bytes
 from album_gan.inference.upscaling import enlarge, find_engine, upscale
 from album_gan.media.image_files import print_png
 from album_gan.media.video import write_animation
@@ -35,6 +37,7 @@ from album_gan.space.temp_files import new_folder
 from album_gan.space.validation import Cover
 
 FPS = 30
+STRENGTHS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of edits, on a sheet
 FILM_FRAMES = 90  # from one cover to the next, in Presenting
 MAX_CACHED_FILMS = 48  # some 200 KB each
 MAX_CACHED_LARGE = 64  # for the screen, some 150 KB each
@@ -88,7 +91,7 @@ class CoverService:
         """The seeds of `count` covers that look like this one."""
 
         def draw(seeds: list[int]) -> list[Image.Image]:
-            return self.images([cover._replace(seed=seed) for seed in seeds], client, "similar")
+            return self.images([cover._replace(seed=seed, typed="") for seed in seeds], client, "similar")
 
         return self.neighbours.of(cover.seed, count, draw)
 
@@ -96,7 +99,7 @@ class CoverService:
         """Paths of PNG files, for gradio's components; names as file names. Raises QueueFullError, OSError."""
         pngs = self.pngs(covers, client)
         folder = new_folder()
-        files = [folder / f"{name_of(cover.seed)}.png" for cover in covers]
+        files = [folder / f"{file_name(cover.name)}.png" for cover in covers]
         for file, png in zip(files, pngs, strict=True):
             file.write_bytes(png)
         return [str(file) for file in files]
@@ -111,6 +114,27 @@ class CoverService:
                 return self.pipe(stems=stems, truncation=cover.truncation).images[0]
             both = (stems, self.pipe.stems_of([style], cover.label))
             return self.editor.mix(*(truncate(one, self.pipe.generator.stem_mean, cover.truncation) for one in both))[0]
+
+    def sheet(self, cover: Cover, lane: Lane) -> Image.Image:
+        """The cover along each attribute, a row for each, from less to more."""
+        rows = []
+        for name in ATTRIBUTES:
+            with self.lock.hold(lane):
+                stems = self.pipe.stems_of([cover.seed], cover.label)
+                edited = [self.editor.edit(stems, {name: amount}) for amount in STRENGTHS]
+                rows += self.pipe(stems=torch.cat(edited), truncation=cover.truncation).images
+        return grid(rows, len(STRENGTHS))
+
+    def sum(self, a: Cover, b: Cover, c: Cover, lane: Lane) -> Image.Image:
+        """A - B + C of stems."""
+        with self.lock.hold(lane):
+            stem = [self.pipe.stems_of([cover.seed], cover.label) for cover in (a, b, c)]
+            return self.pipe(stems=stem[0] - stem[1] + stem[2], truncation=a.truncation).images[0]
+
+    def find(self, picture: Image.Image, lane: Lane) -> Found:
+        """`pipe.find`: a search of seconds, that lets covers pass between its steps."""
+        generator = LockedGenerator(self.pipe.generator, self.lock, lane)
+        return find(self.pipe, picture, generator=generator)
 
     # Films -----------------------------------------------------------------------------------------------------
 
@@ -222,6 +246,19 @@ class LockedNetwork:
         """Enlarge one tile while holding the lock."""
         with self.lock.hold(self.lane):
             return self.network(tile)
+
+
+class LockedGenerator:
+    """A generator that holds the lock for each batch that it draws."""
+
+    def __init__(self, network, lock: PriorityLock, lane: Lane):
+        self.network, self.lock, self.lane = network, lock, lane
+        self.config, self.device, self.dtype = network.config, network.device, network.dtype
+
+    def paint(self, stems):
+        """Draw a batch while holding the lock."""
+        with self.lock.hold(self.lane):
+            return self.network.paint(stems)
 
 
 def encode(image: Image.Image, extension: str, settings: dict) -> bytes:

@@ -1,10 +1,9 @@
 """Checks of what people type, click and send; each raises a ValueError of one clear line. Knows no web framework."""
 
 import json
-import re
 from typing import NamedTuple
 
-from album_gan.inference.latents import DEFAULT_TRUNCATION, MAX_TRUNCATION, parse_seeds, seed_for_any_text, seed_of
+from album_gan.inference.latents import DEFAULT_TRUNCATION, MAX_TRUNCATION, Chosen, read_seeds, seed_of, typed_for
 
 MAX_COVERS = 64  # per call
 MAX_FRAMES = 240
@@ -15,11 +14,17 @@ FORMATS = ("mp4", "gif", "webp")
 
 
 class Cover(NamedTuple):
-    """What one cover of a model depends on."""
+    """What one cover of a model depends on, and the words that were typed for its seed, if any."""
 
     seed: int
     truncation: float = DEFAULT_TRUNCATION
     label: str | None = None
+    typed: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called: what was typed, or the seed's readable name."""
+        return Chosen(self.seed, self.typed).name
 
 
 def check_truncation(value: str | float) -> float:
@@ -33,38 +38,42 @@ def check_truncation(value: str | float) -> float:
     return truncation
 
 
-def check_seeds(text: str) -> list[int]:
-    """ "1,2,7-9" or names -> up to 64 seeds; ValueError otherwise."""
-    seeds = parse_seeds(str(text or "")[:4000])
-    if len(seeds) > MAX_COVERS:
-        raise ValueError(f"seeds must be at most {MAX_COVERS} a call, got {len(seeds)}; ask in several calls")
-    return seeds
+def check_seeds(text: str) -> list[Chosen]:
+    """A list or any words, as `read_seeds` -> up to 64 seeds with what was typed for them; ValueError otherwise."""
+    chosen = read_seeds(str(text or "")[:4000])
+    if len(chosen) > MAX_COVERS:
+        raise ValueError(f"seeds must be at most {MAX_COVERS} a call, got {len(chosen)}; ask in several calls")
+    return chosen
 
 
-def seeds_from_text(text: str) -> list[int]:
-    """As `check_seeds`, but an item that is neither seed, range nor name chooses a seed by its words."""
-    items = [item for item in (text or "").split(",") if item.strip()]
-    exact = [item if re.fullmatch(r"[\d\s-]+", item) else str(seed_for_any_text(item)[0]) for item in items]
-    return check_seeds(",".join(exact)) if exact else []
+def check_several(text: str) -> list[Chosen]:
+    """As `check_seeds`, for what needs two or more: where that finds one name, its commas separate covers."""
+    chosen = check_seeds(text)
+    if len(chosen) == 1 and "," in chosen[0].typed:
+        return check_seeds(";".join(item for item in chosen[0].typed.split(",") if item.strip()))
+    return chosen
 
 
-def check_wall(wall: dict) -> list[int]:
-    """The seeds of a wall as a browser sent it back."""
+def check_wall(wall: dict) -> list[Chosen]:
+    """The seeds of a wall as a browser sent it back, with what was typed for them."""
     try:
-        return [seed_of(seed) for seed in wall["seeds"][:MAX_COVERS]]
-    except (KeyError, TypeError):
+        seeds = [seed_of(seed) for seed in wall["seeds"][:MAX_COVERS]]
+        typed = [str(words)[:200] for words in wall.get("typed") or [""] * len(seeds)]
+        return [Chosen(seed, typed_for(seed, words)) for seed, words in zip(seeds, typed, strict=False)]
+    except (AttributeError, KeyError, TypeError):
         raise ValueError("the wall is unreadable; reload the page") from None
 
 
 def check_archive(text: str) -> list[Cover]:
-    """JSON [[seed, truncation, label], ...] -> up to 64 covers; ValueError otherwise."""
+    """JSON [[seed, truncation, label, typed], ...], typed optional -> up to 64 covers; ValueError otherwise."""
     try:
-        rows = [(seed, truncation, label) for seed, truncation, label in json.loads(text)]
+        rows = [(seed, truncation, label, *typed[:1]) for seed, truncation, label, *typed in json.loads(text)]
     except (TypeError, ValueError, RecursionError):
         raise ValueError('covers must be JSON such as [[42, 1, ""]], of seed, truncation and label') from None
     if not 0 < len(rows) <= MAX_COVERS:
         raise ValueError(f"covers must be 1 to {MAX_COVERS}, got {len(rows)}; ask in several calls")
-    return [Cover(seed_of(seed), check_truncation(truncation), label or None) for seed, truncation, label in rows]
+    covers = [(seed_of(seed), check_truncation(by), label or None, *typed) for seed, by, label, *typed in rows]
+    return [Cover(*rest[:3], typed_for(rest[0], str((rest[3:] or [""])[0])[:200])) for rest in covers]
 
 
 def check_format(name: str) -> str:

@@ -44,14 +44,15 @@ class Found:
         return name_of(self.seed)
 
 
-def find(pipe: Any, picture: Image.Image, steps: int = STEPS) -> Found:
+def find(pipe: Any, picture: Image.Image, steps: int = STEPS, generator: Any = None) -> Found:
     """The seed and the stem of an `AlbumCoverPipeline` that are nearest to a picture, which is cropped to a square.
 
-    Deterministic. Raises ValueError for `steps` below 1.
+    Deterministic. `generator`, by default the pipeline's, draws what is compared: a page may let others draw between.
+    Raises ValueError for `steps` below 1.
     """
     if steps < 1:
         raise ValueError(f"steps must be 1 or more, got {steps}; {STEPS} is usual")
-    generator = pipe.generator.eval()
+    generator = generator or pipe.generator.eval()
     side = generator.config.resolution
     square = ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
     pixels = np.array(square)
@@ -62,7 +63,7 @@ def find(pipe: Any, picture: Image.Image, steps: int = STEPS) -> Found:
     stem = _descend(generator, start, stems, target, steps)
     with torch.inference_mode():
         projected = _distance(generator.paint(stem), target).item()
-    seed, distance = _nearest_seed(pipe, stem, target)
+    seed, distance = _nearest_seed(pipe, generator, stem, target)
     return Found(seed, pipe(seeds=[seed]).images[0], distance, stem, pipe(stems=stem).images[0], projected)
 
 
@@ -86,7 +87,7 @@ def _descend(generator: Any, start: Tensor, stems: Tensor, target: Tensor, steps
     return best
 
 
-def _nearest_seed(pipe: Any, stem: Tensor, target: Tensor) -> tuple[int, float]:
+def _nearest_seed(pipe: Any, generator: Any, stem: Tensor, target: Tensor) -> tuple[int, float]:
     """The seed whose cover resembles the target most, among those with the nearest stems, and its distance."""
     distances = []
     for first in range(0, POOL, 512):
@@ -95,9 +96,9 @@ def _nearest_seed(pipe: Any, stem: Tensor, target: Tensor) -> tuple[int, float]:
                                              (stem - pipe.generator.stem_mean).flatten(1)))  # fmt: skip
     near = torch.cat(distances).topk(CANDIDATES).indices.tolist()
     # Covers that look alike may have distant stems: the most similar starts take part too.
-    starts = _closest(pipe.generator, pipe.stems_of(range(STARTS)), target)[:4].tolist()
+    starts = _closest(generator, pipe.stems_of(range(STARTS)), target)[:4].tolist()
     seeds = sorted({*near, *starts})
-    differences = _differences(pipe.generator, pipe.stems_of(seeds), target)
+    differences = _differences(generator, pipe.stems_of(seeds), target)
     place = int(differences.argmin())
     return seeds[place], differences[place].item()
 

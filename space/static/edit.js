@@ -1,5 +1,5 @@
 // Edit: sliders change the cover at an address that says what was changed, so undoing is going back to one.
-const { looks, components, mixes, first } = props.value;
+const { looks, mixes, first } = props.value;
 const part = (selector) => element.querySelector(selector);
 const cover = part("[name=cover]");
 const style = part("[name=style]");
@@ -8,19 +8,43 @@ const sliders = new Map();
 let states = []; // what undo goes back through, newest last
 let newest = ""; // the address that should be shown
 
+const OPPOSITES = { darker: "lighter", warmer: "cooler", "more colourful": "greyer", busier: "calmer", "more symmetric": "less symmetric" };
+const STRIP = [-3, -1.5, 0, 1.5, 3];
+
 function newSlider(name) {
-  const label = document.createElement("label");
+  const label = document.createElement("div");
+  label.className = "direction";
   const input = Object.assign(document.createElement("input"), { type: "range", min: -3, max: 3, step: 0.1, value: 0 });
   input.setAttribute("aria-label", name);
   input.addEventListener("input", () => show(false));
   input.addEventListener("change", () => settle());
-  label.append(name[0].toUpperCase() + name.slice(1), input);
+  // Both ends named, zero in the middle; five previews beneath, drawn when the slider gets the focus or the pointer.
+  const ends = document.createElement("div");
+  ends.className = "ends";
+  ends.append(...[OPPOSITES[name] ?? `less ${name}`, name].map((text) => Object.assign(document.createElement("span"), { textContent: text })));
+  const strip = document.createElement("div");
+  strip.className = "previews";
+  label.append(ends, input, strip);
+  for (const event of ["pointerenter", "focusin"]) label.addEventListener(event, () => preview(name, strip));
   sliders.set(name, input);
   return label;
 }
 
+function preview(name, strip) {
+  const { truncation, label } = albumGan.editSettings ?? albumGan.wall ?? {};
+  const address = (amount) => albumGan.coverUrl({ ...albumGan.byName(cover.value.trim()), truncation, label }, "webp", { edits: JSON.stringify(amount ? { [name]: amount } : {}) }).replace(/^cover/, "edit");
+  if (strip.dataset.of === address(3)) return;
+  strip.dataset.of = address(3);
+  strip.replaceChildren(...STRIP.map((amount) => {
+    const button = Object.assign(document.createElement("button"), { title: `${name} ${amount}` });
+    button.setAttribute("aria-label", `${name} ${amount}`);
+    button.append(Object.assign(new Image(), { src: address(amount), alt: "" }));
+    button.addEventListener("click", () => ((sliders.get(name).value = amount), settle()));
+    return button;
+  }));
+}
+
 part(".looks").append(...looks.map(newSlider));
-part(".components").append(...components.map(newSlider));
 part(".mix").hidden = !mixes;
 
 const state = () => ({ cover: cover.value.trim(), style: style.value.trim(), amounts: [...sliders.values()].map((slider) => slider.value) });
@@ -30,12 +54,16 @@ function take({ cover: name, style: other, amounts }) {
   [...sliders.values()].forEach((slider, i) => (slider.value = amounts[i]));
 }
 
-function addressOf(ending, size) {
+function editsNow() {
   const amounts = {};
   for (const [name, slider] of sliders) if (Number(slider.value)) amounts[name] = Number(slider.value);
-  const more = { edits: JSON.stringify(amounts), style: style.value.trim(), size };
+  return amounts;
+}
+
+function addressOf(ending, size) {
+  const more = { edits: JSON.stringify(editsNow()), style: style.value.trim(), size };
   const { truncation, label } = albumGan.editSettings ?? albumGan.wall ?? {};
-  return albumGan.coverUrl({ seed: cover.value.trim(), truncation, label }, ending, more).replace(/^cover/, "edit");
+  return albumGan.coverUrl({ ...albumGan.byName(cover.value.trim()), truncation, label }, ending, more).replace(/^cover/, "edit");
 }
 
 // While a slider moves only its newest position is drawn, and small; when it rests, large.
@@ -67,10 +95,12 @@ async function show(large) {
 function settle() {
   states.push(state());
   albumGan.editing = cover.value.trim();
+  albumGan.edits = editsNow();
+  if (states.length > 1 || Object.keys(albumGan.edits).length) albumGan.remember("edit", [albumGan.editing]);
   show(true);
   const download = part("[data-edit=download]");
   download.href = addressOf("png", "");
-  download.download = `${cover.value.trim()}-edited.png`;
+  download.download = `${albumGan.fileName(cover.value.trim())}-edited.png`;
 }
 
 function back() {
@@ -89,6 +119,10 @@ part("[data-edit=reset]").addEventListener("click", () => {
 });
 albumGan.editing ??= first;
 cover.value = albumGan.editing;
+try { // edits of the link that opened the page
+  const edits = JSON.parse(new URLSearchParams(location.search).get("edits") ?? "{}");
+  for (const [name, amount] of Object.entries(edits)) if (sliders.has(name)) sliders.get(name).value = amount;
+} catch {}
 albumGan.onEdit = (name) => {
   for (const slider of sliders.values()) slider.value = 0;
   cover.value = name;

@@ -7,19 +7,33 @@ window.albumGan = {
   onWall: {}, // what wall.js offers: showShelves(), restore(settings), send(cover), pin(), say(text)
 
   isPhone: () => innerWidth <= 600,
+  // As many rows of eight as fit the screen; a phone has two of two.
+  wallSize() {
+    if (this.isPhone()) return 4;
+    const columns = innerWidth <= 1000 ? 4 : 8;
+    const tile = Math.min(innerWidth - 40, 2200) / columns + 26;
+    return columns * Math.max(16 / columns, Math.min(4, Math.floor((innerHeight - 215) / tile)));
+  },
 
   // For the server, with every event: how many covers fit, the address, the presenter's key (which stays out of links).
   session() {
-    return JSON.stringify({ count: this.isPhone() ? 4 : 16, presenter: this.presenter, query: location.search });
+    return JSON.stringify({ count: this.wallSize(), presenter: this.presenter, query: location.search });
   },
 
-  // cover: {seed, truncation, label}; more: {size, title, artist, layout}
-  coverUrl({ seed, truncation = 1, label = "" }, ending = "png", more = {}) {
+  // A cover's name is what was typed for it, or its seed's readable name. What was typed may hold what no path can.
+  nameOf: (cover) => cover.typed || cover.name,
+  fileName: (name) => name.replace(/[\x00-\x1f/\\:*?"<>|]+/g, "-").slice(0, 80),
+  isExact: (text) => /^\s*(\d{1,8}|[a-z]+[\s_-]+[a-z]+[\s_-]+\d{3})\s*$/i.test(text),
+  byName: (text) => (albumGan.isExact(text) ? { seed: text, name: text } : { seed: text, name: text, typed: text }),
+
+  // cover: {seed, typed, truncation, label}; more: {size, title, artist, layout}
+  coverUrl({ seed, typed = "", truncation = 1, label = "" }, ending = "png", more = {}) {
     const query = new URLSearchParams({ truncation, model: this.setup.model });
     if (label) query.set("label", label);
+    if (typed) query.set("typed", typed);
     for (const [name, value] of Object.entries(more)) if (value) query.set(name, value);
     if (this.presenter) query.set("presenter", this.presenter);
-    return `cover/${encodeURIComponent(seed)}.${ending}?${query}`;
+    return `cover/${typed ? "typed" : encodeURIComponent(seed)}.${ending}?${query}`;
   },
 
   filmUrl(from, to, { truncation = 1, label = "" }) {
@@ -31,7 +45,7 @@ window.albumGan = {
 
   // covers: [{seed, truncation, label}, ...]: each keeps its own settings.
   zipUrl(covers) {
-    const rows = covers.map(({ seed, truncation = 1, label = "" }) => [seed, truncation, label]);
+    const rows = covers.map(({ seed, truncation = 1, label = "", typed = "" }) => [seed, truncation, label, typed]);
     const query = new URLSearchParams({ covers: JSON.stringify(rows), model: this.setup.model });
     if (this.presenter) query.set("presenter", this.presenter);
     return `covers.zip?${query}`;
@@ -42,7 +56,7 @@ window.albumGan = {
   async restoreLink(wall, pins) {
     const same = { __type__: "update" };
     const query = new URLSearchParams(location.search);
-    query.set("count", this.isPhone() ? 4 : 16);
+    query.set("count", this.wallSize());
     const answer = await fetch(`view.json?${query}`).catch(() => null);
     const view = answer?.ok ? await answer.json() : null;
     this.linked = view;
@@ -60,15 +74,17 @@ window.albumGan = {
     const { tab, upscale, truncation, label } = this.linked ?? {};
     if (upscale) this.onWall.send({ name: upscale, truncation, label });
     const edited = new URLSearchParams(location.search).get("seeds");
-    if (tab === "edit" && edited) this.edit(edited.split(",")[0]);
+    if (tab === "edit" && edited) this.edit(edited.includes(";") ? this.namesIn(edited)[0] : edited);
   },
 
   // seeds: numbers, or text with names or words; all are what the page reads back.
   remember(tab, seeds) {
     if (!this.wall) return;
     const { truncation, label, model } = this.wall;
-    const query = new URLSearchParams({ tab, seeds: String(seeds).trim().replace(/\s*,\s*/g, ","), truncation, model });
+    const list = Array.isArray(seeds) ? this.joined(seeds) : String(seeds);
+    const query = new URLSearchParams({ tab, seeds: list.trim().replace(/\s*([,;])\s*/g, "$1"), truncation, model });
     if (label) query.set("label", label);
+    if (tab === "edit" && Object.keys(this.edits).length) query.set("edits", JSON.stringify(this.edits));
     history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}${tab === "learn" ? location.hash : ""}`);
   },
 
@@ -90,10 +106,23 @@ window.albumGan = {
   // Pins are the text of Interpolate's field: pinning changes the text, and the text is shown as pins. The covers in it
   // at first are a suggestion, until somebody pins one.
   suggested: null,
-  namesIn: (text) => text.split(",").map((name) => name.trim()).filter(Boolean).slice(0, 8),
+  isSuggestion: true,
+  // As `read_seeds` in latents.py: semicolons separate any words, commas only numbers and readable names.
+  namesIn(text) {
+    const parts = text.split(/[;\n]/).flatMap((part) => {
+      const items = part.split(",");
+      const exact = items.map((item) => this.isExact(item) || /^\s*\d+\s*-\s*\d+\s*$/.test(item));
+      return exact.every(Boolean) || items.some((item, i) => exact[i] && /[a-z]/i.test(item)) ? items : [part];
+    });
+    const names = parts.map((name) => name.trim()).filter(Boolean);
+    return (names.length === 1 && !this.isExact(names[0]) ? names[0].split(",").map((name) => name.trim()).filter(Boolean) : names).slice(0, 8);
+  },
+  joined: (names) => names.join(names.every((name) => albumGan.isExact(String(name))) ? ", " : "; "),
+  wallNames: (wall) => wall.seeds.map((seed, i) => wall.typed?.[i] || seed),
   pinned(text) {
     this.suggested ??= text;
-    this.pins = text === this.suggested ? [] : this.namesIn(text);
+    this.isSuggestion &&= text === this.suggested;
+    this.pins = this.isSuggestion ? [] : this.namesIn(text);
     this.stops = this.namesIn(text);
     this.onWall.showShelves?.();
     this.showStrip();
@@ -104,16 +133,17 @@ window.albumGan = {
     strip?.replaceChildren(...this.stops.map((name, i) => this.thumbnail(name, i, this.wall ?? {})));
   },
   togglePin(text, name = this.chosen) {
-    const names = text === this.suggested ? [] : this.namesIn(text);
+    const names = this.isSuggestion ? [] : this.namesIn(text);
+    this.isSuggestion = false;
     const rest = names.filter((item) => item !== name);
-    return (rest.length < names.length ? rest : [...names, name].slice(-8)).join(", ");
+    return this.joined(rest.length < names.length ? rest : [...names, name].slice(-8));
   },
   thumbnail(name, i, { truncation, label }) {
     const figure = document.createElement("figure");
     const image = new Image();
     image.alt = `Album cover ${name}`;
-    image.addEventListener("error", () => image.remove()); // words, not a name: they have no address
-    image.src = this.coverUrl({ seed: name, truncation, label });
+    image.addEventListener("error", () => image.remove());
+    image.src = this.coverUrl({ ...this.byName(name), truncation, label });
     const caption = document.createElement("figcaption");
     caption.textContent = `${String.fromCharCode(65 + i)}  ${name}`;
     figure.append(image, caption);
@@ -147,6 +177,7 @@ window.albumGan = {
 
   // Edit: the cover that is edited, and its {truncation, label} where these are not the wall's.
   editing: null,
+  edits: {}, // {direction: amount}, which the link keeps
   editSettings: null,
   edit(name, settings = null) {
     this.editing = name;
@@ -159,7 +190,7 @@ window.albumGan = {
     const tool = (name) => element.querySelector(`[data-tool=${name}]`);
     const update = () => {
       if (!this.wall) return;
-      tool("zip").href = this.zipUrl(this.wall.seeds.map((seed) => ({ ...this.wall, seed })));
+      tool("zip").href = this.zipUrl(this.wall.seeds.map((seed, i) => ({ ...this.wall, seed, typed: this.wall.typed?.[i] })));
       const kept = this.kept.filter((cover) => cover.model === this.setup.model).slice(-64);
       tool("kept-zip").hidden = !kept.length;
       tool("kept-zip").href = this.zipUrl(kept.map((cover) => ({ ...cover, seed: cover.name })));
@@ -183,7 +214,18 @@ window.albumGan = {
         if (key === "album_gan") return this.onWall.restore(JSON.parse(value));
       }
     } catch {}
-    this.onWall.say("This picture carries no settings of this page; choose a PNG that was downloaded here.");
+    this.find(file);
+  },
+
+  // Another picture: the page looks for the cover that is nearest to it.
+  find(file) {
+    const field = document.querySelector("#find-picture input[type=file]");
+    if (!field) return;
+    const files = new DataTransfer();
+    files.items.add(file);
+    field.files = files.files;
+    field.dispatchEvent(new Event("change", { bubbles: true }));
+    this.onWall.say("Looking for the cover nearest to your picture …");
   },
 
   // What somebody who cannot see a cover may want to know of it: its brightness and its main colour.
@@ -216,5 +258,5 @@ addEventListener("drop", (event) => {
   const file = event.dataTransfer?.files[0];
   if (!file || event.target.closest?.("#own")) return;
   event.preventDefault();
-  if (file.type === "image/png") albumGan.readPicture(file);
+  if (file.type.startsWith("image/")) albumGan.readPicture(file);
 });

@@ -2,40 +2,52 @@
 (() => {
   const AHEAD = 4; // covers fetched before their turn
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const HELP = "→ next · ← back · M morph · P pin · Q address · B blank · Esc exit";
+  const HELP = "→ next · ← back · T type a name · M morph · P pin · X directions · A pins A − B + C · 0 mean · Q address · B blank · Esc exit";
+  const SPEAKER_FOR = 4000; // ms that keys and hints are shown after a move of the mouse: they are not for the audience
   const dialog = document.createElement("div"); // a <dialog> may not fill the screen
   dialog.className = "present";
   dialog.tabIndex = -1;
   for (const [name, value] of [["role", "dialog"], ["aria-modal", "true"], ["aria-label", "Presenting"]]) dialog.setAttribute(name, value);
-  dialog.innerHTML = `<div class="screen"><img alt=""><video muted playsinline></video></div>
-    <div class="side"><h2 aria-live="polite"></h2><p class="pin"></p><p class="help"></p><div class="way"><div class="qr"></div><p class="url"></p></div></div>`;
+  dialog.innerHTML = `<div class="screen"><img class="below" alt=""><img class="cover" alt=""><video muted playsinline></video><div class="labels"></div></div>
+    <div class="side"><h2 aria-live="polite"></h2><p class="seed"></p><p class="pin"></p><p class="help"></p><div class="way"><div class="qr"></div><p class="url"></p></div></div>
+    <form class="type" hidden><label>A name, a title, anything <input maxlength="120" autocomplete="off" enterkeyhint="go"></label></form>
+    <button class="out" aria-label="Leave">✕</button>`;
   const part = (selector) => dialog.querySelector(selector);
-  const picture = part("img");
+  const picture = part("img.cover");
+  const form = part("form");
+  const field = part("input");
   const video = part("video");
   let covers = []; // {seed, name, small, large: Image, film: address of the film to the next cover}
   let index = 0;
   let morphing = false;
   let waiting = 0;
   let resting = 0;
+  let hiding = 0;
+  let touched = null;
 
   const isOpen = () => dialog.isConnected;
   const settings = () => ({ truncation: albumGan.wall?.truncation, label: albumGan.wall?.label });
 
+  // A name that was typed on stage stands on its cover in type.
+  const largeUrl = (cover) => albumGan.coverUrl({ ...cover, ...settings() }, "webp", { size: 512, title: cover.onStage ? cover.typed : "" });
+
   async function deal() {
     const answer = await fetch("deal.json?count=16").catch(() => null);
     if (!answer?.ok) return;
-    for (const [seed, name] of await answer.json()) covers.push({ seed, name });
+    for (const [seed, name] of await answer.json()) covers.push({ seed, name, typed: "" });
+  }
+
+  function load(cover) {
+    if (cover.small) return;
+    cover.small = Object.assign(new Image(), { src: albumGan.coverUrl({ ...cover, ...settings() }) });
+    cover.large = Object.assign(new Image(), { src: largeUrl(cover) });
   }
 
   // Cover, its enlargement and the film to the next: nothing waits when its turn comes.
   async function prepare(i) {
     if (i + AHEAD >= covers.length) await deal();
     for (let at = i; at < Math.min(i + AHEAD, covers.length); at++) {
-      const cover = covers[at];
-      if (!cover.small) {
-        cover.small = Object.assign(new Image(), { src: albumGan.coverUrl({ ...cover, ...settings() }) });
-        cover.large = Object.assign(new Image(), { src: albumGan.coverUrl({ ...cover, ...settings() }, "webp", { size: 512 }) });
-      }
+      load(covers[at]);
     }
     clearTimeout(resting);
     resting = setTimeout(async () => (await film(i), film(i + 1)), 700); // not for covers that are only leafed through
@@ -53,20 +65,92 @@
     index = Math.max(0, i);
     const cover = covers[index];
     if (!cover) return;
+    load(cover);
     morphing = false;
     dialog.classList.remove("blank", "film");
     video.pause();
-    part("h2").textContent = cover.name;
-    picture.alt = `Album cover ${cover.name}`;
-    picture.src = cover.small?.src ?? albumGan.coverUrl({ ...cover, ...settings() });
-    cover.large?.decode().then(() => covers[index] === cover && (picture.src = cover.large.src)).catch(() => {});
-    part(".pin").textContent = albumGan.pins.includes(cover.name) ? "Pinned" : "";
+    headline(albumGan.nameOf(cover), cover.typed && cover.name !== cover.typed ? cover.name : "");
+    dissolve(cover.small.src, `Album cover ${albumGan.nameOf(cover)}`);
+    cover.large.decode().then(() => covers[index] === cover && extra === "" && dissolve(cover.large.src, picture.alt)).catch(() => {});
+    part(".pin").textContent = albumGan.pins.includes(albumGan.nameOf(cover)) ? "Pinned" : "";
+    invite(cover.onStage ? cover.typed : "");
     if (covers[index - 3]?.film?.startsWith?.("blob:")) {
       URL.revokeObjectURL(covers[index - 3].film); // an evening is long: only what is near is kept
       Object.assign(covers[index - 3], { film: undefined, small: undefined, large: undefined });
     }
     prepare(index);
   }
+
+  let extra = ""; // what is shown in place of a cover: "sheet", "sum", "mean"
+  function headline(name, beneath = "") {
+    extra = "";
+    part(".labels").replaceChildren();
+    part("h2").textContent = name;
+    part(".seed").textContent = beneath;
+  }
+
+  // The old picture stays beneath while the new one comes through.
+  function dissolve(src, alt) {
+    part("img.below").src = picture.src || src;
+    picture.alt = alt;
+    picture.src = src;
+    if (!still) picture.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 450, easing: "ease-out" });
+  }
+
+  // The audience's address; after a name was typed, the address of its cover, to take it home.
+  async function invite(words) {
+    const { url, qr } = albumGan.setup.invitation;
+    part(".qr").hidden = !url;
+    part(".url").textContent = url && words ? "Take it home" : url;
+    part(".qr").innerHTML = qr;
+    if (!url || !words) return;
+    const answer = await fetch(`qr.svg?${new URLSearchParams({ seeds: words, ...settings() })}`).catch(() => null);
+    if (answer?.ok && covers[index]?.typed === words) part(".qr").innerHTML = await answer.text();
+  }
+
+  function type() {
+    dialog.classList.remove("blank", "invite");
+    form.hidden = false;
+    field.value = "";
+    field.focus();
+  }
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    form.hidden = true;
+    dialog.focus();
+    const words = field.value.trim();
+    if (!words) return;
+    const answer = await fetch(`view.json?${new URLSearchParams({ tab: "generate", seeds: words })}`).catch(() => null);
+    const wall = answer?.ok ? (await answer.json()).wall : null;
+    if (!wall) return;
+    covers.splice(index + 1, 0, ...wall.seeds.map((seed, i) => ({ seed, name: wall.names[i], typed: wall.typed[i], onStage: Boolean(wall.typed[i]) })));
+    if (covers[index]) covers[index].film = undefined; // it led to another cover
+    show(index + 1);
+  });
+
+  // Directions by strength, A - B + C of the pins, and the mean cover: pictures in place of the cover, until the next key.
+  async function replace(kind, url, name, beneath, labels = []) {
+    const image = Object.assign(new Image(), { src: url });
+    part(".pin").textContent = "Drawing …";
+    await image.decode().catch(() => {});
+    part(".pin").textContent = "";
+    if (!isOpen() || !image.naturalWidth) return;
+    headline(name, beneath);
+    extra = kind;
+    dissolve(url, name);
+    part(".labels").replaceChildren(...labels.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
+  }
+  const query = () => new URLSearchParams({ ...settings(), model: albumGan.setup.model, presenter: albumGan.presenter ?? "" });
+  function sheet() {
+    const cover = covers[index];
+    replace("sheet", `sheet/${cover.seed}.webp?${query()}`, albumGan.nameOf(cover), "Five directions, from less to more", albumGan.setup.directions);
+  }
+  function sum() {
+    const [a, b, c] = albumGan.pins;
+    if (!c) return void (part(".pin").textContent = "Pin three covers for A − B + C.");
+    replace("sum", `sum.webp?${query()}&${new URLSearchParams({ a, b, c })}`, "A − B + C", `${a} − ${b} + ${c}`);
+  }
+  const mean = () => replace("mean", albumGan.coverUrl({ ...covers[index], ...settings(), typed: "", truncation: 0 }, "webp", { size: 512 }), "The mean cover", "Truncation 0: where all covers meet");
 
   async function morph() {
     if (morphing) return;
@@ -103,10 +187,15 @@
     back: () => show(index - 1),
     morph,
     pin() {
-      albumGan.chosen = covers[index].name;
+      const name = albumGan.nameOf(covers[index]);
+      albumGan.chosen = name;
       albumGan.onWall.pin();
-      setTimeout(() => (part(".pin").textContent = albumGan.pins.includes(covers[index].name) ? "Pinned" : ""), 300);
+      setTimeout(() => (part(".pin").textContent = albumGan.pins.includes(name) ? "Pinned" : ""), 300);
     },
+    type,
+    sheet,
+    sum,
+    mean,
     blank: () => dialog.classList.toggle("blank"),
     address: () => dialog.classList.toggle("invite"),
     leave,
@@ -114,11 +203,15 @@
   const KEYS = {
     ArrowRight: "next", ArrowDown: "next", PageDown: "next", " ": "next", Enter: "next", n: "next",
     ArrowLeft: "back", ArrowUp: "back", PageUp: "back",
-    m: "morph", p: "pin", b: "blank", ".": "blank", q: "address", Escape: "leave", F5: "next",
+    m: "morph", p: "pin", t: "type", x: "sheet", a: "sum", 0: "mean", b: "blank", ".": "blank", q: "address", Escape: "leave", F5: "next",
   };
 
   dialog.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target === field) {
+      if (event.key === "Escape") (event.preventDefault(), event.stopPropagation(), (form.hidden = true), dialog.focus());
+      return awake();
+    }
     const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action) return;
     event.preventDefault();
@@ -126,9 +219,33 @@
     actions[action]();
     awake();
   });
-  dialog.addEventListener("click", () => (actions.next(), awake()));
-  function leave() {
+  dialog.addEventListener("click", (event) => {
+    if (event.target.closest(".out")) return leave();
+    if (event.target.closest("form")) return;
+    actions.next();
+    awake();
+  });
+  // For the speaker: keys, hints and the way out, for seconds after a move of the mouse.
+  dialog.addEventListener("pointermove", (event) => {
+    if (event.pointerType !== "mouse" || Math.abs(event.movementX) + Math.abs(event.movementY) < 2) return;
+    dialog.classList.add("speaker");
+    clearTimeout(hiding);
+    hiding = setTimeout(() => dialog.classList.remove("speaker"), SPEAKER_FOR);
+  });
+  dialog.addEventListener("touchstart", (event) => (touched = event.touches[0]), { passive: true });
+  dialog.addEventListener("touchend", (event) => {
+    const { clientX = 0, clientY = 0 } = event.changedTouches[0] ?? {};
+    const [across, down] = touched ? [clientX - touched.clientX, clientY - touched.clientY] : [0, 0];
+    if (Math.abs(across) < 50 || Math.abs(across) < 2 * Math.abs(down)) return;
+    event.preventDefault(); // no click after it
+    (across < 0 ? actions.next : actions.back)();
+    awake();
+  });
+  // Back closes the presentation, not the site.
+  addEventListener("popstate", () => leave(false));
+  function leave(back = true) {
     if (!isOpen()) return;
+    if (back && history.state?.presenting) history.back();
     video.pause();
     morphing = false;
     clearTimeout(waiting);
@@ -143,13 +260,11 @@
   albumGan.idleAfter = 20_000; // ms without a key until covers morph by themselves
   albumGan.present = () => {
     const { seeds = [], names = [] } = albumGan.wall ?? {};
-    const start = seeds.map((seed, i) => ({ seed, name: names[i] }));
-    covers = [...start];
-    const { url, text, qr } = albumGan.setup.invitation;
-    part(".qr").innerHTML = qr;
-    part(".qr").hidden = !url;
-    part(".url").textContent = url || text;
-    part(".help").textContent = HELP;
+    covers = seeds.map((seed, i) => ({ seed, name: names[i], typed: albumGan.wall.typed?.[i] ?? "" }));
+    const { url, text } = albumGan.setup.invitation;
+    part(".help").textContent = url ? HELP : `${HELP} — ${text}`;
+    form.hidden = true;
+    history.pushState({ presenting: true }, "");
     for (const other of document.body.children) other.inert = true;
     document.body.append(dialog);
     dialog.focus();

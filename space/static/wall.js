@@ -12,7 +12,8 @@ const RETRY_AFTER = [1500, 3000, 6000, 12000]; // ms, while the queue is full
 for (const name of albumGan.setup.layouts) form.layout.add(new Option(name[0].toUpperCase() + name.slice(1), name));
 
 const say = (text) => (element.querySelector(".wall-note").textContent = text);
-const coversOn = (wall) => wall.seeds.map((seed, i) => ({ ...wall, seed, name: wall.names[i] }));
+const coversOn = (wall) => wall.seeds.map((seed, i) => ({ ...wall, seed, name: wall.names[i], typed: wall.typed?.[i] ?? "" }));
+const nameOf = albumGan.nameOf;
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function newTile(i) {
@@ -49,20 +50,21 @@ async function turn(tile, cover) {
   const image = await fetchImage(url, () => tile.dataset.url === url);
   if (tile.dataset.url !== url) return; // overtaken by a newer wall
   if (!image) return delete tile.dataset.url; // the next wall tries again
-  image.alt = albumGan.describe(image, cover.name);
+  image.alt = albumGan.describe(image, nameOf(cover));
   const first = !tile.dataset.name;
-  tile.dataset.name = cover.name;
+  tile.dataset.name = nameOf(cover);
   tile.querySelector("img").replaceWith(image);
-  tile.querySelector("span").textContent = cover.name;
+  tile.querySelector("span").textContent = nameOf(cover);
   tile.removeAttribute("aria-busy");
   if (!first) image.classList.add("turned");
 }
 
-// A phone opens with four covers of the first wall; a link shows all that it names.
+// The first wall is cut to what fits the screen; a link shows all that it names.
 function shown() {
   const wall = props.value;
-  if (chosen || !albumGan.isPhone()) return wall;
-  return { ...wall, seeds: wall.seeds.slice(0, 4), names: wall.names.slice(0, 4) };
+  if (chosen) return wall;
+  const count = albumGan.wallSize();
+  return { ...wall, seeds: wall.seeds.slice(0, count), names: wall.names.slice(0, count), typed: wall.typed?.slice(0, count) };
 }
 
 function render() {
@@ -77,18 +79,29 @@ function render() {
   }
 }
 
-function open(list, i, { note = "", words = "", meant = null } = {}) {
+function open(list, i, { note = "", meant = null } = {}) {
   covers = list;
   index = (i + list.length) % list.length;
   const cover = covers[index];
-  part("h2").textContent = cover.name;
-  part(".seed").textContent = Number.isInteger(cover.seed) ? `Seed ${cover.seed}` : "";
+  part("h2").textContent = nameOf(cover);
+  const settings = [
+    cover.typed && cover.name !== cover.typed ? cover.name : "",
+    Number.isInteger(cover.seed) ? `Seed ${cover.seed}` : "",
+    (cover.truncation ?? 1) === 1 ? "" : `truncation ${cover.truncation}`,
+    cover.label || "",
+  ];
+  part(".seed").textContent = settings.filter(Boolean).join(" · ");
+  const own = albumGan.wall ?? cover;
+  part("[data-action=settings]").hidden = own.truncation === cover.truncation && (own.label || "") === (cover.label || "");
   part(".note").textContent = note;
   part(".meant").hidden = !meant;
   part(".meant").textContent = `Did you mean ${meant}?`;
   part(".meant").dataset.name = meant ?? "";
   form.reset();
-  form.title.value = words.slice(0, 120);
+  form.title.value = (cover.typed ?? "").slice(0, 120);
+  part("[data-action=type]").hidden = !cover.typed;
+  part(".numbers").open = false;
+  compare(false);
   part("details").open = false;
   show(cover);
   mark();
@@ -105,24 +118,27 @@ async function show(cover, words = {}) {
   const large = albumGan.coverUrl(cover, "webp", { size: 512, ...set }); // one pass of the upscaling network
   dialog.dataset.large = large;
   if (!set.layout) picture.src = albumGan.coverUrl(cover);
-  picture.alt = `Album cover ${cover.name}`;
+  picture.alt = `Album cover ${nameOf(cover)}`;
   const download = part("[data-action=download]");
-  download.href = set.layout ? albumGan.coverUrl(cover, "png", { size: 1024, ...set }) : albumGan.coverUrl(cover);
-  download.download = `${cover.name}.png`;
+  download.href = albumGan.coverUrl(cover, "png", { size: 1024, ...set });
+  download.download = `${albumGan.fileName(nameOf(cover))}.png`;
+  const small = part("[data-action=small]");
+  small.href = albumGan.coverUrl(cover);
+  small.download = download.download;
   dialog.setAttribute("aria-busy", "true");
   const image = await fetchImage(large, () => dialog.open && dialog.dataset.large === large);
   if (dialog.dataset.large !== large) return;
   dialog.removeAttribute("aria-busy");
   if (!image) return;
   picture.src = image.src;
-  picture.alt = albumGan.describe(image, cover.name) + (set.layout ? `, with the words ${set.title} ${set.artist}` : "");
+  picture.alt = albumGan.describe(image, nameOf(cover)) + (set.layout ? `, with the words ${set.title} ${set.artist}` : "");
 }
 
 // Buttons say what they would do now.
 function mark() {
   const cover = covers[index];
   if (!cover) return;
-  const pin = albumGan.pins.indexOf(cover.name);
+  const pin = albumGan.pins.indexOf(nameOf(cover));
   part("[data-action=pin]").textContent = pin < 0 ? "Pin" : `Unpin ${String.fromCharCode(65 + pin)}`;
   part("[data-action=keep]").textContent = keptAt(cover) < 0 ? "Keep" : "Forget";
 }
@@ -134,6 +150,9 @@ const actions = {
   back: () => open(covers, index - 1),
   on: () => open(covers, index + 1),
   close: () => dialog.close(),
+  compare: () => compare(other.hidden),
+  type: () => show(covers[index], { title: form.title.value, artist: form.artist.value, layout: form.layout.value }),
+  settings: () => trigger("adopt", { truncation: covers[index].truncation, label: covers[index].label ?? "" }),
   meant: () => trigger("meant", { name: part(".meant").dataset.name }),
   upscale() {
     dialog.close();
@@ -141,21 +160,21 @@ const actions = {
   },
   edit() {
     dialog.close();
-    albumGan.edit(covers[index].name, covers[index]);
+    albumGan.edit(nameOf(covers[index]), covers[index]);
     trigger("edit");
   },
   pin() {
-    albumGan.chosen = covers[index].name;
+    albumGan.chosen = nameOf(covers[index]);
     albumGan.onWall.pin();
   },
   keep() {
-    const { seed, name, truncation, label, model } = covers[index];
+    const { seed, name, typed = "", truncation, label, model } = covers[index];
     const at = keptAt(covers[index]);
-    albumGan.store(at < 0 ? [...albumGan.kept, { seed, name, truncation, label, model }] : albumGan.kept.toSpliced(at, 1));
+    albumGan.store(at < 0 ? [...albumGan.kept, { seed, name, typed, truncation, label, model }] : albumGan.kept.toSpliced(at, 1));
   },
   like() {
     dialog.close();
-    say(`Looking for covers like ${covers[index].name} …`);
+    say(`Looking for covers like ${nameOf(covers[index])} …`);
     for (const tile of grid.children) tile.setAttribute("aria-busy", "true");
     trigger("near", { seed: covers[index].seed });
   },
@@ -165,6 +184,39 @@ dialog.addEventListener("click", (event) => {
   if (event.target === dialog) dialog.close(); // outside of the picture
   else actions[event.target.dataset?.action]?.();
 });
+// On a phone a swipe leafs through.
+let touched = null;
+dialog.addEventListener("touchstart", (event) => (touched = event.touches.length === 1 ? event.touches[0] : null), { passive: true });
+dialog.addEventListener("touchend", (event) => {
+  const { clientX = 0, clientY = 0 } = event.changedTouches[0] ?? {};
+  const [across, down] = touched ? [clientX - touched.clientX, clientY - touched.clientY] : [0, 0];
+  if (Math.abs(across) > 50 && Math.abs(across) > 2 * Math.abs(down)) actions[across < 0 ? "on" : "back"]();
+});
+
+// The latent z of a cover, as bars.
+part(".numbers").addEventListener("toggle", async () => {
+  if (!part(".numbers").open) return;
+  const cover = covers[index];
+  const answer = await fetch(`numbers.json?${new URLSearchParams({ seeds: nameOf(cover) })}`).catch(() => null);
+  if (!answer?.ok || covers[index] !== cover) return;
+  const numbers = await answer.json();
+  part(".bars").replaceChildren(...numbers.map((value) => Object.assign(document.createElement("i"), { title: value.toFixed(2), style: `--z: ${value}` })));
+  part(".bars").setAttribute("aria-label", `${numbers.length} numbers: ${numbers.slice(0, 4).map((value) => value.toFixed(2)).join(", ")} …`);
+});
+
+// Two covers under one slider: this one, and the next of the row.
+const [other, split] = [part(".other"), part(".stage input")];
+split.addEventListener("input", () => dialog.style.setProperty("--split", `${split.value}%`));
+function compare(isOn) {
+  const pinned = albumGan.pins.map((name) => ({ ...albumGan.wall, typed: "", ...albumGan.byName(name) }));
+  const cover = pinned.find((one) => nameOf(one) !== nameOf(covers[index])) ?? covers[(index + 1) % covers.length];
+  other.hidden = split.hidden = !isOn;
+  part("[data-action=compare]").setAttribute("aria-pressed", isOn);
+  if (!isOn) return;
+  other.src = albumGan.coverUrl(cover, "webp", { size: 512 });
+  other.alt = `Album cover ${nameOf(cover)}, to compare`;
+  part(".note").textContent = `Left ${nameOf(covers[index])}, right ${nameOf(cover)}`;
+}
 dialog.addEventListener("keydown", (event) => {
   if (event.target.matches("input, select")) return;
   const key = { ArrowLeft: "back", ArrowRight: "on", p: "pin", k: "keep" }[event.key];
@@ -183,8 +235,8 @@ function shelf(name, title, list) {
   const tiles = list.map((cover, i) => {
     const tile = document.createElement("button");
     tile.className = "tile";
-    tile.append(...albumGan.thumbnail(cover.name, i, cover).children);
-    tile.querySelector("figcaption").replaceWith(Object.assign(document.createElement("span"), { textContent: name === "pins" ? `${String.fromCharCode(65 + i)}  ${cover.name}` : cover.name }));
+    tile.append(...albumGan.thumbnail(nameOf(cover), i, cover).children);
+    tile.querySelector("figcaption").replaceWith(Object.assign(document.createElement("span"), { textContent: name === "pins" ? `${String.fromCharCode(65 + i)}  ${nameOf(cover)}` : nameOf(cover) }));
     tile.addEventListener("click", () => open(list, i));
     return tile;
   });
@@ -194,11 +246,11 @@ function shelf(name, title, list) {
 albumGan.onWall = {
   say,
   pin: () => trigger("pin"),
-  send: ({ name, truncation = 1, label = "" }) => trigger("send", { name, truncation, label }),
+  send: (cover) => trigger("send", { name: nameOf(cover), truncation: cover.truncation ?? 1, label: cover.label ?? "" }),
   restore: (settings) => trigger("restore", { settings }),
   showShelves() {
     const wall = props.value;
-    shelf("pins", "Pinned", albumGan.pins.map((name) => ({ ...wall, name, seed: name })));
+    shelf("pins", "Pinned", albumGan.pins.map((name) => ({ ...wall, typed: "", ...albumGan.byName(name) })));
     shelf("kept", "Kept", albumGan.kept.filter((cover) => cover.model === albumGan.setup.model));
     mark();
   },
@@ -210,7 +262,7 @@ watch("value", () => {
   if (!albumGan.wall || albumGan.isLinked(props.value)) return; // this wall came from the address
   albumGan.linked = null;
   albumGan.wall = props.value;
-  albumGan.remember("generate", props.value.seeds);
+  albumGan.remember("generate", albumGan.wallNames(props.value));
 });
 render();
 albumGan.onWall.showShelves();

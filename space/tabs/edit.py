@@ -12,7 +12,6 @@ def lay_out(editor: Editor, first: int) -> None:
     gr.HTML(
         {
             "looks": list(ATTRIBUTES),
-            "components": [name for name in editor.names if name not in ATTRIBUTES],
             "mixes": editor.mixes,
             "first": name_of(first),
         },

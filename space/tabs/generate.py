@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gradio as gr
@@ -10,17 +11,20 @@ from album_gan.inference.latents import (
     DEFAULT_TRUNCATION,
     MAX_TRUNCATION,
     SEED_COUNT,
+    Chosen,
     name_of,
     near_miss,
-    seed_for_any_text,
     seed_of,
+    typed_for,
 )
+from album_gan.media.image_files import read_picture
 from album_gan.space.errors import shows_errors
+from album_gan.space.job_button import waiting
 from album_gan.space.links import opening_wall, wall_value
 from album_gan.space.service import CoverService
 from album_gan.space.session import WITH_SESSION, read_session
 from album_gan.space.theme import STATIC
-from album_gan.space.validation import Cover, check_seeds, check_truncation, check_wall
+from album_gan.space.validation import MAX_SIDE, Cover, check_seeds, check_truncation, check_wall
 
 NOTE = "Your words choose the seed; the network cannot read."
 # Most events only choose seeds, and the browser fetches each cover at its address. Whoever waits does so in this page's
@@ -37,6 +41,7 @@ class GenerateTab:
     wall: gr.HTML
     truncation: gr.Slider
     label: gr.Dropdown
+    picture: gr.UploadButton
 
 
 def lay_out(service: CoverService) -> GenerateTab:
@@ -61,7 +66,7 @@ def lay_out(service: CoverService) -> GenerateTab:
         apply_default_css=False,
         elem_id="wall",
     )
-    with gr.Accordion("More", open=False, elem_id="more"):
+    with gr.Accordion("Settings", open=False, elem_id="more"):
         with gr.Row():
             truncation = gr.Slider(
                 0,
@@ -80,12 +85,13 @@ def lay_out(service: CoverService) -> GenerateTab:
                 visible=bool(service.pipe.labels),
                 elem_id="label",
             )
+        picture = gr.UploadButton("Find the cover nearest to a picture", file_types=["image"], elem_id="find-picture")
         gr.HTML(
             html_template=(STATIC / "tools.html").read_text(encoding="utf-8"),
             js_on_load="albumGan.tools(element)",
             apply_default_css=False,
         )
-    return GenerateTab(text, new_wall, wall, truncation, label)
+    return GenerateTab(text, new_wall, wall, truncation, label, picture)
 
 
 def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
@@ -96,7 +102,10 @@ def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
     tab.truncation.release(handlers.redraw, [wall, *settings], wall, **QUICK)
     tab.label.input(handlers.redraw, [wall, *settings], wall, **QUICK)
     wall.meant(handlers.find_meant, [wall, *settings, session], wall, js=WITH_SESSION, **QUICK)
+    found = {**QUICK, "show_progress": "minimal"}
+    tab.picture.upload(handlers.find_picture, [tab.picture, *settings, session], wall, js=WITH_SESSION, **found)
     wall.restore(handlers.restore, None, [*settings, wall], **QUICK)
+    wall.adopt(handlers.adopt, [wall], [*settings, wall], **QUICK)
     wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **QUICK)
 
 
@@ -114,17 +123,15 @@ class Handlers:
 
     @shows_errors
     def find(self, text: str, wall: dict, truncation: float, label: str, session: str) -> dict:
-        """The cover of whatever was typed comes first, and opens."""
-        seed, how = seed_for_any_text(check_text(text))
-        others = [other for other in check_wall(wall) if other != seed][: read_session(session).count - 1]
-        words = how == "words"
-        opened = {
-            "note": NOTE if words else "",
-            "words": text if words else "",
-            "meant": near_miss(text) if words else None,
-            "at": time.time(),
-        }
-        return self._wall([seed, *others], truncation, label, opened=opened)
+        """The cover of whatever was typed comes first, and opens; a list becomes the wall."""
+        chosen = check_seeds(check_text(text))
+        others = [other for other in check_wall(wall) if other.seed not in {seed for seed, _ in chosen}]
+        count = max(len(chosen), read_session(session).count)
+        typed = chosen[0].typed
+        opened = {"note": NOTE if typed else "", "meant": near_miss(typed) if typed else None, "at": time.time()}
+        is_list = len(chosen) > 1  # it is the wall: nothing opens
+        return self._wall(chosen if is_list else [*chosen, *others][:count], truncation, label,
+                          opened=None if is_list else opened)  # fmt: skip
 
     @shows_errors
     def find_meant(
@@ -152,16 +159,48 @@ class Handlers:
         """A cover again, from the settings inside its PNG."""
         settings = dict(event.settings)
         seed, model = seed_of(str(settings.get("seed"))), settings.get("model")
+        typed = typed_for(seed, str(settings.get("typed") or "")[:200])
         if model != self.pipe.fingerprint:
             raise ValueError(
                 f"this picture is from another model ({str(model)[:8]}); this one, {self.pipe.fingerprint}, "
                 "draws other covers"
             )
         truncation, label = check_truncation(settings.get("truncation")), settings.get("label") or ""
-        opened = {"note": "", "words": "", "meant": None, "at": time.time()}
-        return truncation, label, self._wall([seed], truncation, label, opened=opened)
+        opened = {"note": "", "meant": None, "at": time.time()}
+        return truncation, label, self._wall([Chosen(seed, typed)], truncation, label, opened=opened)
 
-    def _wall(self, seeds: list[int], truncation: float, label: str, note: str = "", opened: dict | None = None):
+    @shows_errors
+    def adopt(self, wall: dict, event: gr.EventData) -> tuple[float, str, dict]:
+        """The settings of a kept cover, for the whole wall."""
+        truncation, label = check_truncation(event.truncation), str(event.label or "")
+        return truncation, label, self._wall(check_wall(wall), truncation, label)
+
+    @shows_errors
+    def find_picture(
+        self,
+        file: str,
+        truncation: float,
+        label: str,
+        session: str,
+        request: gr.Request,
+        progress=gr.Progress(),  # noqa: B008
+    ):
+        """The cover that is nearest to a picture, and covers that resemble it."""
+        who = read_session(session)
+        client = self.service.client(request, who.presenter)
+        with self.service.jobs.join(client, "find") as job:
+            for _ in waiting(job, progress):
+                yield gr.skip()
+            progress(0.1, desc="Looking for the nearest cover")
+            yield gr.skip()
+            found = self.service.find(read_picture(file, MAX_SIDE), client.lane)
+        near = self.service.similar(Cover(found.seed), who.count - 1, client)
+        note = f"Nearest to your picture: {found.name}, {found.seed_distance:.0%} away"
+        yield self._wall([found.seed, *near], truncation, label, note)
+
+    def _wall(
+        self, seeds: Sequence[int | Chosen], truncation: float, label: str, note: str = "", opened: dict | None = None
+    ):
         self.pipe.check_label(label)
         return wall_value(self.pipe.fingerprint, seeds, check_truncation(truncation), label, note, opened)
 
@@ -187,17 +226,18 @@ def add_api(service: CoverService) -> None:
 
         Args:
             seeds: up to 64, as text such as "1,2,7-9"; a seed is 0 to 99999999, or a name like velvet-otter-042.
+                Any other text is one name ("The Flat Tyres"), whose words choose the seed; semicolons separate several.
             truncation: from 0 (all alike) to 1.5 (strange); 1 is plain.
             label: a style that this model knows; empty for any. Most models know none.
 
         Returns:
             The covers as PNG files, each with its name.
         """
-        numbers = check_seeds(seeds)
+        chosen = check_seeds(seeds)
         service.pipe.check_label(label)
-        covers = [Cover(seed, check_truncation(truncation), label or None) for seed in numbers]
+        covers = [Cover(seed, check_truncation(truncation), label or None, typed) for seed, typed in chosen]
         files = service.save(covers, service.client(request))
-        return [(file, name_of(seed)) for file, seed in zip(files, numbers, strict=True)]
+        return [(file, cover.name) for file, cover in zip(files, covers, strict=True)]
 
     with gr.Row(visible=False):
         inputs = [

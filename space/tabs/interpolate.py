@@ -17,8 +17,8 @@ from album_gan.space.validation import (
     MAX_PINS,
     check_format,
     check_seeds,
+    check_several,
     check_truncation,
-    seeds_from_text,
     whole_number,
 )
 
@@ -50,7 +50,7 @@ def lay_out(first: list[int]) -> InterpolateTab:
             seeds = gr.Textbox(
                 ", ".join(map(name_of, first)),
                 label=f"Pinned covers, two to {MAX_PINS}",
-                info="Pin them on the wall, or write names, seeds or any words here, separated by commas.",
+                info="Pin them on the wall, or write names, seeds or any words here, separated by semicolons.",
                 lines=3,
                 max_length=2000,
                 elem_id="way",
@@ -146,7 +146,7 @@ class Handlers:
 
 def check_loop(text: str, seconds: float, speed: str) -> tuple[list[int], int, int]:
     """Seeds, number of frames, and frames a second; ValueError otherwise."""
-    seeds = seeds_from_text(text)
+    seeds = [seed for seed, _ in check_several(text)] if str(text or "").strip() else []
     if len(seeds) > MAX_PINS:
         raise ValueError(f"a loop must have at most {MAX_PINS} covers, got {len(seeds)}; take some out")
     longest = MAX_FRAMES // FPS
@@ -179,7 +179,7 @@ def add_api(service: CoverService) -> None:
         Returns:
             The animation's file.
         """
-        numbers = check_seeds(seeds)
+        numbers = [seed for seed, _ in check_seeds(seeds)]
         count = whole_number(frames, "frames", 2, MAX_FRAMES, "90 is three seconds")
         check_format(format)
         client = service.client(request)

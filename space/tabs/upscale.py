@@ -7,7 +7,7 @@ import gradio as gr
 from PIL import Image
 
 from album_gan.editing.typography import LAYOUTS, LONGEST_TEXT, check_type, set_type
-from album_gan.inference.latents import name_of, seed_for_any_text
+from album_gan.inference.latents import name_of
 from album_gan.inference.upscaling import RIGHTS, check_upscale
 from album_gan.media.image_files import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
 from album_gan.space.drawing_order import Lane
@@ -17,7 +17,7 @@ from album_gan.space.service import CoverService
 from album_gan.space.session import read_session
 from album_gan.space.tabs.generate import check_text
 from album_gan.space.temp_files import new_folder
-from album_gan.space.validation import MAX_SIDE, Cover, check_truncation, whole_number
+from album_gan.space.validation import MAX_SIDE, Cover, check_seeds, check_truncation, whole_number
 
 MAX_SIZE = 2048  # pixels of what is made, but for shops
 SIZES = {"512": 512, "1024": 1024, "2048": 2048}
@@ -112,8 +112,12 @@ class Handlers:
     def choose_cover(self, text: str, truncation: float, label: str, request: gr.Request) -> str:
         """The file of the cover for a name, a seed or any words."""
         self.service.pipe.check_label(label)
-        cover = Cover(seed_for_any_text(check_text(text))[0], check_truncation(truncation), label or None)
+        cover = self._cover(text, truncation, label)
         return self.service.save([cover], self.service.client(request))[0]
+
+    def _cover(self, text: str, truncation: float, label: str) -> Cover:
+        seed, typed = check_seeds(check_text(text))[0]
+        return Cover(seed, check_truncation(truncation), label or None, typed)
 
     @shows_errors
     def fill(self, picture: str | None, text: str, truncation: float, label: str, request: gr.Request):

@@ -40,7 +40,7 @@ def test_a_name_gets_its_cover(visit, tiny_pipeline):
     expect(page.get_by_text("Seed 31415")).to_be_visible()
     expect(page.locator("dialog .note")).to_be_empty()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download", exact=True).click()
+        page.get_by_role("link", name="Download 128 px").click()
     assert download.value.suggested_filename == f"{name_of(31415)}.png"
     with Image.open(BytesIO(download.value.path().read_bytes())) as image:
         assert read_settings(image) == tiny_pipeline.settings(31415)
@@ -68,7 +68,7 @@ def test_truncation_redraws_the_same_seeds(visit):
 
 
 def test_links_that_make_no_sense_open_the_page_all_the_same(visit):
-    page = visit("?tab=nope&seeds=%3Cscript%3E,9-1&truncation=NaN&model=%3Cb%3E&what=1")
+    page = visit("?tab=nope&seeds=1,,9-1&truncation=NaN&model=%3Cb%3E&what=1")
     assert len(look(page)) == 16
     page = visit("?seeds=5&model=0badf00d")
     expect(page.get_by_text("This link is from another model (0badf00d)")).to_be_visible()
@@ -155,3 +155,56 @@ def test_the_same_seeds_are_the_same_pictures_after_a_restart(visit, server):
     server.stop()
     server.start()
     assert same(before, look(visit("?seeds=100-115")))
+
+
+def test_what_is_typed_stays_the_name(visit):
+    """On the card, its file, its settings, the wall, the link, and for whoever opens the link."""
+    page = visit()
+    ask_for(page, "The Flat Tyres")
+    seed = seed_for_any_text("The Flat Tyres")[0]
+    expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text("The Flat Tyres")
+    expect(page.locator("dialog .seed")).to_have_text(f"{name_of(seed)} · Seed {seed}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download 128 px").click()
+    assert download.value.suggested_filename == "The Flat Tyres.png"
+    with Image.open(download.value.path()) as image:
+        assert read_settings(image)["typed"] == "The Flat Tyres"
+    page.get_by_role("button", name="Set the name in type").click()
+    expect(page.get_by_alt_text("with the words The Flat Tyres")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.wait_for_function("location.search.includes('The+Flat+Tyres')")
+    other = visit(f"?{urlparse(page.url).query}")
+    wait_for_wall(other)
+    expect(other.locator(".wall .tile").first).to_contain_text("The Flat Tyres")
+
+
+def test_a_list_in_the_field_is_the_wall(visit):
+    page = visit()
+    field = page.locator("#name :is(input, textarea)")
+    field.fill("1,2,7-9")
+    field.press("Enter")
+    expect(page.locator(".wall .tile")).to_have_count(5)
+    wait_for_wall(page)
+    assert list(look(page)) == [name_of(seed) for seed in (1, 2, 7, 8, 9)]
+
+
+def test_a_name_typed_on_stage(visit):
+    """The audience sees no keys; the name stands on its cover; the browser's Back closes the stage, not the site."""
+    page = visit()
+    page.get_by_role("button", name="Present").click()
+    stage = page.get_by_role("dialog", name="Presenting")
+    expect(stage.locator(".help")).to_be_hidden()
+    page.mouse.move(300, 300)
+    page.mouse.move(360, 340)
+    expect(stage.locator(".help")).to_be_visible()
+    expect(stage.locator(".help")).to_be_hidden(timeout=8000)
+    page.keyboard.press("t")
+    page.keyboard.type("The Flat Tyres")
+    page.keyboard.press("Enter")
+    expect(stage.get_by_role("heading")).to_have_text("The Flat Tyres")
+    page.wait_for_function("document.querySelector('.present img.cover').src.includes('title=The+Flat+Tyres')")
+    page.keyboard.press("0")
+    expect(stage.get_by_role("heading")).to_have_text("The mean cover")
+    page.go_back()
+    expect(stage).to_be_hidden()
+    expect(page.locator(".wall .tile").first).to_be_visible()

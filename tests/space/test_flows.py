@@ -66,7 +66,7 @@ def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
     picture.write_bytes(downloaded(page, page.get_by_role("link", name="Download", exact=True).click))
     before = look(page)
     page = visit("", *size)
-    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Settings", exact=True).click()
     page.get_by_label("Restore from a picture").set_input_files(picture)
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(name_of(77))
     page.keyboard.press("Escape")
@@ -82,7 +82,7 @@ def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
 
 def test_all_covers_come_in_one_archive(visit):
     page = visit("?seeds=1-3")
-    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Settings", exact=True).click()
     link = page.get_by_role("link", name="Download all (ZIP)")
     link.hover()
     with zipfile.ZipFile(BytesIO(downloaded(page, link.click))) as archive:
@@ -98,7 +98,7 @@ def test_kept_covers_come_with_settings_of_their_own(visit):
         tile(page, 2).click()
         page.get_by_role("button", name="Keep").click()
         page.keyboard.press("Escape")
-    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Settings", exact=True).click()
     link = page.get_by_role("link", name="Download kept (ZIP)")
     page.get_by_role("link", name="Download all (ZIP)").hover()
     with zipfile.ZipFile(BytesIO(downloaded(page, link.click))) as archive:
@@ -179,7 +179,7 @@ def test_words_are_set_in_type_and_stay_words(visit, size):
     expect(page.get_by_label("Title")).to_have_value("<i>Anna</i>")
     page.get_by_label("Artist").fill("The Quiet")
     page.get_by_role("button", name="Add the text").click()
-    page.wait_for_function("document.querySelector('dialog.cover > img').src.includes('artist=')")
+    page.wait_for_function("document.querySelector('dialog.cover .stage img').src.includes('artist=')")
     expect(page.get_by_alt_text("with the words <i>Anna</i> The Quiet")).to_be_visible()
     worded = downloaded(page, page.get_by_role("link", name="Download", exact=True).click)
     plain, worded = Image.open(BytesIO(plain)), Image.open(BytesIO(worded))
@@ -290,7 +290,7 @@ def test_axe_finds_nothing(visit, axe, size):
         assert axe_problems(page, where) == []
 
     check("wall")
-    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Settings", exact=True).click()
     check("More")
     tile(page, 0).click()
     page.get_by_text("Title and artist", exact=True).click()

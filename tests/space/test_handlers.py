@@ -73,12 +73,12 @@ def test_an_enlargement_is_checked_by_the_header_alone(service, tmp_path):
     ("query", "shown"),
     [
         ({}, {"tab": "generate", "interpolate": None, "upscale": None, "notice": ""}),
-        ({"tab": "interpolate", "seeds": "7,my song, <b>x"}, {"interpolate": f"{name_of(7)}, my song, <b>x"}),
+        ({"tab": "interpolate", "seeds": "7,my song, <b>x"}, {"interpolate": f"{name_of(7)}; my song; <b>x"}),
         ({"tab": "interpolate", "seeds": "1-3"}, {"interpolate": ", ".join(map(name_of, (1, 2, 3)))}),
         ({"tab": "upscale", "seeds": "my song"}, {"upscale": "my song", "tab": "upscale"}),
         ({"tab": "nope", "seeds": "9-1", "truncation": "NaN"}, {"tab": "generate", "truncation": 1.0}),
         ({"truncation": "nan", "seeds": "5"}, {"truncation": 1.0}),
-        ({"truncation": "0.5", "seeds": "<b>"}, {"truncation": 0.5}),
+        ({"truncation": "0.5", "seeds": "1,,2"}, {"truncation": 0.5}),
         ({"label": "jazz", "model": "0badf00d"}, {"label": ""}),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from serving import free_port, serve
 
-from album_gan.inference.latents import name_of
+from album_gan.inference.latents import name_of, seed_for_any_text
 from album_gan.media.image_files import read_settings, save_png
 
 gradio_client = pytest.importorskip("gradio_client", reason="the page needs album-gan[demo]")
@@ -265,17 +265,17 @@ def test_a_crowd_asking_for_covers_gets_each_its_own(tiny_pipeline):
     covers = [Cover(seed % 40, (0.5, 1.0)[seed % 2]) for seed in range(80)]
     with ThreadPoolExecutor(16) as crowd:
         drawn = list(crowd.map(lambda cover: service.pngs([cover])[0], covers))
-    for (seed, truncation, _), png in zip(covers, drawn, strict=True):
+    for (seed, truncation, *_), png in zip(covers, drawn, strict=True):
         assert read_settings(Image.open(BytesIO(png))) == tiny_pipeline.settings(seed, truncation)
 
 
 def test_words_choose_seeds_where_they_are_welcome():
-    from album_gan.space.validation import seeds_from_text
+    from album_gan.space.validation import check_several
 
-    assert seeds_from_text("1, 7-8, ,anna") == [1, 7, 8, seeds_from_text("Anna ")[0]]
-    assert seeds_from_text("") == []
+    seeds = [seed for seed, _ in check_several("1, 7-8, ,anna")]
+    assert seeds == [1, 7, 8, seed_for_any_text("Anna ")[0]]
     with pytest.raises(ValueError, match="upwards"):
-        seeds_from_text("9-3")
+        check_several("9-3")
 
 
 def test_a_model_with_styles_draws_them(tmp_path):
