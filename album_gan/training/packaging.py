@@ -52,7 +52,9 @@ def save_model(
 
 
 @torch.no_grad()
-def make_ready_to_draw(generator: ModelMixin, recipe: Recipe, seed: int, labels: Tensor | None = None) -> None:
+def make_ready_to_draw(
+    generator: ModelMixin, recipe: Recipe, seed: int, labels: Tensor | None = None, batches: int = STATISTICS_BATCHES
+) -> None:
     """Give averaged weights their own BatchNorm statistics and mean stem, over seeded latents.
 
     `labels` (N,), those of the training covers, are drawn from as well.
@@ -64,9 +66,7 @@ def make_ready_to_draw(generator: ModelMixin, recipe: Recipe, seed: int, labels:
         some = {} if labels is None else {"labels": labels.to(device)[draw.integers("labels", 0, len(labels))]}
         return recipe.generator_inputs(some, draw)
 
-    reestimate_batch_norm(
-        generator, (inputs(n, STATISTICS_BATCH_SIZE, "statistics") for n in range(STATISTICS_BATCHES))
-    )
+    reestimate_batch_norm(generator, (inputs(n, STATISTICS_BATCH_SIZE, "statistics") for n in range(batches)))
     if draws(generator):
         generator.stem_mean.copy_(generator.embed(*inputs(0, 4_096, "stem")).mean(0))
 

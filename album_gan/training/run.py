@@ -1,5 +1,6 @@
 """What happens around the steps of a run: beginning or resuming, watching, saving, finishing."""
 
+import copy
 import math
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from .distributed import any_process, check_same_weights, of_first_process
 from .packaging import make_ready_to_draw, save_model
 from .run_folder import changes, clear_folder, refuse_another_run, set_aside_newer
 from .state import TrainingState
-from .watching.monitor import Monitor
+from .watching.monitor import PREVIEW_BATCHES, Monitor
 from .watching.step_result import StepResult
 
 
@@ -78,6 +79,10 @@ class Run:
                 bar.set_postfix({**short, "images": f"{state.images:,}"})
             if broken:
                 raise ValueError("a loss is no longer finite on another process")
+        if self.main and self.monitor.preview_due():
+            copied = copy.deepcopy(state.average)  # when is up to the clock, so nothing that is saved may change
+            make_ready_to_draw(copied, state.recipe, self.config.seed, self.labels, PREVIEW_BATCHES)
+            self.monitor.preview(state.images, copied)
         if self.main and self.monitor.due(state.images):
             make_ready_to_draw(state.average, state.recipe, self.config.seed, self.labels)
             if self.monitor.sample(state.images, state.average, result.scores):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -24,8 +25,9 @@ from ...metrics.separation import area_under_curve
 from ...recipes.base import Recipe
 from ..packaging import draw_samples
 from . import alarms
-from .run_log import SHEET_SEEDS, RunLog, next_moment
-from .run_page import write_page
+from .run_log import SHEET_SEEDS, RunLog, next_moment, small
+from .run_page import REFRESH, Status, write_page
+from .standing import where_it_stands
 from .step_result import StepResult
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,10 @@ EXTRACTOR, EXTRACTOR_PACKAGE = "efficientnet-lite2", "efficientnet_lite2_pytorch
 DISTINCT_AMONG = 2_000  # covers looked through for copies of each other
 FREE_SECONDS = 5.0  # of watching at the start of a run, whatever its share
 PAGE_SHARE = 0.02  # of the time at most goes into writing the page with every line of the log
+FIRST_PREVIEW, PREVIEWS_EVERY, PREVIEWS_FOR = 5.0, 20.0, 900.0  # seconds after the first step
+PREVIEW_SHARE = 0.1  # of the time at most goes into previews
+PREVIEW_BATCHES = 8  # for the statistics of a preview's BatchNorm: a sheet takes 100
+NEAREST = 8  # covers shown beside their nearest training cover
 FEW_COVERS = 500
 FEW_HELD_OUT = 8
 
@@ -69,6 +75,10 @@ class Monitor:
         self.started, self.seconds_watched = time.monotonic(), 0.0
         self.costs = dict.fromkeys(self.next, 0.0)  # seconds that each kind took last
         self.page_written, self.page_cost = -math.inf, 0.0
+        self.first_step: float | None = None
+        self.next_preview, self.preview_images = math.inf, images
+        self.known: np.ndarray | None = None  # training covers, small, to find the nearest
+        self.stands = ""  # in words
         self.restart_clock(images)
 
     # --- Covers
@@ -77,7 +87,9 @@ class Monitor:
         """Take covers to compare samples with; at the start check whether they differ from each other."""
         if images == 0:
             some = list(range(0, len(covers), max(1, len(covers) // DISTINCT_AMONG)))
-            distinct = len({picture.tobytes() for picture in covers.pixels_of(some)})
+            pictures = covers.pixels_of(some)
+            self.known = np.stack([small(picture) for picture in pictures])
+            distinct = len({picture.tobytes() for picture in pictures})
             self.alarm(0, alarms.repetition_alarm(distinct, len(some)))
         if len(covers) < FEW_COVERS:
             logger.warning("with fewer than %d covers a GAN copies them; compare the samples with yours", FEW_COVERS)
@@ -97,6 +109,9 @@ class Monitor:
     def observe(self, result: StepResult) -> None:
         """Note how long a step waited for data, and the range of its pixels; nothing here waits for the device."""
         self.seconds_waited += result.seconds_waited
+        if self.first_step is None:
+            self.first_step = time.monotonic()
+            self.next_preview = self.first_step + FIRST_PREVIEW
         for real in result.real:
             if self.images_in_range < alarms.RANGE_IMAGES:
                 low, high = real.aminmax()
@@ -149,11 +164,45 @@ class Monitor:
     def page(self, over: bool = False) -> None:
         """Write the run's page anew; one that is `over` does not refresh itself."""
         started = time.monotonic()
-        write_page(self.run_log.output_dir, self.title, self.run_log.records, **({"seconds": 0} if over else {}))
+        status = Status(self.preview_images, None if over else self._next_picture(), self.stands)
+        write_page(self.run_log.output_dir, self.title, self.run_log.records, status, 0 if over else REFRESH)
         self.page_written = time.monotonic()
         self.page_cost = self.page_written - started
 
+    def _next_picture(self) -> float:
+        """Seconds until the next picture, at today's speed; infinite where it is not known."""
+        seconds = self.next_preview - time.monotonic()
+        speed = next((one["images_per_second"] for one in reversed(self.run_log.records) if "step" in one), 0)
+        if "sheet" in self.next and speed:
+            images = max([self.preview_images, *(one["images"] for one in self.run_log.records[-1:])])
+            seconds = min(seconds, (self.next["sheet"] - images) / speed)
+        return max(0.0, seconds)
+
     # --- Pictures
+
+    def preview_due(self) -> bool:
+        """Whether a first impression is due: five seconds after the first step, then each twenty at first."""
+        return time.monotonic() >= self.next_preview
+
+    def preview(self, images: int, network: ModelMixin) -> None:
+        """Draw the fixed seeds beside the regular sheets, and say where the run stands. Changes nothing of the run."""
+        started = time.monotonic()
+        covers = draw_samples(network, SHEET_SEEDS)
+        self.run_log.preview(covers)
+        self.describe(images, covers)
+        cost = time.monotonic() - started
+        self.next_preview = time.monotonic() + max(PREVIEWS_EVERY, cost / PREVIEW_SHARE)
+        if self.next_preview - (self.first_step or started) > PREVIEWS_FOR:
+            self.next_preview = math.inf
+        self.page()
+        self.seconds_watched += time.monotonic() - started
+
+    def describe(self, images: int, covers: list[Image.Image]) -> None:
+        """Say in words what the covers look like, and put some beside the nearest training cover."""
+        self.preview_images = images
+        self.stands = where_it_stands(covers)
+        if self.known is not None:
+            self.run_log.nearest(covers[:NEAREST], self.known)
 
     def due(self, images: int) -> bool:
         """Whether a sheet, thumbnails or an evaluation are due, and watching may take as long as they took last."""
@@ -182,6 +231,9 @@ class Monitor:
             self.run_log.save_thumbnails(images, covers[: len(SHEET_SEEDS)])
         if "sheet" in due:
             self.run_log.sheet(images, covers[: len(SHEET_SEEDS)])
+        if due & {"sheet", "thumbnails"}:
+            self.run_log.preview(covers[: len(SHEET_SEEDS)], first=images == 0)
+            self.describe(images, covers[: len(SHEET_SEEDS)])
         if measured:
             earlier = [record["kid"] for record in self.run_log.records if "kid" in record]
             samples = np.stack([np.asarray(cover) for cover in covers[: self.samples]])
@@ -195,7 +247,10 @@ class Monitor:
 
     def finish(self, images: int, network: ModelMixin) -> None:
         """The last sheet, drawn by the network as others will load it, and a page that no longer refreshes."""
-        self.run_log.sheet(images, draw_samples(network, SHEET_SEEDS))
+        covers = draw_samples(network, SHEET_SEEDS)
+        self.run_log.sheet(images, covers)
+        self.run_log.preview(covers)
+        self.describe(images, covers)
         self.page(over=True)
 
     def evaluate(self, images: int, samples: np.ndarray, scores: list[tuple[Tensor, Tensor]]) -> float:

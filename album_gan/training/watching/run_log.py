@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from ...inference.atomic import atomic_path, write_atomic
@@ -14,6 +15,7 @@ from ...inference.pixels import grid
 logger = logging.getLogger(__name__)
 
 SHEET_SEEDS = range(64)
+SMALL = 64  # pixels a side of covers that are compared
 HISTORY_TILE = 48  # pixels; the whole history stays under 2 MB
 HISTORY_START = 1_000  # images; then each moment is 1.2 times the one before
 HISTORY_FACTOR = 1.2
@@ -56,10 +58,32 @@ class RunLog:
         """The fixed seeds, eight by eight, as samples/<images>.png."""
         return _save(grid(covers, 8), self.output_dir / "samples" / f"{images:09d}.png")
 
+    def preview(self, covers: list[Image.Image], first: bool = False) -> None:
+        """The fixed seeds as they are now, as samples/now.png; with `first` as samples/before.png too."""
+        sheet = grid(covers, 8)
+        _save(sheet, self.output_dir / "samples" / "now.png")
+        if first:
+            _save(sheet, self.output_dir / "samples" / "before.png")
+
+    def nearest(self, covers: list[Image.Image], known: np.ndarray) -> None:
+        """Covers, and beneath each the most similar training cover of `known` (`small`), as samples/nearest.png."""
+        drawn = np.stack([small(np.asarray(cover.convert("RGB"))) for cover in covers]).astype(np.float32)
+        coarse = [
+            pixels.reshape(len(pixels), 8, SMALL // 8, 8, SMALL // 8, 3).mean((2, 4)) for pixels in (drawn, known)
+        ]
+        distances = np.abs(coarse[0][:, None] - coarse[1][None]).mean((2, 3, 4))
+        both = [*drawn.astype(np.uint8), *known[distances.argmin(1)]]
+        _save(grid([Image.fromarray(one) for one in both], len(covers), 2), self.output_dir / "samples" / "nearest.png")
+
     def save_thumbnails(self, images: int, covers: list[Image.Image]) -> Path:
         """The fixed seeds as thumbnails, as history/<images>.webp."""
         tiles = [cover.resize((HISTORY_TILE, HISTORY_TILE), Image.Resampling.LANCZOS) for cover in covers]
         return _save(grid(tiles, 8), self.output_dir / "history" / f"{images:09d}.webp")
+
+
+def small(pixels: np.ndarray) -> np.ndarray:
+    """Pixels (H, W, 3) of 0 to 255 -> the picture at 64 pixels a side, for comparing and showing."""
+    return np.asarray(Image.fromarray(pixels).resize((SMALL, SMALL), Image.Resampling.BOX))
 
 
 def next_moment(images: int) -> int:

@@ -1,0 +1,60 @@
+"""Where a run stands, in words: its covers beside the moments of the bundled model's training that they resemble."""
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...inference.model_store import find_model
+
+TILE = 48  # pixels of a cover in the history's sheets
+# What the bundled run drew up to so many images, seen by eye.
+STAGES = (
+    (0, "noise"),
+    (2_500, "patches of colour, no shapes yet"),
+    (12_000, "colours are right, first shapes and bars of letters"),
+    (60_000, "layouts of covers, with figures as blobs"),
+    (250_000, "heads, landscapes and title lines that one recognises"),
+    (10**12, "covers as the bundled model draws them"),
+)
+
+
+def where_it_stands(covers: Sequence[Image.Image]) -> str:
+    """One sentence for the fixed seeds' covers: what can be made out, and when the bundled run was as far."""
+    images, distance = min(
+        ((images, float(np.abs(_descriptor(covers) - moment).mean())) for images, moment in _bundled_moments()),
+        key=lambda one: one[1],
+    )
+    words = next(text for last, text in STAGES if images <= last)
+    far = "" if distance < 0.35 else ", but the covers differ much from those"
+    return f"{words[0].upper()}{words[1:]}: like the bundled run at {images:,} images{far}."
+
+
+@cache
+def _bundled_moments() -> list[tuple[int, np.ndarray]]:
+    moments = []
+    for file in sorted((Path(find_model("bundled")) / "history").glob("[0-9]*.webp")):
+        with Image.open(file) as picture:
+            sheet = np.asarray(picture.convert("RGB"))
+        rows, columns = sheet.shape[0] // TILE, sheet.shape[1] // TILE
+        tiles = sheet.reshape(rows, TILE, columns, TILE, 3).swapaxes(1, 2).reshape(-1, TILE, TILE, 3)
+        moments.append((int(file.stem), _descriptor([Image.fromarray(tile) for tile in tiles])))
+    return moments
+
+
+def _descriptor(covers: Sequence[Image.Image]) -> np.ndarray:
+    """Logarithms of contrast within and between covers, of colour, and of detail at each scale."""
+    resized = [cover.convert("RGB").resize((TILE, TILE), Image.Resampling.LANCZOS) for cover in covers]
+    pixels = np.stack([np.asarray(cover, np.float32) for cover in resized]) / 255
+    scales = [pixels]
+    while scales[-1].shape[1] > 6:
+        large = scales[-1]
+        half = large.shape[1] // 2
+        scales.append(large.reshape(len(large), half, 2, half, 2, 3).mean((2, 4)))
+    details = [np.abs(fine - coarse.repeat(2, 1).repeat(2, 2)).mean() for fine, coarse in pairwise(scales)]
+    colour = (pixels.max(-1) - pixels.min(-1)).mean()
+    between = pixels.mean((1, 2)).std(0).mean()
+    return np.log(np.array([pixels.std((1, 2)).mean(), between, colour, *details]) + 1e-3)
