@@ -72,7 +72,7 @@ class Lessons:
 
     def __init__(self, service: CoverService, model: str | None = None):
         self.service = service
-        self.folder = find_model(model) if model in (None, *BUNDLED) or Path(model).is_dir() else None
+        self.folder = folder_of(model)
         self.own = model if model in BUNDLED else "bundled" if model is None else THIS_PAGE
         self._lock = threading.Lock()  # guards the two below
         self._traces: OrderedDict[tuple, Trace] = OrderedDict()
@@ -348,6 +348,14 @@ class Lessons:
         """A recipe's file."""
         module = recipe_module(request.path_params["name"])
         return PlainTextResponse(Path(module.__file__ or "").read_text(encoding="utf-8"))
+
+
+def folder_of(model: str | None) -> Path | None:
+    """Where a model's discriminator, history and log are, from the Hub if need be; None where they cannot be had."""
+    try:
+        return find_model(model, parts=("discriminator", "history/*", "log.jsonl"), variant="fp16")
+    except (OSError, ValueError):
+        return None
 
 
 def muted(text: str) -> dict[int, list[int]]:

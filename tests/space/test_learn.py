@@ -53,6 +53,21 @@ def ready(page, name):
     page.wait_for_function(f"!({BROKEN})().length")
 
 
+@pytest.mark.slow
+def test_reduced_motion_is_respected(visit):
+    page = visit("?tab=learn#panel=history")
+    page.emulate_media(reduced_motion="reduce")
+    page.reload()
+    ready(page, "history")
+    slider = page.get_by_role("slider", name="How far trained")
+    slider.fill("0")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('.learn input[type=range]').value === '100'")  # in steps, no film
+    moving = """() => document.getAnimations().filter(one => one.playState === "running").length"""
+    assert page.evaluate(moving) == 0
+    page.get_by_role("button", name="Stop").click()
+
+
 @slow_projector
 def test_every_panel_is_full_readable_and_clean(visit, axe, size):
     page = visit("?tab=learn", *size)
