@@ -54,13 +54,14 @@ def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int)
     seeds = _valid(check_seeds, text, []) if text and tab == "generate" else []
     label = query.get("label") if query.get("label") in pipe.labels else ""
     opening, picked = opening_wall(pipe.fingerprint)
+    stops = join_names(_valid(check_several, text, [])[:MAX_PINS])
     note = "Hand-picked" if picked and not seeds and truncation == DEFAULT_TRUNCATION else ""
     return {
         "tab": tab,
         "truncation": truncation,
         "label": label,
         "wall": wall_value(pipe.fingerprint, seeds or opening[:count], truncation, label, note),
-        "interpolate": join_names(_valid(check_several, text, [])[:MAX_PINS]) if text and tab == "interpolate" else None,
+        "interpolate": stops if text and tab == "interpolate" else None,
         "upscale": next((one.name for one in _chosen(text)), "")[:200] if text and tab == "upscale" else None,
         "notice": _notice(query.get("model", ""), pipe.fingerprint),
     }
