@@ -46,9 +46,9 @@ def floors() -> dict[str, str]:
     """What pyproject.toml asks for to draw, to show and to train."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    required = [*project["dependencies"], *extras["demo"], *extras["train"]]
+    required = [*project["dependencies"], *extras["video"], *extras["demo"], *extras["train"]]
     found = dict(re.match(r"([\w-]+)(?:[<>=]=([\d.]+))?", text).groups() for text in required)
-    return {name: version for name, version in found.items() if name != "torch"}
+    return {name: version for name, version in found.items() if name not in ("torch", "album-gan")}
 
 
 def numbers(version: str) -> list[int]:
