@@ -85,9 +85,8 @@ def test_train_for_seconds_and_resume_for_more(tmp_path, monkeypatch, capsys):
         assert main([*words, *more]) == 0
         records.append(json.loads((out / "training.json").read_text()))
     first, second = (record["hours"] * 3600 for record in records)
-    assert 1.5 < first < 4  # the model's own sheet and a busy machine come on top
-    assert second >= 3.3
-    assert records[0]["steps"] > 8
+    assert first >= 1.7  # the model's own sheet, and whatever a busy machine does in a step, come on top
+    assert second >= 3.4
     assert records[1]["steps"] > records[0]["steps"]
     assert "minutes was 0.03 and is now 0.06" in capsys.readouterr().out
     assert main([*words, "--minutes", "0.04", "--resume_from_checkpoint", "latest"]) == 0
