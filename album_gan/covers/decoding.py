@@ -36,19 +36,21 @@ def decode(encoded: bytes, resolution: int) -> np.ndarray:
         raise ValueError(f"not a readable picture: {error}") from error
 
 
-def decode_rows(rows: list[dict], resolution: int) -> list[np.ndarray | str]:
+def decode_rows(rows: list[dict | None], resolution: int) -> list[np.ndarray | str]:
     """Each picture decoded, or why it is not readable. For other processes: this module loads quickly there."""
     found: list[np.ndarray | str] = []
     for row in rows:
         try:
             found.append(decode(read_bytes(row), resolution))
         except ValueError as error:
-            found.append(f"{row['path'] or 'embedded picture'}: {error}")
+            found.append(f"{(row or {}).get('path') or 'embedded picture'}: {error}")
     return found
 
 
-def read_bytes(row: dict) -> bytes:
+def read_bytes(row: dict | None) -> bytes:
     """The encoded picture of a row, embedded or in a file of its own; ValueError when there is none."""
+    if row is None:  # img2dataset has such rows for addresses that did not answer
+        raise ValueError("no picture: the row is empty")
     try:
         return row["bytes"] or Path(row["path"]).read_bytes()
     except (OSError, TypeError) as error:

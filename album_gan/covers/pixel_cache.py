@@ -132,7 +132,7 @@ def _fingerprint(rows: datasets.Dataset, image_column: str) -> str:
     """Changes with the pictures (the data set's fingerprint; size and date of files) and with how they are decoded."""
     digest = hashlib.sha256(f"{rows._fingerprint} {image_column} {len(rows)} {DECODER}".encode())
     for row in rows[image_column]:
-        if row["bytes"] is None and row["path"] and os.path.exists(row["path"]):
+        if row and row["bytes"] is None and row["path"] and os.path.exists(row["path"]):
             status = os.stat(row["path"])
             digest.update(f"{row['path']} {status.st_size} {status.st_mtime_ns}".encode())
         else:

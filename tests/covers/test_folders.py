@@ -135,3 +135,11 @@ def test_img2dataset_with_tars_and_classes_of_webdataset(tmp_path):
     split = load(tmp_path)
     assert len(split.train) + len(split.held_out) == 30
     assert set(genres(tmp_path)) == {"0", "1"}
+
+
+def test_rows_without_a_picture_are_no_covers(tmp_path):
+    rows = [{"image": None if index % 5 == 0 else {"bytes": png(index), "path": None}} for index in range(40)]
+    features = datasets.Features({"image": datasets.Image()})
+    datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "covers.parquet")
+    split = load(tmp_path)
+    assert len(split.train) + len(split.held_out) == 32
