@@ -82,7 +82,11 @@ def parse(arguments: list[str], prog: str = "train.py") -> tuple[CommandOptions,
 
     Raises ValueError for a preset with unknown settings, SystemExit for options that are unknown or of a wrong type.
     """
-    arguments = [*_preset_arguments(_value_of("config", arguments)), *arguments]
+    preset = _preset_arguments(_value_of("config", arguments))
+    if _value_of("train_data_dir", arguments) and "--dataset_name" in preset:  # covers of one's own instead
+        place = preset.index("--dataset_name")
+        del preset[place : place + 2]
+    arguments = [*preset, *arguments]
     recipe = _value_of("recipe", arguments) or TrainingConfig.recipe
     recipe_config = recipe_module(recipe).Config
     options: Any = tyro.cli(
