@@ -354,21 +354,27 @@ def _read_tags(tags: Any, file: Any) -> Track:
             Embedded(OTHER if number else FRONT, _bounded(bytes(one))) for number, one in enumerate(covers)
         )
         names = ("\xa9alb", "aART", "\xa9ART", "\xa9gen", "\xa9day")
-        return Track(*(_text(tags.get(name)) for name in names), bool(tags.get("cpil")), pictures)
+        return _track([_text(tags.get(name)) for name in names], bool(tags.get("cpil")), pictures)
     if isinstance(tags, mutagen.asf.ASFTags):
         pictures = tuple(filter(None, (_asf_picture(one.value) for one in tags.get("WM/Picture", ()))))
         names = ("WM/AlbumTitle", "WM/AlbumArtist", "Author", "WM/Genre", "WM/Year")
-        return Track(*(_text(tags.get(name)) for name in names), _is_set(tags.get("WM/IsCompilation")), pictures)
+        return _track([_text(tags.get(name)) for name in names], _is_set(tags.get("WM/IsCompilation")), pictures)
     if isinstance(tags, mutagen.apev2.APEv2):
         pictures = tuple(_ape_pictures(tags))
         names = ("Album", "Album Artist", "Artist", "Genre", "Year")
-        return Track(*(_text(tags.get(name)) for name in names), _is_set(tags.get("Compilation")), pictures)
+        return _track([_text(tags.get(name)) for name in names], _is_set(tags.get("Compilation")), pictures)
     pictures = _blocks(getattr(file, "pictures", ())) + tuple(_comment_pictures(tags))
     artist = _text(tags.get("albumartist")) or _text(tags.get("album artist")) or _text(tags.get("album_artist"))
-    names = ("artist", "genre", "date")
-    rest = [_text(tags.get(name)) for name in names]
-    rest[2] = rest[2] or _text(tags.get("year"))
-    return Track(_text(tags.get("album")), artist, *rest, _is_set(tags.get("compilation")), pictures)
+    artists = [artist, _text(tags.get("artist"))]
+    year = _text(tags.get("date")) or _text(tags.get("year"))
+    texts = [_text(tags.get("album")), *artists, _text(tags.get("genre")), year]
+    return _track(texts, _is_set(tags.get("compilation")), pictures)
+
+
+def _track(texts: list[str | None], compilation: bool, pictures: tuple[Embedded, ...]) -> Track:
+    """`texts` are album, album artist, artist, genre and year."""
+    album, album_artist, artist, genre, year = texts
+    return Track(album, album_artist, artist, genre, year, compilation, pictures)
 
 
 def _read_id3(tags: Any) -> Track:
@@ -380,7 +386,7 @@ def _read_id3(tags: Any) -> Track:
     genres = tags.get("TCON")
     genre = _text(genres.genres) if genres is not None else None
     year = _text(tags.get("TDRC")) or _text(tags.get("TDOR")) or _text(tags.get("TYER"))
-    return Track(*texts, genre, year, _is_set(tags.get("TCMP")), tuple(pictures))
+    return _track([*texts, genre, year], _is_set(tags.get("TCMP")), tuple(pictures))
 
 
 def _blocks(blocks: Iterable[Any]) -> tuple[Embedded, ...]:

@@ -11,7 +11,7 @@ import posixpath
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -204,7 +204,7 @@ def _read_file(path: Path) -> bytes:
 
 
 def _elsewhere(
-    files: list[tuple[str, Callable[[], Path], Callable[[], Entry]]], image_column: str | None
+    files: Sequence[tuple[str, Callable[[], Path], Callable[[], Entry]]], image_column: str | None
 ) -> Iterator[Entry]:
     """Files of the Hub or of other storage: for each its name, what downloads it, and what makes it an entry."""
     files = sorted(files, key=lambda file: (posixpath.dirname(file[0]), _stem(file[0]), file[0]))
