@@ -1,10 +1,12 @@
-"""Speed and memory of building a data set of covers, against the least work that it can be.
+"""Speed, quality and memory of building a data set of covers, against the least work it can be and an older build.
 
-    python benchmarks/covers_build.py [--pictures 8000] [--workers 2] [--hashes 1000000]
+    python benchmarks/covers_build.py [--pictures 4000] [--workers 2] [--hashes 1000000] [--before CHECKOUT]
 
 The limit: Pillow decodes, scales and encodes the same files, in as many processes, and nothing else; before the build
-and after it, for other work comes and goes. Then the memory of builds of a quarter of the files and of all of them,
-and the search for duplicates among simulated hashes. Pictures are drawn: 640 px JPEGs with grain, about 80 KB each.
+and after it, for other work comes and goes. CHECKOUT is a checkout of an older commit, whose build takes turns with
+this one in the same run. Then the quality of the stored pictures, the memory of builds of a quarter of the files and
+of all of them, and the search for duplicates among simulated hashes. Pictures are drawn: JPEGs of 640 to 1,400 px with
+grain, about 1.5 bits a pixel.
 """
 
 import argparse
@@ -25,17 +27,20 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from album_gan.covers.build.cleaning import Cleaning  # noqa: E402
+from album_gan.covers.build.cleaning import Cleaning, _squared_by_opencv, clean, has_opencv  # noqa: E402
+from album_gan.covers.decoding import squared  # noqa: E402
 from album_gan.covers.synthetic import draw_cover  # noqa: E402
 
-SETTINGS = Cleaning()
+SETTINGS = Cleaning(resampling="cubic" if has_opencv() else "lanczos")
+SIDES = (640, 800, 1000, 1200, 1400)
 
 
 def draw(path: Path, index: int) -> None:
     rng = np.random.default_rng(index)
-    grain = Image.fromarray(rng.integers(0, 255, (80, 80, 3), dtype=np.uint8))
-    grain = grain.resize((640, 640), Image.Resampling.BICUBIC)
-    Image.blend(draw_cover(index, 640), grain, 0.35).save(path, quality=88)
+    side = SIDES[index % len(SIDES)]
+    grain = Image.fromarray(rng.integers(0, 255, (side // 8, side // 8, 3), dtype=np.uint8))
+    grain = grain.resize((side, side), Image.Resampling.BICUBIC)
+    Image.blend(draw_cover(index, side), grain, 0.35).save(path, quality=88)
 
 
 def least(paths: list[Path]) -> None:
@@ -71,11 +76,48 @@ def built(folder: Path, workers: int) -> dict:
 
     with tempfile.TemporaryDirectory() as out:
         started = time.monotonic()
-        summary = build(BuildConfig(sources=(str(folder),), out=Path(out) / "covers", workers=workers))
+        summary = build(
+            BuildConfig(sources=(str(folder),), out=Path(out) / "covers", workers=workers, cleaning=SETTINGS)
+        )
         seconds = time.monotonic() - started
     used = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     counts = {"files": summary.total, "kept": summary.kept}
     return {"seconds": seconds, "processor": processor_time(), **counts, "memory": used[0], "worker_memory": used[1]}
+
+
+def command_line(checkout: Path, folder: Path, workers: int) -> dict:
+    """Seconds of `album-gan covers build` of a checkout, from the start of its process to the end."""
+    main = "album_gan.cli.main" if (checkout / "album_gan" / "cli" / "main.py").exists() else "album_gan.cli"
+    code = f"from {main} import main; import sys; sys.exit(main())"
+    with tempfile.TemporaryDirectory() as out:
+        words = ["covers", "build", str(folder), "--out", f"{out}/covers", "--num-workers", str(workers)]
+        environment = {**os.environ, "PYTHONPATH": str(checkout)}
+        started = time.monotonic()
+        command = [sys.executable, "-c", code, *words]
+        subprocess.run(command, check=True, env=environment, cwd=checkout, capture_output=True)
+        return {"seconds": time.monotonic() - started}
+
+
+def decibels(first: Image.Image, second: Image.Image) -> float:
+    difference = np.asarray(first).astype(float) - np.asarray(second)
+    return float(10 * np.log10(255**2 / max(np.square(difference).mean(), 1e-9)))
+
+
+def quality(files: list[Path]) -> dict:
+    """PSNR against full decoding and Lanczos: of the pixels, and of the stored JPEGs, both of them encoded."""
+    size = (SETTINGS.resolution, SETTINGS.resolution)
+    shrink = squared if SETTINGS.resampling == "lanczos" else _squared_by_opencv
+    pixels, stored = [], []
+    for file in files:
+        full = Image.open(file).resize(size, Image.Resampling.LANCZOS)
+        image = Image.open(file)
+        image.draft("RGB", size)
+        pixels.append(decibels(shrink(image.convert("RGB"), SETTINGS.resolution), full))
+        buffer = io.BytesIO()
+        full.save(buffer, "JPEG", quality=SETTINGS.quality)
+        cleaned = clean(file.read_bytes(), file.name, SETTINGS)
+        stored.append(decibels(Image.open(io.BytesIO(cleaned.jpeg)), Image.open(buffer)))
+    return {"pixels": float(np.mean(pixels)), "stored": float(np.mean(stored))}
 
 
 def search(count: int) -> dict:
@@ -106,7 +148,8 @@ def alone(what: str, *arguments: str | int | Path) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=8000)
+    parser.add_argument("--pictures", type=int, default=4000)
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--hashes", type=int, default=1_000_000)
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
@@ -129,6 +172,10 @@ def main() -> None:
         whole = alone("build", all_files, arguments.workers)
         limits.append(limit(all_files, arguments.workers))  # before and after: other work comes and goes
         part = alone("build", quarter, arguments.workers)
+        turns = []
+        for _ in range(3 if arguments.before else 0):
+            turns.append([command_line(root, all_files, arguments.workers) for root in (arguments.before, ROOT)])
+        psnr = quality(files[:: max(1, len(files) // 100)])
     files, best = whole["files"], {name: (limits[0][name] + limits[1][name]) / 2 for name in limits[0]}
     print(f"{files:,} files, {whole['kept']:,} kept, {arguments.workers} workers")
     for name, run in (("before", limits[0]), ("after", limits[1])):
@@ -137,6 +184,13 @@ def main() -> None:
     share = {name: best[name] / whole[name] for name in best}
     print(f"share of the limit {share['seconds']:7.2f}          {share['processor']:8.2f}")
     print("(all phases and the start of all processes included)")
+    if turns:
+        before, now = (sorted(turn[place]["seconds"] for turn in turns)[len(turns) // 2] for place in (0, 1))
+        print(f"command line, median of {len(turns)}: {arguments.before.name} {files / before:.1f} files/s, this one "
+              f"{files / now:.1f} files/s, {before / now:.2f} times as fast")  # fmt: skip
+    print(
+        f"PSNR against full decoding and Lanczos: {', '.join(f'{name} {value:.1f} dB' for name, value in psnr.items())}"
+    )
     for name, run in (("a quarter", part), ("all", whole)):
         print(f"peak memory, {name:9}  {run['memory']:6.0f} MB, a worker {run['worker_memory']:.0f} MB")
     for count in (arguments.hashes // 4, arguments.hashes):

@@ -39,7 +39,7 @@ def add_covers(commands: Subparsers) -> None:
     added.add_argument("--quality", type=int, default=90, metavar="Q", help="of the JPEGs, 1 to 100, default 90")
     added.add_argument(
         "--resampling", choices=("auto", "lanczos", "cubic"), default="auto",
-        help="lanczos, or cubic, nearly twice as fast, which needs album-gan[fast]; default: cubic if installed",
+        help="lanczos, or cubic, a third faster, which needs album-gan[fast]; default: cubic if installed",
     )  # fmt: skip
     added.add_argument(
         "--reject", type=names, default=(), metavar="STEPS", help="also reject these: animation,cmyk,..."
