@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 # Before gradio and huggingface_hub are imported, which read these: nothing leaves this machine.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -111,7 +112,8 @@ def browser_setup(service: CoverService, invite: Invitation) -> dict:
 def about_model(pipe: AlbumCoverPipeline, model: str | None) -> str:
     """One line for the audience: which model, how many numbers it is, how many covers it learned from."""
     numbers = sum(weight.numel() for weight in pipe.generator.parameters()) / 1e6
-    line = f"Model {model or 'bundled'} ({pipe.fingerprint}): {numbers:.1f} million numbers"
+    name = Path(model).name if model and Path(model).is_dir() else model or "bundled"  # a Hub id stays whole
+    line = f"Model {name} ({pipe.fingerprint}): {numbers:.1f} million numbers"
     try:
         count = read_json(find_model(model, parts=("training.json",)) / "training.json").get("covers")
     except (OSError, ValueError):

@@ -219,8 +219,9 @@ window.albumGan = {
 
   // Another picture: the page looks for the cover that is nearest to it.
   find(file) {
-    const field = document.querySelector("#find-picture input[type=file]");
-    if (!field) return;
+    const button = document.querySelector("#find-picture"); // gradio puts the input inside of it, or beside it
+    const field = button?.querySelector("input[type=file]") ?? button?.parentElement.querySelector(":scope > input[type=file]");
+    if (!field) return this.onWall.say("This picture carries no settings; open Settings to find the cover nearest to your picture.");
     const files = new DataTransfer();
     files.items.add(file);
     field.files = files.files;
