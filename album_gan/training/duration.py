@@ -49,6 +49,8 @@ class Duration:
             self.end = step
         elif step > since >= WARM_UP:
             self.end = step + max(1, round(left * (step - since) / (seconds - started)))
+        else:
+            self.end = ENDLESS  # nothing is known of the pace yet
 
     def resume(self, step: int, seconds: float) -> None:
         """Take up a run again: its pace so far holds until the clock is read, from then on that of this machine."""
