@@ -67,7 +67,7 @@ class ConfigMixin:
         return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
-class ModelMixin(nn.Module):
+class ModelMixin(ConfigMixin, nn.Module):
     """A network in a folder: config.json and safetensors."""
 
     @property
@@ -87,7 +87,7 @@ class ModelMixin(nn.Module):
         Path(folder).mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         save_file(weights, Path(folder) / WEIGHTS, metadata={"format": "pt"})
-        (Path(folder) / "config.json").write_text(self.to_json_string(), encoding="utf-8")  # type: ignore[operator]
+        (Path(folder) / "config.json").write_text(self.to_json_string(), encoding="utf-8")
 
     @classmethod
     def from_pretrained(
@@ -112,7 +112,7 @@ class ModelMixin(nn.Module):
             files = [f"{subfolder}/{file}".lstrip("/") for file in ("config.json", name)]
             folder = Path(snapshot_download(str(source), allow_patterns=files, **options))
         folder = folder / subfolder
-        network = cls.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))  # type: ignore[attr-defined]
+        network = cls.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         network.load_state_dict(load_file(folder / name))
         return network.to(dtype or torch.float32).eval()
 

@@ -51,7 +51,7 @@ def _generate(args: argparse.Namespace) -> None:
             covers = pipeline(
                 seeds=batch, truncation=args.truncation, label=args.label, batch_size=args.batch_size
             )  # fmt: skip
-            for (seed, typed), image, settings in zip(batch, covers.images, covers.settings, strict=True):
+            for (seed, typed), image, settings in zip(batch, covers.images, covers.settings or [], strict=True):
                 name = file_name(typed) if typed else f"{seed:08d}"
                 write_atomic(args.out / f"{name}.png", png_bytes(image, settings))
                 progress.update()

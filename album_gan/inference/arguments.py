@@ -7,7 +7,7 @@ import torch
 
 from .latents import SEED_COUNT, Chosen, read_seeds, seed_for_any_text, seed_of
 
-Seeds = int | str | Iterable[int | str]
+Seeds = int | str | Iterable[int | str] | Iterable[Chosen]
 
 
 def chosen_list(seeds: Any) -> list[Chosen]:

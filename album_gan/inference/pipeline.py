@@ -116,7 +116,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
         places = [place / "upscaler" for place in (folder, find_model("bundled"))]
         place = next((place for place in places if place.is_dir()), None)
         pipeline = cls(
-            load_network(folder / "generator", "paint", variant), place and load_network(place, "reach", variant)
+            load_network(folder / "generator", "paint", variant),
+            None if place is None else load_network(place, "reach", variant),
         )
         if dtype is not None and dtype != torch.float32:
             _ = pipeline.fingerprint  # of the true weights: rounded ones would give another

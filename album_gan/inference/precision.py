@@ -35,4 +35,4 @@ def _tf32_switches() -> list[tuple[Any, str, Any]]:
         _ = cudnn.allow_tf32, matmul.allow_tf32
         return [(cudnn, "allow_tf32", False), (matmul, "allow_tf32", False)]
     except RuntimeError:
-        return [(part, "fp32_precision", "ieee") for part in (cudnn.conv, cudnn.rnn, matmul)]
+        return [(part, "fp32_precision", "ieee") for part in (cudnn.conv, cudnn.rnn, matmul)]  # type: ignore[attr-defined]

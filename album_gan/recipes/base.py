@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..light_diffusers import ModelMixin
 from .named_random import Draw
 
 SHARED = {"base", "losses", "augmentation", "named_random"}  # what recipes are made of; every other module here is one
@@ -85,7 +86,7 @@ class Recipe(nn.Module):
         self.config = config
         self.resolution = resolution
 
-    def build_networks(self) -> tuple[nn.Module, nn.Module]:
+    def build_networks(self) -> tuple[ModelMixin, ModelMixin]:
         """Generator and discriminator, freshly initialised from torch's global generator."""
         raise NotImplementedError
 

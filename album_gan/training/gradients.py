@@ -78,6 +78,7 @@ class GradientAverage:
             flat /= self.processes
             with_gradient = [p for p in parameters if p.grad is not None]
             for parameter, part in zip(with_gradient, flat.split([p.numel() for p in with_gradient]), strict=True):
+                assert parameter.grad is not None  # as selected
                 parameter.grad.copy_(part.view_as(parameter))
         if work is not None:
             work.wait()

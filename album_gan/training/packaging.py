@@ -68,7 +68,11 @@ def make_ready_to_draw(
 
     reestimate_batch_norm(generator, (inputs(n, STATISTICS_BATCH_SIZE, "statistics") for n in range(batches)))
     if draws(generator):
-        generator.stem_mean.copy_(generator.embed(*inputs(0, 4_096, "stem")).mean(0))
+        generator.stem_mean.copy_(
+            generator.embed(  # type: ignore[operator]  # of its own class
+                *inputs(0, 4_096, "stem")
+            ).mean(0)
+        )
 
 
 def draws(network: nn.Module) -> bool:

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from ..light_diffusers import ModelMixin
 from ..recipes.base import Recipe, Schedule
 from ..recipes.named_random import named_generator
 from .background import BackgroundWriter
@@ -30,9 +31,9 @@ class TrainingState:
     """Networks, their average, optimisers and counters of a run."""
 
     recipe: Recipe
-    generator: nn.Module
-    discriminator: nn.Module
-    average: nn.Module  # of the generator's weights over the latest images; this is what gets published
+    generator: ModelMixin
+    discriminator: ModelMixin
+    average: ModelMixin  # of the generator's weights over the latest images; this is what gets published
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     duration: Duration
@@ -55,16 +56,17 @@ class TrainingState:
             generator, discriminator = recipe.build_networks()
         if config.init_from:
             load_initial_weights(config.init_from, generator, discriminator)
-        for network in (generator, discriminator, recipe):
-            network.to(accelerator.device)
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it
-            broadcast_weights(accelerator, network)
+        modules: tuple[nn.Module, ...] = (generator, discriminator, recipe)
+        for module in modules:
+            module.to(accelerator.device)
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it
+            broadcast_weights(accelerator, module)
         if accelerator.mixed_precision == "bf16":
             recipe.prepare(discriminator, torch.bfloat16)
         average = copy.deepcopy(generator).requires_grad_(False)
         if config.compile:
-            for network in recipe.compilable(generator, discriminator):
-                network.compile()
+            for part in recipe.compilable(generator, discriminator):
+                part.compile()
         networks = (generator.train(), discriminator.train(), average)
         duration = Duration(config.max_train_steps, config.minutes)
         warm_up_steps = min(WARM_UP_STEPS, math.ceil(duration.most_steps / 10)) if config.init_from else 0

@@ -90,10 +90,10 @@ def _alarm(
             )
         checked = "" if evaluations else " Most checks come with the first evaluation."
         return f'<p class="calm">No alarm so far.{checked}</p>'
-    last = alarms[-1]
-    alarm = {name: escape(text) for name, text in last["alarm"].items()}
+    latest = alarms[-1]
+    alarm = {name: escape(text) for name, text in latest["alarm"].items()}
     return (
-        f'<div class="alarm"><b>{alarm["name"]}</b>, at {last["images"]:,} covers; {len(alarms)} so far. '
+        f'<div class="alarm"><b>{alarm["name"]}</b>, at {latest["images"]:,} covers; {len(alarms)} so far. '
         f"<br>{alarm['saw']}<br>{alarm['means']}<br>Try: {alarm['attempt']}</div>"
     )
 
