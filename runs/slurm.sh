@@ -16,7 +16,7 @@ cd "${SLURM_SUBMIT_DIR:-.}"
 . .venv/bin/activate
 
 nodes=$SLURM_JOB_NUM_NODES
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
 export PROCESSES=$((nodes * SLURM_GPUS_ON_NODE)) NODES=$nodes FIRST=$first PORT=$((20000 + SLURM_JOB_ID % 20000))
 
 # shellcheck disable=SC2016  # SLURM_NODEID is each machine's own

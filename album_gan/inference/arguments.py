@@ -26,7 +26,7 @@ def chosen_list(seeds: Any) -> list[Chosen]:
 def _chosen(seed: int | str) -> Chosen:
     if isinstance(seed, Chosen):
         return seed
-    if not isinstance(seed, str):
+    if not isinstance(seed, str) or seed.strip().isdigit():  # too many digits are a mistake, not words
         return Chosen(seed_of(seed))
     if not seed.strip():
         raise ValueError("seeds must be numbers, names or words, got an empty text; try 42 or velvet-otter-042")

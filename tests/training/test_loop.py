@@ -138,7 +138,7 @@ def test_killed_and_resumed_is_never_killed(recipe, my_covers, tmp_path):
     assert covers[0].size == (32, 32)
     assert covers[0].tobytes() != covers[1].tobytes()
     assert len(list((whole / "history").glob("*.webp"))) == 1  # step 0
-    assert Image.open(next((whole / "samples").glob("*.png"))).size == (256, 256)
+    assert Image.open(next((whole / "samples").glob("0*.png"))).size == (256, 256)
 
 
 def test_a_polite_stop_leaves_a_checkpoint_and_a_model(my_covers, tmp_path):
