@@ -123,6 +123,15 @@ def has_opencv() -> bool:
     return find_spec("cv2") is not None
 
 
+def opencv_version() -> str | None:
+    """Of the OpenCV that is installed; other versions may round pixels differently."""
+    if not has_opencv():
+        return None
+    import cv2
+
+    return cv2.__version__
+
+
 @dataclass
 class Cleaned:
     """The result for one file: either `reason` or `jpeg` is None."""

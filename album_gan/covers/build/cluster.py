@@ -52,6 +52,6 @@ def sees(client: "distributed.Client", place: str) -> bool:
 
 def _facts(place: str) -> tuple[bool, int, str, bool]:
     from .candidates import FORMAT_VERSION
-    from .cleaning import has_opencv
+    from .cleaning import opencv_version
 
-    return os.access(place, os.R_OK), FORMAT_VERSION, PIL.__version__, has_opencv()
+    return os.access(place, os.R_OK), FORMAT_VERSION, PIL.__version__, opencv_version()
