@@ -50,7 +50,7 @@ def sees(client: "distributed.Client", place: str) -> bool:
     return all(readable for readable, *_ in facts.values())
 
 
-def _facts(place: str) -> tuple[bool, int, str, bool]:
+def _facts(place: str) -> tuple[bool, int, str, str | None]:
     from .candidates import FORMAT_VERSION
     from .cleaning import opencv_version
 
