@@ -18,7 +18,7 @@ from ..inference.pixels import to_pil, to_tensor
 from ..networks.cover_upscaler import SCALE, CoverUpscaler
 from ..networks.projected_discriminator import ProjectedDiscriminator
 from . import base
-from .augmentation import soften
+from .augmentation import random_pieces, soften
 from .losses import hinge_discriminator, hinge_generator
 from .named_random import Draw
 
@@ -67,10 +67,7 @@ class Recipe(base.Recipe):
         size = min(PATCH, self.resolution)
         if draw.step % 2:
             return F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
-        room = self.resolution - size + 1
-        across, down = draw.integers("piece across", 0, room).tolist(), draw.integers("piece down", 0, room).tolist()
-        places = zip(images, across, down, strict=True)
-        return torch.stack([image[:, y : y + size, x : x + size] for image, x, y in places])
+        return random_pieces(images, size, draw, "piece")
 
     def spoiled(self, images: Tensor, draw: Draw) -> Tensor:
         """Made small in one of three ways, then perhaps softened, then perhaps saved as JPEG.
