@@ -60,7 +60,7 @@ def batches(
     Pixels are uint8 (B, H, W, 3), labels int64 (B,) or None. A stream yields as many batches as are requested, in an
     order that depends on the step at which it begins; of its shards, process `rank` of `world_size` reads its own.
     """
-    if device is not None and fit(covers, device):
+    if device is not None and fits_on(device, covers):
         return resident_batches(covers, sampler, device)
     options: dict[str, Any] = {
         "pin_memory": torch.cuda.is_available(),
@@ -78,7 +78,7 @@ def batches(
     return iter(DataLoader(covers, batch_sampler=sampler, num_workers=workers, collate_fn=unchanged, **options))
 
 
-def fit(covers: Covers, device: torch.device) -> bool:
+def fits_on(device: torch.device, covers: Covers) -> bool:
     """Whether `device` is a GPU whose free memory can spare the room for all covers."""
     if device.type != "cuda" or covers.stream is not None or covers.pixels is None:
         return False

@@ -77,7 +77,7 @@ class StridedFilter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        """Zeros between the entries undo the stride; then each pixel collects from all windows that it was in."""
+        """(B, C, H', W') -> (B, C, H, W): zeros undo the stride, then each pixel sums its windows."""
         (weight,) = ctx.saved_tensors
         kernel, stride = weight.shape[-1], ctx.stride
         batch, channels, height, width = gradient.shape

@@ -45,7 +45,7 @@ class GroupedConv(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        """Of operators that have gradients themselves."""
+        """(B, C, H, W) -> gradients by x and by weight, made of operators that have gradients themselves."""
         x, weight = ctx.saved_tensors
         by_x = by_weight = None
         if ctx.needs_input_grad[0]:
