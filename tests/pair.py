@@ -44,6 +44,7 @@ def main(covers: str, out: str, port: int, recipes: list[str]) -> None:
         check_same_weights(accelerator, network)
     except RuntimeError as error:
         print(f"told: {error}")
+    accelerator.end_training()  # a group left open may abort the interpreter while it shuts down
 
 
 if __name__ == "__main__":
