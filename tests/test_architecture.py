@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     "light_diffusers": -1,
     "runtime": 0, "pretrained": 0, "metrics": 0, "networks": 0,
+    "page_style": 0,
     "inference": 1,
     "media": 2, "recipes": 2, "editing": 2, "export": 2,
     "covers": 3,
