@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from ..media.image_files import readable_formats
+from ..media.picture_formats import readable_formats
 
 DECODER = 2  # changes whenever `decode` gives other pixels, so that none of the old ones come out of a cache
 TURNS = {

@@ -1,6 +1,5 @@
 """Picture files: read safely, written whole, with the settings that drew them embedded."""
 
-import functools
 import io
 import json
 from pathlib import Path
@@ -9,21 +8,11 @@ from PIL import Image, ImageCms, ImageOps
 
 from ..inference.atomic import write_atomic
 from ..inference.pixels import SETTINGS_KEY, png_bytes
+from .picture_formats import readable_formats
 
 DOTS_PER_INCH = 300
 STORE_SIZE, STORE_BYTES = 3_000, 10_000_000  # what stores require: a square JPEG with fewer bytes
 MAX_SIDE = 16_384  # pixels of a picture that is read
-# Pictures only: Pillow would also hand EPS to Ghostscript, and read scientific and map data.
-FORMATS = (
-    "JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "DIB", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "PSD", "QOI",
-)  # fmt: skip
-
-
-@functools.cache
-def readable_formats() -> tuple[str, ...]:
-    """Those of FORMATS that this Pillow reads: naming one that it lacks, as AVIF before 11.3, it refuses others too."""
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def save_png(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 import numpy as np
 from PIL import Image
 
-from ...media.image_files import readable_formats
+from ...media.picture_formats import readable_formats
 from ..decoding import flattened, has_transparency, squared, to_srgb, turn_of
 from . import perceptual_hash as perceptual
 from .disc_detector import looks_like_disc

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from ...media.image_files import readable_formats
+from ...media.picture_formats import readable_formats
 from ..folders import PICTURE_ENDINGS
 from .cleaning import BACK_NAME
 from .metadata import labels_from, labels_from_name

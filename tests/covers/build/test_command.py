@@ -320,3 +320,9 @@ def test_a_full_disk_names_the_folder_of_the_hub_cache(tmp_path):
         assert code == 2
         assert f"no download to {tmp_path / 'home' / 'hub'}" in text
         assert "HF_HOME" in text
+
+
+def test_builds_start_without_loading_torch():
+    """A build's processes start in half a second: torch alone takes longer."""
+    code = "import sys, album_gan.covers.build.build; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
