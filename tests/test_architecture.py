@@ -18,7 +18,7 @@ FLOORS = {
     "covers": 3,
     "evaluation": 4, "explain": 4,
     "hub": 5,
-    "training": 6,
+    "training": 6, "doctor": 6,
     "space": 7,
     "cli": 8,
     "__main__": 9,

@@ -1,7 +1,6 @@
 """`album-gan doctor`: what works on this machine, what does not, and what to type.
 
-This file and `doctor_checks.py` import the standard library only, and nothing else of ours: they must work where torch
-or numpy is missing or broken. What needs torch runs in a process of its own, `doctor_probes.py`.
+This file and `album_gan/doctor` import the standard library only: they must work where torch or numpy is missing.
 """
 
 import argparse
@@ -11,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .doctor_checks import CHECKS, Context, Finding, without_secrets
+from ..doctor import CHECKS
+from ..doctor.findings import Context, Finding
+from ..doctor.hub import without_secrets
 
 WIDTH = max(len(name) for name, _ in CHECKS)
 

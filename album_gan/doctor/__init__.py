@@ -1,0 +1,31 @@
+"""What `album-gan doctor` looks at, in the order in which it is printed.
+
+Standard library only, and nothing else of ours: the checks must work where torch or numpy is missing or broken. What
+needs torch runs in a process of its own, `probes.py`.
+"""
+
+from collections.abc import Callable, Iterator
+
+from .cards import check_bf16, check_cards, check_compile, check_torch
+from .covers import check_covers
+from .findings import Context, Finding
+from .hub import check_hub
+from .machine import check_allocator, check_caches, check_cores, check_disk, check_memory, check_shared_memory
+from .packages import check_packages, check_python
+
+CHECKS: tuple[tuple[str, Callable[[Context], Iterator[Finding]]], ...] = (
+    ("python", check_python),
+    ("packages", check_packages),
+    ("torch", check_torch),
+    ("card", check_cards),
+    ("bf16", check_bf16),
+    ("compile", check_compile),
+    ("allocator", check_allocator),
+    ("cores", check_cores),
+    ("memory", check_memory),
+    ("shared memory", check_shared_memory),
+    ("disk", check_disk),
+    ("cache", check_caches),
+    ("hub", check_hub),
+    ("covers", check_covers),
+)

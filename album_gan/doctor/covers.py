@@ -1,0 +1,22 @@
+"""The covers to train on. Standard library only."""
+
+from collections.abc import Iterator
+
+from .findings import Context, Finding
+
+
+def check_covers(context: Context) -> Iterator[Finding]:
+    """Whether the data set can be read."""
+    probe = context.covers
+    if probe is None:
+        yield Finding("ok", "none named; --train-data-dir or --dataset-name looks into a data set")
+        return
+    train, broken = probe.get("train"), probe.get("broken")
+    if train is None:
+        error = (probe.error() or "it could not be read").replace("reading the data set failed: ValueError: ", "")
+        yield Finding("problem", error, "album-gan covers build YOUR_PICTURES --out my_covers   # takes any pile")
+    elif broken:
+        text = f"{train:,} to train on; of the first ones {len(broken)} cannot be decoded: {broken[0]}"
+        yield Finding("note", text, "album-gan covers build YOUR_PICTURES --out my_covers   # leaves them out")
+    else:
+        yield Finding("ok", f"{train:,} to train on, {probe.get('held_out'):,} held out")
