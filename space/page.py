@@ -12,7 +12,8 @@ from album_gan.space.tabs import edit, generate, interpolate, learn, upscale
 
 TITLE = (
     '<h1>Album GAN</h1><p class="fine">{about}</p>'
-    '<button id="present-open" onclick="albumGan.present()">Present</button>'
+    '<div class="corner"><button onclick="albumGan.switchTheme()" aria-label="Light or dark">◐</button>'
+    '<button id="present-open" onclick="albumGan.present()">Present</button></div>'
 )
 SCRIPT = {"fn": None, "api_visibility": "private"}  # events that only the browser handles
 

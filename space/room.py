@@ -22,13 +22,14 @@ from typing import Any
 
 from PIL import Image
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from album_gan.covers.synthetic import COUNT, draw_cover
 from album_gan.inference.latents import SEED_COUNT, name_of
 from album_gan.inference.pixels import to_pil
 from album_gan.media.image_files import read_picture
+from album_gan.page_style import stylesheet
 from album_gan.space.client import address_of
 from album_gan.space.drawing_order import Lane
 from album_gan.space.errors import answers_errors
@@ -96,7 +97,8 @@ class Room:
 
     async def page(self, request: Request) -> Response:
         """The page for phones."""
-        return FileResponse(STATIC / "learn" / "vote.html", media_type="text/html")
+        page = (STATIC / "learn" / "vote.html").read_text(encoding="utf-8")
+        return HTMLResponse(page.replace("{{style}}", stylesheet()))
 
     # --- The host
 

@@ -88,15 +88,20 @@ def axe(tmp_path_factory):
 
 
 def axe_problems(page, where: str = "") -> list[str]:
-    """What axe-core, which the page has been given, finds wrong: WCAG 2.2, levels A and AA."""
+    """What axe-core, which the page has been given, finds wrong: WCAG 2.2, levels A and AA; contrast in light too."""
     page.wait_for_timeout(400)  # until things have faded in
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-    found = page.evaluate("rules => axe.run({ runOnly: rules }).then(result => result.violations)", rules)
-    return [
-        f"{where}: {problem['id']}: {node['html'][:160]}: {node['failureSummary'][:200]}"
-        for problem in found
-        for node in problem["nodes"]
-    ]
+    problems = []
+    for scheme, run_only in (("light", ["color-contrast"]), ("dark", rules)):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(250)  # colours fade over
+        found = page.evaluate("runOnly => axe.run({ runOnly }).then(result => result.violations)", run_only)
+        problems += [
+            f"{where}, {scheme}: {problem['id']}: {node['html'][:160]}: {node['failureSummary'][:200]}"
+            for problem in found
+            for node in problem["nodes"]
+        ]
+    return problems
 
 
 @pytest.fixture

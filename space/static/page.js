@@ -164,6 +164,10 @@ window.albumGan = {
       const covers = JSON.parse(localStorage.getItem("album-gan-kept") ?? "[]");
       this.kept = covers.filter((cover) => typeof cover?.name === "string");
     } catch {}
+    try {
+      const theme = localStorage.getItem("album-gan-theme");
+      if (theme) this.setTheme(theme);
+    } catch {}
     const query = new URLSearchParams(location.search);
     try {
       this.presenter = query.get("presenter") ?? sessionStorage.getItem("album-gan-presenter") ?? "";
@@ -173,6 +177,18 @@ window.albumGan = {
       query.delete("presenter");
       history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
     }
+  },
+
+  // Light or dark as the system has it, until somebody presses the switch; this browser remembers.
+  setTheme: (theme) => (document.documentElement.dataset.theme = theme),
+  switchTheme() {
+    const system = matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
+    const theme = (document.documentElement.dataset.theme ?? system) === "light" ? "dark" : "light";
+    this.setTheme(theme);
+    document.body.classList.toggle("dark", theme === "dark"); // gradio's own mark
+    try {
+      localStorage.setItem("album-gan-theme", theme);
+    } catch {}
   },
 
   // Edit: the cover that is edited, and its {truncation, label} where these are not the wall's.

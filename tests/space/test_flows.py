@@ -303,6 +303,21 @@ def test_axe_finds_nothing(visit, axe, size):
     check("Presenting")
 
 
+def test_light_and_dark_as_the_system_has_it_until_the_switch(visit):
+    page = visit()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    for scheme, colour in (("light", "rgb(250, 249, 246)"), ("dark", "rgb(11, 11, 12)")):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function(f"{ground} === '{colour}'")
+    page.get_by_role("button", name="Light or dark").click()
+    page.wait_for_function(f"{ground} === 'rgb(250, 249, 246)'")
+    page.reload()
+    page.wait_for_function(f"window.albumGan?.wall && {ground} === 'rgb(250, 249, 246)'")  # this browser remembers
+    page.get_by_role("button", name="Present").click()  # the stage is dark all the same
+    stage = page.get_by_role("dialog", name="Presenting").get_by_role("heading")
+    assert stage.evaluate("heading => getComputedStyle(heading).color") == "rgb(243, 240, 234)"
+
+
 def test_a_full_queue_does_not_keep_the_page_shut(visit, server):
     """Hundreds of calls of one client, and then a link opened at the same computer. Last: the queue stays full."""
     visit()  # the server is there

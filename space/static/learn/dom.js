@@ -91,7 +91,7 @@ export const number = (value, digits = 3) => (Math.abs(value) >= 1e5 || (value &
 export const shape = (sizes) => (sizes.length ? sizes.map((size) => size.toLocaleString("en")).join(" × ") : "1");
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-export const COLOURS = ["var(--learn-a)", "var(--learn-b)", "var(--learn-c)", "var(--learn-d)"];
+export const COLOURS = ["var(--curve-1)", "var(--curve-2)", "var(--curve-3)", "var(--curve-4)"];
 
 // Lines over a common axis. series: [{ name, points: [[x, y], ...] }]; marks: [{ x, text }]; at: x of the cursor.
 export function chart(series, { width = innerWidth < 760 ? Math.max(260, innerWidth - 40) : 520, height = 220, marks = [], at = null, label = "", low = null, high = null, x = "" } = {}) {

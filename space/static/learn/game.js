@@ -103,7 +103,7 @@ export async function mount(body) {
     if (!game.losses.discriminator.length && !game.losses.generator.length) return void curves.replaceChildren(h("p", { class: "fine" }, "Losses and the true distance appear here."));
     curves.replaceChildren(
       chart([{ name: "discriminator's loss", points: recent(game.losses.discriminator) }, { name: "generator's loss", points: recent(game.losses.generator) }].filter((one) => one.points.length), { label: "Losses", x: "rounds", height: 190 }),
-      game.distances.length > 1 ? chart([{ name: "true distance, which no player sees", points: recent(game.distances), colour: "var(--learn-c)" }], { label: "True distance", x: "rounds", height: 170 }) : "");
+      game.distances.length > 1 ? chart([{ name: "true distance, which no player sees", points: recent(game.distances), colour: "var(--curve-3)" }], { label: "True distance", x: "rounds", height: 170 }) : "");
   }
 
   showControls();
@@ -116,8 +116,8 @@ const thin = (points, most) => {
   return points.filter((_, i) => i % size === size - 1 || i === points.length - 1);
 };
 const place = (value) => ((value + REACH) / (2 * REACH)) * SIZE;
-const AMBER = "#ffb43c";
-const BLUE = "#5f96ff";
+const AMBER = "#c97f00"; // on a canvas, for light and dark
+const BLUE = "#4f86ff";
 
 // What the discriminator says on a grid, as probabilities: sigmoid for DCGAN, relative to its own range for critics.
 function opinions(game, points) {
