@@ -1,8 +1,8 @@
 """The queue of expensive jobs: films, edits and enlargements.
 
-It is bounded, says so when it is full, and serves clients in turn (`fair_queue.py`). The presenter's jobs have a queue
-and slots of their own. Covers are drawn in batches and have their own queue (`cover_queue.py`); a running job takes
-the `PriorityLock` for each piece of work on the network.
+It is bounded, says so when it is full, and serves clients in turn (`fair_queue.py`). Small jobs overtake large ones: a
+slot is for them alone. The presenter's jobs have a queue and slots of their own. Covers are drawn in batches and have
+their own queue (`cover_queue.py`); a running job takes the `PriorityLock` for each piece of work on the network.
 """
 
 import threading
@@ -16,6 +16,7 @@ from album_gan.space.fair_queue import FairQueue, QueueFullError
 
 MAX_RUNNING = 3  # in each lane; each takes up to some 300 MB for a large picture
 MAX_RUNNING_PER_SHARE = 2  # so that a slot is left for other clients and other kinds of work
+MAX_RUNNING_LARGE = MAX_RUNNING - 1  # so that a small job waits for small ones only
 MAX_WAITING = 32  # in each lane
 MAX_WAITING_PER_SHARE = 16
 
@@ -23,8 +24,8 @@ MAX_WAITING_PER_SHARE = 16
 class Job:
     """A place in the queue, then a slot. Leaving its `with` block gives back whichever it has."""
 
-    def __init__(self, queue: "JobQueue", lane: Lane, share: tuple):
-        self.queue, self.lane, self.share = queue, lane, share
+    def __init__(self, queue: "JobQueue", lane: Lane, share: tuple, is_large: bool):
+        self.queue, self.lane, self.share, self.is_large = queue, lane, share, is_large
         self.started = threading.Event()
 
     @property
@@ -49,13 +50,14 @@ class JobQueue:
     def __init__(self):
         self._lock = threading.Lock()
         self._waiting = {lane: FairQueue() for lane in Lane}
-        self._running: dict[Lane, Counter] = {lane: Counter() for lane in Lane}
+        self._running: dict[Lane, Counter] = {lane: Counter() for lane in Lane}  # jobs of each share
+        self._large: dict[Lane, int] = dict.fromkeys(Lane, 0)  # how many of them are large
         # A thread for each job that may wait or run, so that no job waits for anything but its slot.
         self._threads = ThreadPoolExecutor(len(Lane) * (MAX_WAITING + MAX_RUNNING), "job")
 
-    def join(self, client: Client, kind: str) -> Job:
+    def join(self, client: Client, kind: str, is_large: bool = False) -> Job:
         """Take a place in the queue, to be used as a context manager. Raises QueueFullError."""
-        job = Job(self, client.lane, (client.address, kind))
+        job = Job(self, client.lane, (client.address, kind), is_large)
         with self._lock:
             waiting = self._waiting[job.lane]
             if len(waiting) >= MAX_WAITING or waiting.count(job.share) >= MAX_WAITING_PER_SHARE:
@@ -89,6 +91,7 @@ class JobQueue:
             if job.started.is_set():
                 self._running[job.lane][job.share] -= 1
                 self._running[job.lane] += Counter()  # forgets shares that run nothing
+                self._large[job.lane] -= job.is_large
             else:
                 self._waiting[job.lane].remove(job.share, job)
             self._start_next(job.lane)
@@ -96,10 +99,15 @@ class JobQueue:
     def _start_next(self, lane: Lane) -> None:
         waiting, running = self._waiting[lane], self._running[lane]
         while running.total() < MAX_RUNNING:
-            ready = ((share, job) for share, job in waiting if running[share] < MAX_RUNNING_PER_SHARE)
-            share, job = next(ready, (None, None))
+            ready = (job for share, job in waiting if self._may_run(job, running[share]))
+            job = next(ready, None)
             if job is None:
                 return
-            waiting.take(share, job)
-            running[share] += 1
+            waiting.take(job.share, job)
+            running[job.share] += 1
+            self._large[lane] += job.is_large
             job.started.set()
+
+    def _may_run(self, job: Job, running: int) -> bool:
+        """Whether a slot may be given to a job of a share of which so many run."""
+        return running < MAX_RUNNING_PER_SHARE and not (job.is_large and self._large[job.lane] >= MAX_RUNNING_LARGE)

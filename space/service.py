@@ -38,7 +38,7 @@ from album_gan.space.validation import Cover
 
 FPS = 30
 STRENGTHS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of edits, on a sheet
-FILM_FRAMES = 90  # from one cover to the next, in Presenting
+FILM_FRAMES = 90  # from one cover to the next, in Presenting; longer ones are large jobs
 MAX_CACHED_FILMS = 48  # some 200 KB each
 MAX_CACHED_LARGE = 64  # for the screen, some 150 KB each
 

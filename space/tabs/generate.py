@@ -208,7 +208,7 @@ class Handlers:
 def check_text(text: str) -> str:
     """The text; ValueError for an empty one."""
     if not text.strip():
-        raise ValueError("the field is empty; type a seed, a name, or anything at all")
+        raise ValueError("The field is empty: type a name, a seed, anything at all.")
     return text
 
 

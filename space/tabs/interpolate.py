@@ -8,7 +8,7 @@ from album_gan.inference.latents import DEFAULT_TRUNCATION, name_of
 from album_gan.media.video import write_animation
 from album_gan.space.errors import shows_errors
 from album_gan.space.job_button import JobButton, waiting
-from album_gan.space.service import FPS, CoverService
+from album_gan.space.service import FILM_FRAMES, FPS, CoverService
 from album_gan.space.session import read_session
 from album_gan.space.temp_files import new_folder
 from album_gan.space.validation import (
@@ -119,7 +119,7 @@ class Handlers:
         seeds, count, fps = check_loop(text, seconds, speed)
         check_format(format)
         client = self.service.client(request, read_session(session).presenter)
-        with self.service.jobs.join(client, "film") as job:
+        with self.service.jobs.join(client, "film", count > FILM_FRAMES) as job:
             for _ in waiting(job, progress):
                 yield UNCHANGED
             frames = []
@@ -147,6 +147,8 @@ class Handlers:
 def check_loop(text: str, seconds: float, speed: str) -> tuple[list[int], int, int]:
     """Seeds, number of frames, and frames a second; ValueError otherwise."""
     seeds = [seed for seed, _ in check_several(text)] if str(text or "").strip() else []
+    if len(seeds) < 2:
+        raise ValueError("Pin or type two covers.")
     if len(seeds) > MAX_PINS:
         raise ValueError(f"a loop must have at most {MAX_PINS} covers, got {len(seeds)}; take some out")
     longest = MAX_FRAMES // FPS
@@ -183,7 +185,7 @@ def add_api(service: CoverService) -> None:
         count = whole_number(frames, "frames", 2, MAX_FRAMES, "90 is three seconds")
         check_format(format)
         client = service.client(request)
-        with service.jobs.join(client, "film") as job:
+        with service.jobs.join(client, "film", count > FILM_FRAMES) as job:
             job.wait()
             drawn = service.frames(numbers, count, bool(loop), DEFAULT_TRUNCATION, None, client.lane)
             file = new_folder() / f"loop.{format}"

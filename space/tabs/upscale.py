@@ -1,12 +1,14 @@
 """Upscale: a cover or a picture of one's own, enlarged, before and after, with title and artist on it in real type."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import gradio as gr
 from PIL import Image
 
-from album_gan.editing.typography import LAYOUTS, LONGEST_TEXT, check_type, set_type
+from album_gan.editing.typography import LAYOUTS, LONGEST_TEXT, check_type, compose
 from album_gan.inference.latents import name_of
 from album_gan.inference.upscaling import RIGHTS, check_upscale
 from album_gan.media.image_files import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
@@ -20,6 +22,7 @@ from album_gan.space.temp_files import new_folder
 from album_gan.space.validation import MAX_SIDE, Cover, check_seeds, check_truncation, whole_number
 
 MAX_SIZE = 2048  # pixels of what is made, but for shops
+LARGEST_SMALL = 1024  # pixels: larger ones keep the network for seconds
 SIZES = {"512": 512, "1024": 1024, "2048": 2048}
 STORE = "JPEG for shops, 3000"
 PROMISE = "Your picture goes only to the computer running this page and is deleted within the hour."
@@ -152,17 +155,25 @@ class Handlers:
         order = Order(image, STORE_SIZE if is_store else SIZES[size], engine, (title, artist, layout), is_store)
         order.check()
         client = self.service.client(request, read_session(session).presenter)
-        with self.service.jobs.join(client, "enlarge") as job:
+        with self.service.jobs.join(client, "enlarge", order.is_large) as job:
             for _ in waiting(job, progress):
                 yield UNCHANGED
             progress(0.1, desc="Enlarging")
             yield UNCHANGED
-            file = str(order.make(self.service, client.lane))
+            made = order.make(self.service, client.lane)
+        file = str(made.file)
         yield (
-            gr.ImageSlider((image, file), visible=True),
+            gr.ImageSlider((str(made.before), file), visible=True),
             gr.HTML(visible=is_store),
             gr.DownloadButton(f"Download {'JPEG' if is_store else 'PNG'}", value=file, visible=True),
         )
+
+
+class Enlarged(NamedTuple):
+    """The enlarged picture's file, and what it is compared with: the picture before, with the same words on it."""
+
+    file: Path
+    before: Path
 
 
 @dataclass(frozen=True)
@@ -175,10 +186,15 @@ class Order:
     words: tuple[str, str, str]
     is_store: bool = False
 
+    @property
+    def is_large(self) -> bool:
+        """Whether smaller ones overtake it in the queue."""
+        return self.size > LARGEST_SMALL
+
     def check(self) -> None:
         """Raise ValueError for what `make` cannot do, from the picture's header alone: nothing is decoded."""
         if not self.image:
-            raise ValueError("image is missing; choose a cover or upload a picture")
+            raise ValueError("image is missing: choose a cover, or upload a picture")
         check_type(*self.words)
         try:
             header = Image.open(self.image)
@@ -189,17 +205,24 @@ class Order:
             if self.is_store and header.width != header.height:
                 raise ValueError(f"covers for shops must be square, got {header.width}x{header.height}; crop it")
 
-    def make(self, service: CoverService, lane: Lane) -> Path:
-        """The file of the enlarged picture. Raises ValueError for a picture that cannot be read, OSError."""
+    def make(self, service: CoverService, lane: Lane) -> Enlarged:
+        """Enlarge the picture. Raises ValueError for a picture that cannot be read, OSError."""
         source = read_picture(self.image, MAX_SIDE)
-        settings = read_settings(source)
-        large = service.enlarge(source, self.size, self.engine, lane)
+        large, before = service.enlarge(source, self.size, self.engine, lane), Path(self.image)
+        stem = "".join(letter for letter in before.stem if letter.isalnum() or letter in "-_ ")[:60] or "picture"
+        folder = new_folder()
         if self.words[0] or self.words[1]:
-            large = set_type(large, *self.words)
-        stem = "".join(letter for letter in Path(self.image).stem if letter.isalnum() or letter in "-_ ")[:60]
-        file = new_folder() / f"{stem or 'picture'}-{self.size}.{'jpg' if self.is_store else 'png'}"
-        (save_for_store if self.is_store else save_print)(large, file, settings)
-        return file
+            typeset = compose(large, *self.words)
+            large = typeset.drawn()
+            # The same words at the same place: what the handle compares is the picture.
+            pixels = source.convert("RGB").resize(large.size, Image.Resampling.NEAREST)
+            small = dataclasses.replace(typeset, background=pixels).drawn()
+            small.thumbnail((LARGEST_SMALL, LARGEST_SMALL))
+            before = folder / f"{stem}-before.png"
+            small.save(before)
+        file = folder / f"{stem}-{self.size}.{'jpg' if self.is_store else 'png'}"
+        (save_for_store if self.is_store else save_print)(large, file, read_settings(source))
+        return Enlarged(file, before)
 
 
 def add_api(service: CoverService) -> None:
@@ -232,9 +255,9 @@ def add_api(service: CoverService) -> None:
         order = Order(image, pixels, engine, (title or "", artist or "", layout))
         order.check()
         client = service.client(request)
-        with service.jobs.join(client, "enlarge") as job:
+        with service.jobs.join(client, "enlarge", order.is_large) as job:
             job.wait()
-            return str(order.make(service, client.lane))
+            return str(order.make(service, client.lane).file)
 
     with gr.Row(visible=False):
         inputs = [

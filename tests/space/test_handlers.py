@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import gradio as gr
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -27,7 +28,7 @@ def test_a_new_wall_has_as_many_covers_as_fit(service):
     assert len(set(wall["seeds"])) == 4
     assert wall["names"] == [name_of(seed) for seed in wall["seeds"]]
     assert wall["truncation"] == 0.7
-    with pytest.raises(gr.Error, match="truncation must be from 0"):
+    with pytest.raises(gr.Error, match="Truncation must be from 0"):
         generate.Handlers(service).new_wall(9, "", PHONE)
 
 
@@ -38,9 +39,9 @@ def test_what_was_typed_comes_first_and_says_how_it_was_read(service):
     assert words["opened"]["note"] == generate.NOTE
     exact = handlers.find(name_of(7), wall, 1.0, "", PHONE)
     assert (exact["seeds"], exact["opened"]["note"]) == ([7, 5, 9, 11], "")
-    with pytest.raises(gr.Error, match="the field is empty"):
+    with pytest.raises(gr.Error, match="The field is empty"):
         handlers.find("  ", wall, 1.0, "", PHONE)
-    with pytest.raises(gr.Error, match="the wall is unreadable"):
+    with pytest.raises(gr.Error, match="The wall is unreadable"):
         handlers.find("1", {"seeds": [None]}, 1.0, "", PHONE)
 
 
@@ -67,6 +68,18 @@ def test_an_enlargement_is_checked_by_the_header_alone(service, tmp_path):
     upscale.Order(str(wide), 512, None, plain).check()
     with pytest.raises(ValueError, match="cut short"):
         upscale.Order(str(wide), 512, None, plain).make(service, 1)
+
+
+def test_both_sides_of_the_handle_have_the_words(service, tmp_path):
+    """At the same place: a letter is as white before as after, where the plain pictures are grey."""
+    plain = tmp_path / "grey.png"
+    Image.new("RGB", (128, 128), (60, 60, 60)).save(plain)
+    made = upscale.Order(str(plain), 512, "lanczos", ("Night Bus", "Otter", "headline")).make(service, 1)
+    before, after = (np.asarray(Image.open(file).convert("L"), int) for file in (made.before, made.file))
+    assert before.shape == after.shape == (512, 512)
+    assert (before > 200).sum() > 1000
+    assert ((before > 200) == (after > 200)).mean() > 0.99
+    assert upscale.Order(str(plain), 512, "lanczos", ("", "", "headline")).make(service, 1).before == plain
 
 
 @pytest.mark.parametrize(

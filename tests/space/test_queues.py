@@ -159,6 +159,19 @@ def test_a_failed_batch_is_tried_again_when_somebody_asks_again(tiny_pipeline):
     assert covers.request([Cover(1)])[0].result(10) == b"drawn"
 
 
+def test_small_jobs_overtake_large_ones():
+    """However many large ones wait, of however many clients; and the large ones still get their turns."""
+    jobs = JobQueue()
+    large = [jobs.join(Client(str(n)), "enlarge", is_large=True) for n in range(6)]
+    small = jobs.join(Client("9"), "enlarge")
+    assert [job.started.is_set() for job in large] == [True, True, False, False, False, False]
+    assert small.started.is_set()
+    small.__exit__()
+    assert not large[2].started.is_set()  # the slot is for small ones
+    jobs.leave(large[0])
+    assert large[2].started.is_set()
+
+
 @pytest.fixture(scope="module")
 def address(tiny_model, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
