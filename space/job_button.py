@@ -32,7 +32,8 @@ class JobButton:
             concurrency_limit=None,  # `JobQueue` has the limits
             show_progress_on=shown_on,
         )
-        job.then(None, js=self._busy % "false", api_visibility="private")
+        for over in (job.success, job.failure):  # `then` does not run after an error where only the browser listens
+            over(None, js=self._busy % "false", api_visibility="private")
         self.cancel.click(None, js=self._busy % "false", cancels=[job], api_visibility="private")
 
 

@@ -136,7 +136,7 @@ def visit(browser, server):
 def wait_for_wall(page):
     """Until every cover asked for is there."""
     page.wait_for_function(
-        "document.querySelector('.tile') && !document.querySelector('.tile[aria-busy], .tile:not([data-name])')"
+        "document.querySelector('.tile') && !document.querySelector('.wall .tile:is([aria-busy], :not([data-name]))')"
     )
 
 

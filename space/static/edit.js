@@ -118,14 +118,13 @@ part("[data-edit=reset]").addEventListener("click", () => {
   settle();
 });
 albumGan.editing ??= first;
-cover.value = albumGan.editing;
-try { // edits of the link that opened the page
-  const edits = JSON.parse(new URLSearchParams(location.search).get("edits") ?? "{}");
-  for (const [name, amount] of Object.entries(edits)) if (sliders.has(name)) sliders.get(name).value = amount;
-} catch {}
-albumGan.onEdit = (name) => {
-  for (const slider of sliders.values()) slider.value = 0;
-  cover.value = name;
+function begin() {
+  cover.value = albumGan.editing;
+  for (const [name, slider] of sliders) slider.value = albumGan.edits[name] ?? 0;
+}
+begin();
+albumGan.onEdit = () => {
+  begin();
   settle();
 };
 // Nothing is drawn until somebody looks.

@@ -66,15 +66,23 @@ window.albumGan = {
     const tab = { ...same, selected: view.tab };
     return [tab, view.truncation, view.label, view.wall, view.interpolate ?? same, view.upscale ?? same, notice];
   },
+  linkedEdits() {
+    try {
+      return JSON.parse(new URLSearchParams(location.search).get("edits")) ?? {};
+    } catch {
+      return {};
+    }
+  },
   linked: null, // what the link showed, until the wall changes
   isLinked: (wall) => ["seeds", "truncation", "label"].every((key) => String(wall[key]) === String(albumGan.linked?.wall[key])),
   linkShown(wall, pins) {
     this.wall = wall;
+    if (this.linked?.interpolate) this.isSuggestion = false; // somebody chose them
     this.pinned(pins);
     const { tab, upscale, truncation, label } = this.linked ?? {};
     if (upscale) this.onWall.send({ name: upscale, truncation, label });
     const edited = new URLSearchParams(location.search).get("seeds");
-    if (tab === "edit" && edited) this.edit(edited.includes(";") ? this.namesIn(edited)[0] : edited);
+    if (tab === "edit" && edited) this.edit(edited.includes(";") ? this.namesIn(edited)[0] : edited, null, this.linkedEdits());
   },
 
   // seeds: numbers, or text with names or words; all are what the page reads back.
@@ -195,10 +203,11 @@ window.albumGan = {
   editing: null,
   edits: {}, // {direction: amount}, which the link keeps
   editSettings: null,
-  edit(name, settings = null) {
+  edit(name, settings = null, edits = {}) {
     this.editing = name;
     this.editSettings = settings;
-    this.onEdit?.(name); // once its tab has been opened
+    this.edits = edits;
+    this.onEdit?.(); // once its tab has been opened
   },
 
   // Behind More: links follow the wall whenever it opens.

@@ -106,7 +106,8 @@ def test_one_cover_cannot_morph_and_nothing_breaks(visit):
     page = visit("?tab=interpolate&seeds=7")
     expect(page.locator("#way textarea")).to_have_value(name_of(7))
     page.get_by_role("button", name="Morph").click()
-    expect(page.get_by_text("2 or more")).to_be_visible()
+    expect(page.get_by_text("Pin or type two covers.")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     page.get_by_role("tab", name="Generate").click()
     page.get_by_role("button", name="New wall").click()
     page.wait_for_function("location.search.includes('tab=generate')")
@@ -186,6 +187,116 @@ def test_a_list_in_the_field_is_the_wall(visit):
     expect(page.locator(".wall .tile")).to_have_count(5)
     wait_for_wall(page)
     assert list(look(page)) == [name_of(seed) for seed in (1, 2, 7, 8, 9)]
+
+
+@pytest.mark.parametrize(("size", "rows"), [((1440, 900), 3), ((1920, 1080), 3), ((390, 844), 2)])
+def test_the_first_screen_is_full_of_covers(visit, size, rows):
+    page = visit("", *size)
+    tops = page.eval_on_selector_all(".wall .tile", "tiles => tiles.map(tile => tile.getBoundingClientRect().top)")
+    assert len(set(tops)) == rows
+    bottom = page.eval_on_selector(".wall", "wall => wall.getBoundingClientRect().bottom")
+    assert 0.75 * size[1] < bottom < size[1]
+    expect(page.locator("#title .fine")).to_contain_text("million numbers")
+
+
+def pinned(page, *seeds):
+    for seed in seeds:
+        page.locator(".wall .tile", has_text=name_of(seed)).click()
+        page.get_by_role("button", name="Pin", exact=True).click()
+        expect(page.get_by_role("button", name="Unpin")).to_be_visible()
+        page.keyboard.press("Escape")
+
+
+def test_pinning_what_was_suggested_pins_it(visit):
+    """And the pins of a link are pins: one more does not take them away."""
+    page = visit()
+    pinned(page, 0, 1, 2)
+    tiles = page.locator("[data-shelf=pins] .tile")
+    expect(tiles).to_have_count(3)
+    tiles.nth(1).click()
+    page.get_by_role("button", name="Unpin B").click()
+    expect(tiles).to_have_text([f"A  {name_of(0)}", f"B  {name_of(2)}"])
+    page = visit("?tab=interpolate&seeds=5,6")
+    page.get_by_role("tab", name="Generate").click()
+    pinned(page, 7)
+    expect(page.locator("[data-shelf=pins] .tile")).to_have_count(3)
+
+
+def test_edits_stay_in_the_link_and_over_a_reload(visit):
+    page = visit("?tab=edit&seeds=3")
+    slider = page.get_by_role("slider", name="darker")
+    expect(page.locator(".edit .direction")).to_have_count(5)
+    expect(page.locator(".edit .ends").first).to_have_text("lighterdarker")
+    slider.focus()
+    expect(page.locator(".edit .previews").first.locator("img")).to_have_count(5)
+    slider.fill("1.5")
+    page.wait_for_function("location.search.includes('edits=')")
+    for _ in range(2):
+        page.reload()
+        expect(page.get_by_role("slider", name="darker")).to_have_value("1.5")
+        page.wait_for_function(
+            "decodeURIComponent(document.querySelector('.edit img')?.src).includes('\"darker\":1.5')"
+        )
+        assert page.get_by_label("Cover, by name or seed").input_value() == "3"
+
+
+def test_the_card_compares_two_covers_and_shows_the_numbers(visit):
+    page = visit()
+    page.locator(".wall .tile").first.click()
+    card = page.get_by_role("dialog")
+    card.get_by_role("button", name="Compare").click()
+    expect(card.get_by_text(f"Left {name_of(0)}, right {name_of(1)}")).to_be_visible()
+    card.get_by_role("slider", name="Compare").fill("20")
+    assert "20%" in card.locator(".other").evaluate("other => getComputedStyle(other).clipPath")
+    card.get_by_text("The numbers behind it").click()
+    expect(card.locator(".bars i")).to_have_count(128)
+
+
+SWIPE = """([selector, from, to]) => {
+    const target = document.querySelector(selector);
+    const touch = (x) => new Touch({ identifier: 1, target, clientX: x, clientY: 300 });
+    const how = { bubbles: true, cancelable: true };
+    const send = (type, options) => target.dispatchEvent(new TouchEvent(type, { ...how, ...options }));
+    send("touchstart", { touches: [touch(from)] });
+    send("touchend", { changedTouches: [touch(to)] });
+}"""
+
+
+def test_a_finger_leafs_through_the_card_and_the_stage(visit):
+    page = visit("", 390, 844)
+    page.locator(".wall .tile").first.click()
+    heading = page.get_by_role("dialog").get_by_role("heading")
+    page.evaluate(SWIPE, ["dialog.cover .stage", 300, 100])
+    expect(heading).to_have_text(name_of(1))
+    page.evaluate(SWIPE, ["dialog.cover .stage", 100, 300])
+    expect(heading).to_have_text(name_of(0))
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Present").click()
+    page.evaluate(SWIPE, [".present .screen", 300, 100])
+    expect(page.get_by_role("dialog", name="Presenting").get_by_role("heading")).to_have_text(name_of(1))
+    page.mouse.move(100, 100)
+    page.mouse.move(160, 140)  # on a touch screen the way out is always there
+    page.get_by_role("button", name="Leave").click()
+    expect(page.get_by_role("dialog", name="Presenting")).to_be_hidden()
+
+
+def test_directions_and_sums_on_stage(visit):
+    page = visit()
+    page.get_by_role("button", name="Present").click()
+    stage = page.get_by_role("dialog", name="Presenting")
+    page.keyboard.press("x")
+    expect(stage.locator(".labels span")).to_have_text(
+        ["darker", "warmer", "more colourful", "busier", "more symmetric"]
+    )
+    page.keyboard.press("a")
+    expect(stage.get_by_text("Pin three covers for A − B + C.")).to_be_visible()
+    for _ in range(3):
+        page.keyboard.press("p")
+        expect(stage.get_by_text("Pinned", exact=True)).to_be_visible()
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("a")
+    expect(stage.get_by_role("heading")).to_have_text("A − B + C")
+    expect(stage.locator(".seed")).to_have_text(f"{name_of(0)} − {name_of(1)} + {name_of(2)}")
 
 
 def test_a_name_typed_on_stage(visit):
