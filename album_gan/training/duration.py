@@ -34,8 +34,8 @@ class Duration:
         return self.end if self.seconds is None else ENDLESS
 
     def due(self, step: int, every: int) -> bool:
-        """Whether the clock is to be read after `step`: often at first, then every so many steps."""
-        return self.seconds is not None and (step % every == 0 or step & (step - 1) == 0)
+        """Whether the clock is to be read after `step`: often at first, then every so many steps, and at the end."""
+        return self.seconds is not None and (step % every == 0 or step & (step - 1) == 0 or step >= self.end)
 
     def read_clock(self, step: int, seconds: float) -> None:
         """Plan the end anew, `seconds` after the start, the same on all processes."""
@@ -48,7 +48,8 @@ class Duration:
         if left <= 0:
             self.end = step
         elif step > since >= WARM_UP:
-            self.end = step + max(1, round(left * (step - since) / (seconds - started)))
+            at_least = 1 if step < self.end else 0  # the planned end stands, unless there is time for more steps
+            self.end = step + max(at_least, round(left * (step - since) / (seconds - started)))
         else:
             self.end = ENDLESS  # nothing is known of the pace yet
 

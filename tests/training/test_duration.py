@@ -55,6 +55,9 @@ def test_a_resumed_run_has_the_minutes_that_are_left():
     steps, seconds = simulate(duration, lambda step: 0.4, 2_000, 200.0)  # on a slower machine
     assert seconds == pytest.approx(600, rel=0.01)
     assert steps == pytest.approx(3_000, rel=0.01)
+    short = Duration(5, minutes=7.5 / 60)
+    short.resume(2, 5.0)  # of first steps that were slow: one more would be the end
+    assert simulate(short, lambda step: 0.1, 2, 5.0)[1] == pytest.approx(7.5, abs=0.1)
     finished = Duration(5, minutes=10)
     finished.resume(6_000, 601.0)
     assert finished.end == 6_000
