@@ -66,7 +66,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     # --- Training: one step after the other, watched and saved from outside
     trainer = Trainer(config, state, split, accelerator)
     bar = tqdm(total=state.duration.known_end, initial=state.step, desc="training", unit="step", disable=not run.main)
-    with stop_signals() as stop, bar:
+    with stop_signals() as stop, bar, state.writer:
         for result in trainer.steps(stop):
             run.watch(result, bar)
             if state.step % config.checkpointing_steps == 0:
