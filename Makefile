@@ -13,7 +13,7 @@ demo: .venv/.demo
 
 # Side by side, a file each: most tests use one core.
 test: .venv/.test
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations 25
 
 test-slow: .venv/.test
 	@$(BIN)/python -m pytest -m slow --timeout 3600

@@ -94,6 +94,7 @@ def test_recipes_learn_two_flat_colours(name):
     assert after < before / 2
 
 
+@pytest.mark.slow
 def test_cgan_draws_the_class_it_is_asked_for():
     """Red covers and blue ones; looked at every 20 steps, for the networks of such a game circle each other."""
     recipe, generator, discriminator = build("cgan", classes=("red", "blue"))

@@ -126,6 +126,7 @@ def test_an_init_from_run_resumes_with_its_warm_up_bit_for_bit(words, tmp_path):
         assert all((ours[key] == theirs[key]).all() for key in theirs)
 
 
+@pytest.mark.slow
 def test_a_term_of_every_other_step_is_in_the_log(words, tmp_path):
     """`projected` compares whole covers in even steps only, and an even number of steps ends with an odd one."""
     words[1] = "projected"
