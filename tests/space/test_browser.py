@@ -151,6 +151,7 @@ def test_a_phone_shows_two_columns_and_never_scrolls_sideways(visit):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
 def test_the_same_seeds_are_the_same_pictures_after_a_restart(visit, server):
     before = look(visit("?seeds=100-115"))
     server.stop()

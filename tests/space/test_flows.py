@@ -318,6 +318,7 @@ def test_light_and_dark_as_the_system_has_it_until_the_switch(visit):
     assert stage.evaluate("heading => getComputedStyle(heading).color") == "rgb(243, 240, 234)"
 
 
+@pytest.mark.slow
 def test_a_full_queue_does_not_keep_the_page_shut(visit, server):
     """Hundreds of calls of one client, and then a link opened at the same computer. Last: the queue stays full."""
     visit()  # the server is there
