@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,7 @@ from .cleaning import Cleaning
 from .cluster import connect
 from .counts import Summary, summarize
 from .data_card import data_card
-from .report import report_page
+from .report import FOLDER, report_page
 from .sources import Source, open_source
 
 WORK = ".candidates"  # in the data set's folder: candidates of the first phase, and downloads
@@ -82,7 +83,7 @@ def build(config: BuildConfig) -> Summary:
         for count in shards.write_covers(files, choice, names, split, unfinished):
             bar.update(count)
     shards.write_list(files, choice, names, out / "files.csv.gz")
-    page = report_page(summary, files, choice, config.cleaning, config.thumbnails)
+    page = report_page(summary, files, choice, config.cleaning, _command(config), config.thumbnails)
     write_atomic(out / "report.html", page.encode("utf-8", "replace"), flush=True)
     filled = [name for name, rows in split.items() if len(rows)]
     card = data_card(summary, names, config.cleaning, config.rights, filled)
@@ -107,6 +108,16 @@ def _check_out(config: BuildConfig) -> None:
         path = Path(place)
         if not place.startswith(("http://", "https://")) and path.is_dir() and out.is_relative_to(path.resolve()):
             raise ValueError(f"out must not lie in a source, but {config.out} lies in {place}; choose another place")
+
+
+def _command(config: BuildConfig) -> str:
+    """What to type for this build, without its other settings, and without the folders of this machine."""
+    return shlex.join(["album-gan", "covers", "build", *map(_shown, config.sources), "--out", FOLDER])
+
+
+def _shown(place: str) -> str:
+    """A place as it was typed, or its last part where more would tell about the machine, or hold a key."""
+    return Path(place).name if Path(place).is_absolute() or "://" in place else place
 
 
 def _unique_names(sources: list[Source]) -> list[str]:

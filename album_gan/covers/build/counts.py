@@ -25,6 +25,7 @@ class Summary:
     years: Counter
     sides: Counter  # the smaller side of the originals, by range
     formats: Counter
+    lost_sides: list[tuple[int, int]]  # width, height of the originals that were too small or not square
     examples: dict[str, list[int]] = field(default_factory=dict)  # step -> rows
 
     @property
@@ -57,10 +58,14 @@ def summarize(files: Candidates, choice: Choice, sources: list[str], split: dict
     years: Counter = Counter()
     sides: Counter = Counter()
     formats: Counter = Counter()
+    sized = np.isin(choice.reasons, [STEP_NAMES.index(step) for step in ("too_small", "not_square")])
+    lost_sides: list[tuple[int, int]] = []
     borrowed = borrowed_labels(files, choice)
     labels: Counter = Counter()
     for start, covers in files.each_shard([*LABELS, "source_width", "source_height", "source_format"]):
         for row, cover in enumerate(covers, start):
+            if sized[row]:
+                lost_sides.append((cover["source_width"], cover["source_height"]))
             if not kept[row]:
                 continue
             cover |= borrowed.get(row, {})
@@ -79,6 +84,7 @@ def summarize(files: Candidates, choice: Choice, sources: list[str], split: dict
         years=years,
         sides=sides,
         formats=formats,
+        lost_sides=lost_sides,
         examples=examples,
     )
 

@@ -1,66 +1,93 @@
-"""report.html: what was kept, what was rejected, and why, with small examples of each."""
+"""report.html: what is used, what is left out and why, with small examples of each, and what would bring more back."""
 
 import base64
 import html
 import io
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
+from ...page_style import stylesheet
+from ...runtime import cpu_count
+from ..advice import settings_for
 from .candidates import EXAMPLES, preview
 from .cleaning import STEPS, Cleaning
 from .counts import Summary
 from .selection import Candidates, Choice
 
 GENRES_SHOWN = 30
+FOLDER = "DIR"  # that of this page: its name would make the bytes of a build depend on it
 NAME_SHOWN = 70  # last characters of a file's name under its picture
-WARNING = "Contains other people's covers. Do not publish."
+NOTE = "This page shows the pictures themselves: pass it on only where you may pass them on."
+CROPS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.45, 0.6)  # 4:3 loses a quarter, 3:2 a third
+SIDES = (96, 64, 48, 32)
+MOST = 0.8  # of the files that the strongest remedy would bring back
+ALLOWED = {
+    "near_blank": "if they are covers of one colour",
+    "near_duplicate": "if these are different pictures",
+    "placeholder": "if these are covers",
+}
+REMEDIES = {  # where no option helps
+    "truncated": "copy or download these files once more",
+    "corrupt": "copy or download these files once more",
+    "empty": "copy or download these files once more",
+    "unreadable": "look at the rights of these files, and at the disk",
+    "link": "copy the files themselves into the pile",
+    "hidden": "take the dot from the names of those that are wanted",
+    "too_many_bytes": "save these smaller",
+    "too_many_pixels": "save these smaller",
+    "exact_duplicate": "nothing is lost: one of each is used",
+}
 
 STYLE = """
-:root{color-scheme:light dark;--ink:#1d1d1f;--soft:#6b6b70;--line:#e3e3e6;--ground:#fff;--card:#f5f5f7;--kept:#2f7d4f;
---gone:#b4462f;--bar:#4d6fa8}
-@media(prefers-color-scheme:dark){:root{--ink:#ececee;--soft:#9c9ca3;--line:#333338;--ground:#151517;--card:#212124;
---kept:#57b583;--gone:#e07a5f;--bar:#7f9fd6}}
-body{font:16px/1.5 system-ui,sans-serif;max-width:66rem;margin:0 auto;padding:1.5rem;color:var(--ink);
-background:var(--ground)}
-h1{font-size:2.4rem;line-height:1.15;margin:1.2rem 0 .3rem}h2{margin:2.6rem 0 .6rem;font-size:1.3rem}
-h3{margin:1.6rem 0 .4rem;font-size:1rem}p{margin:.3rem 0}.soft,h3 span,td:last-child{color:var(--soft);font-weight:400}
-.warning{background:#7a1020;color:#fff;padding:.6rem 1rem;border-radius:.5rem;font-weight:600}
-.split{display:flex;height:1.1rem;border-radius:.55rem;overflow:hidden;margin:1rem 0 .4rem;background:var(--gone)}
-.split span{background:var(--kept)}
-table{border-collapse:collapse;width:100%;table-layout:fixed}
-td{padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
-td.name{width:13rem}td.n{width:5rem;text-align:right;font-variant-numeric:tabular-nums}td.bars{width:12rem}
-.bar{display:inline-block;height:.75rem;border-radius:.2rem;background:var(--bar);min-width:1px}
-.bar.kept{background:var(--kept)}.bar.gone{background:var(--gone)}
+.note{border-left:4px solid var(--line);padding:.4rem 1rem}
+.split{display:flex;height:1.1rem;border-radius:.55rem;overflow:hidden;margin:1rem 0 .4rem;background:var(--line)}
+.split span{background:var(--good)}
+table{width:100%;table-layout:fixed}td{padding:.3rem .6rem .3rem 0;overflow-wrap:anywhere}
+td.name{width:11rem}td.n{width:4.5rem;text-align:right}td.bars{width:8rem}
+td.why,h3 span{color:var(--muted);font-weight:400}
+td code{white-space:normal}
+.bar{display:inline-block;height:.75rem;border-radius:.2rem;background:var(--curve-2);min-width:1px}
+.bar.kept{background:var(--good)}.bar.out{background:var(--curve-1)}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(26rem,1fr));gap:0 3rem}
 .grid td.name{width:9rem}.grid td.bars{width:auto}
 .shown{display:flex;flex-wrap:wrap;gap:.6rem}
-figure{margin:0;padding:.4rem;width:96px;border-radius:.5rem;background:var(--card)}figure.pair{width:198px}
-img{width:96px;height:96px;object-fit:contain;border-radius:.2rem;margin-right:2px}figure img:last-of-type{margin:0}
-figcaption{font-size:11px;line-height:1.35;overflow-wrap:anywhere;color:var(--soft)}code{font-size:.9em}
-@media(max-width:40rem){.grid{display:block}td.bars{display:none}td.name{width:9rem}}
+.shown figure{padding:.4rem;width:96px;border-radius:4px;background:var(--panel)}.shown figure.pair{width:198px}
+.shown img{width:96px;height:96px;object-fit:contain;border-radius:2px;margin-right:2px}
+.shown figure img:last-of-type{margin:0}figcaption{font-size:12px;overflow-wrap:anywhere}
+pre{background:var(--panel);padding:.8rem 1rem;border-radius:4px;overflow-x:auto;white-space:pre-wrap}
+@media(max-width:40rem){.grid{display:block}td.bars{display:none}td.name{width:8rem}}
 """
 
 
-def report_page(summary: Summary, files: Candidates, choice: Choice, settings: Cleaning, thumbnails: bool) -> str:
+def report_page(
+    summary: Summary,
+    files: Candidates,
+    choice: Choice,
+    settings: Cleaning,
+    command: str,
+    thumbnails: bool,
+) -> str:
     """The report as HTML. File names are untrusted text: everything is escaped."""
     kept, total = summary.kept, summary.total
-    parts = [f"<p class=warning>{html.escape(WARNING)}</p>"] if thumbnails else []
-    parts.append(
+    left_out = total - kept
+    parts = [
         f"<h1>{kept:,} covers from {total:,} files</h1>"
         f"<div class=split><span style='width:{kept / max(total, 1):.2%}'></span></div>"
-        f"<p>{kept / max(total, 1):.1%} of the files are kept, {total - kept:,} rejected. "
+        f"<p>{kept / max(total, 1):.1%} of the files are used, {left_out:,} left out. "
         f"{summary.splits['train']:,} covers are to train on, {summary.splits['test']:,} held out for evaluation, in "
         f"{summary.groups:,} groups; no group is on both sides.</p>"
-        "<p class=soft>What became of each single file is in files.csv.gz.</p>"
-    )
+        "<p class=fine>What became of each single file is in files.csv.gz.</p>"
+    ]
+    parts += [f"<p class=note>{html.escape(NOTE)}</p>"] if thumbnails else []
     for name, counts in summary.files.items():
-        rows = [(step, count, STEPS[step][1] if step in STEPS else "") for step, count in counts.most_common()]
+        rows = [(step, count, _why(step)) for step, count in counts.most_common()]
         parts.append(f"<h2>{html.escape(name)}: {counts.total():,} files</h2>{_rows(rows, counts.total())}")
+    parts.append(_remedies(summary, settings, command))
     noted = [(step, count, STEPS[step][1]) for step, count in summary.notes.most_common()]
-    parts.append(f"<h2>Kept, but repaired or flagged</h2>{_rows(noted, kept)}")
+    parts.append(f"<h2>Used after a repair, or with a flag</h2>{_rows(noted, kept)}")
     parts.append("<h2>What is in it</h2><div class=grid>")
     tables: list[tuple[str, Mapping]] = [
         ("Smaller side of the originals, pixels", dict(sorted(summary.sides.items()))),
@@ -76,9 +103,68 @@ def report_page(summary: Summary, files: Candidates, choice: Choice, settings: C
     if thumbnails:
         parts.append(f"<h2>Examples</h2>{_examples(summary, files, choice)}")
     used = ", ".join(f"{name} {value}" for name, value in vars(settings).items() if value != ())
-    parts.append(f"<h2>How it was made</h2><p><code>album-gan covers build</code> with {html.escape(used)}.</p>")
-    head = "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-    return f"{head}<title>{kept:,} covers</title><style>{STYLE}</style>" + "\n".join(parts) + "\n"
+    parts.append(f"<h2>How it was made</h2><p><code>{html.escape(command)}</code>, with {html.escape(used)}.</p>")
+    parts.append(_next(summary))
+    head = (
+        "<!doctype html><html lang=en><meta charset=utf-8>"
+        "<meta name=viewport content='width=device-width, initial-scale=1'>"
+    )
+    style = f"<style>{stylesheet()}{STYLE}</style>"
+    return f"{head}<title>{kept:,} covers</title>{style}<main class=reading>" + "\n".join(parts) + "</main>\n"
+
+
+def _why(step: str) -> str:
+    return STEPS[step][1] if step in STEPS else ""
+
+
+def _remedies(summary: Summary, settings: Cleaning, command: str) -> str:
+    """What would bring files back, and how many; a line for each reason that something helps against."""
+    counts = sum(summary.files.values(), Counter())
+    lines = []
+    for step, count in counts.most_common():
+        remedy = remedy_of(step, count, summary.lost_sides, settings)
+        if remedy:
+            name = step.replace("_", " ")
+            lines.append(f"<tr><td class=name>{name}<td class=n>{count:,}<td>{remedy}")
+    if not lines:
+        return ""
+    again = (
+        f"<p>Add the option to the command; what is clean already is not cleaned again:</p><pre>{html.escape(command)}"
+    )
+    return f"<h2>To use more of them</h2><table>{''.join(lines)}</table>{again} ...</pre>"
+
+
+def remedy_of(step: str, count: int, sides: Sequence[tuple[int, int]], settings: Cleaning) -> str:
+    """What to do about files that are left out for this reason, as HTML; empty where nothing helps."""
+    if step == "not_square":
+        lost = [1 - min(side) / max(side) for side in sides if min(side) >= settings.min_size]
+        return _option("--max-crop", lost, [crop for crop in CROPS if crop > settings.max_crop])
+    if step == "too_small":
+        small = [-min(side) for side in sides if min(side) < settings.min_size]
+        return _option("--min-size", small, [-side for side in SIDES if side < settings.min_size])
+    if step in ALLOWED:
+        return f"<code>--allow {step}</code> would keep up to {count:,}, {ALLOWED[step]}"
+    return REMEDIES.get(step, "")
+
+
+def _option(option: str, values: Sequence[float], limits: Sequence[float]) -> str:
+    """The smallest of `limits` within which most of what the last one would keep stays, and how much that is."""
+    counts = [(limit, sum(value <= limit for value in values)) for limit in limits]
+    best = next((one for one in counts if one[1] >= MOST * counts[-1][1]), (0, 0))
+    limit, saved = best
+    return f"<code>{option} {abs(limit):g}</code> would keep {saved:,}" if saved else ""
+
+
+def _next(summary: Summary) -> str:
+    """The command that trains on it."""
+    options, why = settings_for(summary.splits["train"], f"{cpu_count()} CPU cores", gpu=False)
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    train = f"album-gan train --train_data_dir {FOLDER} {' '.join(words)} --output_dir runs/mine"
+    return (
+        f"<h2>Next</h2><p>Train on it, where {FOLDER} is the folder of this page. {html.escape(why)}</p>"
+        f"<pre>{html.escape(train)}</pre>"
+        "<p>On a GPU, or to know first how long it takes: add <code>--dry_run</code>.</p>"
+    )
 
 
 def _rows(rows: list[tuple[str, int, str]], total: int) -> str:
@@ -86,11 +172,12 @@ def _rows(rows: list[tuple[str, int, str]], total: int) -> str:
     lines = []
     for name, count, note in rows:
         share = count / max(total, 1)
-        kind = "kept" if name == "kept" else "gone" if STEPS.get(name, "")[:1] == ("reject",) else ""
+        shown = "used" if name == "kept" else str(name).replace("_", " ")
+        kind = "kept" if name == "kept" else "out" if STEPS.get(name, "")[:1] == ("reject",) else ""
         lines.append(
-            f"<tr><td class=name>{html.escape(str(name)).replace('_', ' ')}<td class=n>{count:,}<td class=n>{share:.1%}"
+            f"<tr><td class=name>{html.escape(shown)}<td class=n>{count:,}<td class=n>{share:.1%}"
             f"<td class=bars><span class='bar {kind}' style='width:{min(share, 1):.2%}'></span>"
-            + (f"<td>{html.escape(note)}" if any(note for _, _, note in rows) else "")
+            + (f"<td class=why>{html.escape(note)}" if any(note for _, _, note in rows) else "")
         )
     return f"<table>{''.join(lines)}</table>" if lines else "<p>None.</p>"
 
@@ -113,7 +200,7 @@ def _examples(summary: Summary, files: Candidates, choice: Choice) -> str:
             shown = _picture(pictures[row]) + (_picture(pictures[kept]) if both else "")
             caption = html.escape(names[row][-NAME_SHOWN:])
             if both:
-                caption += f"<br>kept: {html.escape(names[kept][-NAME_SHOWN:])}"
+                caption += f"<br>used: {html.escape(names[kept][-NAME_SHOWN:])}"
             figures.append(
                 f"<figure class={'pair' if both else 'one'}>{shown}<figcaption>{caption}</figcaption></figure>"
             )

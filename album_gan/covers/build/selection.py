@@ -128,9 +128,12 @@ def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Ch
     """
     reasons = files.reasons.copy()
     kept_as = np.where(reasons == KEPT, np.arange(len(files)), -1)
-    # In order of preference: the largest original, then the longest file, then the smallest hash, then the first.
+    # In order of preference: an original with enough pixels, not in print colours, whose RGB is a guess; then the
+    # largest, the longest file, the smallest hash, the first.
     alive = np.flatnonzero(reasons == KEPT)
-    keys = (alive, *files.digests[alive].T[::-1], -files.lengths[alive], -files.sizes[alive])
+    enough = np.minimum(files.sizes[alive], settings.resolution**2)
+    print_colours = files.notes[alive] >> np.uint64(STEP_NAMES.index("cmyk")) & np.uint64(1)
+    keys = (alive, *files.digests[alive].T[::-1], -files.lengths[alive], -files.sizes[alive], print_colours, -enough)
     alive = alive[np.lexsort(keys)]
 
     _, inverse, counts = np.unique(files.digests[alive], axis=0, return_inverse=True, return_counts=True)

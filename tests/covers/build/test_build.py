@@ -24,6 +24,7 @@ from album_gan.covers.build import candidates, shards
 from album_gan.covers.build.build import BuildConfig, build
 from album_gan.covers.build.cleaning import STEPS, Cleaning
 from album_gan.covers.build.inspect import inspect
+from album_gan.covers.build.report import remedy_of
 from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import draw_cover
@@ -119,7 +120,7 @@ def test_every_file_ends_in_the_list_with_its_reason(tmp_path, messy):
     assert not Path("/tmp/absolute-cover.jpg").exists()
 
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "Do not publish" in page
+    assert "pass it on only where you may" in page
     assert "<script>" not in page
     assert all(f"<h3>{row['outcome'].replace('_', ' ')}" in page for row in found.values() if row["outcome"] != "kept")
     everything = json.dumps([page, (tmp_path / "out" / "README.md").read_text(), found])
@@ -195,7 +196,7 @@ def test_rights_and_thumbnails(tmp_path):
     assert "## Rights\n\nMine. All of them." in (tmp_path / "out" / "README.md").read_text()
     page = (tmp_path / "out" / "report.html").read_text()
     assert "data:image" not in page
-    assert "Do not publish" not in page
+    assert "pass it on only where you may" not in page
 
 
 def test_bad_input_changes_nothing(tmp_path):
@@ -212,26 +213,29 @@ def test_bad_input_changes_nothing(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["Artist 0 - Title 0.jpg", "Artist 1 - Title 1.jpg"]
 
 
-def test_a_picture_that_kills_its_worker_costs_only_itself(tmp_path, monkeypatch):
-    # The child sees this through its environment: a picture with this hash ends its process.
+def test_a_picture_that_kills_its_worker_costs_only_itself(tmp_path):
+    # The worker sees this through its environment: a picture with this hash ends its process.
     folder = pile(tmp_path / "pile", 4)
     victim = folder / "Artist 2 - Title 2.jpg"
     killer = tmp_path / "site"
     killer.mkdir()
     (killer / "sitecustomize.py").write_text(
-        "import hashlib, os, sys\n"
+        "import hashlib, multiprocessing, os\n"
         f"victim = {hashlib.sha256(victim.read_bytes()).hexdigest()!r}\n"
         "real = hashlib.sha256\n"
         "def sha256(data=b'', **options):\n"
         "    digest = real(data, **options)\n"
-        "    if digest.hexdigest() == victim and 'spawn_main' in ' '.join(sys.orig_argv): os._exit(9)\n"
+        "    if digest.hexdigest() == victim and multiprocessing.parent_process(): os._exit(9)\n"
         "    return digest\n"
         "hashlib.sha256 = sha256\n"
     )
-    monkeypatch.setenv("PYTHONPATH", f"{killer}{os.pathsep}{ROOT}")
-    summary = build(config(tmp_path, folder, workers=1))
-    assert summary.kept == 3
-    row = outcomes(tmp_path / "out")[victim.name]
+    command = [sys.executable, "-m", "album_gan", "covers", "build", str(folder), "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONPATH": f"{killer}{os.pathsep}{ROOT}"}
+    options = ("--num-workers", "1", "--resolution", "64", "--min-size", "32")
+    subprocess.run([*command, *options], check=True, env=environment)
+    found = outcomes(tmp_path / "out")
+    assert Counter(row["outcome"] for row in found.values()) == {"kept": 3, "corrupt": 1}
+    row = found[victim.name]
     assert (row["outcome"], row["detail"]) == ("corrupt", "its decoder crashed")
 
 
@@ -341,3 +345,39 @@ def test_raw_sample(tmp_path):
             assert "grayscale" in notes, name
     pairs = Counter(row["outcome"] for row in found.values())
     assert (pairs["exact_duplicate"], pairs["near_duplicate"]) == (1, 1)
+
+
+def test_the_report_says_what_would_bring_files_back(tmp_path):
+    """With the number of them, which is right: a build with that option keeps so many more."""
+    folder = pile(tmp_path / "pile", 12)
+    for number, size in enumerate([(200, 300), (200, 300), (200, 300), (200, 800), (20, 20)]):
+        draw_cover(40 + number, 300).resize(size).save(folder / f"odd {number}.png")
+    build(config(tmp_path, folder))
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "not square<td class=n>4<td><code>--max-crop 0.35</code> would keep 3" in page
+    assert "12 covers from 17 files" in page
+    assert "album-gan covers build pile --out DIR ..." in page
+    assert "album-gan train --train_data_dir DIR --minutes 60 --init_from bundled" in page
+    assert "reject" not in page
+    assert build(config(tmp_path, folder, cleaning={"max_crop": 0.35})).kept == 12 + 3
+
+
+def test_remedies_count_what_they_bring_back():
+    settings = Cleaning()
+    sides = [(90, 90)] * 4 + [(60, 70), (130, 195), (200, 250)]
+    assert remedy_of("too_small", 5, sides, settings) == "<code>--min-size 64</code> would keep 4"
+    assert remedy_of("not_square", 2, sides, settings) == "<code>--max-crop 0.35</code> would keep 2"
+    assert remedy_of("near_blank", 3, sides, settings).startswith("<code>--allow near_blank</code> would keep up to 3")
+    assert not remedy_of("not_an_image", 3, sides, settings)
+    assert not remedy_of("too_small", 1, [(20, 20)], settings)
+
+
+def test_an_original_is_kept_instead_of_its_copy_in_print_colours(tmp_path):
+    folder = pile(tmp_path / "pile", 3)
+    cover = draw_cover(50, 700)
+    cover.convert("CMYK").save(folder / "for print.jpg", quality=95)
+    cover.resize((400, 400)).save(folder / "for the web.jpg", quality=90)
+    build(config(tmp_path, folder))
+    found = outcomes(tmp_path / "out")
+    assert found["for the web.jpg"]["outcome"] == "kept"
+    assert found["for print.jpg"]["outcome"] == "near_duplicate"
