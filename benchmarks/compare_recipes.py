@@ -108,7 +108,8 @@ def waiting(records: list[dict]) -> float:
 def table(results: list[dict]) -> str:
     """The results in Markdown, best first by the neutral space."""
     lines = [
-        f"| recipe | kid, {SPACES[0]} | recall | kid, {SPACES[1]} | recall | images | a CPU second | waits | alarms |",
+        f"| recipe | kernel distance x 1,000, {SPACES[0]} | recall | {SPACES[1]} | recall "
+        "| images | a CPU second | waits | alarms |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for result in sorted(results, key=lambda one: one["spaces"][SPACES[0]]["kid"]):
@@ -123,7 +124,7 @@ def table(results: list[dict]) -> str:
         )
     floors = " and ".join(f"{1_000 * results[0]['spaces'][space]['kid_floor']:.3f}" for space in SPACES)
     lines.append(
-        f"\nkid times 1,000; real covers against real covers: {floors}. {SAMPLES:,} samples each, "
+        f"\nReal covers against real covers: {floors}. {SAMPLES:,} samples each, "
         f"{results[0]['held_out']:,} held-out covers, {results[0]['minutes']:g} CPU minutes; "
         "waits: for data, of the time."
     )

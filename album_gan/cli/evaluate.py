@@ -52,7 +52,8 @@ def _evaluate(args: argparse.Namespace) -> None:
         data_files=args.data_files,
         image_column=args.image_column,
     )
-    result = evaluate(args.model, source, args.samples, args.truncation, extractors, choose_device(args.device))
+    device = choose_device(args.device)
+    result = evaluate(args.model, source, args.samples, args.truncation, extractors, device, progress=True)
     print(table(result))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

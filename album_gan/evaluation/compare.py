@@ -1,19 +1,24 @@
 """A model against held-out covers: fidelity, diversity, copies and spectra, in the feature spaces of `extractors`."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from ..covers.dataset import CoverSource, load_covers
 from ..inference.pipeline import AlbumCoverPipeline
 from ..metrics.kernel_distance import kernel_distance, subset_distances
 from ..metrics.precision_recall import coverage, distances, mean_distance, near_duplicate_rate, nearest
 from ..metrics.spectrum import octave_differences, radial_spectrum
-from .extractors import EXTRACTORS, build_extractor, cached_features, check_extractor, features_of
+from .extractors import EXTRACTORS, build_extractor, cache_file, cached_features, check_extractor, features_of
 from .table import SUBSET_DRAWS
 
 COPY_QUANTILE = 0.001  # two different held-out covers are closer than this distance once in a thousand times
+DRAWN_TOGETHER = 16
+PROBED = 8  # covers drawn and looked at to say how long an evaluation takes
 FEWEST = 4  # of samples and of held-out covers: precision and recall look at the third neighbour
 
 
@@ -24,9 +29,11 @@ def evaluate(
     truncation: float = 1.0,
     extractors: tuple[str, ...] | None = None,
     device: str = "cpu",
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Compare a model (bundled, a folder or a Hub id) with the covers of `source`, at the model's resolution.
 
+    With `progress`, one line says first how long that takes, and one bar how far it is.
     Raises ValueError for unknown extractors, and for fewer samples or held-out covers than can be compared.
     """
     for name in extractors or ():
@@ -36,12 +43,38 @@ def evaluate(
     resolution = pipeline.generator.config.resolution
     split = load_covers(replace(source, resolution=resolution))
     check_held_out(len(split.held_out), len(split.train))
-    drawn = pipeline(seeds=range(samples), truncation=truncation, progress=True).images
-    pixels = np.stack([np.asarray(image) for image in drawn])
-    result = {"model": pipeline.fingerprint, "truncation": truncation}
-    return result | compare(
-        pixels, split.held_out.all_pixels(), split.train.all_pixels(), extractors or tuple(EXTRACTORS), device=device
-    )
+    held_out, training = split.held_out.all_pixels(), split.train.all_pixels()
+    spaces = extractors or tuple(EXTRACTORS)
+    if progress:
+        seconds = expected_seconds(pipeline, samples, (held_out, training), spaces, device)
+        print(f"drawing {samples:,} covers and comparing them in {' and '.join(spaces)}: about {in_words(seconds)}")
+    with tqdm(total=samples, desc="drawing", unit="cover", leave=False, disable=not progress) as bar:
+        drawn = []
+        for start in range(0, samples, DRAWN_TOGETHER):
+            drawn += pipeline(seeds=range(start, min(samples, start + DRAWN_TOGETHER)), truncation=truncation).images
+            bar.update(len(drawn) - bar.n)
+        pixels = np.stack([np.asarray(image) for image in drawn])
+        bar.set_description("comparing")
+        result = {"model": pipeline.fingerprint, "truncation": truncation}
+        return result | _compare(pixels, held_out, training, spaces, None, bar, device)
+
+
+def expected_seconds(
+    pipeline: AlbumCoverPipeline, samples: int, covers: Sequence[np.ndarray], spaces: Sequence[str], device: str
+) -> float:
+    """How long `evaluate` takes, from a few covers drawn and looked at; features in the cache take no time."""
+    pipeline(seeds=range(PROBED))  # the first ones take longer
+    started = time.monotonic()
+    probe = np.stack([np.asarray(image) for image in pipeline(seeds=range(PROBED)).images])
+    seconds = samples * (time.monotonic() - started) / PROBED
+    for name in spaces:
+        extractor = build_extractor(name, device)
+        features_of(probe[:2], extractor)
+        started = time.monotonic()
+        features_of(probe, extractor)
+        each = (time.monotonic() - started) / PROBED
+        seconds += each * (samples + sum(len(some) for some in covers if not cache_file(some, extractor).exists()))
+    return seconds
 
 
 def compare(
@@ -59,18 +92,44 @@ def compare(
     With `subset`, kernel distance and recall are also averaged over 50 draws of that many of each, so that results
     can be compared with those of a small set.
     """
+    with tqdm(total=0, desc="comparing", unit="cover", leave=False, disable=not progress) as bar:
+        return _compare(samples, held_out, training, extractors, subset, bar, device)
+
+
+def _compare(
+    samples: np.ndarray,
+    held_out: np.ndarray,
+    training: np.ndarray | None,
+    extractors: tuple[str, ...],
+    subset: int | None,
+    bar: tqdm,
+    device: str,
+) -> dict[str, Any]:
+    """As `compare`, with a bar that goes on to all pictures in all spaces."""
+    known = [held_out] if training is None else [held_out, training]
+    networks = {name: build_extractor(name, device) for name in extractors}
+    for extractor in networks.values():
+        bar.total = (
+            (bar.total or 0)
+            + len(samples)
+            + sum(len(some) for some in known if not cache_file(some, extractor).exists())
+        )
+    bar.refresh()
     result: dict[str, Any] = {"samples": len(samples), "held_out": len(held_out), "subset": subset, "spaces": {}}
-    for name in extractors:
-        extractor = build_extractor(name, device)
-        label = f"{name}: {{}}" * progress
-        fake = features_of(samples, extractor, description=label.format("samples"))
-        real = cached_features(held_out, extractor, label.format("held-out covers"))
+    for name, extractor in networks.items():
+        fake = features_of(samples, extractor, advance=bar.update)
+        real, *others = (cached_features(some, extractor, bar.update) for some in known)
         result["spaces"][name] = numbers = in_one_space(fake, real, subset)
-        if training is not None:
-            numbers |= copies(fake, real, cached_features(training, extractor, label.format("training covers")))
+        for features in others:
+            numbers |= copies(fake, real, features)
     real_spectrum, fake_spectrum = radial_spectrum(held_out), radial_spectrum(samples)
     result["spectrum_db"] = octave_differences(real_spectrum, fake_spectrum)
     return result
+
+
+def in_words(seconds: float) -> str:
+    """ "40 s" or "12 minutes"."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
 
 
 def check_samples(count: int) -> None:

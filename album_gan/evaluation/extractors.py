@@ -15,7 +15,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..covers.pixel_cache import cache_folder
 from ..inference.atomic import atomic_path
@@ -23,6 +22,11 @@ from ..inference.pixels import to_unit_range
 from ..networks.projected_discriminator import FrozenBlock, FrozenConv
 
 logger = logging.getLogger(__name__)
+Advance = Callable[[int], object]  # of a progress bar
+
+
+def _nobody(pictures: int) -> None:
+    """Where nobody watches."""
 
 
 class EfficientNetLite2(nn.Module):
@@ -113,16 +117,12 @@ def build_extractor(name: str, device: str | torch.device = "cpu") -> nn.Module:
     return EXTRACTORS[name]().eval().requires_grad_(False).to(device)
 
 
-def cached_features(pixels: np.ndarray, extractor: nn.Module, description: str = "") -> np.ndarray:
+def cached_features(pixels: np.ndarray, extractor: nn.Module, advance: Advance = _nobody) -> np.ndarray:
     """As `features_of`, but computed once for the same pictures and extractor, and then read from the cache."""
-    folder = cache_folder("features")
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    for part in np.array_split(pixels, max(1, len(pixels) // 1_000)):
-        digest.update(np.ascontiguousarray(part).data)
-    path = folder / f"{digest.hexdigest()[:16]}-{type(extractor).__name__}.npy"
+    path = cache_file(pixels, extractor)
     if path.exists():
         return np.load(path)
-    features = features_of(pixels, extractor, description=description)
+    features, folder = features_of(pixels, extractor, advance=advance), path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -132,14 +132,25 @@ def cached_features(pixels: np.ndarray, extractor: nn.Module, description: str =
     return features
 
 
+def cache_file(pixels: np.ndarray, extractor: nn.Module) -> Path:
+    """Where the cache has the features of these pictures, or will have them."""
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    for part in np.array_split(pixels, max(1, len(pixels) // 1_000)):
+        digest.update(np.ascontiguousarray(part).data)
+    return cache_folder("features") / f"{digest.hexdigest()[:16]}-{type(extractor).__name__}.npy"
+
+
 @torch.inference_mode()
-def features_of(pixels: np.ndarray, extractor: nn.Module, batch_size: int = 32, description: str = "") -> np.ndarray:
-    """uint8 (N, R, R, 3) -> float32 (N, D)."""
+def features_of(
+    pixels: np.ndarray, extractor: nn.Module, batch_size: int = 32, advance: Advance = _nobody
+) -> np.ndarray:
+    """uint8 (N, R, R, 3) -> float32 (N, D). `advance` is called with the number of pictures after each batch."""
     device = next(chain(extractor.buffers(), extractor.parameters())).device
     parts = []
-    for start in tqdm(range(0, len(pixels), batch_size), desc=description, unit="batch", disable=not description):
+    for start in range(0, len(pixels), batch_size):
         images = to_unit_range(torch.from_numpy(np.array(pixels[start : start + batch_size]))).to(device)
         parts.append(extractor(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
+        advance(len(images))
     return np.concatenate(parts)
 
 

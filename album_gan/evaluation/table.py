@@ -2,21 +2,34 @@
 
 from typing import Any
 
+from ..metrics.measures import KERNEL_DISTANCE, MEASURES, Measure, ruler, ruler_line
+
 SUBSET_DRAWS = 50  # draws that "of_draws" numbers are averaged over
 
 
 def table(result: dict[str, Any]) -> str:
-    """The numbers as text, one row per measure and one column per feature space."""
+    """The numbers as text, one row per measure and one column per feature space, and the ruler beneath."""
     spaces = result["spaces"]
-    measures = list(dict.fromkeys(measure for numbers in spaces.values() for measure in numbers))
-    width = max(map(len, measures)) + 2
+    keys = list(dict.fromkeys(key for numbers in spaces.values() for key in numbers))
+    rows = [(_measure(key), key) for key in keys]
+    width = max(len(name) for (name, _), _ in rows) + 2
     lines = [f"{result['samples']:,} samples against {result['held_out']:,} held-out covers"]
     if result["subset"]:
         lines[0] += f"; of draws: means of {SUBSET_DRAWS} draws of {result['subset']} of each"
     lines.append(" " * width + "".join(f"{name:>22}" for name in spaces))
-    for measure in measures:
-        cells = (f"{numbers[measure]:.4f}" if measure in numbers else "" for numbers in spaces.values())
-        lines.append(f"{measure:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
+    for (name, measure), key in rows:
+        cells = (measure.show(numbers[key]) if key in numbers else "" for numbers in spaces.values())
+        lines.append(f"{name:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
     octaves = ", ".join(f"{octave}: {value:+.1f}" for octave, value in result["spectrum_db"].items())
     lines.append(f"power against held-out covers in dB, by octave (cycles per picture): {octaves}")
-    return "\n".join(lines)
+    known = [f"  {space}: {ruler_line(space)}" for space in spaces if ruler(space)]
+    return "\n".join([*lines, *([f"for comparison, {KERNEL_DISTANCE.name}, at 128 px:"] if known else []), *known])
+
+
+def _measure(key: str) -> tuple[str, Measure]:
+    """The name to show for a key of a feature space, and the measure that it belongs to."""
+    for ending, words in (("_of_draws_spread", ", spread of draws"), ("_of_draws", ", of draws"), ("", "")):
+        measure = MEASURES.get(key.removesuffix(ending))
+        if key.endswith(ending) and measure:
+            return f"{measure.name}{words}", measure
+    return key, Measure(key, key, "")

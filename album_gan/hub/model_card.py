@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..evaluation.table import table
 from ..inference.pipeline import AlbumCoverPipeline
+from ..metrics.measures import MEASURES
 from .privacy import PRIVATE, is_public_id, public_name
 
 TEMPLATE = Path(__file__).parent / "model_card.md"
@@ -116,8 +117,8 @@ def eval_results(measured: dict[str, Any], data: str) -> list[EvalResult]:
                         dataset_type=data,
                         dataset_name=f"{measured['held_out']:,} held-out covers",
                         metric_type=metric,
-                        metric_name=f"{metric} in {space}, {measured['samples']:,} samples",
-                        metric_value=float(f"{values[metric]:.3g}"),
+                        metric_name=f"{MEASURES[metric].name} in {space}, {measured['samples']:,} samples",
+                        metric_value=float(f"{values[metric] * MEASURES[metric].scale:.3g}"),
                     )
                 )
     return results
@@ -125,11 +126,9 @@ def eval_results(measured: dict[str, Any], data: str) -> list[EvalResult]:
 
 def numbers(measured: dict[str, Any]) -> str:
     """The measurements as a table, and how to read them."""
-    return (
-        f"```\n{table(measured)}\n```\n\n`kid` is a kernel distance, 0 at best; `kid_floor` is that of one half of the "
-        "held-out covers from the other: smaller differences mean nothing. `precision` is the share of samples that "
-        "look like covers, `recall` the share of covers that some sample looks like; both are 1 at best."
-    )
+    keys = dict.fromkeys(key for values in measured["spaces"].values() for key in values)
+    explained = "\n".join(f"- {MEASURES[key].name}: {MEASURES[key].means}." for key in keys if key in MEASURES)
+    return f"```\n{table(measured)}\n```\n\n{explained}"
 
 
 def memorisation(measured: dict[str, Any] | None) -> str:

@@ -1,6 +1,7 @@
 """A model against covers: extractors, the table, and the command."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -53,7 +54,8 @@ def test_good_samples_score_better_than_noise(covers):
     assert numbers["nearest_training_cover"] > 0.5
     text = table(good)
     assert "30 samples against 30 held-out covers" in text
-    assert "kid_floor" in text
+    assert "kernel distance x 1,000 of real covers " in text
+    assert "efficientnet-lite2: real covers 0.621, bundled 7.66, DCGAN's authors' sheet 61.9, noise 336" in text
 
 
 def test_a_small_set_is_compared_at_its_own_size():
@@ -74,7 +76,14 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
     out = tmp_path / "numbers.json"
     words = ["evaluate", "--model", str(tiny_model), "--train_data_dir", str(folder), "--samples", "20"]
     assert main([*words, "--out", str(out)]) == 0
-    assert "kid" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert re.match(
+        r"drawing 20 covers and comparing them in efficientnet-lite2 and stlpips-vgg: about \d+ (s|minutes)\n",
+        printed.out,
+    )
+    assert "kernel distance x 1,000 " in printed.out
+    bars = {line.partition(":")[0] for line in printed.err.replace("\n", "\r").split("\r") if "cover" in line}
+    assert {name.strip() for name in bars} <= {"drawing", "comparing", "decoding covers"}
     result = json.loads(out.read_text())
     assert set(result["spaces"]) == set(EXTRACTORS)
     assert result["samples"] == 20

@@ -95,7 +95,8 @@ def test_numbers_become_metadata(tiny_model, tmp_path):
     assemble(str(tmp_path / "model"), tmp_path / "out", "me/covers")
     text = (tmp_path / "out" / "README.md").read_text()
     assert "model-index:" in text
-    assert "value: 0.123" in text
+    assert "name: kernel distance x 1,000 in stlpips-vgg, 10 samples" in text
+    assert "value: 123" in text
     assert "10 samples against 9 held-out covers" in text
 
 
@@ -112,7 +113,7 @@ def test_numbers_of_numpy_become_plain_ones(kind):
     check_card(f"---\n{data.to_yaml()}\n---\n")
     again = ModelCard(f"---\n{data.to_yaml()}\n---\n").data.eval_results
     assert [(result.metric_type, result.metric_value) for result in again] == [
-        ("kid", 1.0), ("precision", 0.0), ("recall", 0.4)
+        ("kid", 1000.0), ("precision", 0.0), ("recall", 0.4)
     ]  # fmt: skip
 
 

@@ -60,7 +60,7 @@ export async function mount(body) {
       const losses = Object.entries(course.losses).map(([series, points]) => ({ name: series.replace("/", ": ").replace("_", " "), points }));
       place.querySelector(".charts").replaceChildren(
         chart(losses, { at: images, label: `Losses of ${name}`, x: "covers" }),
-        course.kid.length ? chart([{ name: "kernel distance to covers never shown", points: course.kid, colour: "var(--curve-3)" }], { at: images, label: `Kernel distance of ${name}`, x: "covers", marks: course.alarms.map((alarm) => ({ x: alarm.images, text: alarm.saw })) }) : "");
+        course.kid.length ? chart([{ name: "kernel distance x 1,000", points: course.kid.map(([x, y]) => [x, 1000 * y]), colour: "var(--curve-3)" }], { at: images, label: `Kernel distance of ${name}`, x: "covers", marks: course.alarms.map((alarm) => ({ x: alarm.images, text: alarm.saw })) }) : "");
       const said = course.alarms.filter((alarm) => alarm.images <= images).slice(-2);
       place.querySelector(".said").replaceChildren(...(said.length ? said.map((alarm) => h("li", {}, h("b", {}, `${alarm.name}. `), `${alarm.saw} ${alarm.means}`)) : [h("li", {}, "The log raises no alarm so far.")]));
     }
