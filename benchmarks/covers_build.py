@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from album_gan.covers.build.cleaning import Cleaning, _squared_by_opencv, clean, has_opencv  # noqa: E402
+from album_gan.covers.build.cleaning import Cleaning, clean, has_opencv, squared_by_opencv  # noqa: E402
 from album_gan.covers.decoding import squared  # noqa: E402
 from album_gan.covers.synthetic import draw_cover  # noqa: E402
 
@@ -106,7 +106,7 @@ def decibels(first: Image.Image, second: Image.Image) -> float:
 def quality(files: list[Path]) -> dict:
     """PSNR against full decoding and Lanczos: of the pixels, and of the stored JPEGs, both of them encoded."""
     size = (SETTINGS.resolution, SETTINGS.resolution)
-    shrink = squared if SETTINGS.resampling == "lanczos" else _squared_by_opencv
+    shrink = squared if SETTINGS.resampling == "lanczos" else squared_by_opencv
     pixels, stored = [], []
     for file in files:
         full = Image.open(file).resize(size, Image.Resampling.LANCZOS)

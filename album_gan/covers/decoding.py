@@ -67,7 +67,7 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
     """The picture in sRGB; None where it is that already, or the profile is broken or does not fit its mode."""
-    if image.mode not in ("RGB", "CMYK", "L") or _is_srgb(profile):
+    if image.mode not in ("RGB", "CMYK", "L") or is_srgb(profile):
         return None
     try:
         transform = _transform(profile, image.mode)
@@ -77,10 +77,11 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 
 @functools.lru_cache(64)
-def _is_srgb(profile: bytes) -> bool:
+def is_srgb(profile: bytes) -> bool:
+    """Whether a colour profile is that of sRGB, or broken, which is no profile."""
     try:
         return "srgb" in ImageCms.getProfileDescription(io.BytesIO(profile)).lower()
-    except Exception:  # a broken profile is no profile
+    except Exception:
         return True
 
 

@@ -7,9 +7,6 @@ import hashlib
 import io
 import json
 import mmap
-import multiprocessing
-import os
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -23,12 +20,12 @@ import pyarrow as pa
 from PIL import Image
 
 from ...inference.atomic import atomic_path, remove_leftovers, write_atomic
-from ...runtime import keep_freed_memory
-from .cleaning import Cleaned, Cleaning, clean
+from .cleaning import Cleaned, Cleaning, as_image, clean
 from .cluster import sees
 from .metadata import LABELS
 from .source_file import Entry, with_bytes
 from .sources import Source
+from .workers import start_pool
 
 if TYPE_CHECKING:
     import distributed
@@ -144,14 +141,9 @@ class _Workers:
         if cluster:
             self.pool = cluster.get_executor()
         elif count:
-            self.pool = self._start(count)
+            self.pool = start_pool(count)
         self.probe: ProcessPoolExecutor | None = None
         self.waiting: dict[Future, tuple[Path, list[Entry]]] = {}
-
-    @staticmethod
-    def _start(count: int) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")  # forking beside Arrow's threads can hang
-        return ProcessPoolExecutor(count, context, initializer=_start_worker)
 
     def __enter__(self) -> "_Workers":
         return self
@@ -205,11 +197,11 @@ class _Workers:
         self.waiting = {}
         if self.pool:
             self.pool.shutdown()
-        self.pool = self._start(self.count)
+        self.pool = start_pool(self.count)
 
     def _probed(self, entry: Entry) -> Entry:
         """The entry; with a reason if it crashes the process that cleans it."""
-        self.probe = self.probe or self._start(1)
+        self.probe = self.probe or start_pool(1)
         try:
             self.probe.submit(_try, entry, self.settings).result()
             return entry
@@ -220,19 +212,6 @@ class _Workers:
 
 def _try(entry: Entry, settings: Cleaning) -> None:
     _clean_entry(entry, settings)
-
-
-def _start_worker() -> None:
-    """Reuse memory from picture to picture, and exit when the build exits, even if it is killed."""
-    keep_freed_memory()
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent:
-            parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def make_shard(path: Path, entries: list[Entry], settings: Cleaning) -> None:
@@ -256,7 +235,7 @@ def shard_bytes(entries: list[Entry], settings: Cleaning) -> bytes:
         row["example"] = None
         if cleaned.reason and cleaned.example is not None and examples[cleaned.reason] < EXAMPLES:
             examples[cleaned.reason] += 1
-            row["example"] = preview(cleaned.example)
+            row["example"] = preview(as_image(cleaned.example))
         rows.append(row)
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_file(buffer, SCHEMA) as writer:

@@ -200,7 +200,7 @@ def _read_file(path: Path) -> bytes:
     # A file may have become a link or a pipe since it was listed: neither follow nor wait.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(handle, "rb") as file:
-        return file.read(MAX_BYTES + 1)
+        return file.read(min(os.fstat(handle).st_size, MAX_BYTES) + 1)  # memory for MAX_BYTES would take its time
 
 
 def _elsewhere(
