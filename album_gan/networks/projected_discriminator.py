@@ -286,9 +286,8 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         mixed = [mix(tap) for mix, tap in zip(self.channel_mixing, taps, strict=True)]
         outputs = []
         for mix, x in zip(reversed(self.scale_mixing), reversed(mixed), strict=True):
-            x = x if not outputs else x + outputs[0]
-            twice = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
-            outputs.insert(0, mix(twice))
+            x = mix(x if not outputs else x + outputs[0])  # first: both are linear, and now it is a quarter of the work
+            outputs.insert(0, F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True))
         return outputs
 
     def features(self, images: Tensor) -> list[Tensor]:
