@@ -23,11 +23,11 @@ from album_gan import AlbumCoverPipeline
 from album_gan.editing.directions import ATTRIBUTES
 from album_gan.editing.typography import LAYOUTS
 from album_gan.inference.model_store import find_model, read_json
+from album_gan.page_style import opening_wall
 from album_gan.space.access import AccessControl, EventLimit, local_hosts, public_hosts
 from album_gan.space.connections import limit_connections, raise_file_limit
 from album_gan.space.lan_address import Invitation, invitation
 from album_gan.space.lessons import Lessons
-from album_gan.space.links import opening_wall
 from album_gan.space.page import build_page
 from album_gan.space.room import Room
 from album_gan.space.routes import Routes

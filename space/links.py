@@ -1,23 +1,14 @@
 """What a link shows: ?tab=&seeds=&truncation=&label=&model=, of which anything may be missing or wrong."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 
 from album_gan import AlbumCoverPipeline
 from album_gan.inference.latents import DEFAULT_TRUNCATION, Chosen, name_of
-from album_gan.space.theme import STATIC
+from album_gan.page_style import opening_wall
 from album_gan.space.validation import MAX_PINS, check_seeds, check_several, check_truncation
 
-LARGEST_WALL = 24  # covers that open the page; each screen shows as many as fit
 TABS = ("generate", "interpolate", "upscale", "edit", "learn")
-
-
-def opening_wall(fingerprint: str) -> tuple[list[int], bool]:
-    """The seeds of the wall that opens the page, and whether they were picked by hand: a pick is for one model only."""
-    stage = json.loads((STATIC / "stage.json").read_text(encoding="utf-8"))
-    picked = stage["model"] == fingerprint
-    return (stage["seeds"] if picked else list(range(LARGEST_WALL))), picked
 
 
 def wall_value(

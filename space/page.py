@@ -4,8 +4,9 @@ import html
 
 import gradio as gr
 
+from album_gan.page_style import opening_wall
 from album_gan.space.errors import shows_errors
-from album_gan.space.links import TABS, opening_wall
+from album_gan.space.links import TABS
 from album_gan.space.service import CoverService
 from album_gan.space.session import session_field
 from album_gan.space.tabs import edit, generate, interpolate, learn, upscale

@@ -65,5 +65,7 @@ def _export(args: argparse.Namespace) -> None:
         print(f"{args.out}; its covers are the pipeline's, to {difference}/255")
     else:
         from ..export.html_page import export_html
+        from ..inference.model_store import find_model
 
-        print(f"{args.out}, {export_html(pipeline, args.out) / 1e6:.1f} MB; open it with a double click")
+        size = export_html(pipeline, args.out, find_model(args.model, parts=("history/*",)))
+        print(f"{args.out}, {size / 1e6:.1f} MB; open it with a double click")

@@ -1,7 +1,8 @@
 """A model as one HTML file that draws in a browser when double-clicked, without a server or internet.
 
-It contains the model (`onnx_model.py`) and ONNX Runtime's WebAssembly (folder `onnxruntime-web`), both gzipped, and
-`latents.js`, so that seeds and names give the pipeline's covers.
+It looks like the web page, and draws, morphs and enlarges as it does. It contains the networks (`onnx_model.py`) and
+ONNX Runtime's WebAssembly (folder `onnxruntime-web`), gzipped; `latents.js`, so that seeds and names give the
+pipeline's covers; and the training's history.
 """
 
 import base64
@@ -9,37 +10,57 @@ import gzip
 import html
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..inference import latents
 from ..inference import word_lists as words
 from ..inference.atomic import write_atomic
 from ..inference.pipeline import AlbumCoverPipeline
-from .onnx_model import check, to_onnx
+from ..inference.upscaling import BORDER
+from ..page_style import opening_wall, stylesheet
+from .onnx_model import check, halves_to_onnx, upscaler_to_onnx
 
 HERE = Path(__file__).parent
 RUNTIME = HERE / "onnxruntime-web"
 MAX_BYTES = 30_000_000
 SMALLEST_RATIO = 0.8  # gzip makes fp16 weights about 7 % smaller, hardly ever 20 %
+ABOUT = (
+    "{numbers:.1f} million numbers in this file, and no server. Each cover is drawn from {latents} random ones and "
+    "never existed."
+)
 FOOTER = (
     "Model {fingerprint}. Every name is a cover, always the same one; what the words mean does not matter. Drawn by a "
     "network that learned from copyrighted covers. Enjoy it, show it, learn from it; we can grant no rights for "
-    "releasing what it draws. Runs on ONNX Runtime Web, (c) Microsoft Corporation, MIT licence."
+    "releasing what it draws. Runs on ONNX Runtime Web, (c) Microsoft Corporation, MIT licence; set in Inter, SIL Open "
+    "Font License."
 )
 
 
-def export_html(pipe: AlbumCoverPipeline, file: Path) -> int:
+def export_html(pipe: AlbumCoverPipeline, file: Path, folder: Path | None = None) -> int:
     """Write the page, after checking that its model draws the pipeline's covers; returns its size in bytes.
 
+    `folder` is the model's, for its history. Upscaling and history are left out where the page would be too large.
     Raises ValueError for a model too large for one file, OSError if it cannot be written. Needs the extra `export`.
     """
     check_size(smallest_size(pipe))  # at once, and not after the seconds that an export takes
-    content = to_onnx(pipe)
-    check(content, pipe)
-    page = build_page(pipe, content).encode()
+    halves = halves_to_onnx(pipe)
+    check(halves, pipe)
+    upscaler = upscaler_to_onnx(pipe) if pipe.upscaler is not None else b""
+    history = read_history(folder) if folder else []
+    for parts in ((upscaler, history), (upscaler, []), (b"", [])):
+        page = build_page(pipe, halves, *parts).encode()
+        if len(page) <= MAX_BYTES:
+            break
     check_size(len(page))
     write_atomic(file, page)
     return len(page)
+
+
+def read_history(folder: Path) -> list[tuple[int, str]]:
+    """[(covers shown, a sheet as WebP in base64), ...] from a model's folder; empty for a model without."""
+    sheets = sorted((folder / "history").glob("[0-9]*.webp"))
+    return [(int(sheet.stem), base64.b64encode(sheet.read_bytes()).decode()) for sheet in sheets]
 
 
 def smallest_size(pipe: AlbumCoverPipeline) -> int:
@@ -58,32 +79,50 @@ def check_size(count: int) -> None:
         )
 
 
-def build_page(pipe: AlbumCoverPipeline, model: bytes) -> str:
-    """The page as text, around a model in ONNX."""
+def build_page(
+    pipe: AlbumCoverPipeline,
+    halves: tuple[bytes, bytes],
+    upscaler: bytes = b"",
+    history: Sequence[tuple[int, str]] = (),
+) -> str:
+    """The page as text, around the networks in ONNX."""
     about = {
         "fingerprint": pipe.fingerprint,
         "resolution": pipe.generator.config.resolution,
         "latents": pipe.generator.config.latent_dim,
         "labels": pipe.labels,
         "classCounts": pipe.class_counts,
+        "wall": opening_wall(pipe.fingerprint)[0],
+        "border": BORDER,
+        "upscales": bool(upscaler),
     }
     script = [
         runtime_script(),
         f"const MODEL = {in_script(about)};",
+        f"const HISTORY = {in_script(history)};",
         f"const WORDS = {in_script(words_and_numbers())};",
         (HERE / "latents.js").read_text(encoding="utf-8"),
         (HERE / "page.js").read_text(encoding="utf-8"),
     ]
+    numbers = sum(weight.numel() for weight in pipe.generator.parameters()) / 1e6
     pieces = {
-        "style": (HERE / "page.css").read_text(encoding="utf-8"),
+        "style": stylesheet() + (HERE / "page.css").read_text(encoding="utf-8"),
+        "about": html.escape(ABOUT.format(numbers=numbers, latents=about["latents"])),
         "truncation": str(latents.DEFAULT_TRUNCATION),
         "labels": label_menu(pipe.labels),
         "footer": html.escape(FOOTER.format(fingerprint=pipe.fingerprint)),
         "runtime": base64.b64encode((RUNTIME / "ort-wasm-simd-threaded.wasm.gz").read_bytes()).decode(),
-        "model": base64.b64encode(gzip.compress(model, mtime=0)).decode(),
+        "embedding": packed(halves[0]),
+        "painting": packed(halves[1]),
+        "upscaler": packed(upscaler) if upscaler else "",
         "script": "\n".join(script),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: pieces[found[1]], (HERE / "page.html").read_text(encoding="utf-8"))
+
+
+def packed(network: bytes) -> str:
+    """Gzipped, in base64."""
+    return base64.b64encode(gzip.compress(network, mtime=0)).decode()
 
 
 def runtime_script() -> str:

@@ -54,21 +54,23 @@ const SPACE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029
 const trimmed = (text) => text.replace(new RegExp(`^${SPACE}+|${SPACE}+$`, "g"), "");
 const folded = (text) => Array.from(text, (letter) => WORDS.fold[letter] ?? letter).join("");
 
-/** A seed for whatever was typed: a number, a name, or any text, which chooses by its SHA-256. */
-function seedForAnyText(text) {
+/** The seed that a text names exactly, as a number or a readable name; null for any other words. */
+function exactSeed(text) {
   const number = /^0*([0-9]{1,8})$/.exec(trimmed(text));
   if (number) return Number(number[1]);
   const parts = folded(trimmed(text)).split(new RegExp(`(?:${SPACE}|[_-])+`));
-  if (parts.length === 3 && /^[0-9]{3}$/.test(parts[2])) {
-    const [adjective, noun] = [WORDS.adjectives.indexOf(parts[0]), WORDS.nouns.indexOf(parts[1])];
-    if (adjective >= 0 && noun >= 0) {
-      const number = BigInt((adjective * WORDS.nouns.length + noun) * 1000 + Number(parts[2]));
-      const count = BigInt(WORDS.count);
-      return Number(((((number - BigInt(WORDS.offset)) * BigInt(WORDS.inverse)) % count) + count) % count);
-    }
-  }
+  if (parts.length !== 3 || !/^[0-9]{3}$/.test(parts[2])) return null;
+  const [adjective, noun] = [WORDS.adjectives.indexOf(parts[0]), WORDS.nouns.indexOf(parts[1])];
+  if (adjective < 0 || noun < 0) return null;
+  const place = BigInt((adjective * WORDS.nouns.length + noun) * 1000 + Number(parts[2]));
+  const count = BigInt(WORDS.count);
+  return Number(((((place - BigInt(WORDS.offset)) * BigInt(WORDS.inverse)) % count) + count) % count);
+}
+
+/** A seed for whatever was typed: a number, a name, or any text, which chooses by its SHA-256. */
+function seedForAnyText(text) {
   const words = trimmed(folded(text.normalize("NFC"))).split(new RegExp(`${SPACE}+`)).join(" ");
-  return sha256(new TextEncoder().encode(words)).reduce((rest, byte) => (rest * 256 + byte) % WORDS.count, 0);
+  return exactSeed(text) ?? sha256(new TextEncoder().encode(words)).reduce((rest, byte) => (rest * 256 + byte) % WORDS.count, 0);
 }
 
 /** FIPS 180-4. crypto.subtle is not there in pages that some browsers open from a disk. */

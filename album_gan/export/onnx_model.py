@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..inference.atomic import write_atomic
 from ..inference.latents import classes_of, latents_of
 from ..inference.pipeline import AlbumCoverPipeline
+from ..inference.upscaling import BORDER
 
 CHECKED_SEEDS = (0, 1, 42, 99_999_999)
 TOLERANCE = 2  # of 255, between an exported model and the pipeline
@@ -37,13 +38,38 @@ class Drawing(nn.Module):
         return self.generator.paint(mean + truncation * (stems - mean))
 
 
+class Embedding(nn.Module):
+    """The first half of `Drawing`: latents (N, latent_dim), labels (N,) if conditional -> stems (N, C, 4, 4)."""
+
+    def __init__(self, generator: Any):
+        super().__init__()
+        self.generator: Any = generator
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (N, latent_dim), labels (N,) -> stems (N, C, 4, 4)."""
+        return self.generator.embed(latents) if labels is None else self.generator.embed(latents, labels)
+
+
+class Painting(nn.Module):
+    """The second half: stems (N, C, 4, 4), truncation () -> images (N, 3, R, R) in [-1, 1]."""
+
+    def __init__(self, generator: Any):
+        super().__init__()
+        self.generator: Any = generator
+
+    def forward(self, stems: Tensor, truncation: Tensor) -> Tensor:
+        """Stems (N, C, 4, 4), truncation () -> images (N, 3, R, R) in [-1, 1]."""
+        mean = self.generator.stem_mean
+        return self.generator.paint(mean + truncation * (stems - mean))
+
+
 def export_onnx(pipe: AlbumCoverPipeline, file: Path) -> int:
     """Write the model, after checking that it draws the pipeline's covers; returns the largest difference, of 255.
 
     Raises ValueError if ONNX draws something else, OSError if the file cannot be written. Needs the extra `export`.
     """
     content = to_onnx(pipe)
-    difference = check(content, pipe)
+    difference = check([content], pipe)
     write_atomic(file, content)
     return difference
 
@@ -57,33 +83,9 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
     """
     import onnx
 
-    network = Drawing(copy.deepcopy(pipe.generator).float().cpu()).eval()
-    for module in network.modules():
-        for name, value in list(module.named_buffers(recurse=False)):
-            if (
-                value.dim() == 0 and value.is_floating_point()
-                # A constant of the network, such as how far a progressive one has grown.
-            ):
-                delattr(module, name)
-                setattr(module, name, value.item())
-    size = torch.export.Dim("N")
-    arguments = [torch.zeros(2, pipe.generator.config.latent_dim), torch.tensor(1.0)]
-    shapes, names = [{0: size}, {}], ["latents", "truncation"]
-    if pipe.labels:
-        arguments.append(torch.zeros(2, dtype=torch.long))
-        shapes.append({0: size})
-        names.append("labels")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # Not optimised: folded constants could not be stored as float16. Runtimes fold when they load.
-        program = torch.onnx.export(
-            network, tuple(arguments), dynamo=True, optimize=False, verbose=False, input_names=names,
-            output_names=["images"], dynamic_shapes=tuple(shapes),
-        )  # fmt: skip
-    assert program is not None  # as always without export_params=False
-    model = program.model_proto
-    store_as_half(model)
+    latents, labels = _example(pipe)
+    arguments = {"latents": latents, "truncation": torch.tensor(1.0), **labels}
+    model = exported(Drawing(pipe.generator), arguments, "images")
     about = {
         "format": 1,
         "model": pipe.fingerprint,
@@ -94,8 +96,67 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
     if pipe.class_counts:
         about |= {"class_counts": json.dumps(pipe.class_counts), "classes_of_seeds": classes_of.__doc__}
     onnx.helper.set_model_props(model, {f"album_gan.{key}": str(value) for key, value in about.items()})
-    onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def halves_to_onnx(pipe: AlbumCoverPipeline) -> tuple[bytes, bytes]:
+    """The model as two ONNX models, between which stems can be mixed: `Embedding` and `Painting`."""
+    latents, labels = _example(pipe)
+    embedding = exported(Embedding(pipe.generator), {"latents": latents, **labels}, "stems")
+    stems = pipe.stems_of([0, 1], None).float().cpu()
+    painting = exported(Painting(pipe.generator), {"stems": stems, "truncation": torch.tensor(1.0)}, "images")
+    return embedding.SerializeToString(), painting.SerializeToString()
+
+
+def upscaler_to_onnx(pipe: AlbumCoverPipeline) -> bytes:
+    """The upscaler: images (1, 3, S, S) in [-1, 1] -> (1, 3, 4S, 4S); S is the covers' size and a border around it."""
+    size = pipe.generator.config.resolution + 2 * BORDER
+    return exported(pipe.upscaler, {"images": torch.zeros(1, 3, size, size)}, "large", fixed=True).SerializeToString()
+
+
+def _example(pipe: AlbumCoverPipeline) -> tuple[Tensor, dict[str, Tensor]]:
+    """Latents of two covers, and {"labels": ...} for a model with classes."""
+    latents = torch.zeros(2, pipe.generator.config.latent_dim)
+    return latents, {"labels": torch.zeros(2, dtype=torch.long)} if pipe.labels else {}
+
+
+def exported(network: Any, arguments: dict[str, Tensor], output: str, fixed: bool = False) -> Any:
+    """A network as an ONNX model with weights in float16; the first dimension of inputs varies unless `fixed`."""
+    import onnx
+
+    network = copy.deepcopy(network).float().cpu().eval()
+    for module in network.modules():
+        for name, value in list(module.named_buffers(recurse=False)):
+            if (
+                value.dim() == 0 and value.is_floating_point()
+                # A constant of the network, such as how far a progressive one has grown.
+            ):
+                delattr(module, name)
+                setattr(module, name, value.item())
+    size = torch.export.Dim("N")
+    shapes = tuple({0: size} if value.dim() and not fixed else {} for value in arguments.values())
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Not optimised: folded constants could not be stored as float16. Runtimes fold when they load.
+        program = torch.onnx.export(
+            network, tuple(arguments.values()), dynamo=True, optimize=False, verbose=False,
+            input_names=list(arguments), output_names=[output], dynamic_shapes=shapes,
+        )  # fmt: skip
+    assert program is not None  # as always without export_params=False
+    model = program.model_proto
+    drop_unused(model)
+    store_as_half(model)
+    onnx.checker.check_model(model)
+    return model
+
+
+def drop_unused(model: Any) -> None:
+    """Drop weights that no node reads: those of the other half."""
+    read = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 def store_as_half(model: Any) -> None:
@@ -117,11 +178,14 @@ def store_as_half(model: Any) -> None:
     model.graph.node.extend(nodes)
 
 
-def check(content: bytes, pipe: AlbumCoverPipeline) -> int:
-    """The largest difference, of 255, between an exported model's covers and the pipeline's; ValueError above 2."""
+def check(contents: Sequence[bytes], pipe: AlbumCoverPipeline) -> int:
+    """The largest difference, of 255, between an exported model's covers and the pipeline's; ValueError above 2.
+
+    `contents` are the models to run one after the other: a whole one, or two halves.
+    """
     worst = 0
     for truncation, label in ((1.0, None), (0.7, pipe.labels[-1] if pipe.labels else None)):
-        theirs = draw(content, pipe, CHECKED_SEEDS, truncation, label)
+        theirs = draw(contents, pipe, CHECKED_SEEDS, truncation, label)
         ours = pipe(seeds=CHECKED_SEEDS, truncation=truncation, label=label, output_type="np").images
         worst = max(worst, int(np.abs(np.round(theirs * 255) - np.round(ours * 255)).max()))
     if worst > TOLERANCE:
@@ -130,18 +194,25 @@ def check(content: bytes, pipe: AlbumCoverPipeline) -> int:
 
 
 def draw(
-    content: bytes, pipe: AlbumCoverPipeline, seeds: Sequence[int], truncation: float = 1.0, label: str | None = None
+    contents: Sequence[bytes],
+    pipe: AlbumCoverPipeline,
+    seeds: Sequence[int],
+    truncation: float = 1.0,
+    label: str | None = None,
 ) -> np.ndarray:
     """Covers of seeds drawn by onnxruntime, float32 (N, R, R, 3) in 0..1."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    inputs = {
+    values = {
         "latents": latents_of(seeds, pipe.generator.config.latent_dim),
         "truncation": np.array(truncation, np.float32),
     }
     if pipe.labels:
         classes = [pipe.check_label(label) or default for default in pipe.classes_of(seeds)]
-        inputs["labels"] = np.array(classes, np.int64)
-    [images] = session.run(None, inputs)
-    return (images.transpose(0, 2, 3, 1).clip(-1, 1) + 1) / 2
+        values["labels"] = np.array(classes, np.int64)
+    for content in contents:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        inputs = {one.name: values[one.name] for one in session.get_inputs()}
+        outputs = [one.name for one in session.get_outputs()]
+        values |= zip(outputs, session.run(outputs, inputs), strict=True)
+    return (values["images"].transpose(0, 2, 3, 1).clip(-1, 1) + 1) / 2

@@ -1,4 +1,4 @@
-// The page: a wall of covers, drawn one after the other by the model inside this file. MODEL and ort come before.
+// The page: a wall of covers, drawn by the model inside this file. MODEL, HISTORY and ort come before.
 
 const $ = (selector) => document.querySelector(selector);
 const status = (text) => ($("#status").textContent = text);
@@ -14,31 +14,57 @@ async function unpacked(id) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-const ready = (async () => {
+const runtime = (async () => {
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = (await unpacked("#runtime")).buffer;
-  return ort.InferenceSession.create(await unpacked("#model"));
 })();
 
+/** The network in the script element `id`, once it is needed. */
+const networks = {};
+const network = (id) => (networks[id] ??= runtime.then(async () => ort.InferenceSession.create(await unpacked(`#${id}`))));
+
+/** The stem of a seed's cover, as a tensor. */
+async function stemOf(seed, label = 0) {
+  const inputs = { latents: new ort.Tensor("float32", latentOf(seed, MODEL.latents), [1, MODEL.latents]) };
+  if (MODEL.labels.length) inputs.labels = new ort.Tensor("int64", [BigInt(label || classOf(seed, MODEL.classCounts))], [1]);
+  return (await (await network("embedding")).run(inputs)).stems;
+}
+
+/** A stem, as ImageData. */
+async function paint(stems, truncation) {
+  const { images } = await (await network("painting")).run({ stems, truncation: new ort.Tensor("float32", [truncation], []) });
+  return pictureOf(images.data, MODEL.resolution, MODEL.resolution);
+}
+
 /** The cover of a seed, as ImageData. */
-async function draw(seed, truncation, label = 0) {
-  const session = await ready;
-  const inputs = {
-    latents: new ort.Tensor("float32", latentOf(seed, MODEL.latents), [1, MODEL.latents]),
-    truncation: new ort.Tensor("float32", [truncation], []),
-  };
-  const number = label || classOf(seed, MODEL.classCounts);
-  if (MODEL.labels.length) inputs.labels = new ort.Tensor("int64", [BigInt(number)], [1]);
-  const { images } = await session.run(inputs);
-  const size = MODEL.resolution;
-  const picture = new ImageData(size, size);
-  for (let i = 0; i < size * size; i++) {
-    for (let channel = 0; channel < 3; channel++) {
-      picture.data[4 * i + channel] = Math.round((images.data[channel * size * size + i] + 1) * 127.5);
+const draw = async (seed, truncation, label = 0) => paint(await stemOf(seed, label), truncation);
+
+/** `inner` x `inner` pixels from the middle of planes of `size` x `size` values in [-1, 1], as ImageData. */
+function pictureOf(planes, size, inner) {
+  const picture = new ImageData(inner, inner);
+  const edge = (size - inner) / 2;
+  for (let y = 0; y < inner; y++) {
+    for (let x = 0; x < inner; x++) {
+      const [from, to] = [(y + edge) * size + x + edge, 4 * (y * inner + x)];
+      for (let channel = 0; channel < 3; channel++) picture.data[to + channel] = Math.round((planes[channel * size * size + from] + 1) * 127.5);
+      picture.data[to + 3] = 255;
     }
-    picture.data[4 * i + 3] = 255;
   }
   return picture;
+}
+
+/** ImageData of a cover, four times as large. It is extended beyond its edges by repeating them, as in upscaling.py. */
+async function enlarged({ data, width }) {
+  const size = width + 2 * MODEL.border;
+  const planes = new Float32Array(3 * size * size);
+  const inside = (at) => Math.min(width - 1, Math.max(0, at - MODEL.border));
+  for (let channel = 0; channel < 3; channel++) {
+    for (let y = 0; y < size; y++) {
+      for (let x = 0; x < size; x++) planes[(channel * size + y) * size + x] = data[4 * (inside(y) * width + inside(x)) + channel] / 127.5 - 1;
+    }
+  }
+  const { large } = await (await network("upscaler")).run({ images: new ort.Tensor("float32", planes, [1, 3, size, size]) });
+  return pictureOf(large.data, 4 * size, 4 * width);
 }
 
 /** A canvas's PNG with the cover's settings inside, as album_gan writes them: a tEXt chunk after the header. */
@@ -59,26 +85,35 @@ async function pngWith(canvas, settings) {
 
 // --- The wall
 
-const FIRST = Array.from({ length: 12 }, (_, seed) => seed + 1);
 const truncation = () => Number($("#truncation").value);
 const label = () => ($("#label") ? Number($("#label").value) : 0);
+const titleOf = (tile) => tile.dataset.typed || nameOf(Number(tile.dataset.seed));
+const breathe = () => new Promise((done) => setTimeout(done)); // lets the browser paint, and hear taps
+const tiles = () => [...document.querySelectorAll("#wall button")];
+const columns = () => getComputedStyle($("#wall")).gridTemplateColumns.split(" ").length;
 let queue = [];
 let drawing = false;
 
-/** Put seeds on the wall, in front of what hangs there, and draw them in turn. */
-function show(seeds, { first = false } = {}) {
-  const tiles = seeds.map((seed) => {
-    const tile = $("#tile").content.firstElementChild.cloneNode(true);
-    tile.dataset.seed = seed;
-    tile.querySelector("span").textContent = nameOf(seed);
-    tile.querySelector("canvas").width = tile.querySelector("canvas").height = MODEL.resolution;
-    tile.addEventListener("click", () => enlarge(tile));
-    return tile;
-  });
-  $("#wall").prepend(...tiles);
-  queue = first ? [...tiles, ...queue] : [...queue, ...tiles];
+/** As many covers as fill the screen. */
+function wallSize() {
+  const height = $("#wall").clientWidth / columns() + 26;
+  const rows = Math.floor((innerHeight - $("#wall").offsetTop) / height);
+  return columns() * Math.max(columns() === 8 ? 2 : 3, Math.min(4, rows));
+}
+
+function newTile(seed, typed = "") {
+  const tile = $("#tile").content.firstElementChild.cloneNode(true);
+  Object.assign(tile.dataset, { seed, typed });
+  tile.querySelector("span").textContent = titleOf(tile);
+  tile.querySelector("canvas").width = tile.querySelector("canvas").height = MODEL.resolution;
+  tile.addEventListener("click", () => enlarge(tile));
+  return tile;
+}
+
+/** Draw tiles in turn, `some` first. */
+function redraw(some = tiles()) {
+  queue = [...some, ...queue.filter((tile) => tile.isConnected && !some.includes(tile))];
   work();
-  return tiles;
 }
 
 async function work() {
@@ -86,14 +121,15 @@ async function work() {
   drawing = true;
   try {
     while (queue.length) {
-      status(`drawing ${queue.length} ${queue.length > 1 ? "covers" : "cover"}`);
+      status(`Drawing ${queue.length} ${queue.length > 1 ? "covers" : "cover"}`);
       const tile = queue.shift();
+      if (!tile.isConnected) continue;
       const settings = { truncation: truncation(), label: label() };
       const picture = await draw(Number(tile.dataset.seed), settings.truncation, settings.label);
       tile.querySelector("canvas").getContext("2d").putImageData(picture, 0, 0);
       Object.assign(tile.dataset, settings, { drawn: "yes" });
       if ($("dialog").open && shown === tile) fill(tile);
-      await new Promise((done) => setTimeout(done)); // let the browser paint, and hear taps
+      await breathe();
     }
     status("");
   } finally {
@@ -101,69 +137,192 @@ async function work() {
   }
 }
 
-function redraw() {
-  queue = [...document.querySelectorAll("#wall button")];
-  work();
-}
-
 // --- One cover, large
 
 let shown = null;
+let large = false; // whether the dialog shows it enlarged by the network
+let film = 0; // a number for the film that plays, so that a later action stops it
+const canvas = $("dialog canvas");
+const note = (text) => ($("dialog .note").textContent = text);
+
+function put(picture) {
+  [canvas.width, canvas.height] = [picture.width, picture.height];
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+}
+const pixelsOf = (tile) => tile.querySelector("canvas").getContext("2d").getImageData(0, 0, MODEL.resolution, MODEL.resolution);
 
 function fill(tile) {
-  shown = tile;
-  const [from, to] = [tile.querySelector("canvas"), $("dialog canvas")];
-  [to.width, to.height] = [from.width, from.height];
-  to.getContext("2d").drawImage(from, 0, 0);
-  $("dialog h2").textContent = tile.querySelector("span").textContent;
-  $("dialog p").textContent = `seed ${tile.dataset.seed}`;
+  film += 1;
+  [shown, large] = [tile, false];
+  put(pixelsOf(tile));
+  $("dialog h2").textContent = titleOf(tile);
+  $("dialog .seed").textContent = `${tile.dataset.typed ? `${nameOf(Number(tile.dataset.seed))} · ` : ""}Seed ${tile.dataset.seed}`;
+  note("");
 }
 
 function enlarge(tile) {
   fill(tile);
-  $("dialog").showModal();
+  if (!$("dialog").open) $("dialog").showModal();
 }
 
-async function save() {
-  const seed = Number(shown.dataset.seed);
-  const settings = {
-    format: 1,
-    model: MODEL.fingerprint,
-    seed,
-    name: nameOf(seed),
-    truncation: Number(shown.dataset.truncation),
-    label: MODEL.labels[Number(shown.dataset.label) - 1] ?? null,
-  };
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(await pngWith(shown.querySelector("canvas"), settings));
-  link.download = `${settings.name}.png`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
+const neighbour = (by) => tiles().at((tiles().indexOf(shown) + by) % tiles().length);
 
-function step(by) {
-  const tiles = [...document.querySelectorAll("#wall button")];
-  fill(tiles[(tiles.indexOf(shown) + by + tiles.length) % tiles.length]);
-}
+const actions = {
+  async save() {
+    const seed = Number(shown.dataset.seed);
+    const settings = {
+      format: 1,
+      model: MODEL.fingerprint,
+      seed,
+      name: nameOf(seed),
+      truncation: Number(shown.dataset.truncation ?? truncation()),
+      label: MODEL.labels[Number(shown.dataset.label ?? label()) - 1] ?? null,
+      ...(shown.dataset.typed ? { typed: shown.dataset.typed } : {}),
+    };
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await pngWith(large ? canvas : shown.querySelector("canvas"), settings));
+    link.download = `${titleOf(shown).replace(/[\x00-\x1f/\\:*?"<>|]+/g, "-").slice(0, 80)}.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  },
+  async enlarge() {
+    const tile = shown;
+    note("Enlarging …");
+    await new Promise((done) => setTimeout(done, 60)); // until that is on the screen
+    const picture = await enlarged(pixelsOf(tile));
+    if (shown !== tile) return;
+    put(picture);
+    large = true;
+    note("");
+  },
+  /** To the next cover, on the path of the web page's films: stems in between, by a spline (latents.smooth_path). */
+  async morph() {
+    const [from, to, frames, mine] = [shown, neighbour(1), [], (film += 1)];
+    const ends = [await stemOf(Number(from.dataset.seed), label()), await stemOf(Number(to.dataset.seed), label())];
+    for (let i = 0; i < FRAMES && film === mine; i++) {
+      note(`Drawing ${i + 1} of ${FRAMES}`);
+      const t = i / (FRAMES - 1);
+      const amount = (t + 3 * t ** 2 - 2 * t ** 3) / 2;
+      const mixed = ends[0].data.map((value, at) => value + amount * (ends[1].data[at] - value));
+      frames.push(await createImageBitmap(await paint(new ort.Tensor("float32", mixed, ends[0].dims), truncation())));
+      await breathe();
+    }
+    note("");
+    const context = canvas.getContext("2d");
+    [canvas.width, canvas.height] = [MODEL.resolution, MODEL.resolution];
+    const begin = performance.now();
+    const step = (now) => {
+      if (film !== mine || !$("dialog").open) return;
+      const at = Math.min(1, Math.max(0, now - begin) / FILM_FOR) * (FRAMES - 1);
+      context.globalAlpha = 1;
+      context.drawImage(frames[Math.floor(at)], 0, 0);
+      context.globalAlpha = at % 1;
+      context.drawImage(frames[Math.ceil(at)], 0, 0);
+      if (at < FRAMES - 1) requestAnimationFrame(step);
+      else fill(to);
+    };
+    requestAnimationFrame(step);
+  },
+  close: () => $("dialog").close(),
+  back: () => fill(neighbour(-1)),
+  on: () => fill(neighbour(1)),
+};
+const FRAMES = 20;
+const FILM_FOR = 3000; // ms
+
+const KEYS = { ArrowRight: "on", PageDown: "on", ArrowLeft: "back", PageUp: "back", m: "morph", e: "enlarge" };
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const isStage = $("dialog").classList.contains("stage");
+  if ($("dialog").open) {
+    const action = KEYS[event.key] ?? (isStage && (event.key === " " || event.key === "Enter") && "on");
+    if (!action) return;
+    event.preventDefault();
+    return actions[action]();
+  }
+  // On the wall, arrow keys go from tile to tile.
+  const at = tiles().indexOf(document.activeElement);
+  const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns(), ArrowUp: -columns() }[event.key];
+  if (at < 0 || !by) return;
+  event.preventDefault();
+  tiles()[at + by]?.focus();
+});
+$("dialog").addEventListener("click", (event) => {
+  const isStage = $("dialog").classList.contains("stage");
+  const action = event.target.dataset.do ?? (isStage ? "on" : event.target === $("dialog") && "close");
+  if (action) actions[action]();
+});
+let touched = null;
+$("dialog").addEventListener("touchstart", (event) => (touched = event.touches[0]), { passive: true });
+$("dialog").addEventListener("touchend", (event) => {
+  const { clientX = 0, clientY = 0 } = event.changedTouches[0] ?? {};
+  const [across, down] = touched ? [clientX - touched.clientX, clientY - touched.clientY] : [0, 0];
+  if (Math.abs(across) < 50 || Math.abs(across) < 2 * Math.abs(down)) return;
+  event.preventDefault(); // no click after it
+  actions[across < 0 ? "on" : "back"]();
+});
+$("dialog").addEventListener("close", () => {
+  film += 1;
+  $("dialog").classList.remove("stage");
+  if (document.fullscreenElement) document.exitFullscreen();
+  shown?.focus();
+});
+document.addEventListener("fullscreenchange", () => !document.fullscreenElement && $("dialog").classList.contains("stage") && $("dialog").close());
+$("#present").addEventListener("click", () => {
+  $("dialog").classList.add("stage");
+  enlarge(tiles()[0]);
+  document.documentElement.requestFullscreen?.().catch(() => {}); // where it is refused, the window will do
+});
+
+// --- The rest of the page
 
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const text = $("#name").value;
-  if (trimmed(text)) show([seedForAnyText(text)], { first: true })[0].scrollIntoView({ block: "nearest" });
-  $("#name").select();
+  const text = $("#name").value.split(/\s+/).filter(Boolean).join(" ");
+  if (!text) return;
+  const tile = newTile(seedForAnyText(text), exactSeed(text) === null ? text : "");
+  $("#wall").prepend(tile);
+  if (tiles().length > wallSize()) tiles().at(-1).remove();
+  redraw([tile]);
+  enlarge(tile);
+  $("#name").blur();
 });
-$("#more").addEventListener("click", () => {
-  show(Array.from({ length: 12 }, () => Math.floor(Math.random() * WORDS.count)), { first: true });
-  scrollTo({ top: 0, behavior: "smooth" });
+$("#new-wall").addEventListener("click", () => {
+  $("#wall").replaceChildren(...Array.from({ length: wallSize() }, () => newTile(Math.floor(Math.random() * WORDS.count))));
+  redraw();
 });
-$("#truncation").addEventListener("change", redraw);
-$("#label")?.addEventListener("change", redraw);
-$("#save").addEventListener("click", save);
-$("#close").addEventListener("click", () => $("dialog").close());
-$("dialog").addEventListener("click", (event) => event.target === $("dialog") && $("dialog").close());
-addEventListener("keydown", (event) => {
-  if ($("dialog").open && event.key === "ArrowRight") step(1);
-  if ($("dialog").open && event.key === "ArrowLeft") step(-1);
+$("#truncation").addEventListener("change", () => redraw());
+$("#label")?.addEventListener("change", () => redraw());
+
+// Light or dark as the system has it, until somebody presses the switch; as the web page does.
+const root = document.documentElement;
+try {
+  if (localStorage.getItem("album-gan-theme")) root.dataset.theme = localStorage.getItem("album-gan-theme");
+} catch {}
+$("#theme").addEventListener("click", () => {
+  const system = matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
+  root.dataset.theme = (root.dataset.theme ?? system) === "light" ? "dark" : "light";
+  try {
+    localStorage.setItem("album-gan-theme", root.dataset.theme);
+  } catch {}
 });
-show(FIRST);
-globalThis.albumGan = { classOf, draw, latentOf, nameOf, seedForAnyText };
+
+// The training's history: the same seeds, from noise to covers.
+if (HISTORY.length) {
+  const slider = $("#history input");
+  const showMoment = () => {
+    const [images, picture] = HISTORY[slider.value];
+    $("#history img").src = `data:image/webp;base64,${picture}`;
+    $("#history span").textContent = $("#history img").alt = images ? `After ${images.toLocaleString("en")} covers shown` : "Before the training: noise";
+  };
+  slider.max = HISTORY.length - 1;
+  slider.value = slider.max;
+  slider.addEventListener("input", showMoment);
+  showMoment();
+  $("#history").hidden = false;
+}
+if (!MODEL.upscales) $("[data-do=enlarge]").hidden = true;
+
+$("#wall").append(...MODEL.wall.slice(0, wallSize()).map((seed) => newTile(seed)));
+redraw();
+globalThis.albumGan = { classOf, draw, enlarged, latentOf, nameOf, seedForAnyText };

@@ -18,9 +18,10 @@ from album_gan.inference.latents import (
     typed_for,
 )
 from album_gan.media.image_files import read_picture
+from album_gan.page_style import opening_wall
 from album_gan.space.errors import shows_errors
 from album_gan.space.job_button import waiting
-from album_gan.space.links import opening_wall, wall_value
+from album_gan.space.links import wall_value
 from album_gan.space.service import CoverService
 from album_gan.space.session import WITH_SESSION, read_session
 from album_gan.space.theme import STATIC
