@@ -24,8 +24,8 @@ MAX_WAITING_PER_SHARE = 16
 class Job:
     """A place in the queue, then a slot. Leaving its `with` block gives back whichever it has."""
 
-    def __init__(self, queue: "JobQueue", lane: Lane, share: tuple, is_large: bool):
-        self.queue, self.lane, self.share, self.is_large = queue, lane, share, is_large
+    def __init__(self, queue: "JobQueue", lane: Lane, share: tuple, is_large: bool, run: Callable | None):
+        self.queue, self.lane, self.share, self.is_large, self.run = queue, lane, share, is_large, run
         self.started = threading.Event()
 
     @property
@@ -52,12 +52,15 @@ class JobQueue:
         self._waiting = {lane: FairQueue() for lane in Lane}
         self._running: dict[Lane, Counter] = {lane: Counter() for lane in Lane}  # jobs of each share
         self._large: dict[Lane, int] = dict.fromkeys(Lane, 0)  # how many of them are large
-        # A thread for each job that may wait or run, so that no job waits for anything but its slot.
-        self._threads = ThreadPoolExecutor(len(Lane) * (MAX_WAITING + MAX_RUNNING), "job")
+        # A thread for each slot, and none for jobs that wait: torch holds memory for every thread that ever computed.
+        self._threads = ThreadPoolExecutor(len(Lane) * MAX_RUNNING, "job")
 
-    def join(self, client: Client, kind: str, is_large: bool = False) -> Job:
-        """Take a place in the queue, to be used as a context manager. Raises QueueFullError."""
-        job = Job(self, client.lane, (client.address, kind), is_large)
+    def join(self, client: Client, kind: str, is_large: bool = False, run: Callable | None = None) -> Job:
+        """Take a place in the queue, to be used as a context manager. Raises QueueFullError.
+
+        `run(job)` is called in a thread of the queue's when the job may run.
+        """
+        job = Job(self, client.lane, (client.address, kind), is_large, run)
         with self._lock:
             waiting = self._waiting[job.lane]
             if len(waiting) >= MAX_WAITING or waiting.count(job.share) >= MAX_WAITING_PER_SHARE:
@@ -68,14 +71,19 @@ class JobQueue:
 
     def submit(self, client: Client, kind: str, function: Callable, *args: object) -> Future:
         """Run `function(*args)` in a thread when it is its turn. Raises QueueFullError at once."""
-        job = self.join(client, kind)
+        future: Future = Future()
 
-        def run():
+        def run(job: Job) -> None:
             with job:
-                job.wait()
-                return function(*args)
+                if not future.set_running_or_notify_cancel():
+                    return
+                try:
+                    future.set_result(function(*args))
+                except BaseException as error:
+                    future.set_exception(error)
 
-        return self._threads.submit(run)
+        self.join(client, kind, run=run)
+        return future
 
     def position(self, job: Job) -> int:
         """How many jobs come before this one; 0 for one that has started."""
@@ -107,6 +115,8 @@ class JobQueue:
             running[job.share] += 1
             self._large[lane] += job.is_large
             job.started.set()
+            if job.run:
+                self._threads.submit(job.run, job)
 
     def _may_run(self, job: Job, running: int) -> bool:
         """Whether a slot may be given to a job of a share of which so many run."""
