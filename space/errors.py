@@ -29,7 +29,7 @@ def shows_errors(handler: Callable) -> Callable:
     def shown(error: Exception) -> gr.Error:
         # The page renders messages as HTML, and they quote what was typed. An audience reads a sentence.
         text = html.escape(describe(error), quote=False)
-        return gr.Error(text[:1].upper() + text[1:], title="", print_exception=False)
+        return gr.Error(text[:1].upper() + text[1:], title="Note", print_exception=False)
 
     @functools.wraps(handler)
     def function(*args, **kwargs):
