@@ -28,10 +28,9 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def print_once(text: str) -> None:
-    """Print on the first process only."""
-    if is_first_process():
-        print(text, flush=True)
+def precision_name(accelerator: Accelerator) -> str:
+    """The precision that is computed in: "fp32" where accelerate says "no" for no mixed one."""
+    return {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
 
 
 def start_processes(config: TrainingConfig) -> Accelerator:

@@ -27,7 +27,6 @@ from .distributed import (
     StopTogether,
     average_buffers,
     is_first_process,
-    print_once,
     rows_of_process,
     start_processes,
 )
@@ -55,7 +54,6 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         refuse_to_overwrite(config)
     if config.push_to_hub and config.hub_model_id and is_first_process():
         open_repository(config.hub_model_id, data_rights=config.data_rights)  # now, and not after hours
-    print_once(f"watch {Path(config.output_dir) / 'progress.html'} in a browser; numbers are in log.jsonl beside it")
     split, accelerator, state = set_up(config, recipe)
     run = Run(config, state, split, accelerator)
     if checkpoint is None:

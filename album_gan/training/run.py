@@ -14,12 +14,14 @@ from ..hub.run_checkpoints import read_state
 from ..light_diffusers import ModelMixin
 from .checkpoint import rotate_checkpoints
 from .config import TrainingConfig
-from .distributed import any_process, check_same_weights, of_first_process
-from .packaging import make_ready_to_draw, save_model
+from .distributed import any_process, check_same_weights, of_first_process, precision_name
+from .packaging import STATISTICS_BATCHES, make_ready_to_draw, save_model
 from .run_folder import changes, clear_folder, refuse_another_run, set_aside_newer
 from .state import TrainingState
 from .watching.monitor import PREVIEW_BATCHES, Monitor
 from .watching.step_result import StepResult
+
+FIRST_LOGGED = (1, 2, 5, 10, 20)  # steps, so that the page has curves at once
 
 
 class Run:
@@ -41,7 +43,9 @@ class Run:
             self.accelerator.print(f"no checkpoint in {self.output_dir} yet, starting afresh")
         self._open()
         if self.main:
-            make_ready_to_draw(self.state.average, self.state.recipe, self.config.seed, self.labels)
+            # Few batches, so that the first step comes soon: nothing is measured at step 0.
+            batches = STATISTICS_BATCHES if self.config.init_from else PREVIEW_BATCHES
+            make_ready_to_draw(self.state.average, self.state.recipe, self.config.seed, self.labels, batches)
             self.monitor.sample(0, self.state.average, [])
 
     def resume(self, checkpoint: Path) -> None:
@@ -70,7 +74,7 @@ class Run:
         if state.duration.due(state.step, self.config.logging_steps):
             state.duration.read_clock(state.step, of_first_process(self.accelerator, state.seconds))
             bar.total = state.duration.known_end
-        if state.step % self.config.logging_steps == 0:
+        if state.step % self.config.logging_steps == 0 or state.step in FIRST_LOGGED:
             means = state.terms.read()
             broken = any_process(self.accelerator, not all(map(math.isfinite, means.values())))
             if self.main:
@@ -136,7 +140,7 @@ class Run:
         """Start to log, in the run's folder and to a tracker."""
         config, state, split = self.config, self.state, self.split
         if self.main:
-            where = f"{self.accelerator.mixed_precision}, {self.accelerator.device}"
+            where = f"{precision_name(self.accelerator)} on {self.accelerator.device}"
             print(f"{split.train} to train on, {len(split.held_out):,} held out; {where}")
             self.output_dir.mkdir(parents=True, exist_ok=True)
             self.monitor = Monitor(
@@ -145,6 +149,8 @@ class Run:
                 config.watching_share,
             )  # fmt: skip
             self.monitor.set_covers(state.images, split.train, split.held_out)
+            page = (self.output_dir / "progress.html").absolute()
+            print(f"watch {page.as_uri()} in a browser; numbers are in log.jsonl beside it")
         if config.report_to != "none":
             self._start_tracker()
 

@@ -80,6 +80,7 @@ class Monitor:
         self.known: np.ndarray | None = None  # training covers, small, to find the nearest
         self.stands = ""  # in words
         self.restart_clock(images)
+        self.page()
 
     # --- Covers
 
@@ -173,9 +174,10 @@ class Monitor:
         """Seconds until the next picture, at today's speed; infinite where it is not known."""
         seconds = self.next_preview - time.monotonic()
         speed = next((one["images_per_second"] for one in reversed(self.run_log.records) if "step" in one), 0)
-        if "sheet" in self.next and speed:
+        if speed:
             images = max([self.preview_images, *(one["images"] for one in self.run_log.records[-1:])])
-            seconds = min(seconds, (self.next["sheet"] - images) / speed)
+            moments = [self.next[name] for name in ("sheet", "thumbnails") if name in self.next]
+            seconds = min([seconds, *((moment - images) / speed for moment in moments)])
         return max(0.0, seconds)
 
     # --- Pictures
@@ -198,9 +200,12 @@ class Monitor:
         self.seconds_watched += time.monotonic() - started
 
     def describe(self, images: int, covers: list[Image.Image]) -> None:
-        """Say in words what the covers look like, and put some beside the nearest training cover."""
+        """Say in words what the covers look like, when that changes, and put some beside the nearest training cover."""
         self.preview_images = images
-        self.stands = where_it_stands(covers)
+        stands = where_it_stands(covers)
+        if stands != self.stands:
+            self.stands = stands
+            tqdm.write(f"{images:,} images shown. {stands}")
         if self.known is not None:
             self.run_log.nearest(covers[:NEAREST], self.known)
 
@@ -258,10 +263,7 @@ class Monitor:
         assert self.held_out is not None  # or no evaluation is due
         if self.extractor is None:
             self.extractor = build_extractor(EXTRACTOR, scores[0][0].device)
-            self.features = [
-                cached_features(pixels, self.extractor, f"once: features of {name}")
-                for name, pixels in (("held-out covers", self.held_out), ("training covers", self.training))
-            ]
+            self.features = [cached_features(pixels, self.extractor) for pixels in (self.held_out, self.training)]
         real, training = self.features
         fake = features_of(samples, self.extractor)
         numbers: dict[str, Any] = {**in_one_space(fake, real), **copies(fake, real, training)}

@@ -32,7 +32,7 @@ class RunLog:
             folder.mkdir(parents=True, exist_ok=True)
         if self.log_path.exists():
             self.records = [record for record in self._read_records() if record["images"] <= images]
-            write_atomic(self.log_path, "".join(json.dumps(record) + "\n" for record in self.records))
+        write_atomic(self.log_path, "".join(json.dumps(record) + "\n" for record in self.records))
         for picture in (*output_dir.glob("samples/*.png"), *output_dir.glob("history/*.webp")):
             if picture.stem.isdigit() and int(picture.stem) > images:
                 picture.unlink()

@@ -11,23 +11,34 @@ from typing import Any
 
 from ...inference.atomic import write_atomic
 from ...inference.model_store import find_model
+from ...metrics.measures import KERNEL_DISTANCE, MEASURES, ruler
+from ...page_style import stylesheet
+from .charts import chart, ruler_chart
 
-REFRESH = 15  # seconds
-POINTS = 300  # of a curve
+REFRESH = 15  # seconds, or sooner when a picture is due
 WON, WON_IN_A_ROW = 0.005, 3  # a discriminator loss as small as this, in so many lines of the log, says that it won
 STRIP = 12  # moments of the film strip
-COLOURS = ("#7cc4ff", "#ffb86b", "#8ee28e", "#ff8fa3", "#c9a6ff", "#ffe27a", "#7ee0d6", "#d0d0d0")
 
 STYLE = """
-body { background: #14161a; color: #e8e6e1; font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto;
-  padding: 0 1rem }
-h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin: 2rem 0 .3rem } p { margin: .3rem 0; max-width: 46rem }
-img { image-rendering: auto; max-width: 100% } svg { width: 100%; height: auto; background: #1c1f25 }
+svg { width: 100%; height: auto; background: var(--panel); border-radius: 4px }
+svg text { fill: var(--muted); font: 13px var(--font) }
+.stands { font-size: 1.25rem; max-width: none }
 .pair { display: grid; grid-template-columns: 2fr 1fr; gap: 1rem; align-items: start }
-.strip { display: flex; gap: .5rem; overflow-x: auto } figure { margin: 0; flex: none }
-.strip img { width: 10rem } figcaption, .fine { color: #a9a69f; font-size: .85rem }
-.alarm { border-left: 4px solid #ff8fa3; background: #2a1c20; padding: .6rem 1rem; margin: 1rem 0 }
-.calm { border-left: 4px solid #8ee28e; background: #1b261c; padding: .6rem 1rem; margin: 1rem 0 }
+.pair img { width: 100% } .pair img, .strip img { border-radius: 4px }
+.strip { display: flex; gap: .5rem; overflow-x: auto } .strip figure { flex: none } .strip img { width: 10rem }
+.alarm, .calm { border-left: 4px solid var(--good); background: var(--panel); padding: .6rem 1rem; margin: 1rem 0 }
+.alarm { border-color: var(--bad) }
+@media (max-width: 40rem) { .pair { grid-template-columns: 1fr } }
+"""
+COUNTDOWN = """
+<script>
+const soon = document.querySelector("#soon"), until = Date.now() + 1000 * soon.dataset.seconds;
+const count = setInterval(() => {
+  const left = Math.round((until - Date.now()) / 1000);
+  soon.textContent = left > 0 ? `in ${left} s` : "now";
+  if (left <= 0) clearInterval(count);
+}, 1000);
+</script>
 """
 
 
@@ -52,14 +63,18 @@ def write_page(
     evaluations = [record for record in records if "kid" in record]
     alarms = [record for record in records if "alarm" in record]
     images = max([status.images, *(record["images"] for record in records[-1:])])
-    parts = [f"<h1>{escape(title)}</h1>", f"<p>{images:,} covers shown{_speed(losses)}.</p>", _stands(status)]
-    parts += [_sheet(output_dir, status), _alarm(alarms, losses, evaluations), _losses(losses), _kid(evaluations)]
-    parts += [_nearest(output_dir), _strip(output_dir)]
+    coming = status.next_picture if status.next_picture is not None and status.next_picture < math.inf else None
+    parts = [f"<h1>{escape(title)}</h1>", _stands(status), f"<p>{images:,} images shown{_speed(losses)}.</p>"]
+    parts += [_sheet(output_dir, status, coming), _alarm(alarms, losses, evaluations), _losses(losses)]
+    parts += [_kernel_distance(evaluations), _nearest(output_dir), _strip(output_dir), _afterwards(output_dir, seconds)]
+    if seconds and coming is not None:
+        seconds = min(seconds, math.ceil(coming) + 2)
     refresh = f'<meta http-equiv="refresh" content="{seconds}">' if seconds else ""
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{refresh}<title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
-        f"<body>{''.join(parts)}</body></html>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{stylesheet()}{STYLE}</style></head>"
+        f'<body><main class="reading">{"".join(parts)}</main>{COUNTDOWN if coming is not None else ""}</body></html>\n'
     )
     write_atomic(output_dir / "progress.html", page)
 
@@ -73,7 +88,7 @@ def _speed(losses: Sequence[dict[str, Any]]) -> str:
 
 
 def _stands(status: Status) -> str:
-    return f"<p>{escape(status.stands)}</p>" if status.stands else ""
+    return f'<p class="stands">{escape(status.stands)}</p>' if status.stands else ""
 
 
 def _alarm(
@@ -93,24 +108,25 @@ def _alarm(
     latest = alarms[-1]
     alarm = {name: escape(text) for name, text in latest["alarm"].items()}
     return (
-        f'<div class="alarm"><b>{alarm["name"]}</b>, at {latest["images"]:,} covers; {len(alarms)} so far. '
+        f'<div class="alarm"><b>{alarm["name"]}</b>, at {latest["images"]:,} images; {len(alarms)} so far. '
         f"<br>{alarm['saw']}<br>{alarm['means']}<br>Try: {alarm['attempt']}</div>"
     )
 
 
-def _sheet(output_dir: Path, status: Status) -> str:
-    coming = status.next_picture
-    soon = f" The next picture comes in {coming:.0f} s." if coming is not None and coming < math.inf else ""
+def _sheet(output_dir: Path, status: Status, coming: float | None) -> str:
+    soon = ""
+    if coming is not None:
+        soon = f' Next sheet <span id="soon" data-seconds="{coming:.0f}">in {coming:.0f} s</span>.'
     if not (output_dir / "samples" / "now.png").exists():
-        return f"<h2>Covers</h2><p>The first picture is on its way.{soon}</p>"
-    # Once an address, so that a browser does not show an old one.
+        return f"<h2>Covers</h2><p>The first sheet is on its way.{soon}</p>"
     before = (
         '<figure><img src="samples/before.png" alt="the first samples"><figcaption>at the start</figcaption></figure>'
     )
     before = before if (output_dir / "samples" / "before.png").exists() else ""
+    # An address for each sheet, so that a browser does not show an old one.
     return (
         "<h2>Covers</h2><p>The same 64 seeds on every sheet: what changes is the generator. This is how it draws "
-        f"after {status.images:,} covers.{soon}</p>"
+        f"after {status.images:,} images.{soon}</p>"
         f'<div class="pair"><img src="samples/now.png?{status.images}" alt="the latest samples">{before}</div>'
     )
 
@@ -129,39 +145,61 @@ def _strip(output_dir: Path) -> str:
     moments = sorted((output_dir / "history").glob("[0-9]*.webp"))
     spread = {moments[round(i * (len(moments) - 1) / (STRIP - 1))] for i in range(STRIP)} if moments else ()
     figures = "".join(
-        f'<figure><img src="history/{moment.name}" alt="samples after {int(moment.stem):,} covers">'
+        f'<figure><img src="history/{moment.name}" alt="samples after {int(moment.stem):,} images">'
         f"<figcaption>{int(moment.stem):,}</figcaption></figure>"
         for moment in sorted(spread)
     )
     return (
         "<h2>Film strip</h2><p>From the first noise to now. Look for variety: when pictures in one sheet begin to look "
-        f'alike, the generator collapses.</p><div class="strip">{figures}</div>'
+        'alike, the generator collapses.</p><div class="strip" tabindex="0" role="group" aria-label="Film strip">'
+        f"{figures}</div>"
     )
 
 
-def _kid(evaluations: Sequence[dict[str, Any]]) -> str:
+def _kernel_distance(evaluations: Sequence[dict[str, Any]]) -> str:
+    name, means, recall = KERNEL_DISTANCE.name, KERNEL_DISTANCE.means, MEASURES["recall"]
     text = (
-        "<h2>Distance to real covers</h2><p>kid compares samples with covers that nobody trained on: lower is better, "
-        "and the floor is what two piles of real covers have between them. It is the number to trust; losses are not. "
-        "recall is the share of real covers that something drawn comes near to: higher is more varied.</p>"
+        f"<h2>Distance to real covers</h2><p>The {escape(name)} says {escape(means)}. It is the number to trust; "
+        f"losses are not. The {recall.name} is the {escape(recall.means)}.</p>"
     )
     if not evaluations:
         return text + '<p class="fine">Not measured yet.</p>'
     last, best = evaluations[-1], min(evaluations, key=lambda one: one["kid"])
-    curves = {"kid": [(one["images"], one["kid"]) for one in evaluations]}
-    curves["floor"] = [(one["images"], one["kid_floor"]) for one in evaluations]
-    bundled = [point for point in bundled_kids() if point[0] <= 2 * last["images"]]
-    curves |= {"the bundled run": bundled} if bundled else {}
-    recall = {"recall": [(one["images"], one["recall"]) for one in evaluations]}
+
+    def curve(key: str) -> list[tuple[float, float]]:
+        return [(one["images"], MEASURES[key].scale * one[key]) for one in evaluations]
+
+    bundled: list[tuple[float, float]] = [
+        (images, KERNEL_DISTANCE.scale * kid) for images, kid in bundled_kernel_distances()
+    ]
+    reached = [point for point in bundled if point[0] <= 2 * last["images"]]
+    curves = {
+        name: curve("kid"),
+        **({"the bundled run": reached} if reached else {}),
+        "real covers": curve("kid_floor"),
+    }
+    known = {mark: KERNEL_DISTANCE.scale * value for mark, value in ruler().items()}
+    now = KERNEL_DISTANCE.show(last["kid"])
     return (
-        f"{text}{_chart(curves)}{_chart(recall)}<p>Now {last['kid']:.4f}, recall {last['recall']:.3f}; best "
-        f"{best['kid']:.4f} at {best['images']:,} covers, kept in best/.</p>"
+        f"{text}{ruler_chart(known, KERNEL_DISTANCE.scale * last['kid'], name)}{chart(curves)}"
+        f"{chart({recall.name: curve('recall')})}<p>Now {now}, {_beside_bundled(last)}; recall {last['recall']:.3f}. "
+        f"Best {KERNEL_DISTANCE.show(best['kid'])} at {best['images']:,} images, kept in best/.</p>"
     )
 
 
+def _beside_bundled(evaluation: dict[str, Any]) -> str:
+    """When the bundled run was as good, as its log says."""
+    course = bundled_kernel_distances()
+    passed = [images for images, kid in course if kid <= evaluation["kid"]]
+    if not passed:
+        return "better than the bundled run ever was"
+    first = passed[0] == course[0][0]
+    return f"{'as the bundled run before' if first else 'like the bundled run at'} {passed[0]:,} images"
+
+
 @cache
-def bundled_kids() -> list[tuple[int, float]]:
-    """(images, kid) of the bundled model's own training."""
+def bundled_kernel_distances() -> list[tuple[int, float]]:
+    """(images, kernel distance) of the bundled model's own training."""
     try:
         lines = (find_model("bundled") / "log.jsonl").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -178,35 +216,19 @@ def _losses(losses: Sequence[dict[str, Any]]) -> str:
     for side in ("discriminator", "generator"):
         names = dict.fromkeys(name for record in losses for name in record if name.startswith(f"{side}/"))
         curves = {
-            name: [(record["images"], record[name]) for record in losses if name in record] for name in list(names)[:8]
+            name.removeprefix(f"{side}/"): [(record["images"], record[name]) for record in losses if name in record]
+            for name in list(names)[:8]
         }
-        text += f'<p class="fine">{side}</p>{_chart(curves)}' if curves else ""
+        text += f"<h3>{side}</h3>{chart(curves)}" if curves else ""
     return text
 
 
-def _chart(curves: dict[str, list[tuple[float, float]]], width: int = 900, height: int = 180) -> str:
-    """Curves over images shown, as SVG; each of the curves has one point at least."""
-    points = [point for curve in curves.values() for point in curve]
-    right = max(x for x, _ in points) or 1
-    low, high = min(y for _, y in points), max(y for _, y in points)
-    span = (high - low) or 1
-    lines, names = [], []
-    for number, (name, curve) in enumerate(curves.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        shown = curve[:: max(1, len(curve) // POINTS)]
-        places = " ".join(
-            f"{60 + x / right * (width - 80):.1f},{10 + (high - y) / span * (height - 50):.1f}" for x, y in shown
-        )
-        lines.append(f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        if len(shown) == 1:
-            x, y = places.split(",")
-            lines.append(f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>')
-        names.append(f'<tspan fill="{colour}" dx="14">{escape(name.rpartition("/")[2])}</tspan>')
-    text = 'font-size="12" fill="#a9a69f"'
+def _afterwards(output_dir: Path, seconds: int) -> str:
+    """What to type next, once the run is over."""
+    if seconds:
+        return ""
+    folder = escape(str(output_dir))
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(", ".join(curves))} over covers shown">'
-        f'{"".join(lines)}<text x="6" y="18" {text}>{high:.3g}</text>'
-        f'<text x="6" y="{height - 40}" {text}>{low:.3g}</text>'
-        f'<text x="46" y="{height - 10}" {text}>0{"".join(names)}</text>'
-        f'<text x="{width - 10}" y="{height - 10}" text-anchor="end" {text}>{right:,} covers</text></svg>'
+        f"<h2>Next</h2><p>See the covers: <code>album-gan demo --model {folder}</code></p>"
+        f"<p>Publish them: <code>album-gan push {folder} --repo-id YOUR_NAME/album-covers</code></p>"
     )

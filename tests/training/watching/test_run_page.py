@@ -1,0 +1,120 @@
+"""progress.html says where a run stands, and nothing that is not so; the preset for the stage as a visitor sees it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from album_gan.training.watching.run_page import Status, bundled_kernel_distances, write_page
+from album_gan.training.watching.standing import where_it_stands
+
+ROOT = Path(__file__).parent.parent.parent.parent
+LOSS = {"images_per_second": 20.0, "waiting_for_data": 0.0, "generator/hinge": 1.2}
+MEASURED = {"kid": 0.0765, "kid_floor": 0.0006, "recall": 0.25}
+NOTHING_YET = Status()
+
+
+def page_of(folder, records, status=NOTHING_YET, seconds: int = 15) -> str:
+    write_page(folder, "projected at 32 px", records, status, seconds)
+    return (folder / "progress.html").read_text()
+
+
+def test_losses_are_curves_from_the_first_step(tmp_path):
+    page = page_of(tmp_path, [{"images": 16, "step": 1, "discriminator/hinge": 0.9, **LOSS}], Status(16, 40.2))
+    assert 'aria-label="hinge over images shown"' in page
+    assert "16 images shown, 20.0 a second now" in page
+    assert "The first sheet is on its way. Next sheet" in page
+    assert ">in 40 s</span>" in page
+
+
+def test_the_page_comes_back_when_the_next_sheet_is_due(tmp_path):
+    assert 'http-equiv="refresh" content="15"' in page_of(tmp_path, [], Status(0, 300.0))
+    assert 'http-equiv="refresh" content="6"' in page_of(tmp_path, [], Status(0, 4.0))
+    assert 'http-equiv="refresh"' not in page_of(tmp_path, [], Status(0, None), 0)
+
+
+def test_no_calm_beside_a_discriminator_that_has_won(tmp_path):
+    def lines(value):
+        return [{"images": n, "step": n, "discriminator/hinge": value, **LOSS} for n in (1, 2, 3)]
+
+    assert "No alarm so far" in page_of(tmp_path, lines(0.2))
+    won = page_of(tmp_path, lines(0.002))
+    assert "No alarm" not in won
+    assert "discriminator/hinge is near zero" in won
+
+
+def test_a_distance_stands_beside_known_ones_and_the_bundled_run(tmp_path):
+    images, kid = bundled_kernel_distances()[3]
+    page = page_of(tmp_path, [{"images": 500_000, **MEASURED, "kid": kid}])
+    assert f"Now {1_000 * kid:.3g}, like the bundled run at {images:,} images" in page
+    for known in ("real covers: 0.621", "bundled: 7.66", "DCGAN&#x27;s authors&#x27; sheet: 61.9", "noise: 336"):
+        assert known in page
+    assert "the bundled run</tspan>" in page
+    first, _ = bundled_kernel_distances()[0]
+    assert f"as the bundled run before {first:,} images" in page_of(tmp_path, [{"images": 9, **MEASURED}])
+
+
+@pytest.mark.parametrize(("moment", "words"), [(0, "Noise"), (-1, "Covers as the bundled model draws them")])
+def test_the_bundled_history_stands_where_it_is(moment, words):
+    file = sorted((ROOT / "album_gan" / "pretrained" / "history").glob("*.webp"))[moment]
+    with Image.open(file) as sheet:
+        tiles = [sheet.crop((x, y, x + 48, y + 48)) for x in range(0, 384, 48) for y in range(0, 384, 48)]
+    assert where_it_stands(tiles) == f"{words}: like the bundled run at {int(file.stem):,} images."
+
+
+def test_other_pictures_are_not_said_to_be_covers():
+    noise = [Image.effect_noise((48, 48), 100).convert("RGB") for _ in range(8)]
+    assert where_it_stands(noise).startswith("Unlike all that the bundled run drew")
+
+
+@pytest.mark.slow
+def test_the_preset_for_the_stage_shows_a_sheet_soon_after_its_first_step(tmp_path):
+    """No data, no waiting: noise before the first step, a first sheet within ten seconds of it, and curves."""
+    run = tmp_path / "talk"
+    words = [sys.executable, "train.py", "--config", "configs/live-talk.json", "--output_dir", str(run)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(os.cpu_count()), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        first, sheet = wait_for(lambda: steps_of(run) > 0), wait_for(lambda: newer(run))
+        page = (run / "progress.html").read_text()
+    finally:
+        process.terminate()
+        output = process.communicate(timeout=400)[0].decode()  # it saves a checkpoint and a model first
+    assert sheet - first < 10 * slowness(run), f"{sheet - first:.0f} s"
+    assert "Next sheet" in page
+    assert 'aria-label="hinge' in page
+    shown = int(re.search(r"([\d,]+) images shown", page)[1].replace(",", ""))
+    assert shown >= int(re.search(r"draws after ([\d,]+) images", page)[1].replace(",", "")) > 0
+    assert f"watch {(run / 'progress.html').as_uri()} in a browser" in output
+    assert "images shown. " in output
+    assert (run / "model_index.json").exists()  # SIGTERM left a model
+
+
+def wait_for(condition, seconds: float = 240) -> float:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return time.monotonic()
+
+
+def steps_of(run: Path) -> int:
+    log = run / "log.jsonl"
+    return sum('"step"' in line for line in log.read_text().splitlines()) if log.exists() else 0
+
+
+def newer(run: Path) -> bool:
+    now, before = run / "samples" / "now.png", run / "samples" / "before.png"
+    return before.exists() and now.stat().st_mtime > before.stat().st_mtime + 1
+
+
+def slowness(run: Path) -> float:
+    """How much slower than a laptop at rest this machine is now: by its images a second, 10 or more there."""
+    speeds = [json.loads(line)["images_per_second"] for line in (run / "log.jsonl").read_text().splitlines()]
+    return max(1.0, 10 / max(speeds))
