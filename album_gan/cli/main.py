@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 from .. import __version__
 from .doctor import add_doctor
+from .options import Parser
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
         arguments = sys.argv[1:] if argv is None else argv
         if arguments[:1] == ["train"]:
             return _train(arguments[1:])
+        if arguments[:1] == ["start"]:
+            return _start(arguments[1:])
         parser = build_parser(for_doctor=arguments[:1] == ["doctor"])
         args = parser.parse_args(_with_dashes(arguments))
         return args.run(args) or 0
@@ -55,14 +58,9 @@ def _with_dashes(arguments: list[str]) -> list[str]:
     return normal
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise ValueError(f"{message}; see {self.prog} --help")
-
-
 def build_parser(for_doctor: bool = False) -> argparse.ArgumentParser:
     """All commands and their options; `for_doctor` that one alone, which runs where the others do not even load."""
-    parser = _Parser(
+    parser = Parser(
         prog="album-gan", allow_abbrev=False, description="Draw album covers with a GAN.",
         epilog="example: album-gan generate --seeds 0-63 --out covers",
     )  # fmt: skip
@@ -84,15 +82,29 @@ def build_parser(for_doctor: bool = False) -> argparse.ArgumentParser:
     ):  # fmt: skip
         add(commands)
     # Listed only: `main` hands these over before they are parsed here.
+    commands.add_parser("start", help="Build a data set from a pile of pictures, train on it, and open the run's page.")
     commands.add_parser("train", help="Train a model, as train.py does; album-gan train --help lists its options.")
     return parser
 
 
 def _train(arguments: list[str]) -> int:
     """Options of a training come from its typed settings, which need more than this parser."""
-    for package in ("tyro", "accelerate", "datasets"):
-        if sys.modules.get(package, True) is None or find_spec(package) is None:
-            raise ImportError(f"train needs {package}, which is not installed; run: pip install 'album-gan[train]'")
+    _need_training("train")
     from .train import main as train
 
     return train(arguments, "album-gan train")
+
+
+def _start(arguments: list[str]) -> int:
+    """Options that `start` does not know are the training's."""
+    if not {"-h", "--help"} & set(arguments):
+        _need_training("start")
+    from .start import main as start
+
+    return start(arguments)
+
+
+def _need_training(command: str) -> None:
+    for package in ("tyro", "accelerate", "datasets", "pyarrow"):
+        if sys.modules.get(package, True) is None or find_spec(package) is None:
+            raise ImportError(f"{command} needs {package}, which is not installed; run: pip install 'album-gan[train]'")

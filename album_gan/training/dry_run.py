@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import runtime
+from ..covers.advice import advice
 from ..covers.dataset import Split
 from ..covers.pixel_cache import cache_folder
+from ..metrics.measures import KERNEL_DISTANCE, ruler_line
 from ..recipes.named_random import Draw
 from .config import TrainingConfig
-from .distributed import is_first_process
+from .distributed import is_first_process, precision_name
 from .loop import Trainer, set_up
 from .state import TrainingState
 
@@ -45,27 +47,35 @@ def dry_run(config: TrainingConfig, recipe_config: Any = None, price_per_hour: f
 
     Of several processes, which must all call it, the first one yields. `price_per_hour` is that of all machines.
     """
-    first = is_first_process()
+    first, batch_size = is_first_process(), config.train_batch_size
+    half = max(1, batch_size // 2)
     if first:
         yield from describe_networks(config, recipe_config)
-        yield "\ntraining a few steps to measure speed and memory ..."
+        steps = sum(STEPS[runtime.choose_device(config.device)])
+        yield (
+            f"\nmeasuring speed and memory: reading the covers, then {steps} steps with batches of {half} and {steps} "
+            f"with {batch_size}; some minutes on CPUs, less than one on a GPU ..."
+        )
     runtime.keep_freed_memory()
-    batch_size = config.train_batch_size
     with torch.random.fork_rng():
-        smaller = measure(config, recipe_config, max(1, batch_size // 2)) if batch_size > 1 else None
+        smaller = measure(config, recipe_config, half) if batch_size > 1 else None
+        if first and smaller is not None:
+            yield f"about {2 * steps * half / smaller[3].images_per_second:.0f} s more ..."
         split, accelerator, state, measured = measure(config, recipe_config, batch_size)
     if not first:
         return
     processes = accelerator.num_processes
     yield (
-        f"{len(split.train):,} covers to train on, {len(split.held_out):,} held out, "
-        f"on {runtime.hardware(processes)}, {accelerator.mixed_precision}"
+        f"\n{len(split.train):,} covers to train on, {len(split.held_out):,} held out, "
+        f"on {runtime.hardware(processes)}, in {precision_name(accelerator)}"
     )
     yield f"{measured.images_per_second:.1f} images a second, {measured.waiting:.0%} of the time waiting for data"
     yield from memory(batch_size, measured, smaller and smaller[3], accelerator.device)
     yield from disk(config, state, len(split.train) + len(split.held_out))
     yield from duration(config, state, len(split.train), measured.images_per_second, processes, price_per_hour)
     yield from quality(config, measured.images_per_second, price_per_hour)
+    if hint := advice(len(split.train), config.recipe, config.resolution, config.init_from):
+        yield f"\n{hint}"
 
 
 # --- Measuring
@@ -178,24 +188,28 @@ def duration(
 
 def quality(config: TrainingConfig, speed: float, price: float | None) -> Iterator[str]:
     """When a run with these images per second would be as good as the bundled model was, as its log says."""
+    if config.init_from:
+        return
     pretrained = files("album_gan") / "pretrained"
     record = json.loads((pretrained / "training.json").read_text(encoding="utf-8"))
     if (config.recipe, config.resolution) != (record["recipe"], record["resolution"]):
-        yield f"our log is of {record['recipe']} at {record['resolution']} px, and says nothing of this run's quality"
+        yield f"the bundled model is {record['recipe']} at {record['resolution']} px: its log says nothing of this run"
         return
     lines = map(json.loads, (pretrained / "log.jsonl").read_text(encoding="utf-8").splitlines())
     evaluations = [(line["images"], line["kid"]) for line in lines if "kid" in line]
     moments = [next(found for found in evaluations if found[1] <= kid) for kid in KID_MILESTONES]
     moments.append((record["images"], evaluations[-1][1]))
     batches = f"{record['covers']:,} covers in batches of {record['train_batch_size']}"
-    yield f"to the quality of our log ({batches}; kid is the kernel distance to held-out covers):"
+    yield f"as good as the bundled model became ({batches}), by {KERNEL_DISTANCE.name} ({ruler_line()}):"
     for images, kid in moments:
-        yield f"  kid {kid:.4f} after {images:>7,} images: {_hours(images / speed, price)}"
+        yield f"  {KERNEL_DISTANCE.show(kid):>5} after {images:>7,} images: {_hours(images / speed, price)}"
 
 
 def _hours(seconds: float, price: float | None) -> str:
     """With what they cost, where the price of an hour is known."""
-    hours = f"{seconds / 3600:.2f} hours" if seconds < 36_000 else f"{seconds / 3600:.0f} hours"
+    hours = (
+        f"{seconds / 60:.0f} minutes" if seconds < 7_200 else f"{seconds / 3600:.{1 if seconds < 36_000 else 0}f} hours"
+    )
     return hours if price is None else f"{hours}, costs {seconds / 3600 * price:.2f}"
 
 

@@ -121,10 +121,16 @@ def test_dry_run_measures_and_leaves_nothing(covers, tmp_path, capsys):
     assert re.search(r"project +Linear +1024 +102,400", text)
     assert re.search(r"layers\.0 +ConvTranspose2d +32 x 8 x 8 +51,200", text)
     assert re.search(r"[\d.]+ images a second, \d+% of the time waiting for data", text)
-    assert re.search(r"1,000 steps are 4,000 images, .* hours, costs [\d.]+, ", text)
+    assert re.search(r"1,000 steps are 4,000 images, .* (minutes|hours), costs [\d.]+, ", text)
+    assert (
+        re.search(r"then 10 steps with batches of 2 and 10 with 4; .*\nabout \d+ s more", text)
+        or torch.cuda.is_available()
+    )
+    assert "covers are few to start from nothing" in text
+    assert "--recipe projected --resolution 128 --init_from bundled" in text
     assert re.search(r"at most [\d.]+ GB of memory with batches of 4", text)
     assert re.search(r"[\d.]+ GB of disk for .*run, 0.00 GB for decoded covers", text)
-    assert "our log is of projected at 128 px" in text
+    assert "the bundled model is projected at 128 px: its log says nothing of this run" in text
     command = f"train.py --recipe dcgan --dcgan.width 64 --resolution 32 --train_batch_size 4 --train_data_dir {covers}"
     assert text.count(command) == 5 - torch.cuda.is_available()
     assert not out.exists()

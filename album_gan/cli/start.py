@@ -1,0 +1,152 @@
+"""`album-gan start`: from a pile of pictures to a training that is watched, one step after the other.
+
+Nothing here that the commands it calls cannot do; each is printed before it runs, to be typed by hand the next time.
+"""
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import threading
+import time
+import webbrowser
+from pathlib import Path
+
+from ..covers.advice import settings_for
+from ..runtime import DEVICES, choose_device, hardware
+from .options import Parser
+
+INTERRUPTED = 130
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl")
+EPILOG = """Further options are those of album-gan train, e.g. --recipe, --resolution, --max_train_steps.
+The same command again resumes what was interrupted.
+
+example: album-gan start my_pile"""
+
+
+def main(arguments: list[str]) -> int:
+    """Build, choose, train, show. Returns the exit code; errors as those of the two commands."""
+    parser = Parser(
+        prog="album-gan start", allow_abbrev=False, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Build a data set from a pile of pictures, train on it with fitting settings, and open its page.",
+    )  # fmt: skip
+    parser.add_argument("sources", nargs="+", metavar="PILE", help="as for covers build: folders, archives, Hub ids")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="holds covers/ and run/; default: runs/NAME_OF_THE_PILE"
+    )
+    parser.add_argument("--minutes", type=float, metavar="N", help="of training; default: by size and machine")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="auto (default): a GPU if any")
+    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="say what it would do, and stop")
+    parser.add_argument("--no-browser", "--no_browser", action="store_true", help="do not open the run's page")
+    args, more = parser.parse_known_args(arguments)
+    out = args.out or Path("runs") / _name_of(args.sources[0])
+    covers, run = out / "covers", out / "run"
+    try:
+        return _steps(args, more, covers, run)
+    except KeyboardInterrupt:
+        print("the same command resumes", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -> int:
+    from .train import main as train
+
+    # --- 1: a clean data set
+    build = ["covers", "build", *args.sources, "--out", str(covers)]
+    print(f"1 of 3: clean the pictures, without copies and broken files\n  album-gan {shlex.join(build)}", flush=True)
+    if args.dry_run:
+        count = _count(args.sources)
+    else:
+        if code := _in_a_process(build):
+            if code == INTERRUPTED:
+                raise KeyboardInterrupt
+            return code
+        count = _rows(covers)
+
+    # --- 2: settings by size and machine, and the training
+    options, why = _options(args, more, count)
+    words = ["--train_data_dir", str(covers), *options, "--output_dir", str(run)]
+    print(f"\n2 of 3: train. {why}\n  album-gan train {shlex.join(words)}", flush=True)
+    page = run / "progress.html"
+    if args.dry_run:
+        print(f"\n3 of 3: open {page}")
+        if Path(args.sources[0]).is_dir():
+            _describe(["--train_data_dir", args.sources[0], *options, "--output_dir", str(run)])
+        return 0
+
+    # --- 3: the page, as soon as it is there
+    print(f"\n3 of 3: open {page}, which refreshes itself; Ctrl-C ends the training with a model", flush=True)
+    if not args.no_browser and _has_browser():
+        threading.Thread(target=_open_when_written, args=(page, time.time()), daemon=True).start()
+    code = train([*words, "--resume_from_checkpoint", "latest"], "album-gan start")
+    if not code:
+        print("train on:        the same command, with more --minutes")
+    return code
+
+
+def _in_a_process(command: list[str]) -> int:
+    """Run an album-gan command in a process of its own, whose memory is free again afterwards; its exit code."""
+    process = subprocess.Popen([sys.executable, "-m", "album_gan", *command])
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # of which the terminal has told both
+        process.wait()
+        raise
+
+
+def _options(args: argparse.Namespace, more: list[str], covers: int) -> tuple[list[str], str]:
+    """Options of the training but its folders, and why: those that fit, unless the user says otherwise."""
+    chosen, why = settings_for(covers, hardware(1), choose_device(args.device) != "cpu")
+    given = {argument.partition("=")[0].removeprefix("--").replace("-", "_") for argument in more}
+    if given & {"recipe", "resolution", "init_from"}:
+        chosen = {name: chosen[name] for name in ("minutes", "train_batch_size") if name in chosen}
+        why = f"{covers:,} covers, with settings of yours."
+    if "max_train_steps" in given:
+        del chosen["minutes"]
+    if args.minutes is not None:
+        chosen["minutes"], given = f"{args.minutes:g}", given - {"minutes"}
+    if args.device != "auto":
+        chosen["device"] = args.device
+    words = [word for name, value in chosen.items() if name not in given for word in (f"--{name}", value)]
+    return [*words, *more], why
+
+
+def _describe(options: list[str]) -> None:
+    """What the training would be, measured on the pictures as they are."""
+    from ..training.dry_run import dry_run
+    from .train import parse
+
+    _, config, recipe_config = parse(options, "album-gan start")
+    for line in dry_run(config, recipe_config):
+        print(line, flush=True)
+
+
+def _name_of(source: str) -> str:
+    """A folder's name for the results of a pile."""
+    name = Path(source.rstrip("/\\")).name if "://" not in source else source.rstrip("/").rpartition("/")[2]
+    return name.partition(".")[0] or "start"
+
+
+def _count(sources: list[str]) -> int:
+    """Files in folders that look like pictures: at most so many covers; archives are not opened."""
+    folders = [Path(source) for source in sources if Path(source).is_dir()]
+    return sum(path.suffix.lower() in PICTURES for folder in folders for path in folder.rglob("*"))
+
+
+def _rows(covers: Path) -> int:
+    """Covers of a data set."""
+    import pyarrow.parquet as parquet
+
+    return sum(parquet.read_metadata(path).num_rows for path in covers.glob("data/*.parquet"))
+
+
+def _has_browser() -> bool:
+    """Whether there is one with a window: one in the terminal would take it from the training."""
+    return sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
+
+
+def _open_when_written(page: Path, since: float) -> None:
+    while not page.exists() or page.stat().st_mtime < since:
+        time.sleep(0.2)
+    webbrowser.open(page.absolute().as_uri())

@@ -1,0 +1,139 @@
+"""`album-gan start`: one command from a pile of pictures to a model, which resumes when it is typed again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from album_gan.cli.main import main
+from album_gan.covers.advice import advice, settings_for
+from album_gan.covers.synthetic import draw_cover
+
+TINY = ("--recipe", "dcgan", "--dcgan.width", "8", "--resolution", "32", "--train_batch_size", "4")
+TINY += (
+    "--dataloader_num_workers",
+    "0",
+    "--evaluation_images",
+    "0",
+    "--report_to",
+    "none",
+    "--checkpointing_steps",
+    "2",
+)
+
+
+@pytest.fixture(scope="module")
+def pile(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("start") / "my_pile"
+    folder.mkdir()
+    for index in range(60):
+        draw_cover(index, 128 + index % 3).save(folder / f"{index}.jpg")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+def start(folder: Path, *words: str, **more) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **more}
+    words = (sys.executable, "-m", "album_gan", "start", *words)
+    return subprocess.Popen(
+        words, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def test_few_covers_start_from_the_bundled_model():
+    options, why = settings_for(545, "2 CPU cores", gpu=False)
+    assert options == {"minutes": "60", "init_from": "bundled", "resolution": "128"}
+    assert why.startswith("545 covers are few: it starts from the bundled model")
+    assert advice(545, "projected", 128, None).endswith("--init_from bundled")
+    assert advice(545, "projected", 128, "bundled") is None
+    assert advice(50_000, "projected", 128, None) is None
+
+
+def test_many_covers_on_a_gpu_start_from_nothing():
+    options, _ = settings_for(5_000, "a GPU", gpu=True)
+    assert options == {"minutes": "240", "train_batch_size": "64", "resolution": "128"}
+    assert settings_for(50_000, "a GPU", gpu=True)[0]["resolution"] == "256"
+    assert settings_for(50_000, "2 CPU cores", gpu=False)[0]["init_from"] == "bundled"
+
+
+def test_a_dry_run_says_all_and_writes_nothing(pile, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["start", str(pile), "--dry_run", "--minutes", "3", *TINY]) == 0
+    text = capsys.readouterr().out
+    assert f"1 of 3: clean the pictures, without copies and broken files\n  album-gan covers build {pile}" in text
+    assert "2 of 3: train. 61 covers, with settings of yours." in text
+    assert "album-gan train --train_data_dir runs/my_pile/covers --minutes 3 --recipe dcgan" in text
+    assert "images a second" in text
+    assert "covers are few to start from nothing" in text
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "the following arguments are required: PILE; see album-gan start --help"),
+        (("nowhere",), "nowhere"),
+        (("my_pile", "--minutes", "soon"), "argument --minutes: invalid float value: 'soon'"),
+    ],
+)
+def test_mistakes_are_one_line(words, message, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["start", *words]) == 2
+    assert message in capfd.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_it_builds_trains_opens_the_page_and_resumes(pile, tmp_path):
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path / "opened"}\n')
+    browser.chmod(0o755)
+    run = tmp_path / "runs" / "my_pile" / "run"
+    words = (str(pile), *TINY, "--max_train_steps", "100000")
+
+    process = start(tmp_path, *words, BROWSER=str(browser))
+    wait_for(lambda: list(run.glob("checkpoint-*")))
+    wait_for(lambda: (tmp_path / "opened").exists())
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert (tmp_path / "opened").read_text().strip() == (run / "progress.html").as_uri()
+    said = [
+        output.index(words) for words in ("1 of 3:", "covers from 61 files", "2 of 3:", "3 of 3:", "see the covers:")
+    ]
+    assert said == sorted(said)
+    assert "train on:        the same command, with more --minutes" in output
+    assert (run / "model_index.json").exists()
+
+    step = max(int(folder.name.rpartition("-")[2]) for folder in run.glob("checkpoint-*"))
+    words = (*words[:-1], str(step + 2), "--no-browser")
+    again = start(tmp_path, *words)
+    output = again.communicate(timeout=200)[0]
+    assert again.returncode == 0, output
+    assert f"resuming from runs/my_pile/run/checkpoint-{step}" in output
+    assert (run / f"checkpoint-{step + 2}").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_it_builds_loses_nothing(pile, tmp_path):
+    process = start(tmp_path, str(pile), *TINY, "--max_train_steps", "2", "--no-browser")
+    wait_for(lambda: (tmp_path / "runs" / "my_pile" / "covers").exists())
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=120)[0]
+    if process.returncode:  # else the build was faster
+        assert process.returncode == 130
+        assert output.splitlines()[-1] == "the same command resumes"
+    again = start(tmp_path, str(pile), *TINY, "--max_train_steps", "2", "--no-browser")
+    output = again.communicate(timeout=200)[0]
+    assert again.returncode == 0, output
+    assert (tmp_path / "runs" / "my_pile" / "run" / "model_index.json").exists()
+
+
+def wait_for(condition, seconds: float = 200) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
