@@ -16,6 +16,7 @@ from PIL import Image
 import album_gan
 from album_gan import AlbumCoverPipeline
 from album_gan.inference.finding import Found
+from album_gan.inference.inside import Layer
 from album_gan.inference.output import AlbumCoverOutput
 
 pipe = AlbumCoverPipeline.from_pretrained("folder", device="cpu")
@@ -27,6 +28,8 @@ assert_type(covers.names, list[str])
 assert_type(covers.grid(), Image.Image)
 assert_type(covers.save("folder"), list[Path])
 assert_type(pipe.find(covers.grid()), Found)
+assert_type(pipe.layers("velvet-otter-042"), list[Layer])
+assert_type(pipe.critic(covers.images), list[float])
 assert_type(pipe.upscale(covers.grid(), 512), Image.Image)
 assert_type(pipe.fingerprint, str)
 pipe("1", truncatoin=1)  # WRONG

@@ -11,7 +11,7 @@ import hashlib
 import json
 import operator
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +35,7 @@ from .arguments import (
 )
 from .atomic import write_atomic
 from .finding import STEPS, Found, find
+from .inside import COMPANIONS, Layer, layers_while, scores_of
 from .latents import (
     DEFAULT_TRUNCATION,
     Chosen,
@@ -78,6 +79,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
     _optional_components: ClassVar[list[str]] = ["upscaler"]
     generator: Any
     upscaler: Any
+    _discriminator: Any = None  # loaded when it is first asked
+    _find_discriminator: Callable[[], Path] | None = None  # its folder, which the Hub may have to be asked for
 
     def __init__(self, generator: ModelMixin, upscaler: ModelMixin | None = None) -> None:
         super().__init__()
@@ -118,6 +121,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
         pipeline = cls(
             load_network(folder / "generator", "paint", variant),
             None if place is None else load_network(place, "reach", variant),
+        )
+        pipeline._find_discriminator = lambda: (
+            find_model(source, revision, bool(local_files_only), token, ("discriminator",), "fp16", cache_dir)
+            / "discriminator"
         )
         if dtype is not None and dtype != torch.float32:
             _ = pipeline.fingerprint  # of the true weights: rounded ones would give another
@@ -320,6 +327,33 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def find(self, picture: Image.Image, steps: int = STEPS) -> Found:
         """The seed and the stem whose covers are nearest to a picture: some seconds. See `finding.find`."""
         return find(self, picture, steps)
+
+    def layers(self, seed: int | str, truncation: float = DEFAULT_TRUNCATION, label: str | None = None) -> list[Layer]:
+        """What each layer of the generator computes on the way to a seed's cover, in order; see `inside.Layer`.
+
+        Raises ValueError for a seed, truncation or label out of range.
+        """
+        if len(seeds := seed_list(seed)) != 1:
+            raise ValueError(f"layers are of one seed, got {len(seeds)}; call it for each")
+        return layers_while(lambda: self(seeds, truncation=truncation, label=label), self.generator)
+
+    def critic(self, images: Image.Image | Sequence[Image.Image]) -> list[float]:
+        """What the model's discriminator thinks of pictures: a score for each, above 0 for one that looks real.
+
+        Pictures are cropped to squares and resized. It judges as training ended, when it knew drawn covers well; scores
+        of two models cannot be compared. Raises OSError for a model without its discriminator, ValueError for a
+        pipeline that `from_pretrained` has not loaded.
+        """
+        if self._find_discriminator is None:
+            raise ValueError("critic needs the model's folder: load it with album_gan's AlbumCoverPipeline")
+        pictures = [images] if isinstance(images, Image.Image) else list(images)
+        if self._discriminator is None:
+            folder = self._find_discriminator()
+            if not (folder / "config.json").is_file():
+                raise OSError(f"{folder.parent} comes without its discriminator; train.py and push write one")
+            self._discriminator = load_network(folder, "forward", "fp16").eval().to(self.device)
+        drawn = self(range(COMPANIONS), truncation=1.0, output_type="pt").images
+        return scores_of(pictures, self._discriminator, 2 * drawn - 1)
 
     @property
     def _latent_shape(self) -> tuple[int]:

@@ -1,0 +1,68 @@
+"""What a generator computes on the way to a cover, layer by layer, and what a discriminator thinks of pictures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from .pixels import to_tensor
+
+COMPANIONS = 7  # drawn covers that are judged beside a picture: a batch of one would look like a collapse
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one module of a generator gave: `name` as in `named_modules`, and its `output` (C, H, W) or (features,)."""
+
+    name: str
+    kind: str
+    parameters: int
+    output: Tensor
+
+
+def layers_while(draw: Callable[[], Any], generator: nn.Module) -> list[Layer]:
+    """The modules of a generator in the order in which `draw()`, which draws one picture with it, leaves them.
+
+    A block comes after the layers in it.
+    """
+    layers: list[Layer] = []
+
+    def note(name: str, module: nn.Module) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                parameters = sum(parameter.numel() for parameter in module.parameters())
+                layers.append(Layer(name, type(module).__name__, parameters, output[0].clone()))
+
+        return module.register_forward_hook(hook)
+
+    hooks = [note(name, module) for name, module in generator.named_modules() if name]
+    try:
+        draw()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return layers
+
+
+@torch.inference_mode()
+def scores_of(images: Sequence[Image.Image], discriminator: nn.Module, companions: Tensor) -> list[float]:
+    """One score for each picture, cropped to a square; above 0 it looks real to this discriminator.
+
+    Each is judged alone beside the same `companions` (B, 3, R, R), so that a score does not depend on the others.
+    """
+    side, device = companions.shape[-1], next(discriminator.parameters()).device
+    scores = []
+    for image in images:
+        batch = torch.cat([to_tensor([_square(image, side)]), companions.float().cpu()]).to(device)
+        scores.append(float(discriminator(batch)[0].float().mean()))
+    return scores
+
+
+def _square(image: Image.Image, side: int) -> Image.Image:
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    square = image.convert("RGB").crop((left, top, left + edge, top + edge))
+    return square.resize((side, side), Image.Resampling.LANCZOS)

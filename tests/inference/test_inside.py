@@ -1,0 +1,38 @@
+"""Layers lead to the cover, and the critic of a pipeline says what the Learn tab says."""
+
+import pytest
+import torch
+from PIL import Image
+
+from album_gan import AlbumCoverPipeline
+from album_gan.covers.synthetic import draw_cover
+from album_gan.explain.critic import Critic
+from album_gan.explain.networks import bundled_pair
+from album_gan.inference.pixels import to_pil
+
+
+def test_the_last_layer_is_the_cover(tiny_pipeline):
+    layers = tiny_pipeline.layers("The Flat Tyres", truncation=0.8)
+    assert layers[0].name.startswith("stem")
+    assert layers[0].output.shape == (256, 4, 4)
+    assert {"stem", "blocks.8", "blocks.32", "to_rgb"} <= {layer.name for layer in layers}
+    cover = tiny_pipeline("The Flat Tyres", truncation=0.8).images[0]
+    assert to_pil(torch.tanh(layers[-1].output)[None])[0].tobytes() == cover.tobytes()
+    assert not any(module._forward_hooks for module in tiny_pipeline.generator.modules())
+
+
+def test_the_critic_is_that_of_the_learn_tab():
+    pipe = AlbumCoverPipeline.from_pretrained(device="cpu")
+    pictures = [draw_cover(1, 200), *pipe([3]).images, Image.new("RGB", (300, 100), "red")]
+    scores = pipe.critic(pictures)
+    companions = 2 * pipe(range(7), truncation=1.0, output_type="pt").images - 1
+    critic = Critic(bundled_pair("bundled").discriminator, companions)
+    assert scores == pytest.approx([critic.judge(picture).score for picture in pictures], abs=1e-3)
+    assert pipe.critic(pictures[0]) == pytest.approx(scores[:1], abs=1e-4)
+
+
+def test_a_model_without_its_discriminator_says_so(tiny_pipeline, tiny_model):
+    with pytest.raises(OSError, match="comes without its discriminator; train"):
+        tiny_pipeline.critic(draw_cover(0, 32))
+    with pytest.raises(ValueError, match="critic needs the model's folder"):
+        AlbumCoverPipeline(tiny_pipeline.generator).critic(draw_cover(0, 32))
