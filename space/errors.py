@@ -27,9 +27,8 @@ def shows_errors(handler: Callable) -> Callable:
     """Show a gradio handler's ValueError or OSError to the person at the page or the API."""
 
     def shown(error: Exception) -> gr.Error:
-        # The page renders messages as HTML, and they quote what was typed. An audience reads a sentence.
-        text = html.escape(describe(error), quote=False)
-        return gr.Error(text[:1].upper() + text[1:], title="Note", print_exception=False)
+        # The page renders messages as HTML, and they quote what was typed.
+        return gr.Error(html.escape(describe(error), quote=False), title="Note", print_exception=False)
 
     @functools.wraps(handler)
     def function(*args, **kwargs):

@@ -93,8 +93,7 @@ def axe_problems(page, where: str = "") -> list[str]:
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
     problems = []
     for scheme, run_only in (("light", ["color-contrast"]), ("dark", rules)):
-        page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(250)  # colours fade over
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # colours change at once
         found = page.evaluate("runOnly => axe.run({ runOnly }).then(result => result.violations)", run_only)
         problems += [
             f"{where}, {scheme}: {problem['id']}: {node['html'][:160]}: {node['failureSummary'][:200]}"

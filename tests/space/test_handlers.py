@@ -28,7 +28,7 @@ def test_a_new_wall_has_as_many_covers_as_fit(service):
     assert len(set(wall["seeds"])) == 4
     assert wall["names"] == [name_of(seed) for seed in wall["seeds"]]
     assert wall["truncation"] == 0.7
-    with pytest.raises(gr.Error, match="Truncation must be from 0"):
+    with pytest.raises(gr.Error, match="truncation must be from 0"):
         generate.Handlers(service).new_wall(9, "", PHONE)
 
 
@@ -41,7 +41,7 @@ def test_what_was_typed_comes_first_and_says_how_it_was_read(service):
     assert (exact["seeds"], exact["opened"]["note"]) == ([7, 5, 9, 11], "")
     with pytest.raises(gr.Error, match="The field is empty"):
         handlers.find("  ", wall, 1.0, "", PHONE)
-    with pytest.raises(gr.Error, match="The wall is unreadable"):
+    with pytest.raises(gr.Error, match="the wall is unreadable"):
         handlers.find("1", {"seeds": [None]}, 1.0, "", PHONE)
 
 
