@@ -28,7 +28,7 @@ def shows_errors(handler: Callable) -> Callable:
 
     def shown(error: Exception) -> gr.Error:
         # The page renders messages as HTML, and they quote what was typed.
-        return gr.Error(html.escape(describe(error), quote=False), title="Note", print_exception=False)
+        return gr.Error(html.escape(describe(error), quote=False), print_exception=False)
 
     @functools.wraps(handler)
     def function(*args, **kwargs):
