@@ -15,7 +15,7 @@ from .metadata import LABELS
 
 STEP_NAMES = tuple(STEPS)
 KEPT = 255  # the code of "no reason to reject it"
-AT_ONCE = 32  # rows read before their memory is released: each cell brings 64 KB of its shard into memory
+AT_ONCE = 4  # rows read before their memory is released: each cell brings 64 KB of its shard into memory
 COLUMNS = ["reason", "notes", *LABELS, "name", "source_sha256", "source_width", "source_height", "source_bytes"]
 
 

@@ -109,7 +109,7 @@ def _folder_identity(folder: Path) -> str:
         for entry in entries:
             if music.is_music(entry.name):
                 music.need_mutagen(folder)
-            status = entry.stat(follow_symlinks=False)
+            status = os.lstat(entry.path)
             line = f"{os.path.relpath(entry.path, folder)} {status.st_size} {status.st_mtime_ns}\n"
             digest.update(os.fsencode(line))
     return digest.hexdigest()
@@ -120,22 +120,21 @@ def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
     albums = _album_folders(folder)
     library: dict[str, list[tuple[Path, Entry]]] = {home: [] for home in albums.values()}
     for place, found in _walk(folder):
-        entries = []
+        others = []
         home = albums.get("" if place == folder else readable(os.path.relpath(place, folder)))
         for item in found:
-            path, name = Path(item.path), readable(os.path.relpath(item.path, folder))
-            entry = _listed(item, name)
+            path, entry = Path(item.path), _listed(item, folder)
             if entry.reason is None and path.name in METADATA_FILES:
-                yield tables.add(path, name)
-            elif entry.reason is None and is_archive(name):
-                yield from _nested(path, name, image_column)
-            elif home is not None and (music.is_music(name) or music.is_picture(name)):
+                yield tables.add(path, entry.name)
+            elif entry.reason is None and is_archive(entry.name):
+                yield from _nested(path, entry.name, image_column)
+            elif home is not None and (music.is_music(entry.name) or music.is_picture(entry.name)):
                 library[home].append((path, entry))
-            elif entry.reason is None and music.is_picture(name) and music.is_above_albums(name, library):
+            elif entry.reason is None and music.is_picture(entry.name) and music.is_above_albums(entry.name, library):
                 yield replace(entry, reason="other_picture")
             else:
-                entries.append(entry)
-        yield from _samples(entries, _stem, tables.labels_of)
+                others.append(item)  # for an entry takes three times the memory, and a folder may hold a million
+        yield from _samples((_listed(item, folder) for item in others), _stem, tables.labels_of)
     for files in library.values():
         yield from music.album_entries(files)
 
@@ -146,8 +145,9 @@ def _album_folders(folder: Path) -> dict[str, str]:
     return music.album_folders(name for name in names if music.is_music(name) or music.is_picture(name))
 
 
-def _listed(item: os.DirEntry, name: str) -> Entry:
-    """A file of a folder, or why it is not read."""
+def _listed(item: os.DirEntry, folder: Path) -> Entry:
+    """A file below a folder, or why it is not read."""
+    name = readable(os.path.relpath(item.path, folder))
     reason = None
     if item.is_symlink():
         reason = "link"
@@ -159,7 +159,7 @@ def _listed(item: os.DirEntry, name: str) -> Entry:
         reason = "hidden"
     if reason:
         return Entry(name, 0, reason=reason)
-    size = item.stat(follow_symlinks=False).st_size
+    size = os.lstat(item.path).st_size  # which the entry of the folder would keep
     reason = "too_many_bytes" if size > MAX_BYTES and not is_archive(name) else None
     return Entry(name, size, partial(_read_file, Path(item.path)), {}, reason, lasting=True)
 
