@@ -191,13 +191,15 @@ class Monitor:
         started = time.monotonic()
         covers = draw_samples(network, SHEET_SEEDS)
         self.run_log.preview(covers)
+        if images >= self.next["thumbnails"]:
+            self.run_log.save_thumbnails(images, covers)
+            self.next["thumbnails"] = next_moment(images)
         self.describe(images, covers)
         cost = time.monotonic() - started
         self.next_preview = time.monotonic() + max(PREVIEWS_EVERY, cost / PREVIEW_SHARE)
         if self.next_preview - (self.first_step or started) > PREVIEWS_FOR:
             self.next_preview = math.inf
         self.page()
-        self.seconds_watched += time.monotonic() - started
 
     def describe(self, images: int, covers: list[Image.Image]) -> None:
         """Say in words what the covers look like, when that changes, and put some beside the nearest training cover."""

@@ -15,8 +15,8 @@ FAR = 0.35  # from the nearest moment, in logarithms: more is another kind of pi
 # What the bundled run drew up to so many images, seen by eye.
 STAGES = (
     (0, "noise"),
-    (2_500, "patches of colour, no shapes yet"),
-    (12_000, "colours are right, first shapes and bars of letters"),
+    (6_500, "blobs of a few colours, no shapes yet"),
+    (16_000, "colours vary from cover to cover, first marks like letters"),
     (60_000, "layouts of covers, with figures as blobs"),
     (250_000, "heads, landscapes and title lines that one recognises"),
     (10**12, "covers as the bundled model draws them"),
