@@ -20,6 +20,7 @@ from ..folders import METADATA_FILES, is_hidden, read_metadata
 from . import music
 from .download import download
 from .metadata import SIDECARS, labels_from, labels_from_name, labels_from_sidecar
+from .music_tags import need_mutagen
 from .source_file import MAX_BYTES, Entry, Labels, NoPicturesError, with_bytes
 from .tables import parquet_entries
 
@@ -108,7 +109,7 @@ def _folder_identity(folder: Path) -> str:
     for _, entries in _walk(folder):
         for entry in entries:
             if music.is_music(entry.name):
-                music.need_mutagen(folder)
+                need_mutagen(folder)
             status = os.lstat(entry.path)
             line = f"{os.path.relpath(entry.path, folder)} {status.st_size} {status.st_mtime_ns}\n"
             digest.update(os.fsencode(line))

@@ -16,7 +16,7 @@ from music_files import CODECS, id3v22, picture, silence, tag
 from PIL import Image
 
 from album_gan.cli.main import main
-from album_gan.covers.build.music import read_track
+from album_gan.covers.build.music_tags import read_track
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_the_same_bytes_with_workers(tmp_path, track):
 
 def test_without_mutagen_one_line_says_what_to_install(tmp_path, track, monkeypatch, capsys):
     track("1.mp3", [(3, picture(1))], album="One")
-    monkeypatch.setattr("album_gan.covers.build.music.find_spec", lambda name: None)
+    monkeypatch.setattr("album_gan.covers.build.music_tags.find_spec", lambda name: None)
     words = ["covers", "build", str(tmp_path / "music"), "--out", str(tmp_path / "out"), "--num-workers", "0"]
     assert main(words) != 0
     assert "pip install 'album-gan[music]'" in capsys.readouterr().err
