@@ -52,4 +52,4 @@ def ruler_chart(marks: Mapping[str, float], own: float, unit: str) -> str:
         )
     line = f'<line x1="90" x2="{WIDTH - 90}" y1="40" y2="40" style="stroke:var(--line);stroke-width:2"/>'
     label = f"{escape(unit)}: now {own:.3g}"
-    return f'<svg viewBox="0 0 {WIDTH} 80" role="img" aria-label="{label}">{line}{"".join(parts)}</svg>'
+    return f'<svg class="ruler" viewBox="0 0 {WIDTH} 80" role="img" aria-label="{label}">{line}{"".join(parts)}</svg>'

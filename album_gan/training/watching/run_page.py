@@ -11,7 +11,7 @@ from typing import Any
 
 from ...inference.atomic import write_atomic
 from ...inference.model_store import find_model
-from ...metrics.measures import KERNEL_DISTANCE, MEASURES, ruler
+from ...metrics.measures import KERNEL_DISTANCE, MEASURES, ruler, ruler_line
 from ...page_style import stylesheet
 from .charts import chart, ruler_chart
 
@@ -28,7 +28,9 @@ svg text { fill: var(--muted); font: 13px var(--font) }
 .strip { display: flex; gap: .5rem; overflow-x: auto } .strip figure { flex: none } .strip img { width: 10rem }
 .alarm, .calm { border-left: 4px solid var(--good); background: var(--panel); padding: .6rem 1rem; margin: 1rem 0 }
 .alarm { border-color: var(--bad) }
-@media (max-width: 40rem) { .pair { grid-template-columns: 1fr } }
+@media (max-width: 40rem) {
+  .pair { grid-template-columns: 1fr } svg text { font-size: 21px } svg.ruler { display: none }
+}
 """
 COUNTDOWN = """
 <script>
@@ -150,7 +152,7 @@ def _strip(output_dir: Path) -> str:
         for moment in sorted(spread)
     )
     return (
-        "<h2>Film strip</h2><p>From the first noise to now. Look for variety: when pictures in one sheet begin to look "
+        "<h2>Film strip</h2><p>From the start to now. Look for variety: when pictures in one sheet begin to look "
         'alike, the generator collapses.</p><div class="strip" tabindex="0" role="group" aria-label="Film strip">'
         f"{figures}</div>"
     )
@@ -179,10 +181,11 @@ def _kernel_distance(evaluations: Sequence[dict[str, Any]]) -> str:
         "real covers": curve("kid_floor"),
     }
     known = {mark: KERNEL_DISTANCE.scale * value for mark, value in ruler().items()}
-    now = KERNEL_DISTANCE.show(last["kid"])
+    now, beside = KERNEL_DISTANCE.show(last["kid"]), f"{name} of known pictures: {ruler_line()}."
     return (
         f"{text}{ruler_chart(known, KERNEL_DISTANCE.scale * last['kid'], name)}{chart(curves)}"
-        f"{chart({recall.name: curve('recall')})}<p>Now {now}, {_beside_bundled(last)}; recall {last['recall']:.3f}. "
+        f'{chart({recall.name: curve("recall")})}<p class="fine">{escape(beside)}</p>'
+        f"<p>Now {now}, {_beside_bundled(last)}; recall {last['recall']:.3f}. "
         f"Best {KERNEL_DISTANCE.show(best['kid'])} at {best['images']:,} images, kept in best/.</p>"
     )
 
