@@ -22,6 +22,8 @@ STRIP = 12  # moments of the film strip
 STYLE = """
 svg { width: 100%; height: auto; background: var(--panel); border-radius: 4px }
 svg text { fill: var(--muted); font: 13px var(--font) }
+label { display: inline-flex; align-items: center; gap: .5rem; min-height: 2rem }
+label input { width: 1.5rem; height: 1.5rem }
 .stands { font-size: 1.25rem; max-width: none }
 .pair { display: grid; grid-template-columns: 2fr 1fr; gap: 1rem; align-items: start }
 .pair img { width: 100% } .pair img, .strip img { border-radius: 4px }
@@ -31,6 +33,16 @@ svg text { fill: var(--muted); font: 13px var(--font) }
 @media (max-width: 40rem) {
   .pair { grid-template-columns: 1fr } svg text { font-size: 21px } svg.ruler { display: none }
 }
+"""
+REFRESHING = """
+<script>
+const refresh = document.querySelector("#refresh");
+try { refresh.checked = sessionStorage.getItem("refresh") !== "off"; } catch { /* it is on, then */ }
+refresh.onchange = () => { try { sessionStorage.setItem("refresh", refresh.checked ? "on" : "off"); } catch { } };
+setTimeout(function again() {
+  if (refresh.checked) location.reload(); else setTimeout(again, 1000);
+}, 1000 * refresh.dataset.seconds);
+</script>
 """
 COUNTDOWN = """
 <script>
@@ -66,17 +78,22 @@ def write_page(
     alarms = [record for record in records if "alarm" in record]
     images = max([status.images, *(record["images"] for record in records[-1:])])
     coming = status.next_picture if status.next_picture is not None and status.next_picture < math.inf else None
-    parts = [f"<h1>{escape(title)}</h1>", _stands(status), f"<p>{images:,} images shown{_speed(losses)}.</p>"]
-    parts += [_sheet(output_dir, status, coming), _alarm(alarms, losses, evaluations), _losses(losses)]
-    parts += [_kernel_distance(evaluations), _nearest(output_dir), _strip(output_dir), _afterwards(output_dir, seconds)]
     if seconds and coming is not None:
         seconds = min(seconds, math.ceil(coming) + 2)
+    parts = [f"<h1>{escape(title)}</h1>", _stands(status), f"<p>{images:,} images shown{_speed(losses)}.</p>"]
+    if seconds:
+        box = f'<input type="checkbox" id="refresh" data-seconds="{seconds}" checked>'
+        parts.append(f'<label class="fine">{box} refresh this page by itself</label>')
+    parts += [_sheet(output_dir, status, coming), _alarm(alarms, losses, evaluations), _losses(losses)]
+    parts += [_kernel_distance(evaluations), _nearest(output_dir), _strip(output_dir), _afterwards(output_dir, seconds)]
     refresh = f'<meta http-equiv="refresh" content="{seconds}">' if seconds else ""
+    scripts = (REFRESHING if seconds else "") + (COUNTDOWN if coming is not None else "")
     page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{refresh}<title>{escape(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><noscript>{refresh}</noscript>'
+        f"<title>{escape(title)}</title>"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{stylesheet()}{STYLE}</style></head>"
-        f'<body><main class="reading">{"".join(parts)}</main>{COUNTDOWN if coming is not None else ""}</body></html>\n'
+        f'<body><main class="reading">{"".join(parts)}</main>{scripts}</body></html>\n'
     )
     write_atomic(output_dir / "progress.html", page)
 
