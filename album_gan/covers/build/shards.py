@@ -85,6 +85,7 @@ def write_covers(
                 with atomic_path(path, flush=True) as file, pq.ParquetWriter(file, schema, **PARQUET) as writer:
                     for start in range(0, len(part), ROW_GROUP):
                         writer.write_table(_table(files, choice, sources, part[start : start + ROW_GROUP], borrowed))
+                        pa.default_memory_pool().release_unused()  # which it would keep, more with each group
             yield len(part)
 
 
