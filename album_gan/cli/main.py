@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 from .. import __version__
 from .doctor import add_doctor
-from .options import Parser
+from .parser import Parser
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..inference.latents import DEFAULT_TRUNCATION, MAX_TRUNCATION
 from ..runtime import DEVICES, choose_device
@@ -13,14 +13,6 @@ if TYPE_CHECKING:
     from ..inference.pipeline import AlbumCoverPipeline
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[Any]"
-
-
-class Parser(argparse.ArgumentParser):
-    """Raises ValueError for options that it does not know or take, which `main` prints in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Instead of the usage, where to read it."""
-        raise ValueError(f"{message}; see {self.prog} --help")
 
 
 def add_command(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..covers.advice import settings_for
 from ..runtime import DEVICES, choose_device, hardware
-from .options import Parser
+from .parser import Parser
 
 INTERRUPTED = 130
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl")
