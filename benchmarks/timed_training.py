@@ -120,8 +120,21 @@ def main(root: str, *options: str) -> None:
         import resource
 
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    speeds = [line["images_per_second"] for line in lines if "images_per_second" in line]
+    speeds = speed_of_windows(lines, int(options[options.index("--logging_steps") + 1]))
     print(json.dumps({"images_per_second": speeds[1:], "memory": round(memory / 1e9, 2)}))
+
+
+def speed_of_windows(lines: list[dict[str, Any]], steps: int) -> list[float]:
+    """Images per second of each window of `steps`: the log also has lines in between, each since the line before."""
+    windows: dict[int, tuple[int, float]] = {}
+    before = 0
+    for line in lines:
+        if "images_per_second" in line:
+            images, seconds = windows.get(-(-line["step"] // steps), (0, 0.0))
+            new = line["images"] - before
+            windows[-(-line["step"] // steps)] = images + new, seconds + new / line["images_per_second"]
+            before = line["images"]
+    return [images / seconds for images, seconds in windows.values()]
 
 
 if __name__ == "__main__":
