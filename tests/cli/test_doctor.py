@@ -103,7 +103,7 @@ def test_neither_torch_nor_anything_else(doctor, tmp_path):
     code, text = doctor(python=tmp_path / "venv" / "bin" / "python")
     assert code == 1
     assert "torch is not installed; type: pip install torch --index-url" in line(text, "torch", "problem")
-    assert "; type: pip install -e " in line(text, "packages", "problem")
+    assert "; type: pip install -e ." in line(text, "packages", "problem")
 
 
 def test_torch_that_raises_on_import(doctor, broken_torch):

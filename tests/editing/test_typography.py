@@ -19,7 +19,7 @@ from album_gan.editing.typography import (
     set_type,
 )
 
-COVERS = 200
+COVERS = 500
 NAMES = [
     "", "A", "i", "Velvet Otter", "LOUD", "mIxEd CaSe", "Live at the Municipal Swimming Pool of Castrop-Rauxel",
     "Übermäßig laute Kapelle & Friends", "Ça va? Ĝis la revido, žluťoučký kůň", "Тихий океан", "Ψυχή καὶ σῶμα",

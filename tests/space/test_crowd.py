@@ -21,7 +21,7 @@ KEY = "for-the-test"
 PHONES, WITHIN = 150, 10
 STAYING, MINUTES = 30, 2
 FILMS, EDITS = 0.1, 0.2  # of the wishes of those who stay
-CACHES = 80  # MB that covers, films and edits in memory may take, and nothing else grows
+CACHES = 60  # MB that covers, films and edits in memory may take, and nothing else grows
 FULL = "queue is full"
 
 
@@ -176,5 +176,5 @@ def test_a_hall_full_of_phones(tmp_path, monkeypatch):
     assert len(seen["rush"]) > 0.9 * PHONES
     assert len(seen["films"]) > 20
     assert len(seen["edits"]) > 20
-    assert p95["presenter"] < 2
+    assert max(seen["presenter"]) < 2
     assert seen["memory"][-1] - seen["memory"][1] < CACHES
