@@ -12,10 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..inference.pixels import to_tensor
+from ..inference.inside import COMPANIONS, square_tensor
 from .trace import trace
-
-COMPANIONS = 7  # drawn covers that are judged beside a picture: a batch of one would look like a collapse
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,7 @@ class Critic:
     @torch.no_grad()
     def judge(self, picture: Image.Image) -> Verdict:
         """The verdict on a picture, which is cropped to a square and resized to the covers' resolution first."""
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        square = picture.convert("RGB").crop((left, top, left + side, top + side))
-        return self.judge_tensor(to_tensor([square.resize((self.resolution,) * 2, Image.Resampling.LANCZOS)]))
+        return self.judge_tensor(square_tensor(picture, self.resolution))
 
     @torch.no_grad()
     def judge_tensor(self, image: Tensor) -> Verdict:

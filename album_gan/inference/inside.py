@@ -56,13 +56,14 @@ def scores_of(images: Sequence[Image.Image], discriminator: nn.Module, companion
     side, device = companions.shape[-1], next(discriminator.parameters()).device
     scores = []
     for image in images:
-        batch = torch.cat([to_tensor([_square(image, side)]), companions.float().cpu()]).to(device)
+        batch = torch.cat([square_tensor(image, side), companions.float().cpu()]).to(device)
         scores.append(float(discriminator(batch)[0].float().mean()))
     return scores
 
 
-def _square(image: Image.Image, side: int) -> Image.Image:
+def square_tensor(image: Image.Image, side: int) -> Tensor:
+    """The middle square of a picture, resized to `side` pixels: (1, 3, side, side) in [-1, 1]."""
     edge = min(image.size)
     left, top = (image.width - edge) // 2, (image.height - edge) // 2
     square = image.convert("RGB").crop((left, top, left + edge, top + edge))
-    return square.resize((side, side), Image.Resampling.LANCZOS)
+    return to_tensor([square.resize((side, side), Image.Resampling.LANCZOS)])
