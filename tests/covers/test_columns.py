@@ -5,11 +5,11 @@ import io
 import datasets
 import pyarrow as pa
 import pytest
-from PIL import Image
 
 from album_gan.covers.build.tables import find_image_column, parquet_entries
 from album_gan.covers.columns import IMAGE_COLUMNS, LABEL_COLUMNS
 from album_gan.covers.dataset import CoverSource, load_covers
+from album_gan.covers.synthetic import draw_cover
 
 
 @pytest.fixture(autouse=True)
@@ -17,11 +17,15 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
 
 
+def png(picture):
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize("place", range(0, len(IMAGE_COLUMNS), 4))
 def test_training_and_building_choose_the_same_columns(tmp_path, place):
-    buffer = io.BytesIO()
-    Image.effect_noise((32, 32), 80).convert("RGB").save(buffer, "PNG")
-    pictures = [buffer.getvalue()] * 30
+    pictures = [png(draw_cover(number, 32)) for number in range(30)]
     later = IMAGE_COLUMNS[place:]  # the first of the list wins, wherever it stands in the table
     kinds = ["rock", "jazz"] * 15
     label = LABEL_COLUMNS[place % len(LABEL_COLUMNS)]
