@@ -6,139 +6,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
+from short_runs import ROOT, command, finish, start, wait_for
 
 from album_gan import AlbumCoverPipeline
-from album_gan.covers.synthetic import draw_cover
 from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
-from album_gan.recipes.base import recipe_names
 from album_gan.training.config import TrainingConfig
 from album_gan.training.loop import train
 from train import main
-
-ROOT = Path(__file__).parents[2]
-SMALL = {
-    "began": ["--began.width", "16"],
-    "cgan": ["--cgan.width", "64"],
-    "dcgan": ["--dcgan.width", "64"],
-    "improved_dcgan": ["--improved_dcgan.width", "64"],
-    "infogan": ["--infogan.width", "64"],
-    "progressive": ["--progressive.width", "32"],
-    "r3gan": ["--r3gan.width", "32", "--r3gan.blocks", "1"],
-    "vanilla": ["--vanilla.width", "64"],
-    "wgan": ["--wgan.width", "64", "--wgan.critic_steps", "2"],
-    "wgan_gp": ["--wgan_gp.width", "32", "--wgan_gp.critic_steps", "2"],
-}
-QUICK = ["--resolution", "32", "--train_batch_size", "4", "--dataloader_num_workers", "0", "--report_to", "none"]
-
-
-@pytest.fixture(scope="session")
-def my_covers(tmp_path_factory) -> Path:
-    """A folder of 40 drawn covers as JPEG files, and a cache for them."""
-    folder = tmp_path_factory.mktemp("my_covers")
-    os.environ["ALBUM_GAN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    for index in range(40):
-        draw_cover(index, 48).save(folder / f"{index}.jpg", quality=95)
-    return folder
-
-
-def command(covers: Path, output: Path, recipe: str, *more: object) -> list[str]:
-    return [
-        *("--recipe", recipe, "--train_data_dir", str(covers), "--output_dir", str(output)),
-        *(*QUICK, *SMALL.get(recipe, []), *map(str, more)),
-    ]
-
-
-def start(arguments: list[str]) -> subprocess.Popen:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "train.py", *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen) -> str:
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output[-3000:]
-    return output
-
-
-def wait_for(path: Path, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 200
-    while not path.exists():
-        assert process.poll() is None, process.communicate()[0][-3000:]
-        assert time.monotonic() < deadline, f"{path.name} does not appear"
-        time.sleep(0.01)
-
-
-def assert_same_run(one: Path, other: Path, step: int) -> None:
-    """Bit for bit the same model, and the same complete state."""
-    for name in (
-        "generator/diffusion_pytorch_model.safetensors",
-        "generator/diffusion_pytorch_model.fp16.safetensors",
-        "discriminator/diffusion_pytorch_model.safetensors",
-        f"checkpoint-{step}/state.safetensors",
-    ):
-        first, second = load_file(one / name), load_file(other / name)
-        assert first.keys() == second.keys()
-        for key in first:
-            assert torch.equal(first[key], second[key]), f"{name}: {key}"
-
-
-# Three processes for each recipe take time: these two go with every run of the tests, the others with the slow ones.
-ALWAYS = ("dcgan", "projected")
-KILLED = [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in recipe_names()]
-
-
-@pytest.mark.parametrize("recipe", KILLED)
-def test_killed_and_resumed_is_never_killed(recipe, my_covers, tmp_path):
-    steps = 12
-    options = ("--max_train_steps", steps, "--checkpointing_steps", 3, "--logging_steps", 1)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    output = finish(start(command(my_covers, whole, recipe, *options)))
-    assert f"watch {(whole / 'progress.html').as_uri()} in a browser" in output
-    assert output.splitlines()[-2].startswith("see the covers:  album-gan demo --model")
-    assert output.splitlines()[-1].startswith("publish them:")
-
-    process = start(command(my_covers, killed, recipe, *options))
-    wait_for(killed / "checkpoint-6", process)
-    process.kill()
-    process.communicate()
-    assert not (killed / "generator").exists(), "the run was over before it could be killed"
-    again = finish(start(command(my_covers, killed, recipe, *options, "--resume_from_checkpoint", "latest")))
-    assert "resuming from" in again
-    assert_same_run(whole, killed, steps)
-
-    numbers = [json.loads(line) for line in (killed / "log.jsonl").read_text().splitlines()]
-    expected = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
-    for line in (*numbers, *expected):
-        assert line.pop("images_per_second") > 0
-        assert 0 <= line.pop("waiting_for_data") < 1
-    assert numbers == expected
-    assert [line["step"] for line in numbers] == list(range(1, steps + 1))
-
-    record = json.loads((whole / "training.json").read_text())
-    critic_steps = record[recipe].get("critic_steps", 1)
-    assert record["images"] == 4 * steps * critic_steps
-    assert record["recipe"] == recipe
-    if recipe == "upscaler":
-        return  # it enlarges what the bundled model draws, at that model's size
-    pipe = AlbumCoverPipeline.from_pretrained(whole)
-    covers = pipe(seeds=[0, 1]).images
-    assert covers[0].size == (32, 32)
-    assert covers[0].tobytes() != covers[1].tobytes()
-    assert len(list((whole / "history").glob("*.webp"))) == 1  # step 0
-    assert Image.open(next((whole / "samples").glob("0*.png"))).size == (256, 256)
 
 
 def test_a_polite_stop_leaves_a_checkpoint_and_a_model(my_covers, tmp_path):
