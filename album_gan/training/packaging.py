@@ -97,19 +97,38 @@ def draw_samples(network: ModelMixin, seeds: Sequence[int]) -> list[Image.Image]
 
 
 def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:
-    """Copy a published model's networks into freshly built ones; ValueError when they do not fit."""
+    """Copy a published model's networks into freshly built ones; ValueError when they do not fit.
+
+    Of its classes, those of the same name are taken over; the others of the new networks stay as they were built.
+    """
     drawing = "generator" if draws(generator) else "upscaler"
     folder = find_model(source, parts=(drawing, "discriminator"))
     for name, network in ((drawing, generator), ("discriminator", discriminator)):
         weights = read_weights(folder / name)
+        config = read_json(folder / name / "config.json")
+        weights = _with_own_classes(weights, config.get("classes") or (), network)
         try:
             found = network.load_state_dict(weights, strict=False)
             if found.unexpected_keys or any(not key.startswith("label") for key in found.missing_keys):
                 raise RuntimeError(f"keys do not match: {found}")
         except RuntimeError as error:
-            config = read_json(folder / name / "config.json")
             kind, resolution = config.get("_class_name", "network"), config.get("resolution", "any")
             raise ValueError(
                 f"init_from {source!r} holds a {kind} of {resolution} px that does not fit this run's "
                 f"{type(network).__name__}; use the same recipe and resolution"
             ) from error
+
+
+def _with_own_classes(weights: dict[str, Tensor], classes: Sequence[str], network: ModelMixin) -> dict[str, Tensor]:
+    """The weights of a network of `classes`, their rows of classes replaced by those that `network` has."""
+    own = list(network.config.get("classes") or ())
+    if own == list(classes):
+        return weights
+    fitted = {key: value for key, value in weights.items() if not key.startswith("label")}
+    rows = [(own.index(name) + 1, number) for number, name in enumerate(classes, 1) if name in own]
+    for key, value in network.state_dict().items():
+        if key in weights and key not in fitted:
+            fitted[key] = value.clone()
+            for here, there in [(0, 0), *rows]:
+                fitted[key][here] = weights[key][there]
+    return fitted

@@ -94,3 +94,26 @@ def test_classes_can_be_added_to_a_trained_model(tmp_path):
         assert torch.equal(generator(z, any_class), images)
         assert not torch.equal(generator(z, any_class + 1), images)
         assert torch.equal(discriminator(images, any_class + 1), networks[1](images))  # nothing learned yet
+
+
+def test_classes_can_be_left_out_or_exchanged(tmp_path):
+    """A model with classes, trained on without any keeps covers of any class; with others, those of the same name."""
+    _, *networks = build("projected", classes=("jazz", "rock"))
+    for label in (networks[0].label, *networks[1].labels):
+        label.weight.data[1:].normal_()
+    for name, network in zip(("generator", "discriminator"), networks, strict=True):
+        network.save_pretrained(tmp_path / name)
+    z, any_class = torch.randn(2, 128), torch.tensor([0, 0])
+    for classes in ((), ("folk", "rock")):
+        _, generator, discriminator = build("projected", classes=classes)
+        load_initial_weights(str(tmp_path), generator, discriminator)
+        for network in (generator, discriminator, *networks):
+            network.eval()
+        with torch.no_grad():
+            images = networks[0](z)
+            assert torch.equal(generator(z), images)
+            assert torch.equal(discriminator(images), networks[1](images))
+            if classes:
+                assert torch.equal(generator(z, any_class + 2), networks[0](z, any_class + 2))
+                assert not torch.equal(generator(z, any_class + 1), networks[0](z, any_class + 1))
+                assert torch.equal(discriminator(images, any_class + 2), networks[1](images, any_class + 2))
