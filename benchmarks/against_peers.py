@@ -6,7 +6,7 @@ lightweight-gan (pip) is a well-kept trainer in the spirit of FastGAN. It refuse
 is read with its device replaced by the CPU. It gets the defaults of its command but for three things in its favour: 128
 px, no local attention, which takes most of a step on CPUs, and an update for every 10 images instead of 40. Ours gets
 its defaults and half of the minutes, its schedules included. Both train one after the other, and draw as they go;
-drawing and starting up count for neither. Kernel distances (kid) are to the held-out covers, in EfficientNet-Lite2's
+drawing and starting up count for neither. Kernel distances are to the held-out covers, in EfficientNet-Lite2's
 features, a relative of the network in our discriminator, and in ST-LPIPS's VGG's, which neither has met.
 
 On two cores with 20 minutes it takes less than 40. `--clock processor` counts processor time over --cores, so that
@@ -160,7 +160,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[dict]]:
 
 def table(results: dict[str, list[dict]]) -> str:
     """Markdown, and a sentence for each space."""
-    lines = [f"| trainer | minutes | images | {' | '.join(f'kid x 1,000, {space}' for space in SPACES)} |"]
+    lines = [f"| trainer | minutes | images | {' | '.join(f'kernel distance x 1,000, {space}' for space in SPACES)} |"]
     lines.append("| --- " * (3 + len(SPACES)) + "|")
     for side, moments in results.items():
         for moment in moments:

@@ -2,8 +2,8 @@
 
     python benchmarks/time_to_quality.py runs/mine [--table runs/time-to-quality.md]
 
-Minutes are those of training alone, out of the speeds in log.jsonl; kernel distances (kid) are those that the run
-measured itself, against held-out covers. With --table the line is appended to a Markdown file, made if missing.
+Minutes are those of training alone, out of the speeds in log.jsonl; kernel distances are those that the run measured
+itself, against held-out covers. With --table the line is appended to a Markdown file, made if missing.
 """
 
 import argparse
@@ -14,16 +14,20 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from album_gan.metrics.measures import KERNEL_DISTANCE  # noqa: E402
+
 MILESTONES = (0.1, 0.05, 0.026, 0.014, 0.01)
 HEAD = (
     ["date", "commit", "machine", "covers", "recipe", "images", "images/s"]
-    + [f"min to kid {kid}" for kid in MILESTONES]
-    + ["last kid", "minutes"]
+    + [f"minutes to {KERNEL_DISTANCE.show(kid)}" for kid in MILESTONES]
+    + [f"last {KERNEL_DISTANCE.name}", "minutes"]
 )
 
 
 def minutes_to(records: list[dict]) -> tuple[dict[float, float], float, float]:
-    """{milestone: minutes}, images per second over the whole log, the last kid; NaN for what is not there."""
+    """{milestone: minutes}, images per second over the whole log, the last distance; NaN for what is not there."""
     reached: dict[float, float] = {}
     seconds, images, kid = 0.0, records[0]["images"] if records else 0, float("nan")
     start = images
@@ -56,7 +60,7 @@ def row(run: Path) -> list[str]:
     covers = f"{record['covers']:,} at {record['resolution']} px"
     return [
         datetime.date.today().isoformat(), commit(), record["hardware"], covers, record["recipe"],
-        f"{record['images']:,}", f"{speed:.1f}", *minutes, f"{kid:.4f}", f"{record['hours'] * 60:.1f}",
+        f"{record['images']:,}", f"{speed:.1f}", *minutes, KERNEL_DISTANCE.show(kid), f"{record['hours'] * 60:.1f}",
     ]  # fmt: skip
 
 

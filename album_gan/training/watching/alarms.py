@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...metrics.measures import KERNEL_DISTANCE
+
 RANGE_IMAGES = 1_000  # so many real images may stay on one side of HALF_WAY
 HALF_WAY = 0.5
 DISTINCT_SHARE = 0.5  # of the training covers that must differ from each other
@@ -126,10 +128,11 @@ def _copies(latest: dict[str, Any]) -> Alarm | None:
 def _stalled(kids: Sequence[float]) -> Alarm | None:
     if len(kids) <= PATIENCE or min(kids[-PATIENCE:]) < min(kids[:-PATIENCE]):
         return None
+    show = KERNEL_DISTANCE.show
     return Alarm(
         "no improvement",
-        f"The last {PATIENCE} evaluations (kid {', '.join(f'{kid:.3f}' for kid in kids[-PATIENCE:])}) are no better "
-        f"than {min(kids[:-PATIENCE]):.3f} before.",
+        f"The last {PATIENCE} evaluations ({KERNEL_DISTANCE.name}: {', '.join(map(show, kids[-PATIENCE:]))}) are no "
+        f"better than {show(min(kids[:-PATIENCE]))} before.",
         "The run has reached what it can, or has begun to fall apart.",
         "look at the film strip; then take best/, or go on with a lower learning_rate.",
     )
