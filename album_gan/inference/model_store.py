@@ -11,12 +11,14 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from torch.overrides import TorchFunctionMode
 
 from ..light_diffusers import ModelMixin
 from .atomic import write_atomic
@@ -155,7 +157,7 @@ def load_network(folder: Path, ability: str, variant: str | None = None) -> Mode
     check_config(kind, config, file)
     try:
         # On "meta" no memory and no random numbers are spent on weights that the file is about to provide.
-        with torch.device("meta"):
+        with torch.device("meta"), _Uninitialised():
             network = kind.from_config(config)
     except Exception as error:  # each network rejects impossible settings in its own way
         raise ValueError(f"{file} describes no {kind.__name__} that can be built: {_on_one_line(error)}") from error
@@ -167,6 +169,17 @@ def load_network(folder: Path, ability: str, variant: str | None = None) -> Mode
             f"weights in {folder} do not fit: {_on_one_line(error)}; save or download the model again"
         ) from error
     return network.requires_grad_(False)
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Builds layers without their initial values: on "meta", `normal_` loads torch's compiler, a second (2.13)."""
+
+    def __torch_function__(
+        self, function: Callable, types: object, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call what torch calls, but for `normal_`, which is told its tensor by name."""
+        kwargs = kwargs or {}
+        return kwargs["tensor"] if function is torch.nn.init.normal_ else function(*args, **kwargs)
 
 
 def check_format(version: object, file: Path) -> None:

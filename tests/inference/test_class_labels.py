@@ -1,5 +1,8 @@
 """Covers of a class, by its name or number, for all or for each."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -64,3 +67,15 @@ def test_a_label_is_a_name(conditional):
     for wrong in (0, np.int64(0), "pop"):
         with pytest.raises(ValueError, match="label must be one of jazz, rock"):
             conditional(seeds=[1], label=wrong)
+
+
+def test_a_model_with_classes_loads_as_lightly_as_any(conditional, tmp_path):
+    """torch initialises embeddings by what loads its compiler, a second, where nothing is to be initialised."""
+    conditional.save_pretrained(tmp_path)
+    code = (
+        "import sys; from album_gan import AlbumCoverPipeline\n"
+        f"AlbumCoverPipeline.from_pretrained({str(tmp_path)!r})(seeds=[1])\n"
+        "assert not {'torch._dynamo', 'sympy', 'diffusers'} & set(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
