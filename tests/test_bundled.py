@@ -77,7 +77,8 @@ def test_the_sheet_shows_this_model(covers):
 
 
 def test_its_discriminator_loads():
-    discriminator = ProjectedDiscriminator()
+    classes = AlbumCoverPipeline.from_pretrained().labels
+    discriminator = ProjectedDiscriminator(classes=classes)
     discriminator.load_state_dict(read_weights(FOLDER / "discriminator"))
     stored = load_file(FOLDER / "discriminator" / "diffusion_pytorch_model.fp16.safetensors")
     assert not any(key.startswith("backbone") for key in stored)

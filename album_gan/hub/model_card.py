@@ -149,7 +149,7 @@ def memorisation(measured: dict[str, Any] | None) -> str:
 def by_hand(pipe: AlbumCoverPipeline, repo_id: str) -> str:
     """How to load a model from its files alone, with as little as its network needs."""
     name, config = type(pipe.generator).__name__, pipe.generator.config
-    if name == "LiteGenerator" and config.latent_dim == 128 and not pipe.labels:
+    if name == "LiteGenerator" and config.latent_dim == 128 and bool(pipe.labels) == bool(pipe.class_counts):
         sizes = [str(size) for size in (8, 16, 32, 64, 128, 256, 512) if size <= config.resolution]
         code = BY_HAND.read_text(encoding="utf-8").replace("8, 16, 32, 64, 128", ", ".join(sizes))
         needs = "From the files alone, with torch and safetensors; a seed's latent is plain arithmetic"
@@ -176,8 +176,12 @@ network.load_state_dict(load_file(folder + "diffusion_pytorch_model.safetensors"
 words = np.random.Philox(key=7).random_raw(2 * ((config["latent_dim"] + 1) // 2)).reshape(-1, 2) >> 11  # the seed is 7
 radius, angle = np.sqrt(-2 * np.log((words[:, 0] + 1) / 2**53)), 2 * np.pi * words[:, 1] / 2**53
 z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(1, -1)[:, :config["latent_dim"]]
+inputs, ends = [torch.from_numpy(z.astype(np.float32))], np.cumsum(config.get("class_counts") or []).tolist()
+if ends:  # a seed has a class as often as the training covers
+    row = (int(np.random.Philox(key=[7, 1]).random_raw()) >> 32) * ends[-1] >> 32
+    inputs.append(torch.tensor([np.searchsorted(ends, row, side="right")]))
 with torch.no_grad():
-    image = network(torch.from_numpy(z.astype(np.float32)))[0]
+    image = network(*inputs)[0]
 Image.fromarray(((image.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()).save("cover-7.png")
 """
 
