@@ -215,6 +215,7 @@ def _placed(blocks: list[list[tuple]], place: tuple[float, float], size: tuple[i
     return lines
 
 
+@functools.lru_cache(4_096)  # most of the time goes here, and one title is set in many places and on many covers
 def _ink(text: str, face: ImageFont.FreeTypeFont) -> tuple[int, int, int, int]:
     """The bounding box of a text's ink when its baseline starts at the origin."""
     left, top, right, bottom = face.getbbox(text, anchor="ls")
