@@ -128,7 +128,18 @@ def numbers(measured: dict[str, Any]) -> str:
     """The measurements as a table, and how to read them."""
     keys = dict.fromkeys(key for values in measured["spaces"].values() for key in values)
     explained = "\n".join(f"- {MEASURES[key].name}: {MEASURES[key].means}." for key in keys if key in MEASURES)
-    return f"```\n{table(measured)}\n```\n\n{explained}"
+    return f"```\n{table(measured)}\n```\n\n{explained}{lettering(measured)}"
+
+
+def lettering(measured: dict[str, Any]) -> str:
+    """What a reader found on covers of the model and on real ones, where it was asked (benchmarks/lettering.py)."""
+    if "lettering" not in measured:
+        return ""
+    drawn, real = (
+        f"{found['with_text']:.0%} of {found['covers']:,} covers, {found['characters']:.1f} characters each"
+        for found in (measured["lettering"]["model"], measured["lettering"]["held_out"])
+    )
+    return f"\n\nA reader of text (PP-OCR, which trained nothing here) finds some on {drawn}; on real covers: {real}."
 
 
 def memorisation(measured: dict[str, Any] | None) -> str:
