@@ -72,15 +72,18 @@ class Critic:
         if self._features is None:
             self._features = self.network.features(self.companions)
         both = [torch.cat(pair) for pair in zip(self.network.features(image), self._features, strict=True)]
-        maps: list[Tensor] = []
-        hooks = [
-            head.register_forward_hook(lambda module, given, output: maps.append(output[0, 0]))
-            for head in (head[-1] for head in self.network.heads)
+        hidden = self.network.hidden(both)
+        logits = self.network.score(hidden)[0]
+        kernels = [head[-1].kernel_size for head in self.network.heads]
+        sizes = [
+            [side - kernel + 1 for side, kernel in zip(x.shape[2:], sides, strict=True)]
+            for x, sides in zip(hidden, kernels, strict=True)
         ]
-        logits = self.network.judge(both)[0]
-        for hook in hooks:
-            hook.remove()
-        scales = [Scale(_name(place, len(maps)), scores.tolist()) for place, scores in enumerate(maps)]
+        parts = logits.split([height * width for height, width in sizes])
+        scales = [
+            Scale(_name(place, len(sizes)), part.view(*size).tolist())
+            for place, (part, size) in enumerate(zip(parts, sizes, strict=True))
+        ]
         return Verdict(float(logits.mean()), scales)
 
     def _by_places(self, image: Tensor) -> Verdict:
