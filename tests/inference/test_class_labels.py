@@ -1,11 +1,9 @@
 """Covers of a class, by its name or number, for all or for each."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
+from fresh_process import run
 
 from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.networks.lite_generator import LiteGenerator
@@ -77,5 +75,5 @@ def test_a_model_with_classes_loads_as_lightly_as_any(conditional, tmp_path):
         f"AlbumCoverPipeline.from_pretrained({str(tmp_path)!r})(seeds=[1])\n"
         "assert not {'torch._dynamo', 'sympy', 'diffusers'} & set(sys.modules)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = run(code)
     assert result.returncode == 0, result.stderr

@@ -1,14 +1,12 @@
 """What a pipeline draws, and which requests it refuses."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 
 import numpy as np
 import pytest
 import torch
+from fresh_process import run
 from PIL import Image
 
 from album_gan.inference.latents import latents_of
@@ -19,16 +17,6 @@ from album_gan.networks.lite_generator import LiteGenerator
 
 def pixels(pictures) -> np.ndarray:
     return np.stack([np.asarray(picture) for picture in pictures]).astype(int)
-
-
-def run(code: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        check=False,
-    )
 
 
 def test_importing_the_package_loads_nothing_heavy():

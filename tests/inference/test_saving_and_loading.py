@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from fresh_process import run
 from safetensors.torch import load_file
 
 from album_gan.inference.model_store import FP16_WEIGHTS, PIPELINE_FILES, WEIGHTS
@@ -20,16 +18,6 @@ from album_gan.networks.lite_generator import LiteGenerator
 
 def pixels(pictures) -> np.ndarray:
     return np.stack([np.asarray(picture) for picture in pictures]).astype(int)
-
-
-def run(code: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        check=False,
-    )
 
 
 def test_the_fingerprint_names_the_fp16_file(tiny_model, tiny_pipeline):
