@@ -13,7 +13,7 @@ from ..metrics.measures import MEASURES
 from .privacy import PRIVATE, is_public_id, public_name
 
 TEMPLATE = Path(__file__).parent / "model_card.md"
-BY_HAND = Path(__file__).parent / "model_card_by_hand.txt"  # a LiteGenerator of 128 px without anybody's classes
+BY_HAND = Path(__file__).parent / "model_card_by_hand.txt"  # a LiteGenerator of 128 px with latents of 128 numbers
 NOT_STATED = "not stated"
 # Settings that the card states elsewhere, or that change nothing about the model.
 NOT_IN_COMMAND = (
@@ -160,7 +160,8 @@ def memorisation(measured: dict[str, Any] | None) -> str:
 def by_hand(pipe: AlbumCoverPipeline, repo_id: str) -> str:
     """How to load a model from its files alone, with as little as its network needs."""
     name, config = type(pipe.generator).__name__, pipe.generator.config
-    if name == "LiteGenerator" and config.latent_dim == 128 and bool(pipe.labels) == bool(pipe.class_counts):
+    seeds_have_classes = bool(pipe.class_counts) or not pipe.labels  # else label 0 has a row of its own, left out there
+    if name == "LiteGenerator" and config.latent_dim == 128 and seeds_have_classes:
         sizes = [str(size) for size in (8, 16, 32, 64, 128, 256, 512) if size <= config.resolution]
         code = BY_HAND.read_text(encoding="utf-8").replace("8, 16, 32, 64, 128", ", ".join(sizes))
         needs = "From the files alone, with torch and safetensors; a seed's latent is plain arithmetic"
