@@ -25,7 +25,7 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-PATIENCE = 12_000  # ms: the machine may be busy
+PATIENCE = 60_000  # ms; only what hangs takes it all, and a busy machine is slow
 # What the page shows, not what the server sent: each cover drawn on a canvas, as [name, pixels].
 LOOK = """tiles => tiles.map(tile => {
     const image = tile.querySelector("img");
