@@ -5,6 +5,7 @@ decode them anew each time; and what fits on no disk is streamed.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 from . import folders, synthetic
 from .columns import IMAGE_COLUMNS
 from .decoding import decode, read_bytes
-from .labels import class_numbers, find_label_column
+from .labels import class_names, class_numbers, counts_by_name, find_label_column
 from .pixel_cache import PixelFile, decoded_pixels
 from .split import held_out_rows
 from .streaming import decoded_beginning
@@ -38,6 +39,7 @@ class CoverSource:
     data_files: str | None = None  # files for the builder
     image_column: str | None = None  # None: the one that holds pictures
     label_column: str | None = None  # None: no labels; auto: the usual names
+    mixture_column: str | None = None  # whose values are mixtures of these labels
     streaming: bool = False
     resolution: int = 128
 
@@ -55,6 +57,7 @@ class Covers(torch.utils.data.Dataset):
         resolution: int,
         labels: np.ndarray | None = None,
         classes: tuple[str, ...] = (),
+        mixed: Sequence[str] = (),
         pixels: np.ndarray | None = None,
         stream: datasets.IterableDataset | None = None,
     ):
@@ -63,6 +66,7 @@ class Covers(torch.utils.data.Dataset):
         self.resolution = resolution
         self.classes = classes  # label n is classes[n], 0 is "unknown"; empty without labels
         self._labels = labels
+        self._mixed = mixed  # for each row the name in the column of mixtures; empty without one
         self._pixels = pixels
         self.stream = stream  # of which these covers are the beginning
 
@@ -85,10 +89,18 @@ class Covers(torch.utils.data.Dataset):
     @cached_property
     def labels(self) -> Tensor | None:
         """(N,) int64, those of the readable covers; None without a column of labels."""
-        if self._labels is None:
+        return None if self._labels is None else torch.from_numpy(self._readable(self._labels))
+
+    @cached_property
+    def mixtures(self) -> dict[str, list[int]] | None:
+        """Covers of each label, 0 for those of no class, by name in the column of mixtures; None without one."""
+        if self.labels is None or not len(self._mixed):
             return None
+        return counts_by_name(self._readable(np.array(self._mixed)), self.labels.numpy(), self.classes)
+
+    def _readable(self, values: np.ndarray) -> np.ndarray:
         readable = None if self.decoded is None else self.decoded.readable
-        return torch.from_numpy(self._labels if readable is None else self._labels[readable])
+        return values if readable is None else values[readable]
 
     def __len__(self) -> int:
         return len(self.rows) if self.pixels is None else len(self.pixels)
@@ -158,8 +170,13 @@ def load_covers(source: CoverSource) -> Split:
         column = find_label_column(rows.column_names, source.label_column)
         training = rows.select_columns(column).select(np.flatnonzero(~held_out))
         labels, classes = class_numbers(training[column], rows.features[column])
+    mixed: list[str] = []
+    if source.mixture_column is not None:
+        column = find_label_column(rows.column_names, source.mixture_column, "mixture_column")
+        training = rows.select_columns(column).select(np.flatnonzero(~held_out))
+        mixed = class_names(training[column], rows.features[column])
     return Split(
-        Covers(rows.select(np.flatnonzero(~held_out)), image_column, source.resolution, labels, classes),
+        Covers(rows.select(np.flatnonzero(~held_out)), image_column, source.resolution, labels, classes, mixed),
         Covers(rows.select(np.flatnonzero(held_out)), image_column, source.resolution),
     )
 

@@ -9,31 +9,50 @@ import numpy as np
 from .columns import LABEL_COLUMNS, value_text
 
 UNKNOWN = "unknown"  # class 0
+SMALLEST_MIXTURE = 100  # covers; the classes of fewer say little of a name
 
 
-def find_label_column(columns: Sequence[str], name: str) -> str:
+def find_label_column(columns: Sequence[str], name: str, field: str = "label_column") -> str:
     """`name`, or where it is "auto", the column under the most usual name; ValueError where there is none."""
     if name == "auto":
         found = next((column for column in LABEL_COLUMNS if column in columns), None)
         if found is None:
             raise ValueError(
-                f"label_column auto finds one of {', '.join(LABEL_COLUMNS)}, got only {', '.join(columns)}; "
+                f"{field} auto finds one of {', '.join(LABEL_COLUMNS)}, got only {', '.join(columns)}; "
                 "name the column, or put pictures into one folder for each class"
             )
         return found
     if name not in columns:
-        raise ValueError(f"label_column must be one of {', '.join(columns)}; got {name!r}")
+        raise ValueError(f"{field} must be one of {', '.join(columns)}; got {name!r}")
     return name
 
 
 def class_numbers(values: Sequence[Any], feature: Any = None) -> tuple[np.ndarray, tuple[str, ...]]:
     """The class of each value as (N,) int64, and the names of the classes, "unknown" first."""
-    if isinstance(feature, datasets.ClassLabel):
-        values = [None if value is None or value < 0 else feature.int2str(value) for value in values]
-    names = [class_name(value) for value in values]
+    names = class_names(values, feature)
     classes = (UNKNOWN, *sorted(set(names) - {UNKNOWN}))
     numbers = {name: number for number, name in enumerate(classes)}
     return np.array([numbers[name] for name in names], np.int64), classes
+
+
+def class_names(values: Sequence[Any], feature: Any = None) -> list[str]:
+    """The name of the class of each value."""
+    if isinstance(feature, datasets.ClassLabel):
+        values = [None if value is None or value < 0 else feature.int2str(value) for value in values]
+    return [class_name(value) for value in values]
+
+
+def counts_by_name(names: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, list[int]]:
+    """How many covers (N,) of each name have each class, for SMALLEST_MIXTURE covers and more that have one.
+
+    Names of `classes` are left out, for these they are already. Covers of no class are not counted.
+    """
+    counts = {
+        str(name): np.bincount(labels[(names == name) & (labels > 0)], minlength=len(classes)).tolist()
+        for name in np.unique(names)
+        if name not in classes
+    }
+    return {name: count for name, count in counts.items() if sum(count) >= SMALLEST_MIXTURE}
 
 
 def class_name(value: Any) -> str:

@@ -92,6 +92,7 @@ def build_page(
         "latents": pipe.generator.config.latent_dim,
         "labels": pipe.labels,
         "classCounts": pipe.class_counts,
+        "mixtures": list(pipe.mixtures.items()),
         "wall": opening_wall(pipe.fingerprint)[0],
         "border": BORDER,
         "upscales": bool(upscaler),
@@ -109,7 +110,7 @@ def build_page(
         "style": stylesheet() + (HERE / "page.css").read_text(encoding="utf-8"),
         "about": html.escape(ABOUT.format(numbers=numbers, latents=about["latents"])),
         "truncation": str(latents.DEFAULT_TRUNCATION),
-        "labels": label_menu(pipe.labels),
+        "labels": label_menu(pipe.labels, list(pipe.mixtures)),
         "footer": html.escape(FOOTER.format(fingerprint=pipe.fingerprint)),
         "runtime": base64.b64encode((RUNTIME / "ort-wasm-simd-threaded.wasm.gz").read_bytes()).decode(),
         "embedding": packed(halves[0]),
@@ -150,9 +151,11 @@ def words_and_numbers() -> dict:
     }
 
 
-def label_menu(labels: list[str]) -> str:
-    """A menu of classes, for conditional models."""
-    options = "".join(f'<option value="{n}">{html.escape(name)}</option>' for n, name in enumerate(labels, 1))
+def label_menu(labels: list[str], mixtures: list[str]) -> str:
+    """A menu for conditional models: classes are numbered from 1 on, mixtures after them."""
+    numbered = [f'<option value="{n}">{html.escape(name)}</option>' for n, name in enumerate([*labels, *mixtures], 1)]
+    groups = [numbered[len(labels) :], numbered[: len(labels)]]
+    options = "<hr>".join("".join(group) for group in groups if group)
     return f'<select id="label" aria-label="Class"><option value="0">any</option>{options}</select>' if labels else ""
 
 

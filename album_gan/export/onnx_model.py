@@ -79,7 +79,7 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
 
     Inputs: latents (N, latent_dim) float32; truncation, a float32; labels (N,) int64 if the model has classes,
     0 for any and n for the n-th. Output: images (N, 3, R, R) float32 in [-1, 1]. If the model has `class_counts`, the
-    metadata also specify the class of a seed without a label.
+    metadata also specify the class of a seed without a label, and by its `mixtures` under other names.
     """
     import onnx
 
@@ -95,6 +95,7 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
     }
     if pipe.class_counts:
         about |= {"class_counts": json.dumps(pipe.class_counts), "classes_of_seeds": classes_of.__doc__}
+        about["mixtures"] = json.dumps(pipe.mixtures)
     onnx.helper.set_model_props(model, {f"album_gan.{key}": str(value) for key, value in about.items()})
     return model.SerializeToString()
 
@@ -208,8 +209,7 @@ def draw(
         "truncation": np.array(truncation, np.float32),
     }
     if pipe.labels:
-        classes = [pipe.check_label(label) or default for default in pipe.classes_of(seeds)]
-        values["labels"] = np.array(classes, np.int64)
+        values["labels"] = np.array(pipe.classes_of(seeds, label), np.int64)
     for content in contents:
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         inputs = {one.name: values[one.name] for one in session.get_inputs()}

@@ -23,10 +23,16 @@ const runtime = (async () => {
 const networks = {};
 const network = (id) => (networks[id] ??= runtime.then(async () => ort.InferenceSession.create(await unpacked(`#${id}`))));
 
+/** The class of a seed's cover: the seed's own, or the one that the menu's number chooses or lets it draw. */
+function classUnder(seed, label) {
+  if (label && label <= MODEL.labels.length) return label;
+  return classOf(seed, label ? MODEL.mixtures[label - MODEL.labels.length - 1][1] : MODEL.classCounts);
+}
+
 /** The stem of a seed's cover, as a tensor. */
 async function stemOf(seed, label = 0) {
   const inputs = { latents: new ort.Tensor("float32", latentOf(seed, MODEL.latents), [1, MODEL.latents]) };
-  if (MODEL.labels.length) inputs.labels = new ort.Tensor("int64", [BigInt(label || classOf(seed, MODEL.classCounts))], [1]);
+  if (MODEL.labels.length) inputs.labels = new ort.Tensor("int64", [BigInt(classUnder(seed, label))], [1]);
   return (await (await network("embedding")).run(inputs)).stems;
 }
 
@@ -176,7 +182,7 @@ const actions = {
       seed,
       name: nameOf(seed),
       truncation: Number(shown.dataset.truncation ?? truncation()),
-      label: MODEL.labels[Number(shown.dataset.label ?? label()) - 1] ?? null,
+      label: [...MODEL.labels, ...MODEL.mixtures.map(([name]) => name)][Number(shown.dataset.label ?? label()) - 1] ?? null,
       ...(shown.dataset.typed ? { typed: shown.dataset.typed } : {}),
     };
     const link = document.createElement("a");
@@ -325,4 +331,4 @@ if (!MODEL.upscales) $("[data-do=enlarge]").hidden = true;
 
 $("#wall").append(...MODEL.wall.slice(0, wallSize()).map((seed) => newTile(seed)));
 redraw();
-globalThis.albumGan = { classOf, draw, enlarged, latentOf, nameOf, seedForAnyText };
+globalThis.albumGan = { classOf, classUnder, draw, enlarged, latentOf, nameOf, seedForAnyText };

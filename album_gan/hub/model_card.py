@@ -49,7 +49,7 @@ def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str 
         parameters=sum(parameter.numel() for parameter in pipe.generator.parameters()) / 1e6,
         resolution=pipe.generator.config.resolution,
         enlarges=" Its upscaler enlarges them four times." if pipe.upscaler is not None else "",
-        classes=f" Classes: {', '.join(pipe.labels)}." if pipe.labels else "",
+        classes=classes(pipe),
         data_rights=data_rights or NOT_STATED,
         by_hand=by_hand(pipe, repo_id),
         command=training_command(record["settings"]),
@@ -59,6 +59,12 @@ def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str 
     content = f"---\n{data.to_yaml()}\n---\n\n{text}"
     check_card(content)
     return content
+
+
+def classes(pipe: AlbumCoverPipeline) -> str:
+    """What `label` may be."""
+    text = f" Classes: {', '.join(pipe.labels)}." if pipe.labels else ""
+    return text + (f" Mixtures of them: {', '.join(pipe.mixtures)}." if pipe.mixtures else "")
 
 
 def check_card(content: str) -> None:

@@ -11,9 +11,9 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import safetensors.torch
 import torch
@@ -209,6 +209,10 @@ def check_config(network: type[ModelMixin], config: dict, file: Path) -> None:
 def _broken_rule(name: str, annotation: object, config: dict) -> str | None:
     """The rule that a field of a config breaks, by the type of the network's argument; None if it keeps it."""
     value = config[name]
+    if type(None) in get_args(annotation):
+        if value is None:
+            return None
+        annotation = get_args(annotation)[0]
     if annotation is bool and not isinstance(value, bool):
         return "true or false"
     if annotation is int and name != "format_version":
@@ -223,10 +227,19 @@ def _broken_rule(name: str, annotation: object, config: dict) -> str | None:
             return f"a list of at most {MOST_CLASSES} different names"
     if annotation == Sequence[int]:  # how many covers each class has, and label 0, none, before them
         count = len(config.get("classes") or ()) + 1
-        good = isinstance(value, list) and all(type(one) is int and 0 <= one < 2**53 for one in value)
-        if not good or (value and (len(value) != count or sum(value) == 0)):
+        if value != [] and not _counts(value, count):
             return f"empty or a list of {count} whole numbers, not all 0"
+    if annotation == Mapping[str, Sequence[int]]:  # the same, for each further name
+        count = len(config.get("classes") or ()) + 1
+        good = isinstance(value, dict) and len(value) <= MOST_CLASSES
+        if not good or not all(0 < len(key) <= LONGEST_CLASS and _counts(one, count) for key, one in value.items()):
+            return f"names, each with a list of {count} whole numbers, not all 0"
     return None
+
+
+def _counts(value: Any, count: int) -> bool:
+    good = isinstance(value, list) and all(type(one) is int and 0 <= one < 2**53 for one in value)
+    return good and len(value) == count and sum(value) > 0
 
 
 def read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Tensor]:

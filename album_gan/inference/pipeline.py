@@ -171,6 +171,14 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """Training covers of no class, then of each of `labels`; empty where the model does not record them."""
         return list(self.generator.config.get("class_counts") or ())
 
+    @property
+    def mixtures(self) -> dict[str, list[int]]:
+        """Further names for `label`, such as genres, and the training covers that each has of no class and of `labels`.
+
+        Each seed draws a class of its own from such a mixture, as often as the covers of that name had it.
+        """
+        return {name: list(counts) for name, counts in (self.generator.config.get("mixtures") or {}).items()}
+
     def settings(
         self,
         seed: int | str,
@@ -235,8 +243,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
         Or of `latents` (B, latent_dim), or of `stems` (B, C, 4, 4); truncation, 0 to 1.5, acts on these too.
         With none of the three, `num_images` seeds (default 1) are drawn from `generator`, or from torch's global one;
         a list of generators draws one seed each.
-        `label` is one of `labels`, for all covers. Without one, each seed draws its own, as often as the training
-        covers had it, and latents are covers of any class. Stems contain theirs already.
+        `label` is one of `labels` or `mixtures`, for all covers. Without one, each seed draws its own class as often as
+        the training covers had it, and latents are covers of any class. Stems contain theirs already.
         `class_labels` is diffusers' name for it: names or indices into `labels`, one for all covers or one for each.
         output_type: "pil" (RGB pictures), "np" (B, R, R, 3) or "pt" (B, 3, R, R), both float32 in 0..1.
         As in diffusers, `return_dict=False` returns the tuple (images,).
@@ -368,37 +376,49 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError(f"{name} must have the shape (B, {', '.join(map(str, shape))}), got {tuple(values.shape)}")
         return values
 
-    def check_label(self, label: str | None) -> int:
-        """The number of a class: 0, any class, for None or "", else its index in `labels` plus 1.
+    def check_label(self, label: Any) -> None:
+        """Raise ValueError for a label that is none of `labels` and `mixtures`, nor None or "" for each seed's own."""
+        known = [*self.labels, *self.mixtures]
+        if not (label is None or label == "" or (isinstance(label, str) and label in known)):
+            rule = f"one of {', '.join(known)}" if known else "empty"
+            rest = "" if known else "; this model draws without labels"
+            raise ValueError(f"label must be {rule}, got {str(label)[:40]!r}{rest}")
 
-        Raises ValueError for a class that the model does not know.
+    def classes_of(self, seeds: Seeds, label: str | None = None) -> list[int]:
+        """The class number of each seed's cover, under a label of `labels` or `mixtures` or without one.
+
+        Class n is the n-th of `labels`; 0 is any, for seeds without a label of a model without `class_counts`.
         """
-        if label is None or (isinstance(label, str) and not label):
-            return 0
-        if label not in self.labels:
-            known = f"one of {', '.join(self.labels)}" if self.labels else "empty"
-            rest = "" if self.labels else "; this model draws without labels"
-            raise ValueError(f"label must be {known}, got {str(label)[:40]!r}{rest}")
-        return self.labels.index(label) + 1
-
-    def classes_of(self, seeds: Seeds) -> list[int]:
-        """The class number of each seed without a label; 0, any, for a model without `class_counts`."""
         numbers = seed_list(seeds)
-        return classes_of(numbers, self.class_counts) if self.class_counts else [0] * len(numbers)
+        self.check_label(label)
+        if label and label in self.labels:
+            return [self.labels.index(label) + 1] * len(numbers)
+        counts = self.mixtures[label] if label else self.class_counts
+        return classes_of(numbers, counts) if counts else [0] * len(numbers)
 
     def _class_numbers(
         self, label: str | None, class_labels: Any, seeds: Sequence[int] | None, count: int
     ) -> list[int]:
         """The number of each cover's class, 0 for any."""
-        defaults = [0] * count if seeds is None else self.classes_of(seeds)
         if class_labels is None:
-            return [self.check_label(label) or default for default in defaults]
-        if label:
+            self.check_label(label)
+            class_labels = label
+        elif label:
             raise ValueError(f"covers need label or class_labels, got {label!r} and {class_labels!r}; pass one of them")
         each = list(class_labels) if is_collection(class_labels) else [class_labels] * count
         if len(each) != count:
             raise ValueError(f"class_labels must be one for all or one for each of {count} covers, got {len(each)}")
-        return [self._class_number(value) or default for value, default in zip(each, defaults, strict=True)]
+        names = [self._class_name(value) for value in each]
+        if seeds is not None:
+            classes = {name: self.classes_of(seeds, name) for name in set(names)}
+            return [classes[name][row] for row, name in enumerate(names)]
+        mixed = next((name for name in names if name in self.mixtures and name not in self.labels), None)
+        if mixed:
+            raise ValueError(
+                f"label {mixed} is a mixture of classes, from which seeds draw, and these covers have none; "
+                f"pass seeds, or one of {', '.join(self.labels)}"
+            )
+        return [self.labels.index(name) + 1 if name else 0 for name in names]
 
     def _labels_of(self, label: str | None, class_labels: Any, numbers: Sequence[int]) -> list[str | None]:
         """The name of each cover's class where the caller chose one."""
@@ -406,9 +426,11 @@ class AlbumCoverPipeline(DiffusionPipeline):
             return [label or None] * len(numbers)
         return [self.labels[number - 1] if number else None for number in numbers]
 
-    def _class_number(self, value: Any) -> int:
+    def _class_name(self, value: Any) -> str | None:
+        """A value of `class_labels` as a name."""
         if value is None or isinstance(value, str):
-            return self.check_label(value)
+            self.check_label(value)
+            return value or None
         try:
             index = operator.index(value)  # of Python, numpy or torch
         except TypeError:
@@ -416,7 +438,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         known = len(self.labels)
         if not 0 <= index < known:
             raise ValueError(f"class_labels must be below {known}, the number of this model's classes, got {index}")
-        return index + 1
+        return self.labels[index]
 
     @torch.inference_mode()
     def _embed(self, latents: Array, numbers: Sequence[int]) -> torch.Tensor:

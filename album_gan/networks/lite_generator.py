@@ -3,7 +3,7 @@
 This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -56,21 +56,40 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
 
 
 class UpBlock(nn.Module):
-    """Upsampling and one or two convolutions: (B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
+    """Upsampling and one or two convolutions, and a refinement or none: (B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
 
-    def __init__(self, in_channels: int, out_channels: int, two_convolutions: bool):
+    def __init__(self, in_channels: int, out_channels: int, two_convolutions: bool, refined: bool):
         super().__init__()
         self.up = UpsampleConv(in_channels, out_channels)
         self.up_norm = GroupedBatchNorm2d(out_channels)
         self.conv = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False) if two_convolutions else None
         self.norm = GroupedBatchNorm2d(out_channels) if two_convolutions else None
+        self.refinement = Refinement(out_channels) if refined else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
         x = F.leaky_relu(self.up_norm(self.up(x)), 0.2, inplace=self.training)
         if self.conv is not None:
             x = F.leaky_relu(self.norm(self.conv(x)), 0.2, inplace=self.training)
-        return x
+        return x if self.refinement is None else self.refinement(x)
+
+
+class Refinement(nn.Module):
+    """What two 3x3 convolutions add to a level, nothing at first: (B, C, H, W) -> (B, C, H, W).
+
+    So a trained generator can be given some and still draws the same covers (zero-initialised residuals: Zhang et al.
+    2019, arXiv:1901.09321).
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = GroupedBatchNorm2d(channels)
+        self.add = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return x + self.add(F.leaky_relu(self.norm(self.conv(x)), 0.2, inplace=self.training))
 
 
 class SkipLayerExcitation(nn.Module):
@@ -100,6 +119,8 @@ class LiteGenerator(ModelMixin, ConfigMixin):
     `stem_mean` (C, 4, 4) is the mean stem, the centre of truncation; training fills it in.
     With names of `classes` it takes labels (B,) too: n is the n-th class; 0, or no labels, is a cover of any class.
     `class_counts` (one more than `classes`) says how many training covers had label 0, 1, ...: as often a seed has it.
+    `mixtures` has such counts under further names: a genre is a mixture of visual styles.
+    Levels `refined_from` this resolution on have a `Refinement`, by default none.
     """
 
     @register_to_config
@@ -109,6 +130,8 @@ class LiteGenerator(ModelMixin, ConfigMixin):
         latent_dim: int = 128,
         classes: Sequence[str] = (),
         class_counts: Sequence[int] = (),
+        mixtures: Mapping[str, Sequence[int]] | None = None,
+        refined_from: int | None = None,
         format_version: int = 1,
     ):
         super().__init__()
@@ -123,7 +146,8 @@ class LiteGenerator(ModelMixin, ConfigMixin):
         self.blocks = nn.ModuleDict()
         self.excitations = nn.ModuleDict()
         for level in levels:
-            self.blocks[str(level)] = UpBlock(channels, WIDTHS[level], level in TWO_CONVOLUTIONS)
+            refined = refined_from is not None and level >= refined_from
+            self.blocks[str(level)] = UpBlock(channels, WIDTHS[level], level in TWO_CONVOLUTIONS, refined)
             channels = WIDTHS[level]
             if level in EXCITATIONS:
                 self.excitations[str(level)] = SkipLayerExcitation(WIDTHS[EXCITATIONS[level]], channels)
@@ -131,6 +155,9 @@ class LiteGenerator(ModelMixin, ConfigMixin):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.orthogonal_(module.weight)
+        for module in self.modules():
+            if isinstance(module, Refinement):
+                nn.init.zeros_(module.add.weight)
         self.label = nn.Embedding(len(classes) + 1, latent_dim) if classes else None
         if classes:
             nn.init.zeros_(self.label.weight[0])  # so that training can start from a model without classes

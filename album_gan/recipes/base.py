@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -65,6 +65,8 @@ class Recipe(nn.Module):
     discriminator_steps = 1  # per generator step
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
     takes_labels = False
+    takes_mixtures = False  # whether its seeds can draw their classes from `mixtures`
+    taken_over: tuple[str, ...] = ()  # settings that a run takes from the generator it starts from, unless it sets them
     averaged_buffers: tuple[str, ...] = ()  # those that each process measures on its own images
     average_half_life: float = 5_000  # images, of the published average of the generator's weights; 0: none
     # Beyond these the discriminator is too far ahead. Where a loss saturates: the share of pairs that it tells apart,
@@ -73,6 +75,7 @@ class Recipe(nn.Module):
     largest_gap: float | None = None
     classes: tuple[str, ...] = ()  # of the covers, label n is classes[n - 1]; set before the networks are built
     class_counts: tuple[int, ...] = ()  # training covers with label 0 (of no class), 1, ...; set together with them
+    mixtures: Mapping[str, Sequence[int]] | None = None  # the same, of the covers under each name of another column
 
     def __init__(self, config: Any, resolution: int):
         super().__init__()

@@ -33,6 +33,7 @@ class Config:
     augmentation_share: float = 0.5  # of the images that each augmentation meets; less where covers are many
     mixture_weight: float = 16.0  # of the distance between drawn and real covers as a whole; 0 leaves it out
     hidden_labels: float = 0.1  # share of the covers that are shown as of any class
+    refined_from: int | None = None  # levels of this many pixels or more have two convolutions more; 64 refines texture
     san: bool = False  # heads end in a direction of their own loss (SAN, arXiv:2301.12811); not from trained heads
     average_half_life: float = 20_000  # images
     decay: float = 0.3  # of the run, its end, in which the learning rate falls to 0
@@ -40,15 +41,22 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
-    takes_labels = True
+    takes_labels = takes_mixtures = True
+    taken_over = ("refined_from",)
     largest_auc = 0.99
     largest_gap = 5.0  # the hinge is flat from 2 on
 
     def build_networks(self) -> tuple[LiteGenerator, ProjectedDiscriminator]:
         # At 128 the frozen stem is blind for the finest texture of 128 px covers: they get a two-pixel emboss.
         size = self.config.discriminator_size or (192 if self.resolution >= 128 else 128)
-        labels = {"classes": self.classes, "class_counts": self.class_counts}
-        generator = LiteGenerator(resolution=self.resolution, latent_dim=self.config.latent_dim, **labels)
+        generator = LiteGenerator(
+            self.resolution,
+            self.config.latent_dim,
+            classes=self.classes,
+            class_counts=self.class_counts,
+            mixtures=self.mixtures,
+            refined_from=self.config.refined_from,
+        )
         discriminator = ProjectedDiscriminator(input_size=size, classes=self.classes, san=self.config.san)
         maps = sum(mix.out_channels for mix in discriminator.scale_mixing)
         self.bank = MemoryBank(discriminator.backbone.head.weight.shape[0] + 4 * maps)

@@ -26,6 +26,7 @@ class TrainingConfig:
     streaming: bool = False  # read covers as they are needed, for sets that fit on no disk; resumes inexactly
     image_column: str | None = None  # column that holds the covers; by default the one with pictures
     label_column: str | None = None  # column of classes, e.g. genre, for recipes that take labels; auto finds it
+    mixture_column: str | None = None  # another one, whose values become mixtures of these classes: styles by genre
     dataloader_num_workers: int = 2  # processes that prepare batches
     # Duration and speed
     max_train_steps: int = 5_000  # generator updates
@@ -94,6 +95,12 @@ class TrainingConfig:
         if self.label_column and not recipe.takes_labels:
             takers = ", ".join(name for name, other in recipe_modules() if other.Recipe.takes_labels)
             raise ValueError(f"label_column is for {takers}, got recipe {self.recipe}; choose another, or leave it out")
+        if self.mixture_column and not (recipe.takes_mixtures and self.label_column):
+            takers = ", ".join(name for name, other in recipe_modules() if other.Recipe.takes_mixtures)
+            raise ValueError(
+                f"mixture_column is for {takers} with a label_column, got recipe {self.recipe} with label_column "
+                f"{self.label_column}; add it, or leave mixture_column out"
+            )
         return recipe
 
     def settings(self, recipe: Recipe) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from .distributed import (
 )
 from .ema import update_average
 from .gradients import GradientAverage, own_rows
+from .packaging import take_over_settings
 from .run import Run
 from .run_folder import find_checkpoint, refuse_to_overwrite
 from .signals import stop_signals
@@ -54,7 +55,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         refuse_to_overwrite(config)
     if config.push_to_hub and config.hub_model_id and is_first_process():
         open_repository(config.hub_model_id, data_rights=config.data_rights)  # now, and not after hours
-    split, accelerator, state = set_up(config, recipe)
+    split, accelerator, state = set_up(config, recipe, checkpoint)
     run = Run(config, state, split, accelerator)
     if checkpoint is None:
         run.begin()
@@ -75,13 +76,17 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     return Path(config.output_dir)
 
 
-def set_up(config: TrainingConfig, recipe: Recipe) -> tuple[Split, Accelerator, TrainingState]:
-    """Covers, processes and networks, at step 0. Errors as `train`."""
+def set_up(
+    config: TrainingConfig, recipe: Recipe, checkpoint: Path | None = None
+) -> tuple[Split, Accelerator, TrainingState]:
+    """Covers, processes and networks, at step 0, of a form into which the checkpoint fits. Errors as `train`."""
+    take_over_settings(recipe, config, checkpoint)
     split = load_covers(config.source)
     recipe.classes = split.train.classes[1:]
     len(split.train)  # decodes them, before processes wait for each other with a time-out
     if split.train.labels is not None:
         recipe.class_counts = tuple(split.train.labels.bincount(minlength=len(split.train.classes)).tolist())
+        recipe.mixtures = split.train.mixtures
     accelerator = start_processes(config)
     return split, accelerator, TrainingState.start(config, recipe, accelerator)
 

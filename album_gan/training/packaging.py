@@ -1,6 +1,7 @@
 """A trained generator made into a model that others load, and a model taken to go on from."""
 
 import copy
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from ..hub.run_checkpoints import read_state
 from ..inference.atomic import write_atomic
 from ..inference.model_store import find_model, read_json, read_weights, write_weights
 from ..inference.pipeline import AlbumCoverPipeline
@@ -18,6 +20,7 @@ from ..light_diffusers import ModelMixin
 from ..networks.cover_upscaler import SCALE
 from ..recipes.base import Recipe
 from ..recipes.named_random import Draw
+from .config import TrainingConfig
 from .ema import reestimate_batch_norm, round_to_half
 
 DRAWN_TOGETHER = 64  # covers of a sheet or an evaluation
@@ -96,6 +99,20 @@ def draw_samples(network: ModelMixin, seeds: Sequence[int]) -> list[Image.Image]
     return [one_pass(network, lanczos(cover, small)) for cover in covers]
 
 
+def take_over_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path | None) -> None:
+    """Set what `recipe` leaves open of its networks' form as the checkpoint or `init_from` has it: its weights fit."""
+    if not recipe.taken_over or not (checkpoint or config.init_from):
+        return
+    if checkpoint:
+        known = read_state(checkpoint)["config"].get(config.recipe)
+    else:
+        known = read_json(find_model(config.init_from, parts=("generator", "discriminator")) / "generator/config.json")
+    for name in recipe.taken_over:
+        value = known.get(name) if isinstance(known, dict) else None
+        if getattr(recipe.config, name) is None and type(value) is int:
+            recipe.config = dataclasses.replace(recipe.config, **{name: value})
+
+
 def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:
     """Copy a published model's networks into freshly built ones; ValueError when they do not fit.
 
@@ -109,7 +126,7 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
         weights = _with_own_classes(weights, config.get("classes") or (), network)
         try:
             found = network.load_state_dict(weights, strict=False)
-            if found.unexpected_keys or any(not key.startswith("label") for key in found.missing_keys):
+            if found.unexpected_keys or any(not may_be_new(key) for key in found.missing_keys):
                 raise RuntimeError(f"keys do not match: {found}")
         except RuntimeError as error:
             kind, resolution = config.get("_class_name", "network"), config.get("resolution", "any")
@@ -117,6 +134,11 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
                 f"init_from {source!r} holds a {kind} of {resolution} px that does not fit this run's "
                 f"{type(network).__name__}; use the same recipe and resolution"
             ) from error
+
+
+def may_be_new(key: str) -> bool:
+    """Whether a network computes the same with this weight as it was built, so that a trained one may lack it."""
+    return key.startswith("label") or ".refinement." in key
 
 
 def _with_own_classes(weights: dict[str, Tensor], classes: Sequence[str], network: ModelMixin) -> dict[str, Tensor]:

@@ -80,9 +80,9 @@ def lay_out(service: CoverService) -> GenerateTab:
                 elem_id="truncation",
             )
             label = gr.Dropdown(
-                [("Any", ""), *service.pipe.labels],
+                [("Any", ""), *((f"{name} (genre)", name) for name in service.pipe.mixtures), *service.pipe.labels],
                 value="",
-                label="Style",
+                label="Style or genre" if service.pipe.mixtures else "Style",
                 visible=bool(service.pipe.labels),
                 elem_id="label",
             )

@@ -80,6 +80,30 @@ def test_onnx_with_classes():
     assert '<option value="2">rock</option>' in page
 
 
+GENRES = {"blues": [0, 1, 3], "ska": [0, 9, 1]}
+
+
+def test_mixtures_in_javascript_and_onnx(browser):
+    """The menu's numbers after the classes are mixtures, from which seeds draw the classes that Python draws."""
+    network = LiteGenerator(32, classes=("a", "b"), class_counts=[0, 1, 1], mixtures=GENRES).eval()
+    network.label.weight.data[1:].normal_()
+    pipe = AlbumCoverPipeline(network)
+    about = {item.key: item.value for item in onnx.load_from_string(to_onnx(pipe)).metadata_props}
+    assert json.loads(about["album_gan.mixtures"]) == GENRES
+
+    page = browser.new_page()
+    page.set_content(build_page(pipe, halves_to_onnx(pipe)))
+    assert page.locator("#label option").all_text_contents() == ["any", "blues", "ska", "a", "b"]
+    names = {"blues": 3, "ska": 4, "b": 2, None: 0}
+    for name, number in names.items():
+        theirs = page.evaluate("([seeds, n]) => seeds.map((seed) => albumGan.classUnder(seed, n))", [SEEDS, number])
+        assert theirs == pipe.classes_of(SEEDS, name)
+    data = page.evaluate("async () => Array.from((await albumGan.draw(7, 1, 4)).data)")
+    ours = np.asarray(pipe(seeds=[7], truncation=1.0, label="ska").images[0], int)
+    assert np.abs(np.array(data).reshape(32, 32, 4)[:, :, :3] - ours).max() <= 2
+    page.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_onnx_of_every_recipe(name):

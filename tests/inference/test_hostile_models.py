@@ -83,6 +83,18 @@ def test_counts_of_classes(model, value, capsys):
     assert "class_counts must be empty or a list of 3 whole numbers, not all 0" in refused(model, capsys)
 
 
+@pytest.mark.parametrize("value", [7, "x", [], {"ska": 1}, {"ska": [1]}, {"": [0, 1, 1]}, {"ska": [0, 0, 0]}])
+def test_mixtures_of_classes(model, value, capsys):
+    write(model, "generator", classes=["jazz", "rock"], mixtures=value)
+    assert "mixtures must be names, each with a list of 3 whole numbers, not all 0" in refused(model, capsys)
+
+
+@pytest.mark.parametrize("value", [0, -1, "x", [], 1e30, True])
+def test_where_refinements_begin(model, value, capsys):
+    write(model, "generator", refined_from=value)
+    assert "refined_from must be a whole number from 1 to" in refused(model, capsys)
+
+
 @pytest.mark.parametrize("value", [None, "1", 1.0, -1, [], 2])
 def test_formats(model, value, capsys):
     write(model, "generator", format_version=value)

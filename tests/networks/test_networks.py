@@ -49,6 +49,27 @@ def test_generators_draw_and_learn(network_class, config):
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_a_refinement_changes_nothing_until_it_learns():
+    torch.manual_seed(0)
+    plain, refined = LiteGenerator(64).eval(), LiteGenerator(64, refined_from=32).eval()
+    found = refined.load_state_dict(plain.state_dict(), strict=False)
+    assert {key.partition(".refinement.")[0] for key in found.missing_keys} == {"blocks.32", "blocks.64"}
+    z = torch.randn(2, 128)
+    images = plain(z)
+    assert torch.equal(refined(z), images)
+    assert refined.config.refined_from == 32
+
+    refined.train()
+    optimizer = torch.optim.SGD(refined.parameters(), 1e-3)
+    for _ in range(2):  # what comes before a zero learns from the second step on
+        optimizer.zero_grad()
+        refined(z).square().mean().backward()
+        optimizer.step()
+    for name, parameter in refined.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+    assert not torch.equal(refined.eval()(z), images)
+
+
 @pytest.mark.parametrize(("network_class", "config", "resolution"), DISCRIMINATORS)
 def test_discriminators_judge_and_learn(network_class, config, resolution):
     torch.manual_seed(0)

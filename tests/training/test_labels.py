@@ -1,14 +1,19 @@
 """Training with a column of labels, from the command line to a cover of a class."""
 
+import json
+
 import datasets
+import numpy as np
 import pytest
 import torch
 from tiny_recipes import build
 
 from album_gan import AlbumCoverPipeline
 from album_gan.cli.main import main as album_gan
+from album_gan.covers import labels
 from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.synthetic import rows
+from album_gan.hub import model_card
 from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 from album_gan.media.image_files import read_settings
 from album_gan.recipes import cgan
@@ -16,6 +21,7 @@ from album_gan.training.packaging import load_initial_weights
 from train import main
 
 GENRES = ("rock", None, "jazz", "")
+PATTERNS = ("busy", "plain", "calm")
 QUICK = ["--resolution", "32", "--train_batch_size", "4", "--dataloader_num_workers", "0", "--report_to", "none"]
 
 
@@ -23,8 +29,8 @@ QUICK = ["--resolution", "32", "--train_batch_size", "4", "--dataloader_num_work
 def labelled(tmp_path, monkeypatch) -> str:
     """A parquet file of 40 drawn covers, half of them with a genre."""
     monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
-    made = [{**row, "genre": GENRES[index % 4]} for index, row in enumerate(rows(40))]
-    kinds = {name: datasets.Value("string") for name in ("group", "genre")}
+    made = [{**row, "genre": GENRES[index % 4], "pattern": PATTERNS[index % 3]} for index, row in enumerate(rows(40))]
+    kinds = {name: datasets.Value("string") for name in ("group", "genre", "pattern")}
     features = datasets.Features({"image": datasets.Image(), **kinds})
     folder = tmp_path / "labelled"
     folder.mkdir()
@@ -94,6 +100,57 @@ def test_classes_can_be_added_to_a_trained_model(tmp_path):
         assert torch.equal(generator(z, any_class), images)
         assert not torch.equal(generator(z, any_class + 1), images)
         assert torch.equal(discriminator(images, any_class + 1), networks[1](images))  # nothing learned yet
+
+
+def test_refinements_can_be_added_and_stay(labelled, tmp_path):
+    """A run that starts from a model has that model's refinements, and may ask for more; they draw nothing at first."""
+    words = [*QUICK, "--recipe", "projected", "--train_data_dir", labelled, "--max_train_steps", "1"]
+    last = None
+    for folder, more in (("plain", []), ("refined", ["--projected.refined_from", "16"]), ("continued", [])):
+        start = ["--init_from", str(tmp_path / last)] if last else []
+        assert main([*words, *start, *more, "--output_dir", str(tmp_path / folder)]) == 0
+        last = folder
+    files = [tmp_path / name / "generator" / "config.json" for name in ("plain", "refined", "continued")]
+    assert [json.loads(file.read_text())["refined_from"] for file in files] == [None, 16, 16]
+    assert read_state(latest_checkpoint(tmp_path / "continued"))["config"]["projected"]["refined_from"] == 16
+    assert (
+        main([*words[:-1], "2", "--output_dir", str(tmp_path / "continued"), "--resume_from_checkpoint", "latest"]) == 0
+    )
+
+
+def test_genres_are_mixtures_of_styles(labelled, tmp_path, monkeypatch, capsys):
+    """A second column's names choose among the classes of the first: seeds, as often as covers; the files know them."""
+    monkeypatch.setattr(labels, "SMALLEST_MIXTURE", 8)
+    run = tmp_path / "run"
+    words = [*QUICK, "--recipe", "projected", "--train_data_dir", labelled, "--max_train_steps", "1"]
+    assert main([*words, "--mixture_column", "genre", "--output_dir", str(run)]) == 2
+    assert "mixture_column is for projected with a label_column, got recipe projected" in capsys.readouterr().err
+    words += ["--label_column", "pattern", "--output_dir", str(run)]
+    assert main([*words, "--mixture_column", "mood"]) == 2
+    assert "mixture_column must be one of image, group, genre, pattern; got 'mood'" in capsys.readouterr().err
+    assert main([*words, "--mixture_column", "genre"]) == 0
+
+    pipe = AlbumCoverPipeline.from_pretrained(run)
+    covers = load_covers(CoverSource(train_data_dir=labelled, label_column="pattern", resolution=32)).train
+    jazz = np.array([genre == "jazz" for genre in covers.rows["genre"]])
+    assert list(pipe.mixtures) == ["jazz", "rock"]
+    assert pipe.mixtures["jazz"] == np.bincount(covers.labels[jazz], minlength=4).tolist()
+
+    seeds = list(range(200))
+    drawn = np.bincount(pipe.classes_of(seeds, "jazz"), minlength=4) / 200
+    assert np.abs(drawn - np.array(pipe.mixtures["jazz"]) / sum(pipe.mixtures["jazz"])).max() < 0.1
+    numbers = pipe.classes_of([5, 6], "jazz")
+    by_class = pipe(seeds=[5, 6], class_labels=[number - 1 for number in numbers]).images
+    by_genre = pipe(seeds=[5, 6], label="jazz")
+    assert by_genre.images == by_class == pipe(seeds=[5, 6], class_labels=["jazz", "jazz"]).images
+    assert by_genre.settings[0]["label"] == "jazz"
+    with pytest.raises(ValueError, match="jazz is a mixture of classes, from which seeds draw"):
+        pipe.stems_of(latents=pipe.latents_of([5]), label="jazz")
+
+    covers = tmp_path / "drawn"
+    assert album_gan(["generate", "--model", str(run), "--seeds", "5", "--label", "jazz", "--out", str(covers)]) == 0
+    assert read_settings(covers / "00000005.png")["label"] == "jazz"
+    assert model_card.classes(pipe) == " Classes: busy, calm, plain. Mixtures of them: jazz, rock."
 
 
 def test_classes_can_be_left_out_or_exchanged(tmp_path):
