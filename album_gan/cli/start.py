@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import webbrowser
+from itertools import pairwise
 from pathlib import Path
 
 from ..covers.advice import settings_for
@@ -98,18 +99,30 @@ def _in_a_process(command: list[str]) -> int:
 def _options(args: argparse.Namespace, more: list[str], covers: int) -> tuple[list[str], str]:
     """Options of the training but its folders, and why: those that fit, unless the user says otherwise."""
     chosen, why = settings_for(covers, hardware(1), choose_device(args.device) != "cpu")
-    given = {argument.partition("=")[0].removeprefix("--").replace("-", "_") for argument in more}
-    if given & {"recipe", "resolution", "init_from"}:
+    given = _given(more)
+    fits = {"recipe": "projected", "resolution": chosen["resolution"]}
+    if "init_from" in given or any(given.get(name, value) != value for name, value in fits.items()):
         chosen = {name: chosen[name] for name in ("minutes", "train_batch_size") if name in chosen}
         why = f"{covers:,} covers, with settings of yours."
     if "max_train_steps" in given:
         del chosen["minutes"]
     if args.minutes is not None:
-        chosen["minutes"], given = f"{args.minutes:g}", given - {"minutes"}
+        chosen["minutes"] = f"{args.minutes:g}"
+        given.pop("minutes", None)
     if args.device != "auto":
         chosen["device"] = args.device
     words = [word for name, value in chosen.items() if name not in given for word in (f"--{name}", value)]
     return [*words, *more], why
+
+
+def _given(more: list[str]) -> dict[str, str]:
+    """Names and values of options such as ["--resolution", "128"] or ["--resolution=128"]; "" for one without."""
+    values = {}
+    for word, following in pairwise([*more, ""]):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            values[name.removeprefix("--").replace("-", "_")] = value if equals else following
+    return values
 
 
 def _describe(options: list[str]) -> None:

@@ -1,5 +1,6 @@
 """`album-gan start`: one command from a pile of pictures to a model, which resumes when it is typed again."""
 
+import argparse
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from album_gan.cli.main import main
+from album_gan.cli.start import _options
 from album_gan.covers.advice import advice, settings_for
 from album_gan.covers.synthetic import draw_cover
 
@@ -58,6 +60,24 @@ def test_many_covers_on_a_gpu_start_from_nothing():
     assert options == {"minutes": "240", "train_batch_size": "64", "resolution": "128"}
     assert settings_for(50_000, "a GPU", gpu=True)[0]["resolution"] == "256"
     assert settings_for(50_000, "2 CPU cores", gpu=False)[0]["init_from"] == "bundled"
+
+
+@pytest.mark.parametrize(
+    ("more", "starts"),
+    [
+        ([], True),
+        (["--resolution", "128"], True),  # what it would have chosen itself
+        (["--recipe=projected", "--learning_rate", "1e-4"], True),
+        (["--resolution=64"], False),
+        (["--recipe", "dcgan"], False),
+        (["--init_from", "teaching"], False),
+    ],
+)
+def test_options_that_the_bundled_model_does_not_fit_leave_it_out(more, starts):
+    options, why = _options(argparse.Namespace(device="cpu", minutes=None), more, 545)
+    assert ("bundled" in options) is starts
+    assert ("settings of yours" in why) is not starts
+    assert options[-len(more) :] == more or not more
 
 
 def test_a_dry_run_says_all_and_writes_nothing(pile, tmp_path, capsys, monkeypatch):
