@@ -132,8 +132,8 @@ SAYS = {
 }  # fmt: skip
 
 
-# The real covers of these styles are as their names say; what the model draws of them is not.
-UNLEARNED = ("portrait on a pale ground", "figure in grey tones")
+# The real covers of this style are as its name says; what the model draws of them is not.
+UNLEARNED = ("figure in grey tones",)
 BY_NAME = [
     pytest.param(style, marks=pytest.mark.xfail(strict=True, reason="not learned")) if style in UNLEARNED else style
     for style in SAYS
@@ -148,10 +148,26 @@ def test_a_style_is_what_its_name_says(covers, style):
     assert SAYS[style](drawn) > SAYS[style](covers) + 5
 
 
-def test_metal_is_dark(covers):
-    """A genre is drawn in its styles: of real covers those of metal are the darkest, by 37 of 255."""
+# Mean luminance of up to 300 training covers of each genre, beyond that of all covers, of 255.
+DARKNESS = {
+    "classical": -22,
+    "country": -8,
+    "electronic": -2,
+    "hip-hop": -16,
+    "jazz": -7,
+    "metal": -38,
+    "pop": -2,
+    "rock": -5,
+}
+
+
+def test_genres_are_as_dark_as_their_covers(covers):
     pipe = AlbumCoverPipeline.from_pretrained()
-    images = pipe(seeds="0-47", truncation=1.0, label="metal").images
-    drawn = np.stack([np.asarray(image, np.float32) for image in images])
-    assert luminance(drawn).mean() < luminance(covers).mean() - 8
-    assert {"country", "jazz", "metal", "pop"} <= set(pipe.mixtures)
+    assert list(pipe.mixtures) == sorted(DARKNESS)
+    drawn = {}
+    for genre in DARKNESS:
+        images = pipe(seeds="0-23", truncation=1.0, label=genre).images
+        pixels = np.stack([np.asarray(image, np.float32) for image in images])
+        drawn[genre] = luminance(pixels).mean() - luminance(covers[:24]).mean()
+    assert np.corrcoef(list(DARKNESS.values()), [drawn[genre] for genre in DARKNESS])[0, 1] > 0.6
+    assert min(drawn, key=drawn.get) == "metal"
