@@ -6,7 +6,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from tiny_recipes import build
+from tiny_recipes import RECIPES, build
 
 from album_gan import AlbumCoverPipeline
 from album_gan.cli.main import main as album_gan
@@ -17,7 +17,8 @@ from album_gan.hub import model_card
 from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 from album_gan.media.image_files import read_settings
 from album_gan.recipes import cgan
-from album_gan.training.packaging import load_initial_weights
+from album_gan.training.config import TrainingConfig
+from album_gan.training.packaging import load_initial_weights, take_over_settings
 from train import main
 
 GENRES = ("rock", None, "jazz", "")
@@ -102,20 +103,35 @@ def test_classes_can_be_added_to_a_trained_model(tmp_path):
         assert torch.equal(discriminator(images, any_class + 1), networks[1](images))  # nothing learned yet
 
 
-def test_refinements_can_be_added_and_stay(labelled, tmp_path):
-    """A run that starts from a model has that model's refinements, and may ask for more; they draw nothing at first."""
+def test_a_run_has_the_refinements_of_the_model_that_it_starts_from(labelled, tmp_path):
+    module, model, run = RECIPES["projected"], tmp_path / "model", tmp_path / "run"
+    refined = module.Recipe(module.Config(refined_from=16), 32)
+    for name, network in zip(("generator", "discriminator"), refined.build_networks(), strict=True):
+        network.save_pretrained(model / name)
     words = [*QUICK, "--recipe", "projected", "--train_data_dir", labelled, "--max_train_steps", "1"]
-    last = None
-    for folder, more in (("plain", []), ("refined", ["--projected.refined_from", "16"]), ("continued", [])):
-        start = ["--init_from", str(tmp_path / last)] if last else []
-        assert main([*words, *start, *more, "--output_dir", str(tmp_path / folder)]) == 0
-        last = folder
-    files = [tmp_path / name / "generator" / "config.json" for name in ("plain", "refined", "continued")]
-    assert [json.loads(file.read_text())["refined_from"] for file in files] == [None, 16, 16]
-    assert read_state(latest_checkpoint(tmp_path / "continued"))["config"]["projected"]["refined_from"] == 16
-    assert (
-        main([*words[:-1], "2", "--output_dir", str(tmp_path / "continued"), "--resume_from_checkpoint", "latest"]) == 0
-    )
+    assert main([*words, "--init_from", str(model), "--output_dir", str(run)]) == 0
+    assert json.loads((run / "generator" / "config.json").read_text())["refined_from"] == 16
+
+    checkpoint = latest_checkpoint(run)
+    assert read_state(checkpoint)["config"]["projected"]["refined_from"] == 16
+    resumed = module.Recipe(module.Config(), 32)  # without saying so again
+    take_over_settings(resumed, TrainingConfig(recipe="projected", resolution=32), checkpoint)
+    assert resumed.config.refined_from == 16
+    finer = module.Recipe(module.Config(refined_from=32), 32)
+    take_over_settings(finer, TrainingConfig(recipe="projected", resolution=32, init_from=str(model)), None)
+    assert finer.config.refined_from == 32  # what is asked for counts
+
+
+def test_a_trained_model_can_be_refined(tmp_path):
+    module = RECIPES["projected"]
+    _, *networks = build("projected")
+    for name, network in zip(("generator", "discriminator"), networks, strict=True):
+        network.save_pretrained(tmp_path / name)
+    generator, discriminator = module.Recipe(module.Config(refined_from=16), 32).build_networks()
+    load_initial_weights(str(tmp_path), generator, discriminator)
+    z = torch.randn(2, 128)
+    with torch.no_grad():
+        assert torch.equal(generator.eval()(z), networks[0].eval()(z))
 
 
 def test_genres_are_mixtures_of_styles(labelled, tmp_path, monkeypatch, capsys):
