@@ -104,22 +104,22 @@ def test_classes_can_be_added_to_a_trained_model(tmp_path):
 
 
 def test_a_run_has_the_refinements_of_the_model_that_it_starts_from(labelled, tmp_path):
-    module, model, run = RECIPES["projected"], tmp_path / "model", tmp_path / "run"
-    refined = module.Recipe(module.Config(refined_from=16), 32)
-    for name, network in zip(("generator", "discriminator"), refined.build_networks(), strict=True):
-        network.save_pretrained(model / name)
+    """So does one that resumes a run, and what is asked for counts."""
+    module, run = RECIPES["projected"], tmp_path / "run"
     words = [*QUICK, "--recipe", "projected", "--train_data_dir", labelled, "--max_train_steps", "1"]
-    assert main([*words, "--init_from", str(model), "--output_dir", str(run)]) == 0
-    assert json.loads((run / "generator" / "config.json").read_text())["refined_from"] == 16
+    assert main([*words, "--projected.refined_from", "32", "--output_dir", str(run)]) == 0
+    assert json.loads((run / "generator" / "config.json").read_text())["refined_from"] == 32
 
-    checkpoint = latest_checkpoint(run)
-    assert read_state(checkpoint)["config"]["projected"]["refined_from"] == 16
-    resumed = module.Recipe(module.Config(), 32)  # without saying so again
-    take_over_settings(resumed, TrainingConfig(recipe="projected", resolution=32), checkpoint)
-    assert resumed.config.refined_from == 16
-    finer = module.Recipe(module.Config(refined_from=32), 32)
-    take_over_settings(finer, TrainingConfig(recipe="projected", resolution=32, init_from=str(model)), None)
-    assert finer.config.refined_from == 32  # what is asked for counts
+    for asked, init_from, checkpoint, expected in (
+        (None, str(run), None, 32),
+        (None, None, latest_checkpoint(run), 32),
+        (16, str(run), None, 16),
+        (None, None, None, None),
+    ):
+        recipe = module.Recipe(module.Config(refined_from=asked), 32)
+        config = TrainingConfig(recipe="projected", resolution=32, init_from=init_from)
+        take_over_settings(recipe, config, checkpoint)
+        assert recipe.config.refined_from == expected
 
 
 def test_a_trained_model_can_be_refined(tmp_path):
