@@ -36,16 +36,17 @@ def class_numbers(values: Sequence[Any], feature: Any = None) -> tuple[np.ndarra
 
 
 def class_names(values: Sequence[Any], feature: Any = None) -> list[str]:
-    """The name of the class of each value."""
+    """N values of a label column -> the N names of their classes; "unknown" for nothing."""
     if isinstance(feature, datasets.ClassLabel):
         values = [None if value is None or value < 0 else feature.int2str(value) for value in values]
     return [class_name(value) for value in values]
 
 
 def counts_by_name(names: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, list[int]]:
-    """How many covers (N,) of each name have each class, for SMALLEST_MIXTURE covers and more that have one.
+    """How many covers of each name have each class: names (N,), labels (N,) from 0 to K - 1 -> {name: K counts}.
 
-    Names of `classes` are left out, for these they are already. Covers of no class are not counted.
+    `classes` are the K names of the labels, 0 for covers of no class, which are not counted. Left out are names that
+    are classes already, and those of fewer than SMALLEST_MIXTURE covers.
     """
     counts = {
         str(name): np.bincount(labels[(names == name) & (labels > 0)], minlength=len(classes)).tolist()
