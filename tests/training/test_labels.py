@@ -1,6 +1,7 @@
 """Training with a column of labels, from the command line to a cover of a class."""
 
 import json
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -26,17 +27,37 @@ PATTERNS = ("busy", "plain", "calm")
 QUICK = ["--resolution", "32", "--train_batch_size", "4", "--dataloader_num_workers", "0", "--report_to", "none"]
 
 
-@pytest.fixture
-def labelled(tmp_path, monkeypatch) -> str:
+@pytest.fixture(autouse=True, scope="module")
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALBUM_GAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> str:
     """A parquet file of 40 drawn covers, half of them with a genre."""
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
     made = [{**row, "genre": GENRES[index % 4], "pattern": PATTERNS[index % 3]} for index, row in enumerate(rows(40))]
     kinds = {name: datasets.Value("string") for name in ("group", "genre", "pattern")}
     features = datasets.Features({"image": datasets.Image(), **kinds})
-    folder = tmp_path / "labelled"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("labelled")
     datasets.Dataset.from_list(made, features=features).to_parquet(folder / "covers.parquet")
     return str(folder)
+
+
+def projected(covers: str, *more: str) -> list[str]:
+    return [*QUICK, "--recipe", "projected", "--train_data_dir", covers, "--max_train_steps", "1", *more]
+
+
+@pytest.fixture(scope="module")
+def styled(labelled, tmp_path_factory) -> Path:
+    """A run with classes, mixtures of them, and a refined generator."""
+    run = tmp_path_factory.mktemp("styled") / "run"
+    words = projected(labelled, "--label_column", "pattern", "--mixture_column", "genre")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labels, "SMALLEST_MIXTURE", 8)
+        assert main([*words, "--projected.refined_from", "32", "--output_dir", str(run)]) == 0
+    return run
 
 
 def test_a_model_that_knows_classes(labelled, tmp_path, capsys):
@@ -103,11 +124,9 @@ def test_classes_can_be_added_to_a_trained_model(tmp_path):
         assert torch.equal(discriminator(images, any_class + 1), networks[1](images))  # nothing learned yet
 
 
-def test_a_run_has_the_refinements_of_the_model_that_it_starts_from(labelled, tmp_path):
+def test_a_run_has_the_refinements_of_the_model_that_it_starts_from(styled):
     """So does one that resumes a run, and what is asked for counts."""
-    module, run = RECIPES["projected"], tmp_path / "run"
-    words = [*QUICK, "--recipe", "projected", "--train_data_dir", labelled, "--max_train_steps", "1"]
-    assert main([*words, "--projected.refined_from", "32", "--output_dir", str(run)]) == 0
+    module, run = RECIPES["projected"], styled
     assert json.loads((run / "generator" / "config.json").read_text())["refined_from"] == 32
 
     for asked, init_from, checkpoint, expected in (
@@ -134,19 +153,17 @@ def test_a_trained_model_can_be_refined(tmp_path):
         assert torch.equal(generator.eval()(z), networks[0].eval()(z))
 
 
-def test_genres_are_mixtures_of_styles(labelled, tmp_path, monkeypatch, capsys):
-    """A second column's names choose among the classes of the first: seeds, as often as covers; the files know them."""
-    monkeypatch.setattr(labels, "SMALLEST_MIXTURE", 8)
-    run = tmp_path / "run"
-    words = [*QUICK, "--recipe", "projected", "--train_data_dir", labelled, "--max_train_steps", "1"]
-    assert main([*words, "--mixture_column", "genre", "--output_dir", str(run)]) == 2
+def test_mixtures_need_classes_and_a_column(labelled, tmp_path, capsys):
+    words = projected(labelled, "--output_dir", str(tmp_path / "run"))
+    assert main([*words, "--mixture_column", "genre"]) == 2
     assert "mixture_column is for projected with a label_column, got recipe projected" in capsys.readouterr().err
-    words += ["--label_column", "pattern", "--output_dir", str(run)]
-    assert main([*words, "--mixture_column", "mood"]) == 2
+    assert main([*words, "--label_column", "pattern", "--mixture_column", "mood"]) == 2
     assert "mixture_column must be one of image, group, genre, pattern; got 'mood'" in capsys.readouterr().err
-    assert main([*words, "--mixture_column", "genre"]) == 0
 
-    pipe = AlbumCoverPipeline.from_pretrained(run)
+
+def test_genres_are_mixtures_of_styles(labelled, styled, tmp_path):
+    """A second column's names choose among the classes of the first: seeds, as often as covers; the files know them."""
+    pipe = AlbumCoverPipeline.from_pretrained(styled)
     covers = load_covers(CoverSource(train_data_dir=labelled, label_column="pattern", resolution=32)).train
     jazz = np.array([genre == "jazz" for genre in covers.rows["genre"]])
     assert list(pipe.mixtures) == ["jazz", "rock"]
@@ -164,7 +181,7 @@ def test_genres_are_mixtures_of_styles(labelled, tmp_path, monkeypatch, capsys):
         pipe.stems_of(latents=pipe.latents_of([5]), label="jazz")
 
     covers = tmp_path / "drawn"
-    assert album_gan(["generate", "--model", str(run), "--seeds", "5", "--label", "jazz", "--out", str(covers)]) == 0
+    assert album_gan(["generate", "--model", str(styled), "--seeds", "5", "--label", "jazz", "--out", str(covers)]) == 0
     assert read_settings(covers / "00000005.png")["label"] == "jazz"
     assert model_card.classes(pipe) == " Classes: busy, calm, plain. Mixtures of them: jazz, rock."
 
