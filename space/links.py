@@ -43,7 +43,7 @@ def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int)
     text = query.get("seeds", "").strip()
     truncation = _valid(check_truncation, query.get("truncation"), DEFAULT_TRUNCATION)
     seeds = _valid(check_seeds, text, []) if text and tab == "generate" else []
-    label = query.get("label") if query.get("label") in [*pipe.labels, *pipe.mixtures] else ""
+    label = query.get("label") if query.get("label") in pipe.all_labels else ""
     opening, picked = opening_wall(pipe.fingerprint)
     stops = join_names(_valid(check_several, text, [])[:MAX_PINS])
     note = "Hand-picked" if picked and not seeds and truncation == DEFAULT_TRUNCATION else ""

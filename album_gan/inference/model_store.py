@@ -29,8 +29,8 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 FP16_WEIGHTS = "diffusion_pytorch_model.fp16.safetensors"
 # Published beside the weights: pipeline.py names all the others, for diffusers downloads only what it names.
 PIPELINE_FILES = (
-    "pipeline.py", "arguments.py", "atomic.py", "finding.py", "inside.py", "latents.py", "model_store.py", "output.py",
-    "pixels.py", "precision.py", "upscaling.py", "word_lists.py",
+    "pipeline.py", "arguments.py", "atomic.py", "class_labels.py", "finding.py", "inside.py", "latents.py",
+    "model_store.py", "output.py", "pixels.py", "precision.py", "upscaling.py", "word_lists.py",
 )  # fmt: skip
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)

@@ -9,7 +9,6 @@ beside those of `model_store.PIPELINE_FILES`, and imports nothing else of this p
 
 import hashlib
 import json
-import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -28,18 +27,17 @@ from .arguments import (
     best_device,
     chosen_list,
     device_of_map,
-    is_collection,
     one_of,
     random_seeds,
     seed_list,
 )
 from .atomic import write_atomic
+from .class_labels import ClassLabels
 from .finding import STEPS, Found, find
 from .inside import COMPANIONS, Layer, layers_while, scores_of
 from .latents import (
     DEFAULT_TRUNCATION,
     Chosen,
-    classes_of,
     latents_of,
     name_of,
     seed_of,
@@ -164,12 +162,12 @@ class AlbumCoverPipeline(DiffusionPipeline):
     @property
     def labels(self) -> list[str]:
         """The classes that `label` may name; empty for an unconditional model."""
-        return list(self.generator.config.get("classes") or ())
+        return self._classes.names
 
     @property
     def class_counts(self) -> list[int]:
         """Training covers of no class, then of each of `labels`; empty where the model does not record them."""
-        return list(self.generator.config.get("class_counts") or ())
+        return self._classes.counts
 
     @property
     def mixtures(self) -> dict[str, list[int]]:
@@ -177,7 +175,23 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
         Each seed draws a class of its own from such a mixture, as often as the covers of that name had it.
         """
-        return {name: list(counts) for name, counts in (self.generator.config.get("mixtures") or {}).items()}
+        return self._classes.mixtures
+
+    @property
+    def all_labels(self) -> list[str]:
+        """All names that `label` takes: those of `labels`, then those of `mixtures`."""
+        return self._classes.choices
+
+    def check_label(self, label: Any) -> None:
+        """Raise ValueError for a label that is none of `all_labels`, nor None or "" for each seed's own."""
+        self._classes.check(label)
+
+    def classes_of(self, seeds: Seeds, label: str | None = None) -> list[int]:
+        """The class number of each seed's cover, under a label of `all_labels` or without one.
+
+        Class n is the n-th of `labels`; 0 is any, for seeds without a label of a model without `class_counts`.
+        """
+        return self._classes.of_seeds(seed_list(seeds), label)
 
     def settings(
         self,
@@ -217,7 +231,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if (seeds is None) == (latents is None):
             raise ValueError("stems need seeds or latents; pass one of them")
         z = self.latents_of(seeds) if seeds is not None else self._checked(latents, "latents", self._latent_shape)
-        numbers = self._class_numbers(label, None, None if seeds is None else seed_list(seeds), len(z))
+        numbers = self._classes.numbers(label, None, None if seeds is None else seed_list(seeds), len(z))
         return self._embed(z, numbers).clone()  # the clone is free of inference mode, so gradients may pass it
 
     def __call__(
@@ -270,7 +284,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         else:
             chosen = chosen_list(random_seeds(num_images, generator) if seeds is None else seeds)
             rows = drawn_seeds = [seed for seed, _ in chosen]
-        numbers = self._class_numbers(label, class_labels, drawn_seeds, len(rows))
+        numbers = self._classes.numbers(label, class_labels, drawn_seeds, len(rows))
 
         parts: list[Any] = []
         for start in tqdm(range(0, len(rows), batch_size), unit="batch", disable=not progress):
@@ -285,7 +299,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
             images = images.permute(0, 2, 3, 1).cpu().numpy()
         settings = None
         if chosen is not None:  # a class that a seed draws by itself is not a setting
-            chosen_labels = self._labels_of(label, class_labels, numbers)
+            names = [None, *self.labels]
+            chosen_labels = [(label or None) if class_labels is None else names[number] for number in numbers]
             settings = [
                 self.settings(seed, truncation, own, typed)
                 for (seed, typed), own in zip(chosen, chosen_labels, strict=True)
@@ -364,6 +379,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
         return scores_of(pictures, self._discriminator, 2 * drawn - 1)
 
     @property
+    def _classes(self) -> ClassLabels:
+        return ClassLabels.of(self.generator.config)
+
+    @property
     def _latent_shape(self) -> tuple[int]:
         return (self.generator.config.latent_dim,)
 
@@ -375,70 +394,6 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if len(values) == 0 or tuple(values.shape[1:]) != shape:
             raise ValueError(f"{name} must have the shape (B, {', '.join(map(str, shape))}), got {tuple(values.shape)}")
         return values
-
-    def check_label(self, label: Any) -> None:
-        """Raise ValueError for a label that is none of `labels` and `mixtures`, nor None or "" for each seed's own."""
-        known = [*self.labels, *self.mixtures]
-        if not (label is None or label == "" or (isinstance(label, str) and label in known)):
-            rule = f"one of {', '.join(known)}" if known else "empty"
-            rest = "" if known else "; this model draws without labels"
-            raise ValueError(f"label must be {rule}, got {str(label)[:40]!r}{rest}")
-
-    def classes_of(self, seeds: Seeds, label: str | None = None) -> list[int]:
-        """The class number of each seed's cover, under a label of `labels` or `mixtures` or without one.
-
-        Class n is the n-th of `labels`; 0 is any, for seeds without a label of a model without `class_counts`.
-        """
-        numbers = seed_list(seeds)
-        self.check_label(label)
-        if label and label in self.labels:
-            return [self.labels.index(label) + 1] * len(numbers)
-        counts = self.mixtures[label] if label else self.class_counts
-        return classes_of(numbers, counts) if counts else [0] * len(numbers)
-
-    def _class_numbers(
-        self, label: str | None, class_labels: Any, seeds: Sequence[int] | None, count: int
-    ) -> list[int]:
-        """The number of each cover's class, 0 for any."""
-        if class_labels is None:
-            self.check_label(label)
-            class_labels = label
-        elif label:
-            raise ValueError(f"covers need label or class_labels, got {label!r} and {class_labels!r}; pass one of them")
-        each = list(class_labels) if is_collection(class_labels) else [class_labels] * count
-        if len(each) != count:
-            raise ValueError(f"class_labels must be one for all or one for each of {count} covers, got {len(each)}")
-        names = [self._class_name(value) for value in each]
-        if seeds is not None:
-            classes = {name: self.classes_of(seeds, name) for name in set(names)}
-            return [classes[name][row] for row, name in enumerate(names)]
-        mixed = next((name for name in names if name in self.mixtures and name not in self.labels), None)
-        if mixed:
-            raise ValueError(
-                f"label {mixed} is a mixture of classes, from which seeds draw, and these covers have none; "
-                f"pass seeds, or one of {', '.join(self.labels)}"
-            )
-        return [self.labels.index(name) + 1 if name else 0 for name in names]
-
-    def _labels_of(self, label: str | None, class_labels: Any, numbers: Sequence[int]) -> list[str | None]:
-        """The name of each cover's class where the caller chose one."""
-        if class_labels is None:
-            return [label or None] * len(numbers)
-        return [self.labels[number - 1] if number else None for number in numbers]
-
-    def _class_name(self, value: Any) -> str | None:
-        """A value of `class_labels` as a name."""
-        if value is None or isinstance(value, str):
-            self.check_label(value)
-            return value or None
-        try:
-            index = operator.index(value)  # of Python, numpy or torch
-        except TypeError:
-            raise ValueError(f"class_labels must be names or whole numbers, got {value!r}") from None
-        known = len(self.labels)
-        if not 0 <= index < known:
-            raise ValueError(f"class_labels must be below {known}, the number of this model's classes, got {index}")
-        return self.labels[index]
 
     @torch.inference_mode()
     def _embed(self, latents: Array, numbers: Sequence[int]) -> torch.Tensor:
