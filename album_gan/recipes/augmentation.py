@@ -1,4 +1,4 @@
-"""Differentiable augmentation: what keeps a discriminator from learning a small set of covers by heart."""
+"""Differentiable augmentation, which keeps a discriminator from memorising a small set of covers."""
 
 import torch
 import torch.nn.functional as F
@@ -6,16 +6,16 @@ from torch import Tensor
 
 from .named_random import Draw
 
-SOFT_RADIUS = 2  # pixels that `soften` reaches
+BLUR_RADIUS = 2  # pixels, of the kernel of `blur`
 
 
 def diff_augment(images: Tensor, draw: Draw, share: float = 0.5) -> Tensor:
     """Colour, translation and cutout (Zhao et al. 2020, arXiv:2006.10738), (B, 3, H, W) -> (B, 3, H, W).
 
-    Each meets a `share` of the images, 0 to 1. A change that meets them all hides from the discriminator what it
-    changes, and the generator draws blacks too deep and margins of grey (section 2.2 of Karras et al. 2020,
-    arXiv:2006.06676).
-    Covers carry text, so there is no flip. The same draw augments real and fake images the same way.
+    Each is applied to an image with probability `share`, 0 to 1. Applied to all images it leaks: the discriminator
+    cannot see the difference, and the generator draws crushed blacks and grey margins (section 2.2 of Karras et al.
+    2020, arXiv:2006.06676). No flips, because covers carry text. The same `draw` augments real and fake images the
+    same way.
     """
     images = _recolour(images, draw, share)
     images = _translate(images, draw, share)
@@ -23,15 +23,15 @@ def diff_augment(images: Tensor, draw: Draw, share: float = 0.5) -> Tensor:
 
 
 def _chosen(draw: Draw, change: str, share: float) -> Tensor:
-    """Which images a change meets, (B,)."""
+    """Mask of the images that a change is applied to, (B,)."""
     return draw.uniform(f"{change} chosen", 1, 1, 1).flatten() < share
 
 
 def _recolour(images: Tensor, draw: Draw, share: float) -> Tensor:
-    """Brighter or darker, paler or more colourful, softer or harder.
+    """Change brightness, saturation and contrast.
 
-    Image x gets brightness b, then saturation s towards the grey g of each pixel, then contrast c towards the mean m of
-    the image: c (s (x + b - (g + b)) + g + b - m) + m. All of it is linear in x, so it is done in one pass.
+    Image x gets brightness b, then saturation s towards the grey g of each pixel, then contrast c towards the image
+    mean m: c (s (x + b - (g + b)) + g + b - m) + m. This is linear in x, so it is done in one pass.
     """
     chosen = _chosen(draw, "_recolour", share).view(-1, 1, 1, 1)
     brightness = (draw.uniform("brightness", 1, 1, 1) - 0.5).where(chosen, 0.0)
@@ -44,7 +44,7 @@ def _recolour(images: Tensor, draw: Draw, share: float) -> Tensor:
 
 
 def _translate(images: Tensor, draw: Draw, share: float) -> Tensor:
-    """Shift by up to an eighth of the size each way; what comes in is grey (zero)."""
+    """Shift by up to an eighth of the size in each direction; the exposed border is grey (zero)."""
     size = images.shape[-1]
     margin = size // 8
     chosen = _chosen(draw, "_translate", share)
@@ -52,20 +52,20 @@ def _translate(images: Tensor, draw: Draw, share: float) -> Tensor:
     return windows(images, down.where(chosen, 0), across.where(chosen, 0), size)
 
 
-def random_pieces(images: Tensor, size: int, draw: Draw, name: str) -> Tensor:
-    """A piece of `size` pixels out of each image, at a place of its own: (B, 3, H, H) -> (B, 3, size, size)."""
+def random_crops(images: Tensor, size: int, draw: Draw, name: str) -> Tensor:
+    """A random square crop of each image: (B, 3, H, H) -> (B, 3, size, size)."""
     places = images.shape[-1] - size + 1
     across, down = (draw.integers(f"{name} {way}", 0, places) for way in ("across", "down"))
     return windows(images, down, across, size)
 
 
 def windows(images: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
-    """A window of each image, zero where it leaves it: (B, C, H, H), top and left (B,) -> (B, C, size, size)."""
+    """Crop each image, with zeros outside it: (B, C, H, H), top and left (B,) -> (B, C, size, size)."""
     return _Windows.apply(images, top, left, size)
 
 
 class _Windows(torch.autograd.Function):
-    """One gather each way, without a loop over images; the gradient of a window is a window of the gradient."""
+    """One gather forward and one backward, without a loop over images: a crop's gradient is a crop of the gradient."""
 
     @staticmethod
     def forward(ctx, images, top, left, size):
@@ -86,13 +86,13 @@ def _gather_windows(images: Tensor, top: Tensor, left: Tensor, size: int) -> Ten
     outside = ((rows < 0) | (rows >= height))[:, :, None] | ((columns < 0) | (columns >= width))[:, None, :]
     first = torch.arange(count, device=images.device)[:, None] * height
     index = (first + rows.clamp(0, height - 1))[:, :, None] * width + columns.clamp(0, width - 1)[:, None, :]
-    pixels = images.permute(0, 2, 3, 1).reshape(-1, channels)  # no copy where channels come last
+    pixels = images.permute(0, 2, 3, 1).reshape(-1, channels)  # no copy in channels_last
     found = pixels.index_select(0, index.flatten()).view(count, size, size, channels)
     return found.masked_fill(outside[..., None], 0).permute(0, 3, 1, 2)
 
 
 def _cut_out(images: Tensor, draw: Draw, share: float) -> Tensor:
-    """Make one square grey, a fifth of the size wide; it may stick out by half."""
+    """Grey out one square, a fifth of the size wide; up to half of it may lie outside the image."""
     size = images.shape[-1]
     hole = size // 5
     chosen = _chosen(draw, "_cut_out", share)[:, None]
@@ -104,12 +104,12 @@ def _cut_out(images: Tensor, draw: Draw, share: float) -> Tensor:
     return images.masked_fill(down[:, None, :, None] & across[:, None, None, :], 0)
 
 
-def soften(images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur by a standard deviation of its own, in pixels, for each image; (B, 3, H, W), (B,)."""
-    place = torch.arange(-SOFT_RADIUS, SOFT_RADIUS + 1, device=images.device)
+def blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Gaussian blur with one standard deviation per image, in pixels; (B, 3, H, W), (B,)."""
+    place = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, device=images.device)
     weight = torch.exp(-(place**2) / (2 * sigma[:, None].clamp(min=1e-3) ** 2))
     weight = (weight / weight.sum(1, keepdim=True)).repeat_interleave(3, 0)
     count, size = images.shape[0] * 3, images.shape[-1]
-    flat = F.pad(images.reshape(1, count, size, size), [SOFT_RADIUS] * 4, mode="replicate")
+    flat = F.pad(images.reshape(1, count, size, size), [BLUR_RADIUS] * 4, mode="replicate")
     flat = F.conv2d(flat, weight[:, None, None, :], groups=count)
     return F.conv2d(flat, weight[:, None, :, None], groups=count).view_as(images).clamp(-1, 1)

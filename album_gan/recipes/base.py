@@ -1,4 +1,4 @@
-"""The recipe protocol: what the training loop asks of a GAN, and the defaults for what a GAN does not care about."""
+"""The recipe protocol: what the training loop needs from a GAN, with defaults."""
 
 import importlib
 import pkgutil
@@ -13,51 +13,51 @@ from torch import Tensor, nn
 from ..light_diffusers import ModelMixin
 from .named_random import Draw
 
-SHARED = {"base", "losses", "augmentation", "named_random"}  # what recipes are made of; every other module here is one
+SHARED = {"base", "losses", "augmentation", "named_random"}  # shared by recipes; every other module here is a recipe
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What may change in the course of a run. `average_half_life` is in images."""
+    """Values that may change during a run. `average_half_life` is in images."""
 
-    learning_rate: float = 1.0  # factor on the optimisers' own
+    learning_rate: float = 1.0  # multiplies the optimisers' own
     average_half_life: float = 5_000
-    beta2: float | None = None  # of Adam, in both optimisers; None leaves the optimisers' own
+    beta2: float | None = None  # of Adam, in both optimisers; None keeps the optimisers' own
 
 
 @dataclass
 class Step:
-    """One batch on its way through both networks. Images are (B, 3, H, W) in [-1, 1]."""
+    """One batch and what its loss terms need. Images are (B, 3, H, W) in [-1, 1]."""
 
     real: Tensor
     fake: Tensor
-    inputs: tuple[Tensor, ...]  # what `fake` was drawn from: latents, and labels where the recipe shows any
+    inputs: tuple[Tensor, ...]  # the generator's inputs for `fake`: latents, and labels if the recipe uses any
     generator: nn.Module
     discriminator: nn.Module
     draw: Draw
     progress: float  # 0 to 1
-    labels: Tensor | None = None  # (B,) of the real images, 0 where unknown; None without a column of labels
+    labels: Tensor | None = None  # (B,) of the real images, 0 if unknown; None without a label column
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
     rows_for_all: Tensor | None = None  # (B, D): see `Recipe.after_generator_step`
-    memo: dict[str, Any] = field(default_factory=dict)  # for what both sides' terms would compute twice
-    scores: tuple[Tensor, Tensor] | None = None  # what the discriminator said of real and fake, noted for alarms
+    memo: dict[str, Any] = field(default_factory=dict)  # results shared by both sides' terms
+    scores: tuple[Tensor, Tensor] | None = None  # discriminator outputs for real and fake, kept for alarms
 
     def augment(self, images: Tensor) -> Tensor:
-        """The recipe's augmentation, the same for whatever images it is given in this step."""
+        """Apply the recipe's augmentation, with the same random draw for all images of this step."""
         return images if self.augmentation is None else self.augmentation(images, self.draw)
 
     def discriminate(self, images: Tensor) -> Tensor:
-        """The discriminator's logits for augmented images, under the labels that the fakes were drawn for."""
+        """The discriminator's logits for augmented images, conditioned on the labels of the fakes."""
         return self.discriminator(self.augment(images), *self.inputs[1:])
 
-    def opinions(self) -> tuple[Tensor, Tensor]:
-        """The logits of real and of fake images, for the discriminator's side: none reaches the generator."""
+    def score_real_and_fake(self) -> tuple[Tensor, Tensor]:
+        """Logits of real and of detached fake images; also stored in `scores`."""
         self.scores = self.discriminate(self.real), self.discriminate(self.fake.detach())
         return self.scores
 
 
 class Recipe(nn.Module):
-    """Base of all recipes. Buffers are all that a recipe remembers, and are checkpointed."""
+    """Base class of all recipes. All state of a recipe is in buffers, which are checkpointed."""
 
     Config: type
     smallest_resolution = 32
@@ -65,17 +65,17 @@ class Recipe(nn.Module):
     discriminator_steps = 1  # per generator step
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
     takes_labels = False
-    takes_mixtures = False  # whether its seeds can draw their classes from `mixtures`
-    taken_over: tuple[str, ...] = ()  # settings that a run takes from the generator it starts from, unless it sets them
-    averaged_buffers: tuple[str, ...] = ()  # those that each process measures on its own images
-    average_half_life: float = 5_000  # images, of the published average of the generator's weights; 0: none
-    # Beyond these the discriminator is too far ahead. Where a loss saturates: the share of pairs that it tells apart,
-    # and how far apart it scores them; where scores may diverge, the latter alone.
+    takes_mixtures = False  # whether seeds can draw their classes from `mixtures`
+    taken_over: tuple[str, ...] = ()  # settings taken from the generator that a run starts from, unless set
+    averaged_buffers: tuple[str, ...] = ()  # buffers to average over processes
+    average_half_life: float = 5_000  # images, of the EMA of the generator's weights, which is published; 0: none
+    # Limits beyond which the discriminator is too far ahead: its AUC and the gap between its mean scores for losses
+    # that saturate, the gap alone where scores may diverge.
     largest_auc: float | None = None
     largest_gap: float | None = None
-    classes: tuple[str, ...] = ()  # of the covers, label n is classes[n - 1]; set before the networks are built
-    class_counts: tuple[int, ...] = ()  # training covers with label 0 (of no class), 1, ...; set together with them
-    mixtures: Mapping[str, Sequence[int]] | None = None  # the same, of the covers under each name of another column
+    classes: tuple[str, ...] = ()  # label n is classes[n - 1]; set before the networks are built
+    class_counts: tuple[int, ...] = ()  # training covers with label 0 (no class), 1, ...; set together with `classes`
+    mixtures: Mapping[str, Sequence[int]] | None = None  # such counts for each value of the mixture column
 
     def __init__(self, config: Any, resolution: int):
         super().__init__()
@@ -90,27 +90,27 @@ class Recipe(nn.Module):
         self.resolution = resolution
 
     def build_networks(self) -> tuple[ModelMixin, ModelMixin]:
-        """Generator and discriminator, freshly initialised from torch's global generator."""
+        """Generator and discriminator, newly initialised from torch's global generator."""
         raise NotImplementedError
 
     def optimizers(
         self, generator: nn.Module, discriminator: nn.Module
     ) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-        """For the generator and the discriminator; by default Adam for both, as `config` sets it."""
+        """Optimisers of generator and discriminator; by default Adam for both, with the settings of `config`."""
         config = self.config
         betas = (config.beta1, config.beta2)
         return adam(generator, config.learning_rate, betas), adam(discriminator, config.learning_rate, betas)
 
     def schedule(self, progress: float) -> Schedule:
-        """What holds at `progress` (0 to 1) of the run."""
+        """The schedule's values at `progress` (0 to 1) of the run."""
         return Schedule(average_half_life=self.average_half_life)
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        """Arguments of the generator for one batch: latents, labels, codes; by default latents alone."""
+        """The generator's arguments for one batch: latents, labels, codes; by default latents alone."""
         return (draw.normal("z", self.config.latent_dim),)
 
     def shown_labels(self, batch: dict[str, Tensor], draw: Draw, hidden: float) -> tuple[Tensor, ...]:
-        """The batch's labels (B,), a share of them hidden as 0, "any"; nothing where the covers have no classes."""
+        """The batch's labels (B,), each replaced by 0, "any", with probability `hidden`; () without classes."""
         if not self.classes:
             return ()
         if "labels" not in batch:
@@ -118,7 +118,7 @@ class Recipe(nn.Module):
         return (batch["labels"].masked_fill(draw.uniform("hidden labels") < hidden, 0),)
 
     def discriminator_terms(self, step: Step) -> dict[str, Tensor]:
-        """Named, weighted scalars whose sum the discriminator minimises; none reaches the generator. Notes scores."""
+        """Named, weighted scalars whose sum the discriminator minimises, for detached fakes. Sets `step.scores`."""
         raise NotImplementedError
 
     def generator_terms(self, step: Step) -> dict[str, Tensor]:
@@ -126,37 +126,37 @@ class Recipe(nn.Module):
         raise NotImplementedError
 
     def after_discriminator_step(self, step: Step) -> None:
-        """Clipping, balances, historical averages."""
+        """Hook for weight clipping, balance updates, historical averages."""
 
     def after_generator_step(self, rows: Tensor) -> None:
-        """Gets what `generator_terms` left in `step.rows_for_all`, (B, D), of the whole batch of all processes.
+        """Hook that receives `step.rows_for_all`, as set by `generator_terms`, (B, D), of all processes' batches.
 
-        It travels with the gradients: a collective of its own would hold up every step.
+        It is sent along with the gradients: a separate collective would slow down every step.
         """
 
     def compilable(self, generator: nn.Module, discriminator: nn.Module) -> list[nn.Module]:
-        """What `torch.compile` can take: no discriminator whose slope is penalised, which needs second derivatives."""
+        """Modules for `torch.compile`: no discriminator with a gradient penalty, which needs second derivatives."""
         return [generator]
 
     def prepare(self, discriminator: nn.Module, dtype: torch.dtype) -> None:
-        """Once, before the first step: hold what is frozen in the `dtype` of autocast."""
+        """Called once, before the first step: convert frozen weights to the `dtype` of autocast."""
 
 
 def adam(network: nn.Module, learning_rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
-    """Adam over what trains in `network`; where the device has it, in one kernel for all of it."""
+    """Adam for the trainable parameters of `network`; fused where the device supports it."""
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     fused = trainable[0].device.type in ("cpu", "cuda", "mps")
     return torch.optim.Adam(trainable, lr=learning_rate, betas=betas, fused=fused, foreach=not fused)
 
 
 def recipe_names() -> list[str]:
-    """All recipes, found by looking into the package."""
+    """All recipes, found by listing the package."""
     package = importlib.import_module("album_gan.recipes")
     return sorted({module.name for module in pkgutil.iter_modules(package.__path__)} - SHARED)
 
 
 def recipe_module(name: str) -> ModuleType:
-    """The module of recipe `name`, with its `Config` and `Recipe`; ValueError for an unknown one."""
+    """The module of recipe `name`, with its `Config` and `Recipe`; ValueError for an unknown name."""
     if name not in recipe_names():
         raise ValueError(f"recipe must be one of {', '.join(recipe_names())}, got {name!r}")
     return importlib.import_module(f"album_gan.recipes.{name}")

@@ -1,8 +1,8 @@
 """BEGAN: Berthelot et al. 2017, "Boundary Equilibrium Generative Adversarial Networks", arXiv:1703.10717.
 
-New: the discriminator is an autoencoder, and an image is as real as it can be repeated; a controller weighs fakes
-against reals so that neither network gets ahead, and one knob trades diversity for quality.
-Use it for smooth pictures and a run that cannot tip over; not where texture or variety matter.
+New: the discriminator is an autoencoder, and its reconstruction error is the score; a controller balances fakes
+against reals so that neither network gets ahead, and one parameter trades diversity for quality.
+Use it for smooth pictures and stable training; not where texture or variety matter.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from . import base
 @dataclass(frozen=True, kw_only=True)
 class Config:
     latent_dim: int = 64
-    width: int = 64  # channels; the paper takes 128 for 128 px
+    width: int = 64  # channels; the paper uses 128 at 128 px
     learning_rate: float = 1e-4
     beta1: float = 0.5
     beta2: float = 0.999
@@ -29,11 +29,11 @@ class Recipe(base.Recipe):
     Config = Config
     largest_resolution = 128
     averaged_buffers = ("balance",)
-    largest_gap = 1.0  # of the errors, half of the range of a pixel
+    largest_gap = 1.0  # between the errors; half of a pixel's range
 
     def __init__(self, config: Config, resolution: int):
         super().__init__(config, resolution)
-        self.register_buffer("balance", torch.zeros(()))  # k_t, 0 to 1: how much the fakes count
+        self.register_buffer("balance", torch.zeros(()))  # k_t, 0 to 1: the weight of the fakes
 
     def build_networks(self) -> tuple[BEGANGenerator, BEGANDiscriminator]:
         dim, width = self.config.latent_dim, self.config.width
@@ -43,11 +43,11 @@ class Recipe(base.Recipe):
         )
 
     def schedule(self, progress: float) -> base.Schedule:
-        # The paper halves the rate when the run stalls; here it is halved every third of the run.
+        # The paper halves the rate when training stalls; here it is halved after each third of the run.
         return base.Schedule(learning_rate=0.5 ** min(int(3 * progress), 2), average_half_life=0)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        real, fake = (errors.mean() for errors in step.opinions())
+        real, fake = (errors.mean() for errors in step.score_real_and_fake())
         step.memo["errors"] = real.detach(), fake.detach()
         return {"error_of_real": real, "error_of_fake": -self.balance * fake}
 
@@ -57,6 +57,6 @@ class Recipe(base.Recipe):
     @torch.no_grad()
     def after_discriminator_step(self, step: base.Step) -> None:
         real, fake = step.memo["errors"]
-        # Last line of the equations of section 3.3.
+        # The last of the equations in section 3.3.
         self.balance += self.config.balance_rate * (self.config.gamma * real - fake)
         self.balance.clamp_(0, 1)

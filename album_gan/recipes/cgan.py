@@ -1,11 +1,11 @@
 """Conditional GAN: Mirza and Osindero 2014, "Conditional Generative Adversarial Nets", arXiv:1411.1784.
 
-New: both networks are told the label, so that the discriminator rejects a good picture of the wrong class, and
-whoever draws can ask for a class. Here on DCGAN's networks (the paper's are fully connected), with its settings.
-Use it to draw covers of a genre that you choose; it needs a data set with a column of labels.
+New: both networks see the label, so the discriminator rejects a good picture of the wrong class, and covers can be
+drawn by class. Here with DCGAN's networks and settings (the paper's networks are fully connected).
+Use it to draw covers of a chosen genre; it needs a data set with a label column.
 
-Label 0 is "unknown": covers without a label, and a share of the others, so that a cover of no particular class can
-be drawn as well. Without a column of labels this is DCGAN.
+Label 0 is "unknown": covers without a label, and a random share of the others, so that covers of no particular class
+can be drawn too. Without a label column this is DCGAN.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from .named_random import Draw
 @dataclass(frozen=True, kw_only=True)
 class Config:
     latent_dim: int = 100
-    unknown: float = 0.2  # share of labels that are hidden as well
+    unknown: float = 0.2  # probability of replacing a label by 0, "unknown"
     width: int = 1024  # channels at 4 px; halves with every doubling of the size
     learning_rate: float = 2e-4
     beta1: float = 0.5
@@ -30,7 +30,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
-    average_half_life = 0  # the paper draws with the weights of the moment
+    average_half_life = 0  # the paper does not average weights
     largest_resolution = 128
     largest_auc = 0.99
     largest_gap = 9.0  # certainties of 99 % and 1 %
@@ -46,8 +46,8 @@ class Recipe(base.Recipe):
         return z, *self.shown_labels(batch, draw, hidden=self.config.unknown)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        # Eq. (2): real and fake images under the same labels, those that the fakes were drawn for.
-        real, fake = step.opinions()
+        # Eq. (2): real and fake images with the same labels, those of the fakes.
+        real, fake = step.score_real_and_fake()
         return {"cross_entropy": cross_entropy_discriminator(real, fake)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 """DCGAN: Radford et al. 2015, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
 Networks", arXiv:1511.06434.
 
-New: convolutions all the way, strided instead of pooled, with BatchNorm in both networks; the first GAN that
-trained without luck. Use it as the baseline, and to see how a classic looks; do not expect diversity at 128 px.
+New: all-convolutional networks, strided instead of pooled, with BatchNorm in both; the first GAN that trained
+reliably. Use it as the baseline, and to see what a classic draws; do not expect diversity at 128 px.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
-    average_half_life = 0  # the paper draws with the weights of the moment
+    average_half_life = 0  # the paper does not average weights
     largest_resolution = 128
     largest_auc = 0.99
     largest_gap = 9.0  # certainties of 99 % and 1 %
@@ -38,7 +38,7 @@ class Recipe(base.Recipe):
         )
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        real, fake = step.opinions()
+        real, fake = step.score_real_and_fake()
         return {"cross_entropy": cross_entropy_discriminator(real, fake)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:

@@ -1,11 +1,11 @@
 """Improved DCGAN: Salimans et al. 2016, "Improved Techniques for Training GANs", arXiv:1606.03498.
 
-New: five remedies for a game that does not settle. The generator matches mean features of real covers, the judge
-sees a batch at once (a collapse shows), labels of reals are smoothed, no weight may stray from its own past, and
-the generator normalises by a fixed reference batch, so that a cover does not depend on its neighbours.
-Use it to see what each remedy does (set its weight to 0); when variety matters more than speed among classics.
+New: five remedies for unstable training: feature matching, minibatch discrimination (which detects mode collapse),
+one-sided label smoothing, historical averaging of weights, and virtual batch normalisation in the generator, which
+uses a fixed reference batch so that a cover does not depend on the rest of its batch.
+Use it to see what each remedy does (set its weight to 0); among the classics, when variety matters more than speed.
 
-The paper tries the remedies in different experiments and gives no weight for the past's; here they work together.
+The paper uses the remedies in different experiments and gives no weight for historical averaging; here all are used.
 """
 
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ class Config:
     learning_rate: float = 3e-4
     beta1: float = 0.5
     beta2: float = 0.999
-    real_target: float = 0.9  # what the discriminator is to say of real covers; 1 is no smoothing
+    real_target: float = 0.9  # discriminator's target for real covers; 1: no label smoothing
     feature_weight: float = 1.0
     history_weight: float = 1e-4
 
 
 class Recipe(base.Recipe):
     Config = Config
-    average_half_life = 0  # the paper draws with the weights of the moment
+    average_half_life = 0  # the paper does not average weights
     largest_resolution = 128
     largest_auc = 0.99
     largest_gap = 9.0  # certainties of 99 % and 1 %
@@ -41,14 +41,14 @@ class Recipe(base.Recipe):
         config = self.config
         generator = ImprovedGenerator(resolution=self.resolution, latent_dim=config.latent_dim, width=config.width)
         discriminator = ImprovedDiscriminator(resolution=self.resolution, width=config.width)
-        # Mean weights over all steps so far, and how many those were.
+        # Mean weights over all steps so far, and the number of steps.
         self.register_buffer("generator_history", flat_weights(generator).detach().clone())
         self.register_buffer("discriminator_history", flat_weights(discriminator).detach().clone())
         self.register_buffer("history_length", torch.ones(()))
         return generator, discriminator
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        real, fake = step.opinions()
+        real, fake = step.score_real_and_fake()
         return {
             "cross_entropy": cross_entropy_discriminator(real, fake, self.config.real_target),
             "history": self._history(step.discriminator, self.discriminator_history),
@@ -58,7 +58,7 @@ class Recipe(base.Recipe):
         with torch.no_grad():
             real = step.discriminator.features(step.augment(step.real)).float().mean(0)
         features = step.discriminator.features(step.augment(step.fake))
-        distance = (features.float().mean(0) - real).square().mean()  # section 3.1, with a mean for the sum
+        distance = (features.float().mean(0) - real).square().mean()  # section 3.1, with a mean instead of the sum
         return {
             "feature_matching": self.config.feature_weight * distance,
             "cross_entropy": cross_entropy_generator(step.discriminator.judge(features)),
@@ -66,7 +66,7 @@ class Recipe(base.Recipe):
         }
 
     def _history(self, network: nn.Module, history: Tensor) -> Tensor:
-        """Section 3.3: squared distance of the weights to their own mean over time."""
+        """Section 3.3: squared distance of the weights from their mean over time."""
         return self.config.history_weight * (flat_weights(network) - history).square().sum()
 
     @torch.no_grad()
@@ -77,5 +77,5 @@ class Recipe(base.Recipe):
 
 
 def flat_weights(network: nn.Module) -> Tensor:
-    """All parameters in one row."""
+    """All parameters as one vector."""
     return torch.cat([parameter.flatten() for parameter in network.parameters()])

@@ -1,11 +1,12 @@
 """InfoGAN: Chen et al. 2016, "Interpretable Representation Learning by Information Maximizing Generative Adversarial
 Nets", arXiv:1606.03657.
 
-New: some inputs of the generator are codes, and a third network must be able to read them off the picture again.
-So each code comes to stand for something that can be seen, without a single label.
-Use it to find out what varies among covers, by turning one code at a time; not for the best pictures.
+New: some of the generator's inputs are codes, which a third network must recover from the picture. So each code
+comes to control something visible, without any labels.
+Use it to find out what varies among covers, by changing one code at a time; not for the best pictures.
 
-The reader, the last layers of the paper's Q, belongs to the recipe and trains with both networks; it is not published.
+The code reader (the last layers of the paper's Q) belongs to the recipe and trains with both networks; it is not
+published.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
-    average_half_life = 0  # the paper draws with the weights of the moment
+    average_half_life = 0  # the paper does not average weights
     largest_resolution = 128
     largest_auc = 0.99
     largest_gap = 9.0  # certainties of 99 % and 1 %
@@ -59,12 +60,12 @@ class Recipe(base.Recipe):
         )
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        return (draw.normal("z", self.config.latent_dim),)  # the generator takes the codes out of it
+        return (draw.normal("z", self.config.latent_dim),)  # the codes are part of it
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         features = step.discriminator.features(step.augment(step.fake.detach()))
         step.scores = step.discriminate(step.real), step.discriminator.judge(features).float()
-        # Q shares all layers but its last with the discriminator (section 4), so these learn to read codes too.
+        # Q shares all but its last layers with the discriminator (section 4), so the shared ones learn codes too.
         return {"cross_entropy": cross_entropy_discriminator(*step.scores), **self._information(step, features)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
@@ -73,10 +74,10 @@ class Recipe(base.Recipe):
         return {"cross_entropy": cross_entropy_generator(scores), **self._information(step, features)}
 
     def _information(self, step: base.Step, features: Tensor) -> dict[str, Tensor]:
-        """How well the reader guesses the codes from features (B, D) of the fakes.
+        """Losses of the code reader on features (B, D) of the fakes.
 
-        Eq. (5), the lower bound of the mutual information, without the codes' own entropy, which is constant. A
-        continuous code's guess is a normal distribution of variance 1.
+        The negative of Eq. (5), the lower bound of the mutual information, without the codes' entropy, which is
+        constant. Continuous codes are modelled as normal distributions of variance 1.
         """
         logits, guesses = self.reader(features)
         choices, continuous = step.generator.codes(*step.inputs)

@@ -1,4 +1,4 @@
-"""GAN losses and penalties: pure functions of logits, critics and images. Each returns a scalar to be minimised."""
+"""GAN losses and penalties: pure functions of logits, critics and images. Each returns a scalar to minimise."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def cross_entropy_discriminator(real: Tensor, fake: Tensor, real_target: float = 1.0) -> Tensor:
-    """Binary cross-entropy, real as 1 and fake as 0: Eq. (1) of Goodfellow et al. 2014, arXiv:1406.2661.
+    """Binary cross-entropy with targets 1 (real) and 0 (fake): Eq. (1) of Goodfellow et al. 2014, arXiv:1406.2661.
 
     A `real_target` below 1 smooths the labels of real images: section 3.4 of Salimans et al. 2016, arXiv:1606.03498.
     """
@@ -18,12 +18,12 @@ def cross_entropy_discriminator(real: Tensor, fake: Tensor, real_target: float =
 
 
 def cross_entropy_generator(fake: Tensor) -> Tensor:
-    """The non-saturating form, section 3 of Goodfellow et al. 2014: maximise log D(G(z))."""
+    """Non-saturating loss, section 3 of Goodfellow et al. 2014: maximise log D(G(z))."""
     return F.softplus(-fake).mean()
 
 
 def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Hinge: Eq. (16) of Miyato et al. 2018, arXiv:1802.05957."""
+    """Hinge loss: Eq. (16) of Miyato et al. 2018, arXiv:1802.05957."""
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
@@ -33,7 +33,7 @@ def hinge_generator(fake: Tensor) -> Tensor:
 
 
 def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
-    """What the critic minimises: Eq. (2) of Arjovsky et al. 2017, arXiv:1701.07875, with the sign turned."""
+    """The critic's loss: Eq. (2) of Arjovsky et al. 2017, arXiv:1701.07875, negated."""
     return fake.mean() - real.mean()
 
 
@@ -43,30 +43,30 @@ def wasserstein_generator(fake: Tensor) -> Tensor:
 
 
 def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Each real image is to score above its fake: Eq. (2) of Huang et al. 2024, arXiv:2501.05441."""
+    """Each real image should score above its fake: Eq. (2) of Huang et al. 2024, arXiv:2501.05441."""
     return F.softplus(fake - real).mean()
 
 
 def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
-    """The same game from the other side."""
+    """Each fake should score above its real image."""
     return F.softplus(real - fake).mean()
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """How far the critic's slope is from 1 between real and fake: Eq. (3) of Gulrajani et al. 2017, arXiv:1704.00028.
+    """Penalty on critic gradient norms other than 1: Eq. (3) of Gulrajani et al. 2017, arXiv:1704.00028.
 
-    Images (B, C, H, W); `mix` (B, 1, 1, 1) in [0, 1] is the share of the real one. Unweighted; the paper's
-    weight is 10.
+    Images (B, C, H, W), interpolated between real and fake; `mix` (B, 1, 1, 1) in [0, 1] is the weight of the real
+    one. Unweighted; the paper's weight is 10.
     """
     between = mix * real.detach() + (1 - mix) * fake.detach()
-    slope = (_squared_slope(critic, between) + 1e-12).sqrt()  # where the critic is flat, a root has no gradient
+    slope = (_squared_slope(critic, between) + 1e-12).sqrt()  # the root has no gradient at 0
     return (slope - 1).square().mean()
 
 
 def scores_and_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
-    """The critic's logits for images (B, C, H, W), and the mean squared slope there, out of one forward pass.
+    """The critic's logits for images (B, C, H, W), and its mean squared gradient norm there, from one forward pass.
 
-    The slope is R1 at real images, Eq. (9) of Mescheder et al. 2018, arXiv:1801.04406; R2, Eq. (10), at fakes.
+    The penalty is R1 at real images, Eq. (9) of Mescheder et al. 2018, arXiv:1801.04406; R2, Eq. (10), at fakes.
     Unweighted; the papers' weight is gamma / 2.
     """
     scores, slope = _scores_and_slope(critic, images.detach())
@@ -74,12 +74,12 @@ def scores_and_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> tu
 
 
 def _squared_slope(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Squared norm of the critic's gradient for each image, (B,)."""
+    """Squared norm of the critic's gradient at each image, (B,)."""
     return _scores_and_slope(critic, images)[1]
 
 
 def _scores_and_slope(critic: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
-    """In full precision: half of the slope's digits would be lost."""
+    """Logits, and squared gradient norms (B,); with autocast off, because the norms need full precision."""
     device = images.device.type
     with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
         images = images.to(torch.promote_types(images.dtype, torch.float32)).requires_grad_(True)

@@ -1,7 +1,7 @@
-"""Random draws with names, so that a run can be resumed, split among processes, and repeated exactly.
+"""Named random draws, so that a run can be resumed, distributed over processes, and reproduced exactly.
 
-Every draw is keyed by (seed, step, name) and made on the CPU for the whole batch of all processes; each process
-or microbatch then takes its rows. What is drawn depends neither on what was drawn before nor on who draws it.
+Every draw is keyed by (seed, step, name) and made on the CPU for the whole batch of all processes; each process or
+microbatch then takes its rows. So a draw depends neither on earlier draws nor on the process.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ def named_generator(*key: int | str) -> torch.Generator:
 
 
 class Request(NamedTuple):
-    """One draw of a step: its kind ("normal", "uniform", "integers"), name, shape of a row, and range of integers."""
+    """One draw of a step: kind ("normal", "uniform", "integers"), name, shape of a row, and range of integers."""
 
     kind: str
     name: str
@@ -28,19 +28,19 @@ class Request(NamedTuple):
 
 
 class DrawPlan:
-    """Remembers what each turn of a step draws, so that the next step's draws reach the device in a single copy."""
+    """Records what each turn of a step draws, so that the next step's draws reach the device in a single copy."""
 
     def __init__(self) -> None:
         self.requests: dict[str, dict[Request, None]] = {}
 
     def note(self, turn: str, request: Request) -> None:
-        """Draw this ahead from now on. What is drawn in vain changes nothing else: every draw has a name."""
+        """Draw this ahead from now on. An unused draw changes nothing else, since every draw has a name."""
         self.requests.setdefault(turn, {})[request] = None
 
     def draw_ahead(self, draw: "Draw") -> dict[Request, Tensor]:
-        """All draws known for `draw.turn`, on its device; nothing here waits for the device."""
+        """All recorded draws for `draw.turn`, on its device; does not wait for the device."""
         drawn = {request: draw.on_cpu(request) for request in self.requests.get(draw.turn, ())}
-        order = sorted(drawn, key=lambda request: -drawn[request].element_size())  # keeps each of them aligned
+        order = sorted(drawn, key=lambda request: -drawn[request].element_size())  # keeps each tensor aligned
         if not order:
             return {}
         packed = torch.cat([drawn[request].contiguous().flatten().view(torch.uint8) for request in order])
@@ -55,10 +55,10 @@ class DrawPlan:
 
 
 class Draw:
-    """The draws of one step for the rows that this process holds of a batch of `batch_size` images.
+    """The draws of one step, for this process's rows of a batch of `batch_size` images.
 
-    `turn` tells the updates within one step apart. All methods return tensors of len(rows) on `device`. With a `plan`
-    that knows the turn they are on the device already.
+    `turn` distinguishes the updates within one step. All methods return tensors of len(rows) on `device`. Draws that
+    `plan` has recorded for the turn are already on the device.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Draw:
         return self._take(Request("integers", name, (), low, high))
 
     def on_cpu(self, request: Request) -> Tensor:
-        """What `request` draws, on the CPU."""
+        """The draw for `request`, on the CPU."""
         generator = named_generator(self.seed, self.step, self.turn, request.name)
         shape = (self.batch_size, *request.shape)
         if request.kind == "normal":

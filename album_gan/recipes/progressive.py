@@ -1,11 +1,11 @@
 """Progressive growing: Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and
 Variation", arXiv:1710.10196.
 
-New: training starts at 4 px and new layers are faded in one size after the other, so that the networks learn
-composition first and detail last. With it come a learning rate that is equal for all layers and a discriminator
-that sees how varied a batch is. Use it to watch covers come into being from coarse to fine, and for larger sizes.
+New: training starts at 4 px and layers for each larger size are faded in one by one, so the networks learn
+composition first and detail last. Also new: an equalised learning rate and a discriminator that sees how varied a
+batch is. Use it to watch covers develop from coarse to fine, and for larger sizes.
 
-The paper grows by 800,000 images for each fade and each pause; here the run is divided into as many equal parts.
+In the paper each fade and each pause takes 800,000 images; here they divide the run into equal parts.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Config:
     beta2: float = 0.99
     penalty_weight: float = 10.0
     drift_weight: float = 1e-3  # keeps scores from drifting away from 0
-    average_half_life: float = 11_000  # images: the paper's 0.999 a step of 16
+    average_half_life: float = 11_000  # images: the paper's 0.999 per step of 16
 
 
 class Recipe(base.Recipe):
@@ -35,7 +35,7 @@ class Recipe(base.Recipe):
 
     def __init__(self, config: Config, resolution: int):
         super().__init__(config, resolution)
-        self.largest_gap = 2 * 3**0.5 * resolution  # no two images differ by more, and a slope of 1 scores no more
+        self.largest_gap = 2 * 3**0.5 * resolution  # the largest distance of two images, so the largest gap at slope 1
 
     def build_networks(self) -> tuple[ProgressiveGenerator, ProgressiveDiscriminator]:
         config = self.config
@@ -69,5 +69,5 @@ class Recipe(base.Recipe):
         return {"wasserstein": wasserstein_generator(step.discriminate(step.fake))}
 
     def after_discriminator_step(self, step: base.Step) -> None:
-        # The fakes at hand are one step behind, and a fade is thousands of steps long.
+        # This step's fakes lag one step behind, which is negligible: a fade takes thousands of steps.
         self._grow(step.generator, step.discriminator, step.progress)

@@ -1,12 +1,12 @@
-"""Projected GAN on a light generator, the default: good covers from ten thousand images and no GPU.
+"""Projected GAN with a light generator, the default: good covers from ten thousand images and no GPU.
 
-Sauer et al. 2021, "Projected GANs Converge Faster" (arXiv:2111.01007), with a generator after FastGAN (Liu et al.
-2021, arXiv:2101.04775). New: the discriminator judges the features of a frozen, pretrained network, mixed at
-random, at four scales; so it knows edges, faces and letters before the first step, and only small heads train.
-Use it always, unless you want to learn how the classics work or may not use pretrained features.
+Sauer et al. 2021, "Projected GANs Converge Faster" (arXiv:2111.01007), with a generator based on FastGAN (Liu et al.
+2021, arXiv:2101.04775). New: the discriminator judges features of a frozen, pretrained network, randomly mixed, at
+four scales; so it knows edges, faces and letters before the first step, and only small heads are trained.
+Use it by default, unless you want to learn how the classics work or may not use pretrained features.
 
-With a column of labels, a tenth of them are hidden: label 0, "any", is learned from all covers. A seed without a label
-draws its own, as often as covers have it (docs/decisions/styles.md).
+With a label column, a tenth of the labels are hidden: label 0, "any", is learned from all covers. A seed without a
+label draws one, as often as covers have it (docs/decisions/styles.md).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ..metrics.kernel_distance import witness
 from ..networks.lite_generator import LiteGenerator
 from ..networks.projected_discriminator import ProjectedDiscriminator, groups_of
 from . import base
-from .augmentation import diff_augment, random_pieces
+from .augmentation import diff_augment, random_crops
 from .losses import hinge_discriminator, hinge_generator
 from .named_random import Draw
 
@@ -29,14 +29,14 @@ class Config:
     learning_rate: float = 2e-4
     beta1: float = 0.0
     beta2: float = 0.99
-    discriminator_size: int | None = None  # enlarged to this, twice at most; by default 192, under 128 px 128
-    augmentation_share: float = 0.5  # of the images that each augmentation meets; less where covers are many
-    mixture_weight: float = 16.0  # of the distance between drawn and real covers as a whole; 0 leaves it out
-    hidden_labels: float = 0.1  # share of the covers that are shown as of any class
-    refined_from: int | None = None  # levels of this many pixels or more have two convolutions more; 64 refines texture
-    san: bool = False  # heads end in a direction of their own loss (SAN, arXiv:2301.12811); not from trained heads
+    discriminator_size: int | None = None  # images are enlarged to this, at most twofold; default 192, below 128 px 128
+    augmentation_share: float = 0.5  # probability of each augmentation; lower it for large data sets
+    mixture_weight: float = 16.0  # of the distance between generated and real covers as distributions; 0: off
+    hidden_labels: float = 0.1  # probability of replacing a label by 0, "any"
+    refined_from: int | None = None  # two extra convolutions at levels of this many pixels or more; 64 refines texture
+    san: bool = False  # heads end in a direction with its own loss (SAN, arXiv:2301.12811); not from trained heads
     average_half_life: float = 20_000  # images
-    decay: float = 0.3  # of the run, its end, in which the learning rate falls to 0
+    decay: float = 0.3  # final part of the run in which the learning rate falls to 0
 
 
 class Recipe(base.Recipe):
@@ -47,7 +47,7 @@ class Recipe(base.Recipe):
     largest_gap = 5.0  # the hinge is flat from 2 on
 
     def build_networks(self) -> tuple[LiteGenerator, ProjectedDiscriminator]:
-        # At 128 the frozen stem is blind for the finest texture of 128 px covers: they get a two-pixel emboss.
+        # At input size 128 the frozen stem misses the finest texture of 128 px covers, which get a two-pixel emboss.
         size = self.config.discriminator_size or (192 if self.resolution >= 128 else 128)
         generator = LiteGenerator(
             self.resolution,
@@ -90,7 +90,7 @@ class Recipe(base.Recipe):
         hidden, step.scores = self._judge(step, real, [feature.detach() for feature in fake])
         terms = {"hinge": hinge_discriminator(*step.scores)}
         if self.config.san:
-            real_score, fake_score = apart(step.discriminator.direction_scores(hidden))
+            real_score, fake_score = deinterleave(step.discriminator.direction_scores(hidden))
             terms["direction"] = fake_score.mean() - real_score.mean()
         return terms
 
@@ -108,7 +108,7 @@ class Recipe(base.Recipe):
 
     @staticmethod
     def _features(step: base.Step) -> tuple[list[Tensor], list[Tensor]]:
-        """Features of real and fake images, once for both sides: the frozen network is the same for both."""
+        """Mixed features of real and fake images, computed once for both sides, since the backbone is frozen."""
         if "features" not in step.memo:
             size = step.discriminator.config.input_size
             real, fake = (random_view(step.augment(images), size, step.draw) for images in (step.real, step.fake))
@@ -119,46 +119,46 @@ class Recipe(base.Recipe):
         return step.memo["features"]
 
     def traits(self, step: base.Step) -> list[Tensor]:
-        """Of real and fake covers, (B, D) each: the last layer's mean, and where in the picture the heads see what."""
+        """Of real and fake covers, (B, D) each: the backbone's mean last layer, and mean features of each quarter."""
         pairs = zip(self._features(step), step.memo["backbone"], strict=True)
         return [torch.cat([step.discriminator.backbone.summary(found), quarters(maps)], 1) for maps, found in pairs]
 
     @staticmethod
     def _judge(step: base.Step, real: list[Tensor], fake: list[Tensor]) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
-        """What the last layers are given, see `together`, and the logits of real and fake images, out of one forward.
+        """Inputs of the last layers (see `interleave`), and logits of real and fake images, from one forward pass.
 
-        In batches of their own, BatchNorm would bring the features of both to mean 0 and variance 1, and so hide from
-        the heads that the fakes are all alike (docs/decisions/real-and-fake-in-one-batch.md).
+        In separate batches, BatchNorm would normalise both to mean 0 and variance 1, and so hide from the heads that
+        the fakes are all alike (docs/decisions/real-and-fake-in-one-batch.md).
         """
-        both = [together(*pair) for pair in zip(real, fake, strict=True)]
-        labels = [together(label, label) for label in step.inputs[1:]]
+        both = [interleave(*pair) for pair in zip(real, fake, strict=True)]
+        labels = [interleave(label, label) for label in step.inputs[1:]]
         hidden = step.discriminator.hidden(both)
-        return hidden, apart(step.discriminator.score(hidden, *labels))
+        return hidden, deinterleave(step.discriminator.score(hidden, *labels))
 
 
-def together(real: Tensor, fake: Tensor) -> Tensor:
+def interleave(real: Tensor, fake: Tensor) -> Tensor:
     """One batch of both, (B, ...) each -> (2 * B, ...): GROUP real ones, GROUP fake ones, and so on.
 
-    BatchNorm and the batch's deviation take each such part alone, so that a batch of 128 is the game of four of 32.
+    BatchNorm and minibatch deviation treat each such part alone, so a batch of 128 behaves like four of 32.
     """
     groups = groups_of(len(real))
     pairs = zip(real.chunk(groups), fake.chunk(groups), strict=True)
     return torch.cat([part for pair in pairs for part in pair])
 
 
-def apart(both: Tensor) -> tuple[Tensor, Tensor]:
-    """The output of `together` -> real, fake."""
+def deinterleave(both: Tensor) -> tuple[Tensor, Tensor]:
+    """Undo `interleave` -> real, fake."""
     parts = both.chunk(2 * groups_of(len(both) // 2))
     return torch.cat(parts[0::2]), torch.cat(parts[1::2])
 
 
 class MemoryBank(nn.Module):
-    """The features of the last `SIZE` real and the last `SIZE` drawn covers, (SIZE, D) each; kept in checkpoints.
+    """Features of the last `SIZE` real and `SIZE` generated covers, (SIZE, D) each; saved in checkpoints.
 
-    A batch says little of how covers are mixed, hundreds say more (docs/decisions/the-mixture.md).
+    One batch is too small to estimate the mixture of covers; hundreds are enough (docs/decisions/the-mixture.md).
     """
 
-    SIZE = 256  # in more, what was drawn is older, and a generator that runs after its past swings
+    SIZE = 256  # a larger bank holds older fakes, and a generator that chases them oscillates
 
     def __init__(self, features: int):
         super().__init__()
@@ -167,39 +167,39 @@ class MemoryBank(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.long))  # rows filled so far, from the end
 
     def witness(self, fake: Tensor) -> Tensor:
-        """Above 0 for covers of which too many are drawn, below 0 where too few: (B, D) -> (B,); 0 from an empty bank.
+        """Above 0 for overrepresented covers, below 0 for underrepresented ones: (B, D) -> (B,); 0 with an empty bank.
 
-        All rows take part, those not filled yet with no weight: how many are filled is known to the device alone.
+        Unfilled rows get weight 0 instead of being sliced off, because `count` is known on the device only.
         """
         filled = torch.arange(self.SIZE, 0, -1, device=fake.device) <= self.count
         precise = torch.float32 if fake.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
         return witness(*(rows.to(precise) for rows in (fake, self.real, self.fake)), filled.to(precise))
 
     def add(self, real: Tensor, fake: Tensor) -> None:
-        """Take in as many of each, (B, D), and forget the oldest."""
+        """Add as many of each, (B, D), and drop the oldest."""
         for bank, rows in ((self.real, real), (self.fake, fake)):
             bank.copy_(torch.cat([bank, rows.to(bank)])[-self.SIZE :])
         self.count.add_(len(real)).clamp_(max=self.SIZE)
 
 
 def quarters(features: list[Tensor]) -> Tensor:
-    """Maps (B, C, H, W) -> their means in each quarter of the picture, (B, 4 * C in all)."""
+    """Maps (B, C, H, W) -> their means in each quarter of the picture, (B, 4 * C over all maps)."""
     halves = ((feature, [size // 2 for size in feature.shape[2:]]) for feature in features)
     split = (feature.unflatten(3, (2, width)).unflatten(2, (2, height)) for feature, (height, width) in halves)
     return torch.cat([maps.mean((3, 5), dtype=torch.float32).flatten(1) for maps in split], 1)
 
 
 def shows_whole(draw: Draw) -> bool:
-    """Whether this step's images are judged whole, whatever their size; see `random_view` for the others."""
+    """Whether this step's images are judged whole, whatever their size; otherwise see `random_view`."""
     return draw.step % 2 == 0
 
 
 def random_view(images: Tensor, size: int, draw: Draw) -> Tensor:
-    """In every other step a piece of each image, of half its size: (B, 3, H, W) -> (B, 3, H / 2, W / 2).
+    """In every other step a random crop of half the size: (B, 3, H, W) -> (B, 3, H / 2, W / 2).
 
-    Enlarged to the discriminator's `size` in pixels, it shows what the frozen network overlooks in a whole image:
-    grain, letters, eyes (docs/decisions/looking-closer.md). Images that are enlarged twice anyway stay whole.
+    Enlarged to the discriminator's `size` in pixels, a crop shows what the frozen network overlooks in a whole image:
+    grain, letters, eyes (docs/decisions/looking-closer.md). Images that are enlarged twofold anyway stay whole.
     """
     if shows_whole(draw) or size >= 2 * images.shape[-1]:
         return images
-    return random_pieces(images, images.shape[-1] // 2, draw, "closer")
+    return random_crops(images, images.shape[-1] // 2, draw, "closer")

@@ -1,10 +1,10 @@
 """R3GAN: Huang et al. 2024, "The GAN is dead; long live the GAN! A Modern GAN Baseline", arXiv:2501.05441.
 
-New: a loss that compares each fake with a real image, and a penalty on the discriminator's slope at both, which
-together provably settle; so all the tricks of the years before fall away and the networks can be modern and plain.
-Use it when you have a GPU and time and want the best that trains from nothing; for a quick result take projected.
+New: a relativistic loss that compares each fake with a real image, with gradient penalties on both, which provably
+converges locally; so earlier stabilising tricks are dropped, and the networks can be modern and simple.
+Use it when you have a GPU and time and want the best that trains from scratch; for a quick result use projected.
 
-With a column of labels, half of them are dropped: label 0, "any", is learned from all covers.
+With a label column, half of the labels are hidden: label 0, "any", is learned from all covers.
 """
 
 import math
@@ -30,7 +30,7 @@ class Config:
     last_beta2: float = 0.99
     gamma: float = 2.0  # the paper's for faces at 64 px; it found 0.05 at 32 px and 150 at 256 px
     last_gamma: float = 0.2
-    average_half_life: float = 500_000  # images, at the end; from 0
+    average_half_life: float = 500_000  # images, at the end of the run; rises from 0
 
 
 class Recipe(base.Recipe):
@@ -79,5 +79,5 @@ class Recipe(base.Recipe):
 
 
 def cosine(first: float, last: float, progress: float) -> float:
-    """From `first` to `last` along half a cosine, as all of the paper's schedules go."""
+    """Half-cosine schedule from `first` to `last`, as for all of the paper's schedules."""
     return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2

@@ -1,9 +1,9 @@
-"""The upscaler: no GAN that draws, but one that enlarges what another has drawn, four times each way.
+"""The upscaler: a GAN that does not draw covers but enlarges them, four times in each direction.
 
-After SRGAN (Ledig et al. 2017, arXiv:1609.04802), whose generator sees a small picture instead of noise and must give
-back the large one. New: features and judgement both come out of `projected`'s frozen network (so ST-LPIPS, which
-measures the outcome, stays a stranger to it), and covers are made small as a GAN and the web make them: soft, through
-JPEG. Use it when the bundled upscaler does not suit your pictures; train with --resolution 256.
+Based on SRGAN (Ledig et al. 2017, arXiv:1609.04802), whose generator gets a small picture instead of noise and
+reconstructs the large one. New: the perceptual and adversarial losses both use `projected`'s frozen network (so
+ST-LPIPS, which measures the result, is independent of training), and inputs are degraded as by a GAN and the web:
+blurred, JPEG-compressed. Use it when the bundled upscaler does not suit your pictures; train with --resolution 256.
 """
 
 import io
@@ -18,11 +18,11 @@ from ..inference.pixels import to_pil, to_tensor
 from ..networks.cover_upscaler import SCALE, CoverUpscaler
 from ..networks.projected_discriminator import ProjectedDiscriminator
 from . import base
-from .augmentation import random_pieces, soften
+from .augmentation import blur, random_crops
 from .losses import hinge_discriminator, hinge_generator
 from .named_random import Draw
 
-PATCH = 128  # pixels that are given back, out of a quarter as many each way; less of smaller covers
+PATCH = 128  # pixels a side of the target, a quarter of that of the input; smaller for smaller covers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,11 @@ class Config:
     blocks: int = 7
     learning_rate: float = 4e-4
     discriminator_learning_rate: float = 2e-4
-    feature_weight: float = 0.03  # of the pixels' weight, which is 1
+    feature_weight: float = 0.03  # relative to the pixel loss, whose weight is 1
     adversarial_weight: float = 0.002
-    adversarial_from: float = 0.25  # share of the run; before it, pixels and features alone
-    softness: float = 0.8  # standard deviation in pixels, at most, by which every other small image is blurred
-    lowest_quality: int = 50  # of JPEG, which every other small image went through
+    adversarial_from: float = 0.25  # fraction of the run; before it, pixel and feature losses alone
+    softness: float = 0.8  # largest standard deviation, in pixels, of the blur of every other input
+    lowest_quality: int = 50  # of the JPEG compression of every other input
 
 
 class Recipe(base.Recipe):
@@ -57,20 +57,20 @@ class Recipe(base.Recipe):
         return base.Schedule(learning_rate=min(1.0, 2 * (1 - progress)))
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        return (self.spoiled(self.target(batch["images"], draw), draw),)
+        return (self.degrade(self.target(batch["images"], draw), draw),)
 
     def target(self, images: Tensor, draw: Draw) -> Tensor:
-        """What is to be given back: in every other batch the whole of each cover, smaller, else a piece of it.
+        """The reconstruction target: whole covers, resized, in every other batch, random crops in the others.
 
         (B, 3, R, R) -> (B, 3, P, P)
         """
         size = min(PATCH, self.resolution)
         if draw.step % 2:
             return F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
-        return random_pieces(images, size, draw, "piece")
+        return random_crops(images, size, draw, "piece")
 
-    def spoiled(self, images: Tensor, draw: Draw) -> Tensor:
-        """Made small in one of three ways, then perhaps softened, then perhaps saved as JPEG.
+    def degrade(self, images: Tensor, draw: Draw) -> Tensor:
+        """Downscale with one of three filters, then blur and JPEG-compress, each for a random half of the images.
 
         (B, 3, P, P) -> (B, 3, P/4, P/4)
         """
@@ -79,11 +79,11 @@ class Recipe(base.Recipe):
         ways = torch.stack([F.avg_pool2d(images, SCALE), *ways])
         small = ways[draw.integers("way", 0, len(ways)), torch.arange(len(images))].clamp(-1, 1)
         softness = draw.uniform("softness") * self.config.softness * draw.integers("soft or not", 0, 2)
-        pictures = to_pil(soften(small, softness))
+        pictures = to_pil(blur(small, softness))
         qualities = draw.integers("quality", self.config.lowest_quality, 101).tolist()
         pressed = draw.integers("JPEG or not", 0, 2).tolist()
-        spoiled = [jpeg(*pair) if yes else pair[0] for *pair, yes in zip(pictures, qualities, pressed, strict=True)]
-        return to_tensor(spoiled).to(images)
+        degraded = [jpeg(*pair) if yes else pair[0] for *pair, yes in zip(pictures, qualities, pressed, strict=True)]
+        return to_tensor(degraded).to(images)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         target, judge = self.target(step.real, step.draw), step.discriminator.judge
@@ -98,7 +98,7 @@ class Recipe(base.Recipe):
         if not step.memo:
             self.discriminator_terms(step)
         target, real, fake = step.memo["target"], step.memo["real"], step.memo["fake"]
-        # The charbonnier form of the absolute difference, Eq. (4) of Lai et al. 2017, arXiv:1704.03915
+        # Charbonnier loss, a smooth absolute difference: Eq. (4) of Lai et al. 2017, arXiv:1704.03915
         terms = {"pixels": ((step.fake - target) ** 2 + 1e-6).sqrt().mean()}
         away = [F.l1_loss(f.float(), r.float()) / r.float().abs().mean() for f, r in zip(fake, real, strict=True)]
         terms["features"] = self.config.feature_weight * sum(away) / len(away)
@@ -108,7 +108,7 @@ class Recipe(base.Recipe):
 
 
 def jpeg(picture: Image.Image, quality: int) -> Image.Image:
-    """What is left of a picture after JPEG."""
+    """The picture after JPEG compression."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
     return Image.open(buffer)

@@ -1,7 +1,7 @@
 """The first GAN: Goodfellow et al. 2014, "Generative Adversarial Networks", arXiv:1406.2661.
 
-New: two networks play a game, one draws and one judges, and nobody has to write down what a good picture is. Both
-are fully connected, with no idea that neighbouring pixels belong together.
+New: two networks play a game, one draws and one judges, so no loss has to define what a good picture is. Both are
+fully connected and know nothing about which pixels are neighbours.
 Use it to understand, on one slide and at 32 px, what all the others improve on; not for covers.
 """
 
@@ -14,7 +14,7 @@ from ..networks.perceptrons import PerceptronDiscriminator, PerceptronGenerator
 from . import base
 from .losses import cross_entropy_discriminator, cross_entropy_generator
 
-DIGIT_PIXELS = 28**2  # what the authors' step was for
+DIGIT_PIXELS = 28**2  # the authors' image size, for which they chose the learning rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +22,13 @@ class Config:
     latent_dim: int = 100
     width: int = 1200  # units of each of the generator's layers; this and the rest as in the authors' code
     discriminator_width: int = 240  # units of maxout
-    learning_rate: float = 0.1  # for digits of 784 pixels; larger pictures get less in proportion, or it overflows
+    learning_rate: float = 0.1  # for digits of 784 pixels; scaled down in proportion for larger pictures
     momentum: float = 0.5
 
 
 class Recipe(base.Recipe):
     Config = Config
-    average_half_life = 0  # the paper draws with the weights of the moment
+    average_half_life = 0  # the paper does not average weights
     largest_resolution = 64
     largest_auc = 0.99
     largest_gap = 9.0  # certainties of 99 % and 1 %
@@ -57,5 +57,5 @@ class Recipe(base.Recipe):
         return {"cross_entropy": cross_entropy_generator(self._discriminate(step, step.fake, "dropped of fake"))}
 
     def _discriminate(self, step: base.Step, images: Tensor, name: str) -> Tensor:
-        chance = step.draw.uniform(name, 2, self.config.discriminator_width)  # a named draw: a run can be resumed
+        chance = step.draw.uniform(name, 2, self.config.discriminator_width)  # a named draw, so that runs can resume
         return step.discriminator(step.augment(images), chance)

@@ -1,8 +1,8 @@
 """WGAN: Arjovsky et al. 2017, "Wasserstein GAN", arXiv:1701.07875.
 
-New: the critic no longer says real or fake, it measures how far apart the two distributions are, which gives a
-slope even where they do not touch. Its weights are clipped so that it cannot be steeper than a constant allows.
-Use it to see a loss that falls as the images get better; to train in earnest take wgan_gp, which clips nothing.
+New: the critic does not classify real and fake but estimates the distance of the two distributions, which has useful
+gradients even where they do not overlap. Its weights are clipped to bound its Lipschitz constant.
+Use it to see a loss that falls as the images get better; for serious training use wgan_gp, which does not clip.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class Config:
     width: int = 1024  # channels at 4 px; halves with every doubling of the size
     learning_rate: float = 5e-5
     critic_steps: int = 5  # per generator step
-    clip: float = 0.01  # largest size of a critic's weight
+    clip: float = 0.01  # largest absolute value of a critic's weight
 
 
 class Recipe(base.Recipe):
     Config = Config
-    average_half_life = 0  # the paper draws with the weights of the moment
+    average_half_life = 0  # the paper does not average weights
     largest_resolution = 128
     largest_gap = 10.0
 
@@ -42,14 +42,14 @@ class Recipe(base.Recipe):
         )
 
     def optimizers(self, generator, discriminator):
-        # Section 3: the critic's loss is no fixed target, and momentum (Adam) made it unstable.
+        # Section 3: the critic's loss is nonstationary, and momentum (Adam) made training unstable.
         def rmsprop(network):
             return torch.optim.RMSprop(network.parameters(), lr=self.config.learning_rate)
 
         return rmsprop(generator), rmsprop(discriminator)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
-        real, fake = step.opinions()
+        real, fake = step.score_real_and_fake()
         return {"wasserstein": wasserstein_critic(real, fake)}
 
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:

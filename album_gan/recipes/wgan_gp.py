@@ -1,8 +1,8 @@
 """WGAN-GP: Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", arXiv:1704.00028.
 
-New: instead of clipping weights, the critic pays for every slope that is not 1 on lines between real and fake
-images. So it may be deep and use its weights, and the same settings train almost any network.
-Use it when a classic must train without luck and time is no concern: five critic steps, each with a penalty.
+New: instead of weight clipping, a penalty on critic gradient norms other than 1, on lines between real and fake
+images. So the critic may be deep, and the same settings train almost any network.
+Use it when a classic must train reliably and time is no concern: five critic steps, each with a penalty.
 """
 
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
-    average_half_life = 0  # the paper draws with the weights of the moment
+    average_half_life = 0  # the paper does not average weights
     largest_resolution = 128
 
     def __init__(self, config: Config, resolution: int):
         super().__init__(config, resolution)
         self.discriminator_steps = config.critic_steps
-        self.largest_gap = 2 * 3**0.5 * resolution  # no two images differ by more, and a slope of 1 scores no more
+        self.largest_gap = 2 * 3**0.5 * resolution  # the largest distance of two images, so the largest gap at slope 1
 
     def build_networks(self) -> tuple[ResidualGenerator, ResidualCritic]:
         width = self.config.width
@@ -47,7 +47,7 @@ class Recipe(base.Recipe):
         mix = step.draw.uniform("mix", 1, 1, 1)
         penalty = gradient_penalty(step.discriminate, step.real, fake, mix)
         return {
-            "wasserstein": wasserstein_critic(*step.opinions()),
+            "wasserstein": wasserstein_critic(*step.score_real_and_fake()),
             "gradient_penalty": self.config.penalty_weight * penalty,
         }
 

@@ -17,7 +17,7 @@ from album_gan.networks.projected_discriminator import (
     groups_of,
 )
 from album_gan.networks.r3gan import GroupedConv, GroupedConv2d
-from album_gan.recipes.projected import apart, together
+from album_gan.recipes.projected import deinterleave, interleave
 
 GENERATORS = [
     (LiteGenerator, {"resolution": 32}),
@@ -218,10 +218,10 @@ def test_a_large_batch_is_the_game_of_several_small_ones(images):
     sizes = [(channels, 128 // scale) for channels, scale in zip((32, 32, 64, 128), (2, 4, 8, 16), strict=True)]
     real, fake = ([torch.randn(images, c, s, s, generator=random) for c, s in sizes] for _ in range(2))
     with torch.no_grad():
-        whole = apart(discriminator.judge([together(*pair) for pair in zip(real, fake, strict=True)]))
+        whole = deinterleave(discriminator.judge([interleave(*pair) for pair in zip(real, fake, strict=True)]))
         groups = groups_of(images)
         small = [
-            apart(discriminator.judge([together(*pair) for pair in zip(r, f, strict=True)]))
+            deinterleave(discriminator.judge([interleave(*pair) for pair in zip(r, f, strict=True)]))
             for r, f in zip(*(zip(*(x.chunk(groups) for x in side), strict=True) for side in (real, fake)), strict=True)
         ]
     for side in range(2):

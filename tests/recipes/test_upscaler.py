@@ -8,7 +8,7 @@ from album_gan import AlbumCoverPipeline
 from album_gan.networks.cover_upscaler import CoverUpscaler
 from album_gan.networks.projected_discriminator import ProjectedDiscriminator
 from album_gan.recipes import upscaler
-from album_gan.recipes.augmentation import soften
+from album_gan.recipes.augmentation import blur
 from album_gan.recipes.base import Step
 from album_gan.recipes.named_random import Draw
 from album_gan.training.config import TrainingConfig
@@ -43,7 +43,7 @@ def test_small_and_large_are_of_the_same_place():
 
 def test_soften_blurs_each_image_by_its_own():
     images = stripes(2, 32)
-    blurred = soften(images, torch.tensor([0.0, 0.8]))
+    blurred = blur(images, torch.tensor([0.0, 0.8]))
     assert torch.allclose(blurred[0], images[0], atol=1e-5)
     assert blurred[1].std() < 0.7 * images[1].std()
     assert torch.allclose(blurred.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=0.02)
