@@ -1,1 +1,1 @@
-"""Networks of generators, discriminators and the upscaler, one GAN a file."""
+"""Generators, discriminators and the upscaler, one file per GAN."""

@@ -1,6 +1,6 @@
 """BEGAN: Berthelot et al. 2017, arXiv:1703.10717, figure 1.
 
-This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published beside the weights and needs only torch and diffusers.
 """
 
 import torch
@@ -55,9 +55,9 @@ class BEGANGenerator(ModelMixin, ConfigMixin):
 
 
 class BEGANDiscriminator(ModelMixin, ConfigMixin):
-    """An autoencoder: images (B, 3, resolution, resolution) in [-1, 1] -> its reconstruction error of each, (B, 1).
+    """An autoencoder: images (B, 3, resolution, resolution) in [-1, 1] -> reconstruction error of each, (B, 1).
 
-    `width` channels at full size, as many more with every halving; `code_dim` values in the middle.
+    `width` channels at full size, `width` more with every halving; `code_dim` values in the bottleneck.
     """
 
     @register_to_config
@@ -74,7 +74,7 @@ class BEGANDiscriminator(ModelMixin, ConfigMixin):
         self.decode = painting_layers(resolution, width)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """Images (B, 3, resolution, resolution), encoded and decoded; same shape."""
+        """Encode and decode images (B, 3, resolution, resolution); same shape."""
         return self.decode(self.project(self.encode(images)).unflatten(1, (-1, 8, 8)))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""The upscaler: four times the width and height, by a plain stack of 3x3 convolutions at the input's resolution.
+"""The upscaler: four times the width and height, with a plain stack of 3x3 convolutions at the input's resolution.
 
-Everything is computed small and unfolded at the end (Shi et al. 2016, "sub-pixel convolution", arXiv:1609.05158), so
-it is quick on a CPU. This file is complete in itself: it is published beside the weights and needs only torch and
-diffusers.
+Everything is computed at the small size and enlarged at the end (Shi et al. 2016, "sub-pixel convolution",
+arXiv:1609.05158), so it is fast on a CPU. This file is self-contained: it is published beside the weights and needs
+only torch and diffusers.
 """
 
 import torch
@@ -15,7 +15,7 @@ SCALE = 4
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around which the input is added: (B, C, H, W) -> (B, C, H, W)."""
+    """Two 3x3 convolutions with a skip connection: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -30,10 +30,10 @@ class ResidualBlock(nn.Module):
 
 
 class CoverUpscaler(ModelMixin, ConfigMixin):
-    """Enlarges pictures, (B, 3, H, W) in [-1, 1] -> (B, 3, 4H, 4W) in [-1, 1].
+    """Upscales pictures, (B, 3, H, W) in [-1, 1] -> (B, 3, 4H, 4W) in [-1, 1].
 
-    What it adds to plain bilinear enlargement is all that it learns. Each output pixel depends on the input within
-    `reach` pixels: tiles that overlap by as much give the same picture as the whole.
+    It learns the residual to bilinear interpolation. Each output pixel depends on the input within `reach` pixels, so
+    tiles that overlap by that much give the same picture as the whole.
     """
 
     @register_to_config
@@ -47,7 +47,7 @@ class CoverUpscaler(ModelMixin, ConfigMixin):
 
     @property
     def reach(self) -> int:
-        """Input pixels in each direction that an output pixel depends on: one per consecutive 3x3 convolution."""
+        """Radius of the receptive field in input pixels: one per 3x3 convolution."""
         return 2 + 2 * self.config.blocks
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """DCGAN: Radford et al. 2015, arXiv:1511.06434.
 
-This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published beside the weights and needs only torch and diffusers.
 """
 
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ def initialise(network: nn.Module) -> None:
 class DCGANGenerator(ModelMixin, ConfigMixin):
     """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]. Figure 1 of the paper at 64 px.
 
-    `width` is the number of channels at 4 px; it halves with every doubling of the size. With names of
-    `classes` it takes labels (B,) too: n is the n-th class; 0, or no labels, is an image of unknown class.
+    `width` is the number of channels at 4 px; it halves with every doubling of the size. With `classes` (names) it also
+    takes labels (B,): n is the n-th class; 0, or no labels, is an image of unknown class.
     """
 
     @register_to_config
@@ -83,7 +83,7 @@ class DCGANGenerator(ModelMixin, ConfigMixin):
 class DCGANDiscriminator(ModelMixin, ConfigMixin):
     """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1). `width` and `classes` as in the generator.
 
-    A label enters as a fourth channel beside red, green and blue.
+    The label is a fourth input channel beside red, green and blue.
     """
 
     @register_to_config
@@ -101,7 +101,7 @@ class DCGANDiscriminator(ModelMixin, ConfigMixin):
             channels = out
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * 4 * 4, 1))
         initialise(self)
-        if classes:  # uniform planes at first: convolutions hardly distinguish one pattern of noise from another
+        if classes:  # constant planes at first: convolutions hardly distinguish one noise pattern from another
             with torch.no_grad():
                 self.label.weight.copy_(torch.randn(len(classes) + 1, 1).expand_as(self.label.weight))
 

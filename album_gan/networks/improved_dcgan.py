@@ -1,8 +1,8 @@
-"""DCGAN with the networks' additions of Salimans et al. 2016, arXiv:1606.03498.
+"""DCGAN with the network changes of Salimans et al. 2016, arXiv:1606.03498.
 
 Virtual batch normalisation in the generator, and minibatch discrimination.
 
-This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published beside the weights and needs only torch and diffusers.
 """
 
 import torch
@@ -27,7 +27,7 @@ def initialise(network: nn.Module) -> None:
 
 
 class VirtualBatchNorm(nn.Module):
-    """Section 3.5: each example is normalised by the statistics of a reference batch and itself, and nothing else.
+    """Section 3.5: each example is normalised by the statistics of a reference batch and itself alone.
 
     x (B, C, H, W), reference (N, C, H, W) -> both, normalised
     """
@@ -54,7 +54,7 @@ class VirtualBatchNorm(nn.Module):
 class ImprovedGenerator(ModelMixin, ConfigMixin):
     """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]. `width` as in DCGAN.
 
-    The latents of the reference batch, `reference_size` of them, are chosen once and saved with the weights.
+    The `reference_size` latents of the reference batch are drawn once and saved with the weights.
     """
 
     @register_to_config
@@ -105,7 +105,7 @@ class ImprovedGenerator(ModelMixin, ConfigMixin):
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Section 3.2: how close each example is to the others of its batch, measured by `kernels` kernels.
+    """Section 3.2: similarity of each example to the others of its batch, by `kernels` kernels.
 
     (B, features) -> (B, kernels), each from 0 (alone) to B - 1 (all are the same)
     """

@@ -1,6 +1,6 @@
-"""InfoGAN: Chen et al. 2016, arXiv:1606.03657, on DCGAN's layers.
+"""InfoGAN: Chen et al. 2016, arXiv:1606.03657, with DCGAN's layers.
 
-This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published beside the weights and needs only torch and diffusers.
 """
 
 import torch
@@ -27,8 +27,8 @@ def initialise(network: nn.Module) -> None:
 class InfoGenerator(ModelMixin, ConfigMixin):
     """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1].
 
-    The codes are part of the latent: a block of `categories` values is a choice, which is the largest of them, for
-    each of `categorical_codes`; then come `continuous_codes` values; the rest is noise.
+    The codes are part of the latent: first a block of `categories` values for each of `categorical_codes`, whose argmax
+    is the code; then `continuous_codes` values; the rest is noise.
     """
 
     @register_to_config
@@ -61,7 +61,7 @@ class InfoGenerator(ModelMixin, ConfigMixin):
     def codes(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Standard normal z (B, latent_dim) -> categorical and continuous codes.
 
-        Choices (B, categorical_codes), each from 0 to categories - 1 and equally likely; and values
+        Categorical codes (B, categorical_codes), uniform from 0 to categories - 1; continuous codes
         (B, continuous_codes), uniform in [-1, 1].
         """
         config = self.config
@@ -87,7 +87,7 @@ class InfoGenerator(ModelMixin, ConfigMixin):
 
 
 class InfoDiscriminator(ModelMixin, ConfigMixin):
-    """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1); the code reader uses its features too."""
+    """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1); the code reader shares its features."""
 
     @register_to_config
     def __init__(self, resolution: int = 32, width: int = 512, format_version: int = 1):
@@ -115,9 +115,9 @@ class InfoDiscriminator(ModelMixin, ConfigMixin):
 
 
 class CodeReader(nn.Module):
-    """Q of the paper: predicts a picture's codes from the discriminator's features of it.
+    """The paper's Q: predicts a picture's codes from the discriminator's features.
 
-    Features (B, features) -> logits of the choices (B, categorical_codes, categories), and continuous codes
+    Features (B, features) -> logits of the categorical codes (B, categorical_codes, categories), and continuous codes
     (B, continuous_codes).
     """
 

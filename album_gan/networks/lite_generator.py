@@ -1,6 +1,6 @@
 """The default generator: a lighter FastGAN (Liu et al. 2021, arXiv:2101.04775), 3.9 M parameters at 128 px.
 
-This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published beside the weights and needs only torch and diffusers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from ..light_diffusers import ConfigMixin, ModelMixin, register_to_config
 
 WIDTHS = {4: 256, 8: 256, 16: 192, 32: 128, 64: 64, 128: 32, 256: 16, 512: 8}
-TWO_CONVOLUTIONS = (8, 16, 32)  # they decide the composition; finer levels cost the most
-GROUP = 32  # images that BatchNorm takes together in training
+TWO_CONVOLUTIONS = (8, 16, 32)  # they determine the composition; finer levels cost the most
+GROUP = 32  # images per BatchNorm group in training
 EXCITATIONS = {32: 4, 64: 8, 128: 16, 256: 32}  # resolution of the gated channels: resolution that gates them
 
 
 class UpsampleConv(nn.Module):
     """Nearest-neighbour x2 and a 3x3 convolution, computed as one 4x4 transposed convolution of stride 2.
 
-    Each output pixel sees only 2x2 distinct inputs, so the nine taps add up to four: the same function at
-    under half of the multiplications. Below 16 px the direct form is faster. (B, C_in, H, W) -> (B, C_out, 2H, 2W)
+    Each output pixel sees only 2x2 distinct inputs, so the nine taps merge into four: the same function with less than
+    half the multiplications. Below 16 px the direct form is faster. (B, C_in, H, W) -> (B, C_out, 2H, 2W)
     """
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -40,12 +40,12 @@ class UpsampleConv(nn.Module):
 
 
 def groups_of(images: int) -> int:
-    """How many equal groups of GROUP images or more a batch falls into."""
+    """Number of equal groups, of GROUP images or more, that a batch is split into."""
     return next((groups for groups in range(images // GROUP, 1, -1) if images % groups == 0), 1)
 
 
 class GroupedBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm with statistics of some GROUP images each: a larger batch is the same game."""
+    """BatchNorm over groups of about GROUP images, so that larger batches train the same way."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -56,7 +56,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
 
 
 class UpBlock(nn.Module):
-    """Upsampling and one or two convolutions, and a refinement or none: (B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
+    """Upsampling, one or two convolutions, optional refinement: (B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
 
     def __init__(self, in_channels: int, out_channels: int, two_convolutions: bool, refined: bool):
         super().__init__()
@@ -75,9 +75,9 @@ class UpBlock(nn.Module):
 
 
 class Refinement(nn.Module):
-    """What two 3x3 convolutions add to a level, nothing at first: (B, C, H, W) -> (B, C, H, W).
+    """Residual block of two 3x3 convolutions, initialised to the identity: (B, C, H, W) -> (B, C, H, W).
 
-    So a trained generator can be given some and still draws the same covers (zero-initialised residuals: Zhang et al.
+    So it can be added to a trained generator without changing its covers (zero-initialised residuals: Zhang et al.
     2019, arXiv:1901.09321).
     """
 
@@ -93,7 +93,7 @@ class Refinement(nn.Module):
 
 
 class SkipLayerExcitation(nn.Module):
-    """Gates in (0, 1) for the channels of a fine level, read from a coarse one: Eq. (1) of Liu et al. 2021.
+    """Gates a fine level's channels, in (0, 1), by features of a coarse level: Eq. (1) of Liu et al. 2021.
 
     coarse (B, C_in, h, w), fine (B, C_out, H, W) -> (B, C_out, H, W)
     """
@@ -105,7 +105,7 @@ class SkipLayerExcitation(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Coarse (B, C_in, h, w), fine (B, C_out, H, W) -> gated (B, C_out, H, W)."""
-        # A convolution with a kernel as large as its input is a matrix product, and much faster computed as one.
+        # A convolution with a kernel as large as its input is a matrix product, which is much faster.
         pooled = F.avg_pool2d(coarse, coarse.shape[-1] // 4).flatten(1)
         gate = F.silu(F.linear(pooled, self.spatial.weight.flatten(1)))
         gate = torch.sigmoid(F.linear(gate, self.channel.weight.flatten(1)))
@@ -115,12 +115,12 @@ class SkipLayerExcitation(nn.Module):
 class LiteGenerator(ModelMixin, ConfigMixin):
     """Draws covers from latents, (B, latent_dim) -> (B, 3, resolution, resolution) in [-1, 1].
 
-    `embed` gives the stem, the 4x4 feature in which covers are truncated and interpolated; `paint` does the rest.
-    `stem_mean` (C, 4, 4) is the mean stem, the centre of truncation; training fills it in.
-    With names of `classes` it takes labels (B,) too: n is the n-th class; 0, or no labels, is a cover of any class.
-    `class_counts` (one more than `classes`) says how many training covers had label 0, 1, ...: as often a seed has it.
-    `mixtures` has such counts under further names: a genre is a mixture of visual styles.
-    Levels `refined_from` this resolution on have a `Refinement`, by default none.
+    `embed` computes the stem, the 4x4 features in which covers are truncated and interpolated; `paint` does the rest.
+    `stem_mean` (C, 4, 4) is the mean stem, the centre of truncation; training sets it.
+    With `classes` (names) it also takes labels (B,): n is the n-th class; 0, or no labels, is a cover of any class.
+    `class_counts` (one more than `classes`) are the numbers of training covers with label 0, 1, ...: seeds draw labels
+    in proportion. `mixtures` has such counts under other names: a genre is a mixture of visual styles.
+    Levels of `refined_from` px and more have a `Refinement`; by default none has.
     """
 
     @register_to_config
@@ -163,7 +163,7 @@ class LiteGenerator(ModelMixin, ConfigMixin):
             nn.init.zeros_(self.label.weight[0])  # so that training can start from a model without classes
 
     def embed(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, latent_dim), labels (B,) -> stem (B, 256, 4, 4); only the direction of z counts."""
+        """(B, latent_dim), labels (B,) -> stem (B, 256, 4, 4); only the direction of z matters."""
         z = F.normalize(z, dim=1) * z.shape[1] ** 0.5
         if self.label is not None:
             labels = torch.zeros(len(z), dtype=torch.long, device=z.device) if labels is None else labels
@@ -173,20 +173,20 @@ class LiteGenerator(ModelMixin, ConfigMixin):
     def paint(self, stem: Tensor, style: Tensor | None = None) -> Tensor:
         """Stem (B, 256, 4, 4) -> images (B, 3, resolution, resolution) in [-1, 1].
 
-        With `style`, another stem, its coarse levels open the gates of the fine ones: composition of one cover,
-        colours and textures of another.
+        With another stem as `style`, the coarse levels of that one gate the fine levels: the composition of one cover
+        with the colours and textures of another.
         """
         x, y = stem, stem if style is None else style
         gates = {4: y}
         for name in self.blocks:
             x = self._level(x, gates, name)
-            if int(name) in EXCITATIONS.values():  # gates are read from the style's own features
+            if int(name) in EXCITATIONS.values():  # gates are computed from the style's own features
                 y = x if style is None else self._level(y, gates, name)
                 gates[int(name)] = y
         return torch.tanh(self.to_rgb(x))
 
     def _level(self, x: Tensor, gates: dict[int, Tensor], name: str) -> Tensor:
-        """One level between stem and image, gated by the coarse levels before it."""
+        """One level, gated by the coarse levels before it."""
         x = self.blocks[name](x)
         if name in self.excitations:
             x = self.excitations[name](gates[EXCITATIONS[int(name)]], x)

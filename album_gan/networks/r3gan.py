@@ -1,6 +1,6 @@
 """R3GAN: Huang et al. 2024, "The GAN is dead; long live the GAN!", arXiv:2501.05441, appendix D.
 
-This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published beside the weights and needs only torch and diffusers.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..light_diffusers import ConfigMixin, ModelMixin, register_to_config
 
-GROUP_WIDTH = 16  # channels that a grouped convolution mixes
+GROUP_WIDTH = 16  # channels per group of a grouped convolution
 EXPANSION = 2
 
 
@@ -27,14 +27,14 @@ def widths_of(resolution: int, width: int) -> dict[int, int]:
 
 
 def scaled(layer: nn.Module, gain: float) -> nn.Module:
-    """The layer, initialised so that it multiplies the standard deviation of its input by `gain`."""
+    """The layer, initialised to scale the standard deviation of its input by `gain`."""
     fan_in = layer.weight[0].numel()
     nn.init.normal_(layer.weight, 0.0, gain / fan_in**0.5)
     return layer
 
 
 class GroupedConv(torch.autograd.Function):
-    """3x3 convolution in groups, the gradient of whose slope torch 2.13 would compute for each group by itself."""
+    """Grouped 3x3 convolution with a fast double backward: torch 2.13's own computes each group separately."""
 
     @staticmethod
     def forward(ctx, x, weight, groups):
@@ -45,7 +45,7 @@ class GroupedConv(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        """(B, C, H, W) -> gradients by x and by weight, made of operators that have gradients themselves."""
+        """(B, C, H, W) -> gradients by x and by weight, from differentiable operators."""
         x, weight = ctx.saved_tensors
         by_x = by_weight = None
         if ctx.needs_input_grad[0]:
@@ -56,10 +56,10 @@ class GroupedConv(torch.autograd.Function):
 
 
 class GroupedConv2d(nn.Conv2d):
-    """3x3 convolution in groups, without a bias: (B, C, H, W) -> (B, C, H, W)."""
+    """Grouped 3x3 convolution without a bias: (B, C, H, W) -> (B, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """In lower precision, where no slope is penalised, torch's own."""
+        """Use torch's own in lower precision, where no gradient penalty is computed."""
         device = x.device.type
         lower = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
         if lower or not torch.is_grad_enabled():
@@ -70,8 +70,8 @@ class GroupedConv2d(nn.Conv2d):
 class ResidualBlock(nn.Module):
     """1x1, grouped 3x3, 1x1, with a skip connection and no normalisation: (B, C, H, W) -> (B, C, H, W).
 
-    Fix-up: the last convolution starts at zero, the others are scaled by the number of blocks of the network,
-    so that a deep network starts with an even spread.
+    Fixup initialisation: the last convolution starts at zero, the others are scaled by the network's number of blocks,
+    so that activations keep their scale in a deep network.
     """
 
     def __init__(self, channels: int, blocks: int):
@@ -112,8 +112,8 @@ class Resample(nn.Module):
 class R3Generator(ModelMixin, ConfigMixin):
     """Latents (B, latent_dim), labels (B,) -> images (B, 3, resolution, resolution) in [-1, 1].
 
-    `width` is the number of channels up to 32 px, `blocks` the number of residual blocks at each size. With
-    names of `classes`, label n is the n-th class; 0, or no labels, is an image of any class.
+    `width` is the number of channels up to 32 px, `blocks` the number of residual blocks at each size. With `classes`
+    (names), label n is the n-th class; 0, or no labels, is an image of any class.
     """
 
     @register_to_config
@@ -192,4 +192,4 @@ class R3Discriminator(ModelMixin, ConfigMixin):
         """Images (B, 3, resolution, resolution) in [-1, 1], labels (B,) -> logits (B, 1)."""
         logits = self.judge(self._gather(self.layers(self.from_rgb(images)))).float()
         labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if labels is None else labels
-        return logits.gather(1, labels[:, None])  # one logit per class, 0 for any
+        return logits.gather(1, labels[:, None])  # one logit per class, 0 for "any"

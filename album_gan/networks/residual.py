@@ -1,6 +1,6 @@
-"""Residual networks of WGAN-GP: Gulrajani et al. 2017, arXiv:1704.00028, appendix C.
+"""WGAN-GP's residual networks: Gulrajani et al. 2017, arXiv:1704.00028, appendix C.
 
-This file is complete in itself: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published beside the weights and needs only torch and diffusers.
 """
 
 from itertools import pairwise
@@ -20,7 +20,7 @@ def widths_of(resolution: int, width: int) -> dict[int, int]:
 
 
 def initialise(network: nn.Module) -> None:
-    """He's initialisation for ReLU, as in the authors' code."""
+    """He initialisation for ReLU, as in the authors' code."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
@@ -49,7 +49,7 @@ class UpBlock(nn.Module):
 class DownBlock(nn.Module):
     """ReLU, 3x3, ReLU, 3x3, mean of 2x2, and a skip connection: (B, C, H, W) -> (B, D, H/2, W/2).
 
-    No BatchNorm: the penalty is on the critic's slope at each image alone, which a batch must not share.
+    No BatchNorm: the gradient penalty is per image, and BatchNorm would couple the images of a batch.
     """
 
     def __init__(self, in_channels: int, out_channels: int):
