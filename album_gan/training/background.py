@@ -1,13 +1,13 @@
-"""Files written beside the training, in one thread."""
+"""Writing files in a background thread during training."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class BackgroundWriter:
-    """Writes one thing at a time while the training goes on. What went wrong is raised by the next call.
+    """Runs one write at a time in the background. Its error is raised by the next call.
 
-    Leaving its context waits: an error that ends the training must not outrun the checkpoint before it.
+    Leaving the context waits for the write, so that a checkpoint is finished even if training ends with an error.
     """
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class BackgroundWriter:
             error.add_note(f"the last checkpoint could not be written either: {failure}")
 
     def start(self, write: Callable[[], None]) -> None:
-        """Call `write` in the background. Raises what the write before raised."""
+        """Call `write` in the background. Raises the error of the previous write."""
         self.wait()
         self._running = self._thread.submit(write)
 
     def wait(self) -> None:
-        """Until everything is written. Raises what the write raised."""
+        """Wait for the write to finish. Raises its error."""
         running, self._running = self._running, None
         if running is not None:
             running.result()

@@ -1,4 +1,4 @@
-"""Complete training state on disk: safetensors and JSON, whole or not there at all."""
+"""Complete training state on disk, as safetensors and JSON, written atomically."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from ..inference.atomic import flush_to_disk
 
 
 def snapshot(modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """All that they hold, copied to the CPU: training may go on while it is written."""
+    """All state, copied to the CPU, so that training can continue while it is written."""
     tensors = {}
     for name, module in modules.items():
         for key, tensor in module.state_dict().items():
@@ -38,10 +38,10 @@ def save_checkpoint(
     state: Mapping[str, Any],
     beside: Callable[[Path], Any] | None = None,
 ) -> None:
-    """Write `folder` under a temporary name, flush it to the disk, and rename it. An old one is replaced.
+    """Write `folder` under a temporary name, flush it to disk, and rename it, replacing an existing one.
 
-    `tensors` are those of `snapshot`. `beside` may write more into the folder. Raises OSError where there is no room;
-    the old one is still there then.
+    `tensors` come from `snapshot`. `beside` may write more into the folder. Raises OSError if the disk is full; the
+    existing folder is kept then.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -67,7 +67,7 @@ def save_checkpoint(
 
 
 def _replace_folder(new: Path, folder: Path) -> None:
-    """Give `new` the name of `folder`; the old one is deleted only when the new one is in place."""
+    """Rename `new` to `folder`; the old folder is deleted only after that."""
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -77,7 +77,7 @@ def _replace_folder(new: Path, folder: Path) -> None:
 
 
 def restore_replaced(output_dir: Path) -> None:
-    """Give folders their names back that a kill took away between the two renames of `_replace_folder`."""
+    """Restore folders whose process was killed between the two renames of `_replace_folder`."""
     for old in output_dir.glob(".*.old"):
         folder = output_dir / old.name[1 : -len(".old")]
         if not folder.exists():
@@ -87,22 +87,22 @@ def restore_replaced(output_dir: Path) -> None:
 def load_checkpoint(
     folder: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> None:
-    """Copy a checkpoint into existing modules and optimisers; ValueError when it does not fit them."""
+    """Copy a checkpoint into existing modules and optimisers; ValueError if it does not fit."""
     tensors = load_file(folder / "state.safetensors")
     for name, module in modules.items():
-        _load_module(module, _below(tensors, name), f"{folder} ({name})")
+        _load_module(module, _with_prefix(tensors, name), f"{folder} ({name})")
     for name, optimizer in optimizers.items():
-        _load_optimizer(optimizer, _below(tensors, name))
+        _load_optimizer(optimizer, _with_prefix(tensors, name))
 
 
 def rotate_checkpoints(output_dir: Path, limit: int | None) -> None:
-    """Delete the oldest until `limit` are left; None keeps all."""
+    """Delete the oldest checkpoints beyond `limit`; None keeps all."""
     if limit is not None:
         for folder in checkpoints(output_dir)[:-limit]:
             shutil.rmtree(folder)
 
 
-def _below(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+def _with_prefix(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
 
 
@@ -127,7 +127,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         parameter = parameters[int(index)]
-        if tensor.shape == parameter.shape:  # a moment; in the parameter's memory format, channels_last or not
+        if tensor.shape == parameter.shape:  # a moment: use the parameter's memory format
             tensor = torch.empty_like(parameter).copy_(tensor)
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,4 +1,4 @@
-"""The settings of a training run. `album_gan/cli/train.py` makes one option of each; comments become its help."""
+"""The settings of a training run. `album_gan/cli/train.py` turns each into an option, and its comment into help."""
 
 import dataclasses
 import importlib.util
@@ -12,49 +12,49 @@ from ..recipes.base import Recipe, recipe_module, recipe_modules
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Train a GAN on album covers. The names are those of diffusers' training examples."""
+    """Train a GAN on album covers. Options are named as in diffusers' training examples."""
 
     # What
     recipe: str = "projected"  # which GAN; train.py --recipe NAME --help shows its own settings
     output_dir: str = "runs/album_gan"  # folder for the run: model, checkpoints, log, samples
-    overwrite: bool = False  # delete the run that output_dir already holds
+    overwrite: bool = False  # delete an existing run in output_dir
     resolution: int = 128  # pixels; a power of two
     # Covers
     dataset_name: str | None = None  # Hub id, a builder such as parquet, or synthetic
     train_data_dir: str | None = None  # folder of pictures, parquet files or tars
     data_files: str | None = None  # files for the builder, e.g. 'my_covers/*.parquet'
-    streaming: bool = False  # read covers as they are needed, for sets that fit on no disk; resumes inexactly
-    image_column: str | None = None  # column that holds the covers; by default the one with pictures
-    label_column: str | None = None  # column of classes, e.g. genre, for recipes that take labels; auto finds it
-    mixture_column: str | None = None  # another one, whose values become mixtures of these classes: styles by genre
+    streaming: bool = False  # read covers as needed, for sets too large for the disk; resumes inexactly
+    image_column: str | None = None  # column of the covers; by default the one with pictures
+    label_column: str | None = None  # column of classes, e.g. genre, for recipes that take labels; auto: detect it
+    mixture_column: str | None = None  # second column, whose values become mixtures of the classes: styles by genre
     dataloader_num_workers: int = 2  # processes that prepare batches
     # Duration and speed
     max_train_steps: int = 5_000  # generator updates
-    minutes: float | None = None  # train for this long instead, with the schedules stretched to it
+    minutes: float | None = None  # train for this long instead; schedules adapt to it
     train_batch_size: int = 32  # images per process and backward pass
     gradient_accumulation_steps: int = 1  # backward passes per update
-    learning_rate: float | None = None  # of both networks, instead of the recipe's own
-    mixed_precision: Literal["auto", "no", "bf16"] = "auto"  # auto: bf16 where the hardware computes in it
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"  # auto: a GPU where there is one
-    compile: bool = False  # torch.compile the networks: minutes at the start, more images a second after that
-    deterministic: bool = False  # on GPUs: only kernels that repeat bit for bit, slower; CPUs always do
-    seed: int = 0  # of everything random
+    learning_rate: float | None = None  # of both networks; overrides the recipe's
+    mixed_precision: Literal["auto", "no", "bf16"] = "auto"  # auto: bf16 if the hardware supports it
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"  # auto: a GPU if there is one
+    compile: bool = False  # torch.compile the networks: takes minutes at the start, then trains faster
+    deterministic: bool = False  # on GPUs: only deterministic kernels, which are slower; CPUs are always deterministic
+    seed: int = 0  # of all random numbers
     # Starting and resuming
     init_from: str | None = None  # start from a trained model: bundled, a folder, or a Hub id
-    resume_from_checkpoint: str | None = None  # a checkpoint's folder, latest, or the Hub id of a pushed run
+    resume_from_checkpoint: str | None = None  # latest, a checkpoint's folder, or the Hub id of a pushed run
     checkpointing_steps: int = 500  # steps between checkpoints
     checkpoints_total_limit: int | None = 3  # older ones are deleted; the best by kid is in best/
     # Watching
-    logging_steps: int = 50  # steps between lines of the log
+    logging_steps: int = 50  # steps between log lines
     sample_images: int = 5_000  # images between sample sheets
     evaluation_images: int = 20_000  # images between evaluations (kid, recall, alarms); 0: none
     evaluation_samples: int = 256  # samples per evaluation, against as many held-out covers
-    watching_share: float = 0.04  # of the time at most for sheets and evaluations, which wait; 1: at every interval
+    watching_share: float = 0.04  # maximum fraction of the time for sheets and evaluations; 1: no limit
     report_to: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"  # experiment tracker
     # Publishing
     push_to_hub: bool = False  # publish the finished model
     hub_model_id: str | None = None  # under this id, owner/name
-    data_rights: str | None = None  # what the model card says of the data; without it the repository stays private
+    data_rights: str | None = None  # statement in the model card about the data; without it the repository is private
 
     def __post_init__(self) -> None:
         at_least = {
@@ -82,13 +82,13 @@ class TrainingConfig:
 
     @property
     def source(self) -> CoverSource:
-        """Where the covers are."""
+        """The data set's location and columns."""
         return CoverSource(**{field.name: getattr(self, field.name) for field in dataclasses.fields(CoverSource)})
 
     def build_recipe(self, recipe_config: Any = None) -> Recipe:
         """The recipe, with its default settings unless `recipe_config` is given.
 
-        Raises ValueError for a resolution or a label column that it does not take.
+        Raises ValueError for a resolution or a label column that it does not support.
         """
         module = recipe_module(self.recipe)
         recipe = module.Recipe(recipe_config or module.Config(), self.resolution)
@@ -106,5 +106,5 @@ class TrainingConfig:
     def settings(self, recipe: Recipe) -> dict[str, Any]:
         """All settings of a run as JSON, for checkpoints, trackers and the model card."""
         settings = dataclasses.asdict(self)
-        del settings["overwrite"]  # a word for one start, not a setting of the run
+        del settings["overwrite"]  # applies to one start, not to the run
         return {**settings, self.recipe: dataclasses.asdict(recipe.config)}

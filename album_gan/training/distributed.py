@@ -1,4 +1,4 @@
-"""What several training processes do together: same weights, averaged gradients, one decision to stop."""
+"""Distributed training: process setup, collectives, and a common decision to stop."""
 
 import functools
 import hashlib
@@ -19,22 +19,22 @@ Parameters = ParamSpec("Parameters")
 
 
 def process_label() -> str:
-    """Names this process in its errors where there are several."""
+    """Suffix that names this process in error messages; empty for a single process."""
     return f" (process {os.environ.get('RANK', 0)})" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ""
 
 
 def is_first_process() -> bool:
-    """Whether this is the first process of all machines; known also before they have joined."""
+    """Whether this is the first process of all machines; works before the process group is set up."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def precision_name(accelerator: Accelerator) -> str:
-    """The precision that is computed in: "fp32" where accelerate says "no" for no mixed one."""
+    """The compute precision: "fp32" where accelerate says "no"."""
     return {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
 
 
 def start_processes(config: TrainingConfig) -> Accelerator:
-    """Join the other processes of this training, in the precision that suits the machine."""
+    """Join the other processes of this training, and choose device and precision."""
     bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and runtime.fast_in_bfloat16())
     if config.device != "auto":
         runtime.choose_device(config.device)
@@ -50,11 +50,11 @@ def start_processes(config: TrainingConfig) -> Accelerator:
 
 
 class LostProcessError(ConnectionError):
-    """Another process of the training has ended, so this one cannot continue."""
+    """Another process of this training has ended, so this one cannot continue."""
 
 
 def collective(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Turn the transport's error, when another process is gone, into one line that says so."""
+    """Turn the backend's error, when another process is gone, into a one-line explanation."""
 
     @functools.wraps(function)
     def explained(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -71,7 +71,7 @@ def collective(function: Callable[Parameters, Result]) -> Callable[Parameters, R
 
 @collective
 def broadcast_weights(accelerator: Accelerator, network: nn.Module) -> None:
-    """Every process starts from the first one's weights."""
+    """Copy the first process's weights to all others."""
     if accelerator.num_processes > 1:
         with torch.no_grad():
             for tensor in (*network.parameters(), *network.buffers()):
@@ -80,7 +80,7 @@ def broadcast_weights(accelerator: Accelerator, network: nn.Module) -> None:
 
 @collective
 def average_buffers(accelerator: Accelerator, module: nn.Module, names: tuple[str, ...]) -> None:
-    """Every process gets the mean of all: what each measured on its own images, such as BEGAN's balance."""
+    """Average buffers over processes, such as BEGAN's balance, which each measures on its own images."""
     if accelerator.num_processes > 1:
         for name in names:
             buffer = module.get_buffer(name)
@@ -90,12 +90,12 @@ def average_buffers(accelerator: Accelerator, module: nn.Module, names: tuple[st
 
 @collective
 def gather(accelerator: Accelerator, rows: Tensor) -> Tensor:
-    """(B, ...) of each process -> (processes * B, ...), on all of them; without gradients."""
+    """(B, ...) of each process -> (processes * B, ...) on all of them; without gradients."""
     return accelerator.gather(rows)
 
 
 def check_same_weights(accelerator: Accelerator, *networks: nn.Module) -> None:
-    """RuntimeError unless all processes hold the same weights, bit for bit: a run that drifts apart learns nothing."""
+    """RuntimeError unless all processes hold the same weights, bit for bit."""
     if accelerator.num_processes > 1:
         digest = hashlib.sha256()
         for network in networks:
@@ -110,7 +110,7 @@ def check_same_weights(accelerator: Accelerator, *networks: nn.Module) -> None:
 
 @collective
 def any_process(accelerator: Accelerator, flag: bool) -> bool:
-    """Whether `flag` is set on any process. All must agree when to stop, or the others wait for ever."""
+    """Whether `flag` is set on any process. All must stop together, or the others hang."""
     if accelerator.num_processes == 1:
         return flag
     flags = torch.tensor([flag], dtype=torch.int, device=accelerator.device)
@@ -129,28 +129,28 @@ def of_first_process(accelerator: Accelerator, number: float) -> float:
 
 
 def rows_of_process(accelerator: Accelerator, batch_size: int, parts: int) -> list[slice]:
-    """The rows of the global batch that this process takes, one slice for each of its `parts` backward passes."""
+    """This process's rows of the global batch, one slice per backward pass (`parts`)."""
     first = accelerator.process_index * parts
     return [slice(part * batch_size, (part + 1) * batch_size) for part in range(first, first + parts)]
 
 
 class StopTogether:
-    """Agrees with the other processes on the step after which the run ends, without a collective of its own.
+    """Agrees with the other processes on the last step, without an extra collective.
 
-    Each process's wish travels with the gradients of a step, and is read one step later, when no device has to be
-    waited for. A single process ends after the step at hand.
+    Each process's vote is sent along with a step's gradients and read one step later, so no step waits for the device.
+    A single process stops after the current step.
     """
 
     def __init__(self, accelerator: Accelerator):
         self.processes, self.device = accelerator.num_processes, accelerator.device
         self._sums: list[tuple[Tensor, Any]] = []
 
-    def wish(self, stop: object) -> Tensor:
-        """What is to be summed over the processes, (1,)."""
+    def vote(self, stop: object) -> Tensor:
+        """This process's vote, to be summed over processes, (1,)."""
         return torch.full((1,), float(bool(stop)), device=self.device)
 
     def note(self, summed: Tensor) -> None:
-        """Take in the sum of the wishes of this step."""
+        """Record the sum of this step's votes."""
         event = None
         if self.device.type == "cuda":
             summed = torch.empty(1, pin_memory=True).copy_(summed, non_blocking=True)
@@ -159,7 +159,7 @@ class StopTogether:
         self._sums.append((summed, event))
 
     def agreed(self, stop: object) -> bool:
-        """Whether the run ends here: the same on all processes."""
+        """Whether the run ends here; the same on all processes."""
         if self.processes == 1:
             return bool(stop)
         if len(self._sums) < 2:

@@ -1,4 +1,4 @@
-"""What a run would be: networks, speed, memory and disk, measured in a few steps; its duration and its price."""
+"""Dry run: networks, speed, memory and disk of a run, measured in a few steps; its duration and cost."""
 
 import dataclasses
 import json
@@ -28,24 +28,24 @@ from .distributed import is_first_process, precision_name
 from .loop import Trainer, set_up
 from .state import TrainingState
 
-STEPS = {"cpu": (4, 6), "cuda": (20, 100), "mps": (10, 20)}  # not counted, counted
+STEPS = {"cpu": (4, 6), "cuda": (20, 100), "mps": (10, 20)}  # warm-up, measured
 DEPTH = 2  # modules nested deeper than this are not listed
 SAFE = 0.9  # share of the free memory that a batch may take
-KID_MILESTONES = (0.026, 0.014, 0.01)  # of the bundled model's log, and its end
+KID_MILESTONES = (0.026, 0.014, 0.01)  # from the bundled model's log; its end is added
 
 
 class Measured(NamedTuple):
-    """What a few steps have shown."""
+    """Measurements of a few steps."""
 
     images_per_second: float
-    waiting: float  # share of the time, for data
-    bytes: int | None  # at most in use; None where the system does not count it
+    waiting: float  # fraction of the time spent waiting for data
+    bytes: int | None  # peak memory; None if unknown
 
 
 def dry_run(config: TrainingConfig, recipe_config: Any = None, price_per_hour: float | None = None) -> Iterator[str]:
-    """Lines that describe this run. A few steps are trained, on the run's own covers, and thrown away.
+    """Lines that describe this run. Trains a few steps, on the run's own covers, and discards them.
 
-    Of several processes, which must all call it, the first one yields. `price_per_hour` is that of all machines.
+    All processes must call it; only the first yields. `price_per_hour` is for all machines together.
     """
     first, batch_size = is_first_process(), config.train_batch_size
     half = max(1, batch_size // 2)
@@ -84,7 +84,7 @@ def dry_run(config: TrainingConfig, recipe_config: Any = None, price_per_hour: f
 def measure(
     config: TrainingConfig, recipe_config: Any, batch_size: int
 ) -> tuple[Split, Accelerator, TrainingState, Measured]:
-    """Train a few steps with batches of this size, writing nothing."""
+    """Train a few steps with this batch size, without writing anything."""
     uncounted, counted = STEPS[runtime.choose_device(config.device)]
     short = dataclasses.replace(
         config, train_batch_size=batch_size, max_train_steps=uncounted + counted, minutes=None, report_to="none"
@@ -113,7 +113,7 @@ def _finish(device: torch.device) -> None:
 
 
 def _peak_memory() -> int | None:
-    """The most that this process has used so far, in bytes."""
+    """Peak memory of this process so far, in bytes."""
     try:
         import resource
     except ImportError:  # Windows
@@ -122,7 +122,7 @@ def _peak_memory() -> int | None:
 
 
 def _free_memory() -> int | None:
-    """Bytes that this process could have, with what it has; None where the system is not Linux."""
+    """Bytes available to this process, including those in use; None if the system is not Linux."""
     try:
         available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="utf-8"))
     except OSError:
@@ -131,11 +131,11 @@ def _free_memory() -> int | None:
     return int(available[1]) * 1024 + peak if available and peak else None
 
 
-# --- What follows from it
+# --- Estimates
 
 
 def memory(batch_size: int, measured: Measured, smaller: Measured | None, device: torch.device) -> Iterator[str]:
-    """What this batch takes, and the largest that would fit: memory grows in proportion to the batch."""
+    """Memory for this batch size, and the largest that would fit: memory grows linearly with it."""
     if measured.bytes is None:
         return
     kind = "GPU memory" if device.type == "cuda" else "memory"
@@ -157,12 +157,12 @@ def memory(batch_size: int, measured: Measured, smaller: Measured | None, device
 
 
 def disk(config: TrainingConfig, state: TrainingState, covers: int) -> Iterator[str]:
-    """What decoded covers and the run's folder will take, and whether that is free."""
+    """Disk space for decoded covers and the run's folder, and whether it is free."""
     tensors = [tensor for module in state.modules.values() for tensor in module.state_dict().values()]
     moments = [p for n in (state.generator, state.discriminator) for p in n.parameters() if p.requires_grad]
     checkpoint = sum(t.numel() * t.element_size() for t in (*tensors, *moments, *moments))
     limit = config.checkpoints_total_limit or math.ceil(config.max_train_steps / config.checkpointing_steps)
-    # The best one, and one that is written before the oldest is deleted, come on top; models are half a checkpoint.
+    # Plus best/, and a new checkpoint before the oldest is deleted; models are half a checkpoint.
     run = (limit + 3) * checkpoint
     pixels = 0 if config.streaming else covers * config.resolution**2 * 3
     yield f"{run / 1e9:.2f} GB of disk for {config.output_dir}, {pixels / 1e9:.2f} GB for decoded covers"
@@ -175,7 +175,7 @@ def disk(config: TrainingConfig, state: TrainingState, covers: int) -> Iterator[
 def duration(
     config: TrainingConfig, state: TrainingState, covers: int, speed: float, processes: int, price: float | None
 ) -> Iterator[str]:
-    """How long the run takes, what it costs, and how often each cover is shown."""
+    """Duration and cost of the run, and how often each cover is shown."""
     per_step = config.train_batch_size * config.gradient_accumulation_steps * processes
     per_step *= state.recipe.discriminator_steps
     seconds = 60 * config.minutes if config.minutes else config.max_train_steps * per_step / speed
@@ -187,7 +187,7 @@ def duration(
 
 
 def quality(config: TrainingConfig, speed: float, price: float | None) -> Iterator[str]:
-    """When a run with these images per second would be as good as the bundled model was, as its log says."""
+    """When a run at this speed, in images per second, would be as good as the bundled model, by that model's log."""
     if config.init_from:
         return
     pretrained = files("album_gan") / "pretrained"
@@ -206,7 +206,7 @@ def quality(config: TrainingConfig, speed: float, price: float | None) -> Iterat
 
 
 def _hours(seconds: float, price: float | None) -> str:
-    """With what they cost, where the price of an hour is known."""
+    """The duration, with its cost if the price of an hour is known."""
     hours = (
         f"{seconds / 60:.0f} minutes" if seconds < 7_200 else f"{seconds / 3600:.{1 if seconds < 36_000 else 0}f} hours"
     )
@@ -217,7 +217,7 @@ def _hours(seconds: float, price: float | None) -> str:
 
 
 def describe_networks(config: TrainingConfig, recipe_config: Any = None) -> Iterator[str]:
-    """Lines about generator and discriminator, and the memory that training them takes."""
+    """Lines about generator and discriminator, and the memory for training them."""
     recipe = config.build_recipe(recipe_config)
     networks = generator, discriminator = recipe.build_networks()
     batch = {"images": torch.zeros(2, 3, config.resolution, config.resolution)}
@@ -232,7 +232,7 @@ def describe_networks(config: TrainingConfig, recipe_config: Any = None) -> Iter
 
 
 def describe(title: str, network: nn.Module, *inputs: Tensor) -> Iterator[str]:
-    """A table of the network's parts, the shapes that come out of them, parameters; multiply-adds for one image."""
+    """A table of the network's modules with output shapes and parameters; multiply-adds per image."""
     rows: list[tuple[str, str, tuple[int, ...], int]] = []
 
     def note(name: str, module: nn.Module):

@@ -1,4 +1,4 @@
-"""Averaged weights, and the BatchNorm statistics that belong to them."""
+"""Exponential moving average (EMA) of weights, and its BatchNorm statistics."""
 
 from collections.abc import Iterable
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, images: int, half_life: float) -> None:
-    """Move the parameters of `average` towards `network`'s by as much as `images` more images weigh.
+    """Update the EMA `average` with the parameters of `network`, after `images` more images.
 
-    `half_life` is in images; 0 copies. Buffers are copied: how far a network has grown must not lag behind. Those of
-    BatchNorm do not fit averaged weights: see `reestimate_batch_norm`.
+    `half_life` is in images; 0 copies. Buffers are copied, so that e.g. a network's growth does not lag behind.
+    BatchNorm's do not fit averaged weights: see `reestimate_batch_norm`.
     """
     weight = 1 - 0.5 ** (images / max(half_life, 1e-8))
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
@@ -21,10 +21,10 @@ def update_average(average: nn.Module, network: nn.Module, images: int, half_lif
 
 @torch.no_grad()
 def reestimate_batch_norm(network: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
-    """Measure the BatchNorm statistics of `network` anew over `batches` of its inputs; leaves it in eval mode.
+    """Recompute the BatchNorm statistics of `network` over `batches` of its inputs; leaves it in eval mode.
 
-    The mean over the batches is cumulative. Averaged weights need this: the running statistics of the weights
-    that were averaged wash the covers out (a third of the KID in our measurements).
+    Uses the cumulative mean over the batches. Averaged weights need this: with the running statistics of the weights
+    before averaging, covers look washed out (a third of the KID in our measurements).
     """
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -43,7 +43,7 @@ def reestimate_batch_norm(network: nn.Module, batches: Iterable[tuple[Tensor, ..
 
 @torch.no_grad()
 def round_to_half(network: nn.Module) -> None:
-    """Round parameters and buffers to what fp16 can hold, so that fp16 and fp32 files draw the same covers."""
+    """Round parameters and buffers to fp16 values, so that fp16 and fp32 files draw the same covers."""
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.is_floating_point():
             tensor.copy_(tensor.half())

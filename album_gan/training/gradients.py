@@ -1,4 +1,4 @@
-"""Gradients averaged over the processes of a training, while the backward pass that computes them still runs."""
+"""Averaging gradients over processes, overlapped with the backward pass."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from .distributed import collective
 
-BUCKET_BYTES = 8 << 20  # large enough to fill a network link, small enough that the last one is not long
+BUCKET_BYTES = 8 << 20  # large enough to use the bandwidth, small enough that the last one is short
 
 
 class GradientAverage:
-    """Averages the gradients of what trains in `networks`, in buckets, each as soon as its last gradient is there.
+    """Averages the gradients of the trainable parameters of `networks`, in buckets, each sent once it is complete.
 
-    DistributedDataParallel breaks on several forwards and frozen discriminators. With a single process it does nothing.
+    DistributedDataParallel cannot handle several forward passes and a frozen discriminator. Does nothing with a single
+    process.
     """
 
     def __init__(self, accelerator: Accelerator, *networks: nn.Module):
@@ -26,7 +27,7 @@ class GradientAverage:
             self._fill_buckets(networks)
 
     def _fill_buckets(self, networks: tuple[nn.Module, ...]) -> None:
-        """Last layers first: that is the order in which gradients come."""
+        """Last layers first, the order in which gradients are computed."""
         parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
         room = BUCKET_BYTES
         self._bucket_of: dict[nn.Parameter, int] = {}
@@ -41,7 +42,7 @@ class GradientAverage:
 
     @contextmanager
     def overlapping(self) -> Iterator[None]:
-        """Around the last backward pass of an update: its gradients are final."""
+        """Context for the last backward pass of an update, whose gradients are final."""
         self._overlapping = True
         self._missing = [len(bucket) for bucket in self._buckets]
         self._sent: list[tuple[list[nn.Parameter], Tensor, torch.distributed.Work]] = []
@@ -53,7 +54,7 @@ class GradientAverage:
     def _arrived(self, parameter: nn.Parameter) -> None:
         if self._overlapping:
             self._missing[self._bucket_of[parameter]] -= 1
-            # In the same order on all processes, whatever order the gradients come in.
+            # In the same order on all processes, whatever the order of the gradients.
             while len(self._sent) < len(self._buckets) and not self._missing[len(self._sent)]:
                 self._send(self._buckets[len(self._sent)])
 
@@ -67,10 +68,10 @@ class GradientAverage:
 
     @collective
     def finish(self, beside: Tensor | None = None) -> None:
-        """Wait for the averages, and put them in place. `beside`, a vector, is summed over the processes on the way."""
+        """Wait for the averages, and write them to the gradients. `beside`, a vector, is summed over the processes."""
         if self.processes == 1:
             return
-        for bucket in self._buckets[len(self._sent) :]:  # not all of it took part in this backward pass
+        for bucket in self._buckets[len(self._sent) :]:  # buckets not used in full by this backward pass
             self._send(bucket)
         work = None if beside is None else torch.distributed.all_reduce(beside, async_op=True)
         for parameters, flat, sent in self._sent:
@@ -85,7 +86,7 @@ class GradientAverage:
 
 
 def own_rows(rows: Tensor, process: int, processes: int) -> Tensor:
-    """(B, D) of this process among zeros, (processes * B, D): summed over the processes, the rows of all."""
+    """(B, D) of this process, padded with zeros to (processes * B, D): summed over processes, the rows of all."""
     if processes == 1:
         return rows
     apart = rows.new_zeros(processes, *rows.shape)

@@ -1,7 +1,7 @@
-"""The training loop. It knows no loss: what makes a GAN this GAN is in `recipes/`.
+"""The training loop. It is independent of the GAN: networks and losses are in `recipes/`.
 
-`train` sets a run up, takes one step after the other from `Trainer.steps`, and leaves a model. Logging, samples, alarms
-and saving happen between steps, in `run.py`.
+`train` sets up a run, iterates over `Trainer.steps`, and writes a model. Logging, samples, alarms and saving happen
+between steps, in `run.py`.
 """
 
 import time
@@ -41,11 +41,11 @@ from .watching.step_result import StepResult
 
 
 def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
-    """Train, and leave a model that `AlbumCoverPipeline.from_pretrained` loads in the folder that is returned.
+    """Train, and return the folder of the model, which `AlbumCoverPipeline.from_pretrained` loads.
 
-    SIGINT, SIGTERM and SIGHUP end the run after the step at hand, with a checkpoint and a model. Raises ValueError for
-    settings or data that cannot be trained on, before anything is written, and for losses that are no longer finite;
-    OSError for a full disk, and when another process of the training is lost. What was written before is whole.
+    SIGINT, SIGTERM and SIGHUP end the run after the current step, with a checkpoint and a model. Raises ValueError for
+    unusable settings or data, before anything is written, and for losses that are no longer finite; OSError for a full
+    disk, and if another process of the training is lost. Files already written stay complete.
     """
     # --- Setup: settings, covers, processes, networks
     runtime.keep_freed_memory()
@@ -54,7 +54,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     if checkpoint is None:
         refuse_to_overwrite(config)
     if config.push_to_hub and config.hub_model_id and is_first_process():
-        open_repository(config.hub_model_id, data_rights=config.data_rights)  # now, and not after hours
+        open_repository(config.hub_model_id, data_rights=config.data_rights)  # fail now, not after hours
     split, accelerator, state = set_up(config, recipe, checkpoint)
     run = Run(config, state, split, accelerator)
     if checkpoint is None:
@@ -62,7 +62,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     else:
         run.resume(checkpoint)
 
-    # --- Training: one step after the other, watched and saved from outside
+    # --- Training
     trainer = Trainer(config, state, split, accelerator)
     bar = tqdm(total=state.duration.known_end, initial=state.step, desc="training", unit="step", disable=not run.main)
     with stop_signals() as stop, bar, state.writer:
@@ -71,7 +71,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
             if state.step % config.checkpointing_steps == 0:
                 run.save_checkpoint()
 
-    # --- The finished (or interrupted) run is a model
+    # --- Write the model of the finished or interrupted run
     run.finish()
     return Path(config.output_dir)
 
@@ -79,11 +79,11 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
 def set_up(
     config: TrainingConfig, recipe: Recipe, checkpoint: Path | None = None
 ) -> tuple[Split, Accelerator, TrainingState]:
-    """Covers, processes and networks, at step 0, of a form into which the checkpoint fits. Errors as `train`."""
+    """Covers, processes and networks at step 0, with the checkpoint's architecture. Errors as in `train`."""
     take_over_settings(recipe, config, checkpoint)
     split = load_covers(config.source)
     recipe.classes = split.train.classes[1:]
-    len(split.train)  # decodes them, before processes wait for each other with a time-out
+    len(split.train)  # decodes the covers, before processes wait for each other with a time-out
     if split.train.labels is not None:
         recipe.class_counts = tuple(split.train.labels.bincount(minlength=len(split.train.classes)).tolist())
         recipe.mixtures = split.train.mixtures
@@ -92,7 +92,7 @@ def set_up(
 
 
 class Trainer:
-    """Takes training steps: discriminator updates, generator update, average weights."""
+    """Performs training steps: discriminator updates, generator update, weight averaging."""
 
     def __init__(self, config: TrainingConfig, state: TrainingState, split: Split, accelerator: Accelerator):
         self.config, self.state, self.accelerator = config, state, accelerator
@@ -111,14 +111,14 @@ class Trainer:
         self.trained = [p for p in state.discriminator.parameters() if p.requires_grad]
         self.plan = DrawPlan()
         self.discriminator_average = GradientAverage(accelerator, state.discriminator)
-        # A recipe may train a network of its own with the generator.
+        # A recipe may have a network of its own that is trained with the generator.
         self.generator_average = GradientAverage(accelerator, state.generator, state.recipe)
         self.stop_together = StopTogether(accelerator)
 
     def steps(self, stop: object = False) -> Iterator[StepResult]:
-        """Train until the end of the run's duration, and yield what happened after each step.
+        """Train until the end of the run, and yield a result after each step.
 
-        Ends earlier once `stop` is true on any of the processes: after this step, or the next where there are several.
+        Ends earlier once `stop` is true on any process: after this step, or after the next with several processes.
         """
         state = self.state
         while state.step < state.duration.end and not self.stop_together.agreed(stop):
@@ -132,7 +132,7 @@ class Trainer:
             yield result
 
     def update_discriminator(self, turn: int, result: StepResult) -> list[tuple[Step, dict[str, Tensor]]]:
-        """One update over all parts of a batch; returns each part, for the generator's update."""
+        """One update, accumulated over all parts of a batch; returns the parts, for the generator's update."""
         recipe, state, latest = self.recipe, self.state, []
         for part in range(self.parts):
             batch = self._next_batch(result)
@@ -152,7 +152,7 @@ class Trainer:
     def update_generator(
         self, latest: list[tuple[Step, dict[str, Tensor]]], result: StepResult, stop: object = False
     ) -> None:
-        """One update against the discriminator as it is now, which does not learn from it."""
+        """One update against the current discriminator, whose parameters get no gradients."""
         recipe, state, rows = self.recipe, self.state, []
         for parameter in self.trained:
             parameter.requires_grad_(False)
@@ -171,31 +171,31 @@ class Trainer:
         state.generator_optimizer.zero_grad()
 
     def _finish_generator(self, rows: list[Tensor], stop: object) -> None:
-        """Wait for the average gradients, and for what travels with them: rows for all processes, and who stops."""
+        """Wait for the averaged gradients and the data sent along with them: rows for all processes, stop votes."""
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
         parts = [own_rows(torch.cat(rows), process, processes)] if rows else []
-        beside = torch.cat([self.stop_together.wish(stop), *(part.flatten() for part in parts)])
+        beside = torch.cat([self.stop_together.vote(stop), *(part.flatten() for part in parts)])
         self.generator_average.finish(beside)
         self.stop_together.note(beside[:1])
         if parts:
             self.recipe.after_generator_step(beside[1:].view_as(parts[0]))
 
     def _backward(self, terms: dict[str, Tensor], part: int, average: GradientAverage) -> None:
-        """Gradients of the sum of all terms, of which each part of the batch gives its share."""
+        """Backpropagate the sum of all terms, divided by the number of parts of a batch."""
         total = torch.stack([term.float() for term in terms.values()]).sum() / self.parts
         with average.overlapping() if part == self.parts - 1 else nullcontext():
             total.backward()
 
     def average_weights(self, schedule: Schedule) -> None:
-        """Count the step and move the published average towards the generator."""
+        """Count the step, and update the EMA of the generator, which is published."""
         state, images = self.state, self.batch_size * self.turns
         state.images += images
         state.step += 1
-        half_life = min(schedule.average_half_life, 0.05 * state.images)  # a ramp: the first noise is soon forgotten
+        half_life = min(schedule.average_half_life, 0.05 * state.images)  # ramp up, to forget the first noise soon
         update_average(state.average, state.generator, images, half_life)
 
     def _next_batch(self, result: StepResult) -> dict[str, Tensor]:
-        """Real images in [-1, 1], and labels where the covers have classes."""
+        """Real images in [-1, 1], and labels if the covers have classes."""
         started = time.monotonic()
         pixels, labels = next(self.batches)
         result.seconds_waited += time.monotonic() - started
@@ -206,7 +206,7 @@ class Trainer:
         return batch
 
     def _prepare(self, batch: dict[str, Tensor], part: int, turn: str, with_graph: bool) -> Step:
-        """Draw fakes for a batch."""
+        """Generate fakes for a batch."""
         state = self.state
         rows = self.rows[part]
         draw = Draw(self.config.seed, state.step, self.batch_size, rows, self.device, turn, self.plan)

@@ -1,4 +1,4 @@
-"""A trained generator made into a model that others load, and a model taken to go on from."""
+"""Saving a trained generator as a model, and starting from the weights of one."""
 
 import copy
 import dataclasses
@@ -23,7 +23,7 @@ from ..recipes.named_random import Draw
 from .config import TrainingConfig
 from .ema import reestimate_batch_norm, round_to_half
 
-DRAWN_TOGETHER = 64  # covers of a sheet or an evaluation
+DRAWN_TOGETHER = 64  # batch size for sheets and evaluations
 STATISTICS_BATCHES = 100
 STATISTICS_BATCH_SIZE = 8
 
@@ -39,7 +39,7 @@ def save_model(
 ) -> ModelMixin:
     """Write generator, discriminator and training.json so that `from_pretrained` and `--init_from` load them.
 
-    Returns the averaged network as others will load it.
+    Returns the averaged network as loaded from these files.
     """
     average = copy.deepcopy(average)
     round_to_half(average)
@@ -51,16 +51,16 @@ def save_model(
     write_atomic(folder / "discriminator" / "config.json", discriminator.to_json_string())
     write_atomic(folder / "training.json", json.dumps(record, indent=2) + "\n")
     loaded = AlbumCoverPipeline.from_pretrained(folder, device="cpu")
-    return loaded.generator if draws(average) else loaded.upscaler
+    return loaded.generator if is_generator(average) else loaded.upscaler
 
 
 @torch.no_grad()
 def make_ready_to_draw(
     generator: ModelMixin, recipe: Recipe, seed: int, labels: Tensor | None = None, batches: int = STATISTICS_BATCHES
 ) -> None:
-    """Give averaged weights their own BatchNorm statistics and mean stem, over seeded latents.
+    """Compute BatchNorm statistics and mean stem of averaged weights, over seeded latents.
 
-    `labels` (N,), those of the training covers, are drawn from as well.
+    `labels` (N,) are those of the training covers, sampled along with the latents.
     """
     device = next(generator.parameters()).device
 
@@ -70,7 +70,7 @@ def make_ready_to_draw(
         return recipe.generator_inputs(some, draw)
 
     reestimate_batch_norm(generator, (inputs(n, STATISTICS_BATCH_SIZE, "statistics") for n in range(batches)))
-    if draws(generator):
+    if is_generator(generator):
         generator.stem_mean.copy_(
             generator.embed(  # type: ignore[operator]  # of its own class
                 *inputs(0, 4_096, "stem")
@@ -78,29 +78,29 @@ def make_ready_to_draw(
         )
 
 
-def draws(network: nn.Module) -> bool:
-    """Whether a network draws covers; the upscaler, trained in the same loop, enlarges what others have drawn."""
+def is_generator(network: nn.Module) -> bool:
+    """Whether a network draws covers; the other kind is the upscaler, which is trained in the same loop."""
     return hasattr(network, "paint")
 
 
 def pipeline_of(network: ModelMixin) -> AlbumCoverPipeline:
-    """A pipeline that draws with `network`, or that enlarges with it what the bundled model draws."""
-    if draws(network):
+    """A pipeline with `network` as generator, or as upscaler of the bundled generator."""
+    if is_generator(network):
         return AlbumCoverPipeline(network)
     return AlbumCoverPipeline(AlbumCoverPipeline.from_pretrained(device="cpu").generator, network)
 
 
 def draw_samples(network: ModelMixin, seeds: Sequence[int]) -> list[Image.Image]:
-    """What to show of a network: covers of these seeds; of an upscaler, covers made small and enlarged by it."""
+    """Samples of a network: covers of these seeds; for an upscaler, covers that are downscaled and upscaled by it."""
     covers = pipeline_of(network)(seeds=seeds, truncation=1.0, batch_size=DRAWN_TOGETHER).images
-    if draws(network):
+    if is_generator(network):
         return covers
     small = (covers[0].width // SCALE, covers[0].height // SCALE)
     return [one_pass(network, lanczos(cover, small)) for cover in covers]
 
 
 def take_over_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path | None) -> None:
-    """Set what `recipe` leaves open of its networks' form as the checkpoint or `init_from` has it: its weights fit."""
+    """Take architecture settings that `recipe` leaves unset from the checkpoint or `init_from`, so weights fit."""
     if not recipe.taken_over or not (checkpoint or config.init_from):
         return
     if checkpoint:
@@ -114,11 +114,11 @@ def take_over_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path 
 
 
 def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:
-    """Copy a published model's networks into freshly built ones; ValueError when they do not fit.
+    """Copy a published model's weights into newly built networks; ValueError if they do not fit.
 
-    Of its classes, those of the same name are taken over; the others of the new networks stay as they were built.
+    Classes are matched by name; other classes of the new networks keep their initialisation.
     """
-    drawing = "generator" if draws(generator) else "upscaler"
+    drawing = "generator" if is_generator(generator) else "upscaler"
     folder = find_model(source, parts=(drawing, "discriminator"))
     for name, network in ((drawing, generator), ("discriminator", discriminator)):
         weights = read_weights(folder / name)
@@ -137,12 +137,12 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
 
 
 def may_be_new(key: str) -> bool:
-    """Whether a network computes the same with this weight as it was built, so that a trained one may lack it."""
+    """Whether the initial value of this weight has no effect, so that a trained network may lack it."""
     return key.startswith("label") or ".refinement." in key
 
 
 def _with_own_classes(weights: dict[str, Tensor], classes: Sequence[str], network: ModelMixin) -> dict[str, Tensor]:
-    """The weights of a network of `classes`, their rows of classes replaced by those that `network` has."""
+    """Weights of a network with `classes`, with label rows rearranged to the classes of `network`."""
     own = list(network.config.get("classes") or ())
     if own == list(classes):
         return weights

@@ -21,7 +21,7 @@ from .state import TrainingState
 from .watching.monitor import PREVIEW_BATCHES, Monitor
 from .watching.step_result import StepResult
 
-FIRST_LOGGED = (1, 2, 5, 10, 20)  # steps, so that the page has curves at once
+FIRST_LOGGED = (1, 2, 5, 10, 20)  # steps, so that the page soon has curves
 
 
 class Run:
@@ -36,20 +36,20 @@ class Run:
         self.settings = {**config.settings(state.recipe), "batch_size": batch_size}
 
     def begin(self) -> None:
-        """Start afresh, in a folder of its own."""
+        """Start a new run in an empty folder."""
         if self.main:
             clear_folder(self.config)
         if self.config.resume_from_checkpoint:
             self.accelerator.print(f"no checkpoint in {self.output_dir} yet, starting afresh")
         self._open()
         if self.main:
-            # Few batches, so that the first step comes soon: nothing is measured at step 0.
+            # Few batches, so that training starts soon: nothing is measured at step 0.
             batches = STATISTICS_BATCHES if self.config.init_from else PREVIEW_BATCHES
             make_ready_to_draw(self.state.average, self.state.recipe, self.config.seed, self.labels, batches)
             self.monitor.sample(0, self.state.average, [])
 
     def resume(self, checkpoint: Path) -> None:
-        """Continue from a checkpoint, and say what differs from it."""
+        """Resume from a checkpoint, and print changed settings."""
         record = read_state(checkpoint)
         refuse_another_run(self.output_dir, record)
         self.accelerator.print(f"resuming from {checkpoint}")
@@ -65,7 +65,7 @@ class Run:
         self._open()
 
     def watch(self, result: StepResult, bar: tqdm) -> None:
-        """Log, draw and measure what is due after a step."""
+        """Log, draw samples and evaluate after a step, as far as due."""
         state = self.state
         state.terms.add(result.terms())
         if self.main:
@@ -84,7 +84,7 @@ class Run:
             if broken:
                 raise ValueError("a loss is no longer finite on another process")
         if self.main and self.monitor.preview_due():
-            copied = copy.deepcopy(state.average)  # when is up to the clock, so nothing that is saved may change
+            copied = copy.deepcopy(state.average)  # previews depend on the clock, so they must not change saved state
             make_ready_to_draw(copied, state.recipe, self.config.seed, self.labels, PREVIEW_BATCHES)
             self.monitor.preview(state.images, copied)
         if self.main and self.monitor.due(state.images):
@@ -93,7 +93,7 @@ class Run:
                 state.save(self.output_dir / "best", self.settings, beside=self.write_model)
 
     def save_checkpoint(self, wait: bool = False) -> None:
-        """A complete checkpoint of this step, written by the first process while all train on, unless they `wait`."""
+        """Save a complete checkpoint; the first process writes it in the background, unless `wait`."""
         state = self.state
         check_same_weights(self.accelerator, state.generator, state.discriminator)
         failure: Exception | None = None
@@ -111,7 +111,7 @@ class Run:
             raise failure or OSError("the first process could not write a checkpoint; its own output says why")
 
     def write_model(self, folder: Path) -> ModelMixin:
-        """Write the averaged generator and the discriminator as a model; returns what others will load."""
+        """Write the averaged generator and the discriminator as a model; returns the network as loaded from it."""
         state = self.state
         record = {
             "images": state.images, "steps": state.step, "hours": round(state.seconds / 3600, 3),
@@ -123,7 +123,7 @@ class Run:
         )
 
     def finish(self) -> None:
-        """Leave a model, and publish it where that is wished."""
+        """Write the model, and publish it if requested."""
         if self.state.step % self.config.checkpointing_steps:
             self.save_checkpoint(wait=True)
         if self.main:
@@ -137,7 +137,7 @@ class Run:
         self.accelerator.end_training()
 
     def _open(self) -> None:
-        """Start to log, in the run's folder and to a tracker."""
+        """Start logging, to the run's folder and a tracker."""
         config, state, split = self.config, self.state, self.split
         if self.main:
             where = f"{precision_name(self.accelerator)} on {self.accelerator.device}"
@@ -155,7 +155,7 @@ class Run:
             self._start_tracker()
 
     def _start_tracker(self) -> None:
-        """Begin to log, or continue: what a killed run logged after its checkpoint is replaced."""
+        """Start or resume the tracker; what was logged after the checkpoint is replaced."""
         name, run_id = self.output_dir.resolve().name, self.state.run_id
         options = {
             "tensorboard": {"purge_step": self.state.images + 1},

@@ -1,4 +1,4 @@
-"""Starting a run in a folder, or resuming one: which checkpoint, and what differs from it."""
+"""The folder of a new or resumed run: finding the checkpoint, comparing settings, deleting old runs."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from ..inference.model_store import is_hub_id
 from .checkpoint import restore_replaced
 from .config import TrainingConfig
 
-# What a run leaves in its folder, and `overwrite` deletes; everything else there is its owner's.
+# Files of a run, which `overwrite` deletes; everything else in the folder belongs to the user.
 OURS = (
     "checkpoint-*", "superseded-*", "best", "generator", "upscaler", "discriminator", "samples", "history",
     "model_index.json", "training.json", "log.jsonl", "progress.html",
@@ -18,9 +18,9 @@ NOT_COMPARED = ("resume_from_checkpoint", "output_dir", "overwrite")
 
 
 def find_checkpoint(config: TrainingConfig) -> Path | None:
-    """The checkpoint to resume from, None to start afresh. Whether a named one is whole, `read_state` says.
+    """The checkpoint to resume from, None for a new run. A named one is not checked here, but by `read_state`.
 
-    Raises ValueError where checkpoints exist but none is whole: starting afresh would delete them.
+    Raises ValueError if checkpoints exist but none is complete: a new run would delete them.
     """
     named = config.resume_from_checkpoint
     output_dir = Path(config.output_dir)
@@ -36,10 +36,10 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
 
 
 def refuse_to_overwrite(config: TrainingConfig) -> None:
-    """Make sure that a run started afresh does not mix with what its folder already holds.
+    """Make sure that a new run does not mix with an existing one in its folder.
 
-    Raises ValueError for a folder that holds a run, unless `config.overwrite` is to delete it, or
-    `resume_from_checkpoint latest` found no checkpoint of it; NotADirectoryError for a file.
+    Raises ValueError for a folder that holds a run, unless `config.overwrite` is set, or
+    `resume_from_checkpoint latest` found no checkpoint in it; NotADirectoryError for a file.
     """
     output_dir = Path(config.output_dir)
     if output_dir.exists() and not output_dir.is_dir():
@@ -53,10 +53,10 @@ def refuse_to_overwrite(config: TrainingConfig) -> None:
 
 
 def refuse_another_run(output_dir: Path, record: dict[str, Any]) -> None:
-    """ValueError where `output_dir` holds checkpoints of another run than that of `record`, which is to be resumed.
+    """ValueError if `output_dir` holds checkpoints of another run than `record`, the one to resume.
 
-    Their numbers would mix, and `checkpoints_total_limit` delete the other run's. Checkpoints from before runs had
-    ids are taken for the same run.
+    Their logs would mix, and `checkpoints_total_limit` would delete the other run's checkpoints. Old checkpoints
+    without a run id count as the same run.
     """
     newest = latest_checkpoint(output_dir)
     other = newest and read_state(newest).get("run_id")
@@ -67,7 +67,7 @@ def refuse_another_run(output_dir: Path, record: dict[str, Any]) -> None:
 
 
 def clear_folder(config: TrainingConfig) -> None:
-    """Delete the run that `output_dir` holds, and nothing else there."""
+    """Delete the run in `output_dir`, and nothing else there."""
     for path in _files_of_run(Path(config.output_dir)):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -77,9 +77,9 @@ def _files_of_run(output_dir: Path) -> list[Path]:
 
 
 def set_aside_newer(output_dir: Path, step: int) -> list[Path]:
-    """Rename checkpoints after `step`, from which a run is resumed: what follows now is another run.
+    """Rename checkpoints later than `step`, at which a run is resumed, since it now takes another course.
 
-    Otherwise `latest` would mean them, and the oldest of all checkpoints that are deleted be the newest written.
+    Otherwise `latest` would find them, and rotation would delete the newly written checkpoints first.
     """
     moved = []
     for folder in checkpoints(output_dir):
@@ -91,9 +91,9 @@ def set_aside_newer(output_dir: Path, step: int) -> list[Path]:
 
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between the settings of a checkpoint and those of now, a sentence each.
+    """Differences between a checkpoint's settings and the current ones, a sentence each.
 
-    Raises ValueError for a difference that a run cannot take.
+    Raises ValueError for settings that must not change.
     """
     for name in ("recipe", "resolution"):
         if before.get(name) != now[name]:

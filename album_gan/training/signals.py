@@ -1,4 +1,4 @@
-"""Stopping a run politely: Ctrl-C, SIGTERM, a closed terminal, a launcher that is gone."""
+"""Stopping a run cleanly: Ctrl-C, SIGTERM, a closed terminal, a launcher that has exited."""
 
 import os
 import signal
@@ -10,14 +10,14 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 class StopRequest:
-    """Whether this process should end its run after the step at hand."""
+    """Whether this process should end its run after the current step."""
 
     def __init__(self) -> None:
         self.received = False
         self._parent = os.getppid() if "ACCELERATE_MIXED_PRECISION" in os.environ else None
 
     def __bool__(self) -> bool:
-        # `accelerate launch` does not pass SIGTERM on to its only process; without it nobody waits for this run.
+        # `accelerate launch` does not forward SIGTERM to its only process, so stop when the launcher has exited.
         return self.received or (self._parent is not None and os.getppid() != self._parent)
 
 
@@ -51,7 +51,7 @@ def stop_signals() -> Iterator[StopRequest]:
 
 
 def _detach_from_terminal() -> None:
-    """Let what is still printed go nowhere: writing to a terminal that is gone is an error."""
+    """Redirect output to nowhere, because writing to a closed terminal is an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         if os.isatty(stream) or not _writable(stream):

@@ -1,4 +1,4 @@
-"""Everything that changes while a run trains, and so everything that a checkpoint holds."""
+"""Everything that changes during training, and so everything in a checkpoint."""
 
 import copy
 import math
@@ -28,20 +28,20 @@ WARM_UP_STEPS = 1_000  # of the learning rate, for runs that start from a traine
 
 @dataclass
 class TrainingState:
-    """Networks, their average, optimisers and counters of a run."""
+    """Networks, weight average, optimisers and counters of a run."""
 
     recipe: Recipe
     generator: ModelMixin
     discriminator: ModelMixin
-    average: ModelMixin  # of the generator's weights over the latest images; this is what gets published
+    average: ModelMixin  # EMA of the generator, which is published
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     duration: Duration
     warm_up_steps: int = 0
-    run_id: str = ""  # the same for all parts of a resumed run
+    run_id: str = ""  # the same before and after resuming
     step: int = 0
     images: int = 0  # shown to the discriminator
-    terms: TermMeans = field(default_factory=TermMeans)  # since the last line of the log
+    terms: TermMeans = field(default_factory=TermMeans)  # since the last log line
     writer: BackgroundWriter = field(default_factory=BackgroundWriter)
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class TrainingState:
 
     @classmethod
     def start(cls, config: TrainingConfig, recipe: Recipe, accelerator: Accelerator) -> "TrainingState":
-        """A run at step 0: freshly initialised, or with the weights of `config.init_from`."""
+        """A run at step 0: newly initialised, or with the weights of `config.init_from`."""
         with torch.random.fork_rng():
             torch.manual_seed(named_generator(config.seed, "initial weights").initial_seed())
             generator, discriminator = recipe.build_networks()
@@ -75,29 +75,29 @@ class TrainingState:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """Those whose state a checkpoint holds."""
+        """Modules whose state is in checkpoints."""
         names = ("generator", "discriminator", "average", "recipe")
         return {name: getattr(self, name) for name in names}
 
     @property
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Those whose state a checkpoint holds."""
+        """Optimisers whose state is in checkpoints."""
         return {name: getattr(self, name) for name in ("generator_optimizer", "discriminator_optimizer")}
 
     @property
     def progress(self) -> float:
-        """Of the run, 0 to 1, before the next step."""
+        """Progress of the run before the next step, 0 to 1."""
         return self.duration.progress(self.step)
 
     @property
     def seconds(self) -> float:
-        """Spent on this run, all its parts together."""
+        """Seconds of training, including those before resuming."""
         return time.monotonic() - self._started
 
     def set_learning_rates(self, schedule: Schedule) -> None:
-        """For the next step: the optimisers' own, times the schedule's factor and the warm-up's."""
+        """Set the next step's learning rates: the optimisers' own, times the factors of schedule and warm-up."""
         warm_up = min(1.0, (self.step + 1) / self.warm_up_steps) if self.warm_up_steps else 1.0
-        if self.duration.seconds:  # where nobody could know how many steps a tenth of the run would be
+        if self.duration.seconds:  # the number of steps in a tenth of the run is unknown
             warm_up = min(1.0, max(warm_up, 10 * self.progress))
         for group, rate in zip(self._parameter_groups(), self._base_rates, strict=True):
             group["lr"] = rate * warm_up * schedule.learning_rate
@@ -105,14 +105,14 @@ class TrainingState:
                 group["betas"] = (group["betas"][0], schedule.beta2)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        """Read anew each time: loading an optimiser's state replaces its groups."""
+        """Read each time, because loading an optimiser's state replaces its groups."""
         return [group for optimizer in self.optimizers.values() for group in optimizer.param_groups]
 
     def save(self, folder: Path, settings: dict[str, Any], beside: Any = None, after: Any = None) -> None:
         """Write a checkpoint in the background, then call `after()`.
 
-        With `beside(folder)`, which writes more into it, the training waits: that may be of what the next step changes.
-        Waits for the one before, whose errors are raised here; errors as `save_checkpoint`.
+        With `beside(folder)`, which writes more files into it, this waits, since those may hold state that the next
+        step changes. Waits for the previous write, and raises its error; errors as in `save_checkpoint`.
         """
         self.writer.wait()
         record = {
@@ -132,7 +132,7 @@ class TrainingState:
             write()
 
     def load(self, folder: Path, record: dict[str, Any]) -> None:
-        """Resume from a checkpoint whose JSON part is `record`. ValueError when it does not fit."""
+        """Resume from a checkpoint whose JSON part is `record`. ValueError if it does not fit."""
         load_checkpoint(folder, self.modules, self.optimizers)
         self.step, self.images = record["step"], record["images"]
         self._started = time.monotonic() - record["seconds"]

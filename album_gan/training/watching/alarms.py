@@ -1,4 +1,4 @@
-"""Alarms in words: what a run shows, what that means, what to try. Pure functions of what was measured."""
+"""Alarms in words: what was seen, what it means, what to try. Pure functions of measurements."""
 
 import math
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from typing import Any
 
 from ...metrics.measures import KERNEL_DISTANCE
 
-RANGE_IMAGES = 1_000  # so many real images may stay on one side of HALF_WAY
+RANGE_IMAGES = 1_000  # real images after which the range is checked
 HALF_WAY = 0.5
-DISTINCT_SHARE = 0.5  # of the training covers that must differ from each other
-DIVERSITY_SHARE = 0.3  # of the reals' that the fixed seeds must reach
-COPY_DISTANCE = 0.5  # median distance of samples to training covers, in units of held-out covers'
-COPY_SHARE = 0.1  # of samples that may be closer to a training cover than any held-out cover is
+DISTINCT_SHARE = 0.5  # minimum fraction of distinct training covers
+DIVERSITY_SHARE = 0.3  # minimum diversity of samples, relative to real covers
+COPY_DISTANCE = 0.5  # minimum median distance of samples to training covers, relative to held-out covers
+COPY_SHARE = 0.1  # maximum fraction of samples closer to a training cover than any held-out cover
 PATIENCE = 3  # evaluations without an improvement
-IN_A_ROW = 2  # evaluations in which the discriminator must be ahead, or the samples alike
+IN_A_ROW = 2  # consecutive evaluations with the discriminator ahead, or a collapse
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """One sentence each: what was seen, what it means, what to try."""
+    """What was seen, what it means, what to try; one sentence each."""
 
     name: str
     saw: str
@@ -31,7 +31,7 @@ class Alarm:
 
 
 def range_alarm(low: float, high: float, images: int) -> Alarm | None:
-    """Real images are to fill [-1, 1]; `low` and `high` are the extremes of the first `images` of them."""
+    """Real images should fill [-1, 1]; `low` and `high` are the extremes of the first `images` of them."""
     if images < RANGE_IMAGES or (low < -HALF_WAY and high > HALF_WAY):
         return None
     return Alarm(
@@ -43,7 +43,7 @@ def range_alarm(low: float, high: float, images: int) -> Alarm | None:
 
 
 def repetition_alarm(distinct: int, covers: int) -> Alarm | None:
-    """`distinct` different pictures among `covers`."""
+    """For `distinct` different pictures among `covers`."""
     if distinct > DISTINCT_SHARE * covers:
         return None
     return Alarm(
@@ -55,7 +55,7 @@ def repetition_alarm(distinct: int, covers: int) -> Alarm | None:
 
 
 def finite_alarm(name: str, value: float) -> Alarm | None:
-    """A loss, or a sum over weights."""
+    """For a loss, or a sum over weights, that is not finite."""
     if math.isfinite(value):
         return None
     return Alarm(
@@ -69,10 +69,10 @@ def finite_alarm(name: str, value: float) -> Alarm | None:
 def evaluation_alarms(
     evaluations: Sequence[dict[str, Any]], largest_auc: float | None = None, largest_gap: float | None = None
 ) -> list[Alarm]:
-    """What the latest of all `evaluations` so far says, beside those before it.
+    """Alarms of the latest of `evaluations`, compared with the earlier ones.
 
-    Each holds kid, diversity, auc, gap, nearest_training_cover and closer_than_any_held_out. The limits are the
-    recipe's. A loss that saturates does so when both are passed; without `largest_auc`, a gap alone is divergence.
+    Each has kid, diversity, auc, gap, nearest_training_cover and closer_than_any_held_out. The limits are the recipe's:
+    a saturating loss saturates if both are exceeded; without `largest_auc`, the gap alone means divergence.
     """
     found = [_ahead(evaluations, largest_auc, largest_gap), _collapse(evaluations)]
     found += [_copies(evaluations[-1]), _stalled([evaluation["kid"] for evaluation in evaluations])]
@@ -134,5 +134,5 @@ def _stalled(kids: Sequence[float]) -> Alarm | None:
         f"The last {PATIENCE} evaluations ({KERNEL_DISTANCE.name}: {', '.join(map(show, kids[-PATIENCE:]))}) are no "
         f"better than {show(min(kids[:-PATIENCE]))} before.",
         "The run has reached what it can, or has begun to fall apart.",
-        "look at the film strip; then take best/, or go on with a lower learning_rate.",
+        "look at the film strip; then take best/, or continue with a lower learning_rate.",
     )

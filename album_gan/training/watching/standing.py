@@ -1,4 +1,4 @@
-"""Where a run stands, in words: its covers beside the moments of the bundled model's training that they resemble."""
+"""The state of a run in words, by the moments of the bundled model's training that its covers resemble."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -11,8 +11,8 @@ from PIL import Image
 from ...inference.model_store import find_model
 
 TILE = 48  # pixels of a cover in the history's sheets
-FAR = 0.35  # from the nearest moment, in logarithms: more is another kind of picture
-# What the bundled run drew up to so many images, seen by eye.
+FAR = 0.35  # log distance to the nearest moment above which it is another kind of picture
+# What the bundled run drew, judged by eye, up to this number of images.
 STAGES = (
     (0, "noise"),
     (6_500, "blobs of a few colours, no shapes yet"),
@@ -24,7 +24,7 @@ STAGES = (
 
 
 def where_it_stands(covers: Sequence[Image.Image]) -> str:
-    """One sentence for the fixed seeds' covers: what can be made out, and when the bundled run was as far."""
+    """One sentence on the fixed seeds' covers: what is visible, and when the bundled run was at that stage."""
     own = _descriptor(covers)
     images, distance = min(
         ((images, float(np.abs(own - moment).mean())) for images, moment in _bundled_moments()),
@@ -49,7 +49,7 @@ def _bundled_moments() -> list[tuple[int, np.ndarray]]:
 
 
 def _descriptor(covers: Sequence[Image.Image]) -> np.ndarray:
-    """Logarithms of contrast within and between covers, of colour, and of detail at each scale."""
+    """Log of the contrast within and between covers, of colourfulness, and of detail at each scale."""
     resized = [cover.convert("RGB").resize((TILE, TILE), Image.Resampling.LANCZOS) for cover in covers]
     pixels = np.stack([np.asarray(cover, np.float32) for cover in resized]) / 255
     scales = [pixels]

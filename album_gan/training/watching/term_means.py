@@ -1,4 +1,4 @@
-"""Means of the losses' terms from one line of the log to the next, without waiting for the device at every step."""
+"""Mean loss terms between log lines, without waiting for the device at every step."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class TermMeans:
-    """Sums on the device, read only when a line of the log is due.
+    """Sums on the device, read only when a log line is due.
 
-    A term counts in the steps that have it: `projected` compares whole covers in every other step only. A term that
-    was NaN once is NaN in the mean.
+    A term is averaged over the steps that have it: `projected` compares whole covers in every other step only. One NaN
+    makes the mean NaN.
     """
 
     def __init__(self, sums: Mapping[str, tuple[float, int]] | None = None):
@@ -20,7 +20,7 @@ class TermMeans:
 
     @torch.no_grad()
     def add(self, terms: Mapping[str, Tensor]) -> None:
-        """Count the terms of one step, scalars, each once."""
+        """Add the terms of one step, which are scalars."""
         for name, term in terms.items():
             total, count = self._sums.get(name, (0.0, 0))
             total = total.to(term.device) if isinstance(total, Tensor) else total
@@ -31,7 +31,7 @@ class TermMeans:
         return {name: (float(total), count) for name, (total, count) in self._sums.items()}
 
     def read(self) -> dict[str, float]:
-        """The means so far, then start anew; waits for the device."""
+        """The means so far; then reset. Waits for the device."""
         means = {name: total / count for name, (total, count) in self.sums().items()}
         self._sums = {}
         return means

@@ -1,4 +1,4 @@
-"""The film of a training: the thumbnails of its history, each fading into the next."""
+"""A film of a training run: the thumbnails of its history, each fading into the next."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 HEIGHT = 768  # pixels of the pictures; the caption comes below
 CAPTION = 48
-LAST = 2.0  # seconds that the last moment stays
+LAST = 2.0  # seconds that the last frame is held
 
 
 def moments_of(folder: Path) -> list[Path]:
@@ -19,7 +19,7 @@ def moments_of(folder: Path) -> list[Path]:
 
 
 def frames_of(moments: list[Path], fps: int, seconds: float) -> Iterator[Image.Image]:
-    """Frames of the film: each moment stays for half of `seconds`, and fades into the next in the other half."""
+    """Frames of the film: each moment is held for half of `seconds`, and fades into the next in the other half."""
     still = fade = max(1, round(fps * seconds / 2))
     before: Image.Image | None = None
     for path in moments:
