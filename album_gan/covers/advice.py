@@ -1,11 +1,11 @@
-"""What fits a data set of some size: settings, and why."""
+"""Recommended settings for a data set's size, and the reasons."""
 
-FEW_COVERS = 3_000  # below that, starting from a trained model beats starting from nothing
-MANY_COVERS = 20_000  # enough, with a GPU, to train at 256 px from nothing
+FEW_COVERS = 3_000  # below this, starting from a trained model beats training from scratch
+MANY_COVERS = 20_000  # enough, with a GPU, to train at 256 px from scratch
 
 
 def settings_for(covers: int, machine: str, gpu: bool) -> tuple[dict[str, str], str]:
-    """Options of a training for so many covers on this machine, and a sentence that says why."""
+    """Training options for this number of covers on this machine, and a sentence that says why."""
     few = covers < FEW_COVERS
     minutes = {(False, True): "60", (False, False): "480", (True, True): "30", (True, False): "240"}[gpu, few]
     options = {"minutes": minutes, **({"train_batch_size": "64"} if gpu else {})}
@@ -20,7 +20,7 @@ def settings_for(covers: int, machine: str, gpu: bool) -> tuple[dict[str, str], 
 
 
 def advice(covers: int, recipe: str, resolution: int, init_from: str | None) -> str | None:
-    """What a run on so many covers should rather be started with; None where that is as it is."""
+    """Better options for a run on this number of covers; None if its own are fine."""
     if covers >= FEW_COVERS or init_from:
         return None
     fits = (recipe, resolution) == ("projected", 128)

@@ -1,4 +1,4 @@
-"""Batches of covers for training: which covers are in which batch, and the processes that read them."""
+"""Batches of covers for training: sampling, and the workers that load them."""
 
 import signal
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from .streaming import Stream
 
 
 class StepSampler(Sampler[list[int]]):
-    """The rows of one process for one batch after the other; one pass over the covers per epoch; stateless.
+    """One process's rows of successive batches; each epoch is one pass over the covers; stateless.
 
-    Batch k is the same whether or not the run was ever interrupted, however many processes share it.
+    Batch k does not depend on interruptions of the run or on the number of processes.
     """
 
     def __init__(self, count: int, batch_size: int, rows: list[slice], seed: int, first: int, last: int):
@@ -44,7 +44,7 @@ class StepSampler(Sampler[list[int]]):
         return (self.last - self.first) * len(self.rows)
 
 
-SHARE_OF_MEMORY = 0.25  # of a GPU's, free before the training, that covers may take
+SHARE_OF_MEMORY = 0.25  # maximum fraction of a GPU's free memory, before training, for covers
 
 
 def batches(
@@ -55,10 +55,10 @@ def batches(
     world_size: int = 1,
     device: torch.device | None = None,
 ) -> Iterator[Batch]:
-    """Batches of (pixels, labels): on a GPU where all covers fit beside the training, else pinned for the copy to it.
+    """Batches of (pixels, labels): on the GPU if all covers fit into its memory, else in pinned memory.
 
-    Pixels are uint8 (B, H, W, 3), labels int64 (B,) or None. A stream yields as many batches as are requested, in an
-    order that depends on the step at which it begins; of its shards, process `rank` of `world_size` reads its own.
+    Pixels are uint8 (B, H, W, 3), labels int64 (B,) or None. A stream is endless, in an order that depends on the step
+    at which it begins; process `rank` of `world_size` reads its own shards.
     """
     if device is not None and fits_on(device, covers):
         return resident_batches(covers, sampler, device)
@@ -69,7 +69,7 @@ def batches(
     }
     if covers.stream is not None:
         rows = sampler.rows[0]
-        # One seed for all processes: `datasets` shuffles the shards, then deals them out.
+        # One seed for all processes: `datasets` shuffles the shards, then distributes them.
         seed = [sampler.seed, sampler.first]
         stream = Stream(covers.stream, covers.image_column, covers.resolution, rows.stop - rows.start, seed)
         stream.split_by_process(rank, world_size)
@@ -79,14 +79,14 @@ def batches(
 
 
 def fits_on(device: torch.device, covers: Covers) -> bool:
-    """Whether `device` is a GPU whose free memory can spare the room for all covers."""
+    """Whether `device` is a GPU with enough free memory for all covers."""
     if device.type != "cuda" or covers.stream is not None or covers.pixels is None:
         return False
     return covers.pixels.nbytes < SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
 
 
 def resident_batches(covers: Covers, sampler: StepSampler, device: torch.device) -> Iterator[Batch]:
-    """The batches of a data loader, out of pixels that lie on `device`: per batch only row numbers travel there."""
+    """The batches of a data loader, from pixels stored on `device`: only indices are copied for each batch."""
     pixels = torch.from_numpy(np.array(covers.all_pixels())).to(device)
     labels = None if covers.labels is None else covers.labels.to(device)
     for rows in sampler:
@@ -96,15 +96,15 @@ def resident_batches(covers: Covers, sampler: StepSampler, device: torch.device)
 
 
 def unchanged(batch: Any) -> Any:
-    """`Covers` collates by itself. A named function, because workers that are spawned receive it pickled."""
+    """`Covers` already returns batches. A named function, so that it can be pickled for spawned workers."""
     return batch
 
 
 def ignore_stop_signals(_worker: int) -> None:
-    """Leave Ctrl-C and the like to the training process: it stops after a whole step, for which it needs its workers.
+    """Ignore Ctrl-C and the like in workers: the training process handles them, and needs its workers until it stops.
 
-    A terminal sends SIGINT and SIGHUP, and a scheduler SIGTERM, to every process of the group. Workers notice by
-    themselves when the training process is gone.
+    A terminal sends SIGINT and SIGHUP, and a scheduler SIGTERM, to every process of the group. Workers exit when the
+    training process has exited.
     """
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):

@@ -1,4 +1,4 @@
-"""Under which names the columns of a table hold covers and what is known of them; and values of columns as text."""
+"""Usual column names of covers and their metadata; and column values as text."""
 
 import math
 from typing import Any
@@ -16,13 +16,13 @@ LABEL_COLUMNS = METADATA_COLUMNS["genre"]  # where `label_column="auto"` searche
 
 
 def value_text(value: Any) -> str | None:
-    """A value of a column on one line: of several the first, whole floats as integers; None for NaN and ""."""
+    """A column's value as one line of text: the first of a list, whole floats as integers; None for NaN and ""."""
     while isinstance(value, (list, tuple, np.ndarray)):
         value = value[0] if len(value) else None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # numbers of classes become floats where a table has gaps
+        value = int(value)  # class numbers become floats in tables with missing values
     if value is None or isinstance(value, dict) or (isinstance(value, float) and math.isnan(value)):
         return None
     return " ".join(str(value).split()) or None

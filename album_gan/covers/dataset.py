@@ -1,7 +1,7 @@
-"""A data set of covers as training reads it: where it is, which covers are held out, pixels and labels.
+"""Loading a data set of covers for training: its source, the held-out split, pixels and labels.
 
-Pictures are decoded once into a file of raw pixels; where the disk has no room for that, the data loader's workers
-decode them anew each time; and what fits on no disk is streamed.
+Pictures are decoded once, into a file of raw pixels; if the disk has no room for it, the data loader's workers decode
+them each time; data sets too large for the disk are streamed.
 """
 
 import logging
@@ -26,20 +26,20 @@ from .streaming import decoded_beginning
 
 logger = logging.getLogger(__name__)
 
-Batch = tuple[Tensor, Tensor | None]  # pixels uint8 (B, R, R, 3); labels int64 (B,), None without a column of labels
+Batch = tuple[Tensor, Tensor | None]  # pixels uint8 (B, R, R, 3); labels int64 (B,), None without a label column
 UNREADABLE_IN_A_ROW = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoverSource:
-    """Where covers are, and how they are read."""
+    """Where covers are, and how to read them."""
 
     dataset_name: str | None = None  # Hub id, a builder of `datasets` such as parquet, or synthetic
     train_data_dir: str | None = None  # folder of pictures, parquet files or tars
     data_files: str | None = None  # files for the builder
-    image_column: str | None = None  # None: the one that holds pictures
+    image_column: str | None = None  # None: detect it
     label_column: str | None = None  # None: no labels; auto: the usual names
-    mixture_column: str | None = None  # whose values are mixtures of these labels
+    mixture_column: str | None = None  # its values become mixtures of the labels
     streaming: bool = False
     resolution: int = 128
 
@@ -47,12 +47,12 @@ class CoverSource:
 class Covers(torch.utils.data.Dataset):
     """Square covers as uint8 (resolution, resolution, 3) with their labels; unreadable pictures are skipped.
 
-    Decoding happens at the first access. Workers of a data loader receive the name of the file of pixels, not a copy.
+    Decoded at first access. Data loader workers get the name of the pixel file, not a copy of it.
     """
 
     def __init__(
         self,
-        rows: Any,  # a datasets.Dataset; None where `pixels` are given
+        rows: Any,  # a datasets.Dataset; None if `pixels` are given
         image_column: str,
         resolution: int,
         labels: np.ndarray | None = None,
@@ -66,34 +66,34 @@ class Covers(torch.utils.data.Dataset):
         self.resolution = resolution
         self.classes = classes  # label n is classes[n], 0 is "unknown"; empty without labels
         self._labels = labels
-        self._mixed = mixed  # for each row the name in the column of mixtures; empty without one
+        self._mixed = mixed  # each row's value in the mixture column; empty without one
         self._pixels = pixels
         self.stream = stream  # of which these covers are the beginning
 
     @cached_property
     def decoded(self) -> PixelFile | None:
-        """All readable covers in a file; None for a stream, for no covers, and where no disk has room."""
+        """All readable covers in a file; None for a stream, for no covers, and if the disk has no room."""
         return self.cache()
 
     def cache(self, workers: int = 0) -> PixelFile | None:
-        """As `decoded`; covers that are not in the cache of this machine yet are decoded in `workers` processes."""
+        """As `decoded`; covers that are not cached on this machine yet are decoded in `workers` processes."""
         return decoded_pixels(self.rows, self.image_column, self.resolution, workers) if self.rows else None
 
     @property
     def pixels(self) -> np.ndarray | None:
-        """(N, resolution, resolution, 3) uint8 in memory or in a file; None where covers are decoded each time."""
+        """(N, resolution, resolution, 3) uint8 in memory or in a file; None if covers are decoded each time."""
         if self._pixels is None and self.decoded is not None:
             return self.decoded.array
         return self._pixels
 
     @cached_property
     def labels(self) -> Tensor | None:
-        """(N,) int64, those of the readable covers; None without a column of labels."""
+        """Labels of the readable covers, (N,) int64; None without a label column."""
         return None if self._labels is None else torch.from_numpy(self._readable(self._labels))
 
     @cached_property
     def mixtures(self) -> dict[str, list[int]] | None:
-        """Covers of each label, 0 for those of no class, by name in the column of mixtures; None without one."""
+        """Number of covers per label, 0 for no class, for each value of the mixture column; None without one."""
         if self.labels is None or not len(self._mixed):
             return None
         return counts_by_name(self._readable(np.array(self._mixed)), self.labels.numpy(), self.classes)
@@ -145,16 +145,16 @@ class Covers(torch.utils.data.Dataset):
 
 @dataclass(frozen=True)
 class Split:
-    """The covers to train on, and those that no training sees."""
+    """The covers to train on, and those that training never sees."""
 
     train: Covers
     held_out: Covers  # may be empty
 
 
 def load_covers(source: CoverSource) -> Split:
-    """Find the covers of `source` and split them; nothing is decoded yet, but for the beginning of a stream.
+    """Find the covers of `source` and split them. Nothing is decoded yet, except the beginning of a stream.
 
-    Raises ValueError for a source without covers, for a column that is not there, and for labels of a stream.
+    Raises ValueError for a source without covers, for a missing column, and for labels of a stream.
     """
     if source.streaming:
         return _load_stream(source)
@@ -182,7 +182,7 @@ def load_covers(source: CoverSource) -> Split:
 
 
 def find_image_column(features: datasets.Features, name: str | None) -> str:
-    """The column of pictures: `name`, or the one under the most usual name; ValueError where there is none."""
+    """The column of pictures: `name`, or the one with the most usual name; ValueError if there is none."""
     candidates = [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
     raw = (datasets.Value("binary"), datasets.Value("large_binary"))
     candidates += [column for column in IMAGE_COLUMNS if features.get(column) in raw]  # bytes, not marked as pictures
@@ -196,7 +196,7 @@ def find_image_column(features: datasets.Features, name: str | None) -> str:
 
 
 def _rows(source: CoverSource) -> datasets.Dataset:
-    """All rows, to train on and held out."""
+    """All rows, training and held-out."""
     if source.dataset_name == "synthetic":
         features = datasets.Features({"image": datasets.Image(), "group": datasets.Value("string")})
         return datasets.Dataset.from_generator(synthetic.rows, features=features)
@@ -211,7 +211,7 @@ def _rows(source: CoverSource) -> datasets.Dataset:
 
 
 def _load(name: str, data_files: str | list[str] | None, streaming: bool = False) -> datasets.DatasetDict:
-    """Its splits, of which one is called train."""
+    """The splits of a data set, one of which is called train."""
     try:
         splits = datasets.load_dataset(name, data_files=data_files, streaming=streaming)
         if "train" not in splits:
@@ -224,7 +224,7 @@ def _load(name: str, data_files: str | list[str] | None, streaming: bool = False
 
 
 def _with_held_out(splits: datasets.DatasetDict) -> datasets.Dataset:
-    """All rows: what `album-gan covers build` held out lies in a split of its own."""
+    """All rows, including the covers that `album-gan covers build` put into a test split."""
     train, test = splits["train"], splits.get("test")
     if test is None or "group" not in test.column_names or test.features != train.features:
         return train

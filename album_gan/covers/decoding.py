@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 
 from ..media.picture_formats import readable_formats
 
-DECODER = 2  # changes whenever `decode` gives other pixels, so that none of the old ones come out of a cache
+DECODER = 2  # increment whenever `decode` returns different pixels, to invalidate caches
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -20,9 +20,9 @@ TURNS = {
 def decode(encoded: bytes, resolution: int) -> np.ndarray:
     """Bytes of any picture that Pillow reads -> uint8 (resolution, resolution, 3).
 
-    Turned upright by EXIF, colours brought to sRGB, transparency laid on white, the centre cropped to a square, scaled
-    with Lanczos: as `album-gan covers build` does it.
-    Raises ValueError for what is no picture, or a broken one.
+    Rotated by EXIF, converted to sRGB, transparency on white, centre-cropped to a square, resized with Lanczos, as in
+    `album-gan covers build`.
+    Raises ValueError for anything but a readable picture.
     """
     try:
         image: Image.Image = Image.open(io.BytesIO(encoded), formats=readable_formats())
@@ -37,7 +37,7 @@ def decode(encoded: bytes, resolution: int) -> np.ndarray:
 
 
 def decode_rows(rows: list[dict | None], resolution: int) -> list[np.ndarray | str]:
-    """Each picture decoded, or why it is not readable. For other processes: this module loads quickly there."""
+    """Each picture decoded, or why it is not readable. Here because workers can import this module quickly."""
     found: list[np.ndarray | str] = []
     for row in rows:
         try:
@@ -48,8 +48,8 @@ def decode_rows(rows: list[dict | None], resolution: int) -> list[np.ndarray | s
 
 
 def read_bytes(row: dict | None) -> bytes:
-    """The encoded picture of a row, embedded or in a file of its own; ValueError when there is none."""
-    if row is None:  # img2dataset has such rows for addresses that did not answer
+    """The encoded picture of a row, embedded or in its own file; ValueError if there is none."""
+    if row is None:  # img2dataset writes such rows for failed downloads
         raise ValueError("no picture: the row is empty")
     try:
         return row["bytes"] or Path(row["path"]).read_bytes()
@@ -58,15 +58,15 @@ def read_bytes(row: dict | None) -> bytes:
 
 
 def turn_of(image: Image.Image) -> Image.Transpose | None:
-    """How to turn it upright. Broken EXIF data say nothing, and are no reason to lose a cover."""
+    """How to turn it upright. Broken EXIF data are ignored."""
     try:
         return TURNS.get(image.getexif().get(0x0112, 1))
-    except Exception:  # whatever broken tags lead the parser to
+    except Exception:  # broken tags can raise anything
         return None
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """The picture in sRGB; None where it is that already, or the profile is broken or does not fit its mode."""
+    """The picture in sRGB; None if it already is, or the profile is broken or does not fit its mode."""
     if image.mode not in ("RGB", "CMYK", "L") or is_srgb(profile):
         return None
     try:
@@ -78,7 +78,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 @functools.lru_cache(64)
 def is_srgb(profile: bytes) -> bool:
-    """Whether a colour profile is that of sRGB, or broken, which is no profile."""
+    """Whether a colour profile is sRGB; broken ones count as sRGB."""
     try:
         return "srgb" in ImageCms.getProfileDescription(io.BytesIO(profile)).lower()
     except Exception:
@@ -91,7 +91,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
 
 
 def flattened(image: Image.Image) -> Image.Image:
-    """RGB, 16 bits and floats brought to 8, transparency laid on white."""
+    """Convert to 8-bit RGB, with transparency on white."""
     if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
         return _eight_bits(image).convert("RGB")
     if has_transparency(image):
@@ -107,7 +107,7 @@ def has_transparency(image: Image.Image) -> bool:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits -> 8; what fills neither 16 bits nor 0 to 1 keeps its values up to 255."""
+    """Grey of more than 8 bits -> 8 bits; values neither of 16 bits nor in 0 to 1 are kept up to 255."""
     values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=255, neginf=0)
     peak = values.max(initial=0)
     if image.mode == "F" and peak <= 1:

@@ -1,4 +1,4 @@
-"""What lies in a folder of covers: parquet files, tars of webdataset, or pictures with what is known of them."""
+"""Finding the covers in a folder: parquet files, webdataset tars, or pictures with metadata files."""
 
 import os
 import re
@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 from .columns import IMAGE_COLUMNS
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-# As the imagefolder of `datasets` names them; that builder itself leaves out every picture that they do not name.
+# As in `datasets`' imagefolder; that builder itself skips every picture without a metadata row.
 METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 HIDDEN = re.compile(r"(^|/)(\._|(\.(?!\.?/)|@|__)[^/]*/)")
 
 
 @dataclass(frozen=True)
 class CoverFiles:
-    """Files for a `builder` of `datasets`; pictures, and the metadata files that describe them, where it is None."""
+    """Files for a `builder` of `datasets`; if it is None, pictures and the metadata files that describe them."""
 
     root: Path
     builder: str | None
@@ -27,9 +27,9 @@ class CoverFiles:
     metadata: list[Path] = field(default_factory=list)
 
     def table(self) -> dict[str, list[Any]]:
-        """Columns for pictures: `image` with their paths, those of metadata files, and `label`, the class folder."""
+        """Columns of pictures: `image` with paths, those of metadata files, and `label`, the class folder."""
         rows: dict[str, dict[str, Any]] = {path: {} for path in self.paths}
-        for file in self.metadata:  # those nearer to the pictures come later
+        for file in self.metadata:  # files nearer to the pictures come later, and win
             for name, known in read_metadata(file).items():
                 rows.get(str(file.parent / name), {}).update(known)
         names = sorted({name for row in rows.values() for name in row})
@@ -41,10 +41,10 @@ class CoverFiles:
 
 
 def find_covers(folder: Path) -> CoverFiles:
-    """What there is of covers in `folder` and below it. Hidden folders and the thumbnails of systems are left out.
+    """Find the covers in `folder` and below it, without hidden folders and system thumbnails.
 
-    Parquet files with pictures come first; then pictures; then tars. So the parquet files without pictures of
-    img2dataset do not hide what they describe. ValueError where there is no folder, or no covers in it.
+    Uses parquet files with pictures if there are any, else pictures, else tars. So img2dataset's parquet files without
+    pictures do not hide the pictures that they describe. ValueError if there is no folder, or no covers in it.
     """
     if not folder.is_dir():
         raise ValueError(f"train_data_dir must be a folder, got {str(folder)!r}, which is not one")
@@ -77,16 +77,16 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def is_hidden(path: str) -> bool:
-    """Whether a relative path is that of a hidden file, or lies in a hidden folder; paths of folders end in a slash.
+    """Whether a relative path is a hidden file, or is in a hidden folder; paths of folders end in a slash.
 
-    Folders with a dot in front, and those such as @eaDir and __MACOSX in which systems keep thumbnails, are hidden; of
-    files only what a Mac calls ._name, because names of artists begin with a dot, too.
+    Hidden are folders that begin with a dot, and system folders such as @eaDir and __MACOSX; of files only a Mac's
+    ._name, because artists' names may begin with a dot too.
     """
     return HIDDEN.search(path) is not None
 
 
 def holds_pictures(parquet: str) -> bool:
-    """Whether a parquet file has a column of pictures. An unreadable one counts: loading it says what is wrong."""
+    """Whether a parquet file has a column of pictures. True for an unreadable file, so that loading it reports why."""
     try:
         schema = pq.read_schema(parquet)
     except (pa.ArrowException, OSError):
@@ -96,18 +96,18 @@ def holds_pictures(parquet: str) -> bool:
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Whether values of a column are bytes, or structs that hold some under that name, as `datasets` has pictures."""
+    """Whether a column's values are bytes, or structs with a field `bytes`, as `datasets` stores pictures."""
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and holds_bytes(kind.field("bytes").type)
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def read_metadata(file: Path) -> dict[str, dict[str, Any]]:
-    """file_name, relative to the file's folder -> the other fields of its row, as far as there are any.
+    """{file_name, relative to the file's folder: the other fields of its row that are not empty}.
 
-    `file` has one of the names METADATA_FILES. Raises ValueError for what is no table with a column file_name.
+    `file` has a name in METADATA_FILES. Raises ValueError for anything but a table with a column file_name.
     """
-    import pandas as pd  # takes half a second, which each worker of a build would spend
+    import pandas as pd  # takes half a second, in each worker of a build
 
     readers = {".csv": pd.read_csv, ".jsonl": pd.read_json, ".parquet": pd.read_parquet}
     options = {"lines": True, "dtype": False} if file.suffix == ".jsonl" else {}
@@ -121,7 +121,7 @@ def read_metadata(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def _of_one_type(values: list[Any]) -> list[Any]:
-    """As they are where Arrow finds one type for all; else as text."""
+    """Unchanged if Arrow finds a common type; else as text."""
     try:
         pa.array(values)
     except (pa.ArrowException, TypeError):

@@ -9,11 +9,11 @@ import numpy as np
 from .columns import LABEL_COLUMNS, value_text
 
 UNKNOWN = "unknown"  # class 0
-SMALLEST_MIXTURE = 100  # covers; the classes of fewer say little of a name
+SMALLEST_MIXTURE = 100  # covers; fewer are too few to estimate a mixture
 
 
 def find_label_column(columns: Sequence[str], name: str, field: str = "label_column") -> str:
-    """`name`, or where it is "auto", the column under the most usual name; ValueError where there is none."""
+    """`name`, or for "auto" the column with the most usual name; ValueError if there is none."""
     if name == "auto":
         found = next((column for column in LABEL_COLUMNS if column in columns), None)
         if found is None:
@@ -36,17 +36,17 @@ def class_numbers(values: Sequence[Any], feature: Any = None) -> tuple[np.ndarra
 
 
 def class_names(values: Sequence[Any], feature: Any = None) -> list[str]:
-    """N values of a label column -> the N names of their classes; "unknown" for nothing."""
+    """N values of a label column -> the N names of their classes; "unknown" for missing values."""
     if isinstance(feature, datasets.ClassLabel):
         values = [None if value is None or value < 0 else feature.int2str(value) for value in values]
     return [class_name(value) for value in values]
 
 
 def counts_by_name(names: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, list[int]]:
-    """How many covers of each name have each class: names (N,), labels (N,) from 0 to K - 1 -> {name: K counts}.
+    """Number of covers of each class for each name: names (N,), labels (N,) from 0 to K - 1 -> {name: K counts}.
 
-    `classes` are the K names of the labels, 0 for covers of no class, which are not counted. Left out are names that
-    are classes already, and those of fewer than SMALLEST_MIXTURE covers.
+    `classes` are the K names of the labels; label 0, no class, is not counted. Names that are already classes, or have
+    fewer than SMALLEST_MIXTURE covers, are left out.
     """
     counts = {
         str(name): np.bincount(labels[(names == name) & (labels > 0)], minlength=len(classes)).tolist()
@@ -57,5 +57,5 @@ def counts_by_name(names: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 
 
 def class_name(value: Any) -> str:
-    """A value of a label column as the name of a class: of several the first; nothing, NaN and "" are unknown."""
+    """The class name for a value of a label column: the first of a list; None, NaN and "" are "unknown"."""
     return value_text(value) or UNKNOWN

@@ -1,4 +1,4 @@
-"""All covers of a data set decoded into one file of raw pixels, once; later runs and other processes map it."""
+"""Cache of a data set's decoded covers in one file of raw pixels, which later runs and other processes memory-map."""
 
 import errno
 import hashlib
@@ -21,12 +21,12 @@ from .decoding import DECODER, decode_rows
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 64  # covers that a process decodes before it hands them over
-LEFTOVER_HOURS = 24  # without a change, after which an unfinished file belongs to a process that was killed
+AT_ONCE = 64  # covers per task of a decoding process
+LEFTOVER_HOURS = 24  # without a change, after which an unfinished file counts as left by a killed process
 
 
 class PixelFile:
-    """Covers in a file, `array` (N, resolution, resolution, 3) uint8. Pickled, it is only the file's name."""
+    """Covers in a file, `array` (N, resolution, resolution, 3) uint8. Pickles as the file's name."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -39,15 +39,15 @@ class PixelFile:
 
 
 def cache_folder(kind: str) -> Path:
-    """Where `kind` ("pixels", "features") is cached: in $ALBUM_GAN_CACHE, by default ~/.cache/album_gan."""
+    """Cache folder for `kind` ("pixels", "features"): in $ALBUM_GAN_CACHE, by default ~/.cache/album_gan."""
     return Path(os.environ.get("ALBUM_GAN_CACHE", Path.home() / ".cache" / "album_gan")) / kind
 
 
 def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int, workers: int = 0) -> PixelFile | None:
-    """All readable covers of `rows`, decoded now or earlier; None, with a warning, where the cache has no room.
+    """All readable covers of `rows`, decoded now or earlier; None, with a warning, if the cache has no room.
 
-    `workers` is the number of processes that decode, 0 for this one. Several processes of a machine may call it at
-    once: one decodes, the others wait for it. Raises ValueError when no cover is readable.
+    `workers` is the number of decoding processes, 0 for this one. Several processes of a machine may call this at
+    once: one decodes, the others wait for it. Raises ValueError if no cover is readable.
     """
     path = cache_folder("pixels") / f"{_fingerprint(rows, image_column)}-{resolution}.npy"
     try:
@@ -88,7 +88,7 @@ def _decode_all(rows: datasets.Dataset, image_column: str, resolution: int, path
 
 
 def _decoded(rows: datasets.Dataset, image_column: str, resolution: int, workers: int) -> Iterator[np.ndarray | str]:
-    """All covers in order, or why one is not readable."""
+    """All covers in order; for an unreadable one, the reason."""
     parts = (rows[start : start + AT_ONCE][image_column] for start in range(0, len(rows), AT_ONCE))
     if not workers:
         for part in parts:
@@ -111,10 +111,10 @@ def _save(path: Path, array: np.ndarray) -> None:
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    """A new file of uint8 whose space is its own: writing into a map of a file with holes ends in a bus error when the
-    disk fills. Raises OSError where there is no room for it."""
+    """A new uint8 file with allocated disk space: writing to a memory-mapped sparse file crashes with a bus error when
+    the disk is full. Raises OSError if there is no room."""
     free = shutil.disk_usage(path.parent).free
-    if free < 2 * np.prod(shape, dtype=np.int64):  # leave as much room as is taken
+    if free < 2 * np.prod(shape, dtype=np.int64):  # leave as much room again
         raise OSError(errno.ENOSPC, f"{np.prod(shape, dtype=np.int64) / 1e9:.1f} GB for them, {free / 1e9:.1f} GB free")
     pixels = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
     size = path.stat().st_size
@@ -129,7 +129,7 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> np.memmap:
 
 
 def _fingerprint(rows: datasets.Dataset, image_column: str) -> str:
-    """Changes with the pictures (the data set's fingerprint; size and date of files) and with how they are decoded."""
+    """Changes with the pictures (the data set's fingerprint; size and date of files) and with the decoder."""
     digest = hashlib.sha256(f"{rows._fingerprint} {image_column} {len(rows)} {DECODER}".encode())
     for row in rows[image_column]:
         if row and row["bytes"] is None and row["path"] and os.path.exists(row["path"]):

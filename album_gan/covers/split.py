@@ -1,4 +1,4 @@
-"""One split, for ever: which covers nothing trained here may see."""
+"""The fixed split: which covers are held out from all training."""
 
 import hashlib
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def is_held_out(group: str) -> bool:
 
 
 def group_of(row: dict, image_column: str) -> str:
-    """The group of a row; without that column every distinct file is a group of its own."""
+    """The group of a row; without that column, each distinct file is its own group."""
     if "group" in row:
         return str(row["group"])
     try:

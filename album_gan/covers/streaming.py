@@ -1,6 +1,6 @@
-"""Covers that fit on no disk, read from where they are as they are needed.
+"""Streaming covers of data sets too large for the disk.
 
-`datasets` shuffles them in a buffer whose contents cannot be saved: a resumed run sees them in another order.
+`datasets` shuffles them in a buffer, which cannot be saved: a resumed run sees them in another order.
 """
 
 import itertools
@@ -17,15 +17,15 @@ from .split import group_of, is_held_out
 
 logger = logging.getLogger(__name__)
 
-BUFFER = 2_048  # encoded covers from which a worker draws, about 40 MB
+BUFFER = 2_048  # encoded covers in a worker's shuffle buffer, about 40 MB
 BEGINNING = 1_024  # covers decoded at the start, to compare samples with
-SEARCHED = 16 * BEGINNING  # rows searched for them, at most
+SEARCHED = 16 * BEGINNING  # maximum number of rows searched for them
 
 
 class Stream(torch.utils.data.IterableDataset):
     """Endless batches, uint8 (B, resolution, resolution, 3) and no labels, without the held-out covers.
 
-    `seed` decides their order.
+    `seed` determines their order.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Stream(torch.utils.data.IterableDataset):
         self.seed = seed
 
     def split_by_process(self, rank: int, world_size: int) -> None:
-        """Read only what is process `rank`'s: its shards, or where these cannot be shared evenly every n-th row."""
+        """Read only process `rank`'s part: its shards, or every n-th row if shards cannot be divided evenly."""
         self.rows = datasets.distributed.split_dataset_by_node(self.rows, rank, world_size)
 
     @property
@@ -50,8 +50,8 @@ class Stream(torch.utils.data.IterableDataset):
         gathered: list[np.ndarray] = []
         for epoch in itertools.count():
             seed = int(np.random.SeedSequence([*self.seed, epoch]).generate_state(1)[0])
-            # One shard after the other, in an order of their own: reading several at once takes threads of `datasets`
-            # that cost five seconds at the end of each epoch. Shards of `album-gan covers build` are mixed already.
+            # One shard at a time, in random order: reading several at once takes threads in `datasets` that cost five
+            # seconds at the end of each epoch. Shards of `album-gan covers build` are already shuffled.
             shuffled = self.rows.shuffle(seed, buffer_size=BUFFER, max_buffer_input_shards=1)
             found = False
             for pixels in _decoded(shuffled, self.image_column, self.resolution, held_out=False):

@@ -1,4 +1,4 @@
-"""Covers that the project draws itself: a data set for anybody with no data at hand, and for tests."""
+"""Synthetic covers: a data set for tests, and for users without data."""
 
 import io
 import math
@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 COUNT = 4_096
-SIZE = 128  # pixels drawn, whatever the resolution asked for
+SIZE = 128  # pixels, whatever the resolution of training
 
 
 def draw_cover(index: int, size: int = SIZE) -> Image.Image:
-    """Cover number `index`: a flat ground, one bold figure, and a title bar. The same for ever."""
+    """Cover number `index`: a flat background, one bold figure, and a title bar. Deterministic."""
     rng = np.random.Generator(np.random.Philox(key=index))
     hue = rng.uniform()
     ground = _colour(hue, rng.uniform(0.2, 0.7), rng.uniform(0.15, 0.95))
@@ -51,7 +51,7 @@ def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]
 
 
 def rows(count: int = COUNT) -> Iterator[dict]:
-    """Rows as a covers data set has them: `image` with PNG bytes, and `group`."""
+    """Rows of a covers data set: `image` with PNG bytes, and `group`."""
     for index in range(count):
         buffer = io.BytesIO()
         draw_cover(index).save(buffer, "PNG", compress_level=1)

@@ -1,4 +1,4 @@
-"""From pictures of any origin to a data set of covers: clean each source, then choose among all candidates."""
+"""Building a data set of covers from any pictures: clean each source, then select among all candidates."""
 
 import hashlib
 import json
@@ -29,8 +29,8 @@ PLACEHOLDER_COPIES = 12
 class BuildConfig:
     """What to build, and how.
 
-    `sources` as in `open_source`; `workers` is the number of processes, 0 for this one; `cluster` the address of a dask
-    scheduler, whose workers take their place.
+    `sources` as in `open_source`; `workers` is the number of processes, 0 for this one; `cluster` is the address of a
+    dask scheduler, whose workers are used instead.
     """
 
     sources: tuple[str, ...]
@@ -48,8 +48,8 @@ class BuildConfig:
 def build(config: BuildConfig) -> Summary:
     """Build the data set in `config.out`: data/*.parquet, README.md, report.html and files.csv.gz.
 
-    An interrupted build resumes where it stopped; the same sources and settings give the same bytes. Raises ValueError
-    for what cannot be built, before anything is changed.
+    An interrupted build resumes where it stopped; the same sources and settings give the same bytes. Raises ValueError,
+    before anything is changed, if it cannot be built.
     """
     out = config.out
     _check_out(config)
@@ -60,14 +60,14 @@ def build(config: BuildConfig) -> Summary:
     names = _unique_names(sources)
     work.mkdir(parents=True, exist_ok=True)
 
-    # Phase 1: each source alone, into shards of candidates.
+    # Phase 1: clean each source into shards of candidates.
     folders = []
     with connect(config.cluster) if config.cluster else nullcontext() as cluster:
         for source in sources:
             with tqdm(desc=source.name, unit=" files", disable=None) as bar:
                 folders.append(gather(source, work, config.cleaning, config.workers, bar.update, cluster))
 
-    # Phase 2: one choice among all.
+    # Phase 2: select among all candidates.
     files = selection.load(folders)
     if not len(files):
         raise ValueError(f"source must hold covers, but {', '.join(names)} hold no files at all; check their names")
@@ -111,17 +111,17 @@ def _check_out(config: BuildConfig) -> None:
 
 
 def _command(config: BuildConfig) -> str:
-    """What to type for this build, without its other settings, and without the folders of this machine."""
+    """The command for this build, without its other settings and without this machine's folders."""
     return shlex.join(["album-gan", "covers", "build", *map(_shown, config.sources), "--out", FOLDER])
 
 
 def _shown(place: str) -> str:
-    """A place as it was typed, or its last part where more would tell about the machine, or hold a key."""
+    """A source as typed, or only its last part if the rest may reveal this machine's folders or a key."""
     return Path(place).name if Path(place).is_absolute() or "://" in place else place
 
 
 def _unique_names(sources: list[Source]) -> list[str]:
-    """The sources' names, numbered where two are the same."""
+    """The sources' names, numbered if two are the same."""
     names: list[str] = []
     for source in sources:
         name, number = source.name, 1
@@ -138,7 +138,7 @@ def _digest(config: BuildConfig, folders: list[Path], names: list[str]) -> str:
 
 
 def _replace_folder(new: Path, old: Path) -> None:
-    """Replace the folder `old` by `new`. A kill in between leaves both, and the next build repairs it."""
+    """Replace the folder `old` by `new`. If killed in between, both remain, and the next build repairs it."""
     before = new.with_name("data-before")
     shutil.rmtree(before, ignore_errors=True)
     if old.exists():

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import distributed
 
 FORMAT_VERSION = 4
-SHARD_FILES, SHARD_BYTES = 256, 16 << 20  # a shard is as large as either; bytes are of what must be held
-EXAMPLES, EXAMPLE_SIZE = 8, 96  # small pictures of what each step rejected, a shard; pixels
+SHARD_FILES, SHARD_BYTES = 256, 16 << 20  # limits of a shard; bytes count only files held in memory
+EXAMPLES, EXAMPLE_SIZE = 8, 96  # small pictures per shard of files that each step rejected; pixels
 
 SCHEMA = pa.schema(
     {
@@ -69,10 +69,10 @@ def gather(
     progress: Callable[[int], object],
     cluster: "distributed.Client | None" = None,
 ) -> Path:
-    """Clean all files of `source` into a folder of shards below `folder`, and return that one.
+    """Clean all files of `source` into a subfolder of `folder` with shards, and return it.
 
-    Resumes where an earlier call was interrupted. `workers` is the number of processes, 0 for this one; a `cluster`
-    takes their place. `progress` is called with the number of files just finished.
+    Resumes where an earlier call was interrupted. `workers` is the number of processes, 0 for this one; a `cluster` is
+    used instead. `progress` is called with the number of files just finished.
     """
     folder = folder / candidates_name(source, settings)
     finished = folder / "finished.json"
@@ -80,7 +80,7 @@ def gather(
         progress(json.loads(finished.read_text())["files"])
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder, hours=0)  # of a build that was killed
+    remove_leftovers(folder, hours=0)  # of a killed build
     done = {int(path.stem) for path in folder.glob("[0-9]*.arrow")}
     files = 0
     lasting = cluster is None or sees(cluster, source.place)  # whether workers can read files themselves
@@ -96,15 +96,15 @@ def gather(
 
 
 def candidates_name(source: Source, settings: Cleaning) -> str:
-    """Changes with the source's contents and with how they are cleaned."""
+    """Changes with the source's contents and with the cleaning settings."""
     key = json.dumps([FORMAT_VERSION, source.name, source.identity, asdict(settings)], sort_keys=True)
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _cut(entries: Iterator[Entry], done: set[int], lasting: bool) -> Iterator[tuple[int, list[Entry]]]:
-    """The number and the files of each shard, which are the same wherever files are read.
+    """The number and files of each shard, independent of where files are read.
 
-    Files that only their source can read, or this machine (not `lasting`), are read here, unless done.
+    Files that only their source or this machine can read (not `lasting`) are read here, unless done.
     """
     number, size = 0, 0
     shard: list[Entry] = []
@@ -120,10 +120,10 @@ def _cut(entries: Iterator[Entry], done: set[int], lasting: bool) -> Iterator[tu
 
 
 class _Workers:
-    """An executor that makes shards; the queue is short, because it holds pictures in memory.
+    """An executor that makes shards; its queue is short, because it holds pictures in memory.
 
-    Processes of this machine write their shards themselves; those of a cluster send them, because they may not see the
-    folder. A cluster gives the shard of a lost worker to another one by itself.
+    Local processes write their shards themselves; cluster workers send them, because they may not have access to the
+    folder. A cluster reassigns a lost worker's shard by itself.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class _Workers:
             self.progress(len(entries))
 
     def _recover(self) -> None:
-        """A picture crashed its worker: find it by cleaning one at a time, and continue without it."""
+        """Handle a picture that crashed its worker: find it by cleaning one at a time, and continue without it."""
         for path, entries in self.waiting.values():
             if not path.exists():
                 make_shard(path, [self._probed(entry) for entry in entries], self.settings)
@@ -200,7 +200,7 @@ class _Workers:
         self.pool = start_pool(self.count)
 
     def _probed(self, entry: Entry) -> Entry:
-        """The entry; with a reason if it crashes the process that cleans it."""
+        """The entry, with a reason to reject it if cleaning crashes the process."""
         self.probe = self.probe or start_pool(1)
         try:
             self.probe.submit(_try, entry, self.settings).result()
@@ -225,7 +225,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def shard_bytes(entries: list[Entry], settings: Cleaning) -> bytes:
-    """Clean files; the content of their shard."""
+    """Clean files, and return the content of their shard."""
     examples: Counter = Counter()
     rows = []
     for entry in entries:
@@ -268,6 +268,6 @@ class Shard:
         self.table = pa.ipc.open_file(pa.py_buffer(self._mapped)).read_all()
 
     def forget(self) -> None:
-        """Release the memory of what was read; the system may still cache it."""
+        """Release the memory of pages already read; the system may still cache them."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self._mapped.madvise(mmap.MADV_DONTNEED)

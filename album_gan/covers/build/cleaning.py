@@ -1,6 +1,6 @@
-"""One file of a source -> a clean square JPEG, or the reason why not.
+"""Cleaning one file of a source into a square JPEG, or a reason to reject it.
 
-Each step has a name, under which it is counted, shown in the report, and switched.
+Each step has a name, by which it is counted, shown in the report, and switched on or off.
 """
 
 import functools
@@ -26,13 +26,13 @@ from .source_file import MAX_BYTES
 
 MAX_PIXELS = 64_000_000  # of one picture, decoded: 8,000 x 8,000
 BLANK_CONTRAST = 2.5  # standard deviation of brightness, 0 to 255
-GREY_CONTRAST = 4  # difference between channels, 0 to 255, under which a picture has no colour
+GREY_CONTRAST = 4  # difference between channels, 0 to 255, up to which a picture counts as grey
 
-RESAMPLINGS = ("lanczos", "cubic")  # Pillow's, and OpenCV's, which takes a tenth of the time
-JPEG_SCALES = (8, 4, 2, 1)  # a JPEG is decoded at a whole fraction of its size, as Pillow's `draft` does it
-BILINEAR_FROM = 1.5  # a shrinking by more would alias under a cubic kernel of four pixels
+RESAMPLINGS = ("lanczos", "cubic")  # Pillow's, and OpenCV's, which is ten times as fast
+JPEG_SCALES = (8, 4, 2, 1)  # JPEGs are decoded at a whole fraction of their size, as by Pillow's `draft`
+BILINEAR_FROM = 1.5  # downscaling by more would alias with a cubic kernel of four pixels
 
-# What happens to a file that shows it: it is rejected, or repaired and used, or used with a flag.
+# What happens to an affected file: it is rejected, repaired, or used with a flag.
 STEPS = {
     "not_an_image": ("reject", "not a picture, judging by its content"),
     "empty": ("reject", "zero bytes"),
@@ -85,9 +85,9 @@ ENDINGS = {
 class Cleaning:
     """How files are cleaned. Raises ValueError for impossible settings.
 
-    `resolution` and `min_size` in pixels, `max_crop` the share of the longer side that may be lost, `quality`
-    of the JPEGs, `resampling` one of RESAMPLINGS, of which cubic needs OpenCV. Steps of STEPS in `reject` reject what
-    shows them, those in `allow` are switched off.
+    `resolution` and `min_size` are in pixels, `max_crop` is the fraction of the longer side that may be cropped,
+    `quality` is of the JPEGs, `resampling` one of RESAMPLINGS, of which cubic needs OpenCV. Steps in `reject` reject
+    affected files, steps in `allow` are switched off.
     """
 
     resolution: int = 256
@@ -118,7 +118,7 @@ class Cleaning:
                 raise ValueError(f"allow must name steps that can be left out, got {step!r}, which cannot")
 
     def rejects(self, step: str) -> bool:
-        """Whether a file that shows `step` is rejected."""
+        """Whether a file affected by `step` is rejected."""
         return step not in self.allow and (step in self.reject or STEPS[step][0] == "reject")
 
 
@@ -128,7 +128,7 @@ def has_opencv() -> bool:
 
 
 def opencv_version() -> str | None:
-    """Of the OpenCV that is installed; other versions may round pixels differently."""
+    """The installed version of OpenCV; other versions may round pixels differently."""
     if not has_opencv():
         return None
     import cv2
@@ -168,11 +168,11 @@ class _RejectedError(Exception):
 
 
 def clean(data: bytes, name: str, settings: Cleaning) -> Cleaned:
-    """Clean the bytes of the file called `name`. Never raises for what is in them."""
+    """Clean the bytes of the file called `name`. Never raises for invalid contents."""
     cleaned = Cleaned(source_bytes=len(data), source_sha256=hashlib.sha256(data).hexdigest())
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of what is counted here anyway
+            warnings.simplefilter("ignore")  # Pillow warns of problems that are counted here anyway
             _clean(data, name, settings, cleaned)
     except _RejectedError as rejected:
         cleaned.reason, cleaned.detail, cleaned.jpeg = rejected.step, rejected.detail, None
@@ -203,7 +203,7 @@ def _clean(data: bytes, name: str, settings: Cleaning, cleaned: Cleaned) -> None
     thumbnail = perceptual.thumbnail(image)
     grey = perceptual.grey(thumbnail)
     levels = grey.astype(np.float32)
-    contrast = np.linalg.norm(levels - levels.mean()) / perceptual.SIDE  # the standard deviation, in less time
+    contrast = np.linalg.norm(levels - levels.mean()) / perceptual.SIDE  # the standard deviation, but faster
     if contrast < BLANK_CONTRAST and np.asarray(image).reshape(-1, 3).std(0).max() < 3 * BLANK_CONTRAST:
         note("near_blank", f"contrast {contrast:.1f}, at least {BLANK_CONTRAST} required")
     channels = perceptual.colour(thumbnail).astype(int)
@@ -220,7 +220,7 @@ def _clean(data: bytes, name: str, settings: Cleaning, cleaned: Cleaned) -> None
 
 
 def squared_by_opencv(pixels: Pixels, resolution: int) -> Image.Image:
-    """As `squared`, after a JPEG was decoded at nearly the size that is needed: less than twice `resolution`."""
+    """As `squared`, for pixels of at most twice `resolution`, as after reduced-size JPEG decoding."""
     height, width = pixels.shape[:2] if isinstance(pixels, np.ndarray) else pixels.size[::-1]
     side = min(width, height)
     ratio = side / resolution
@@ -247,7 +247,7 @@ def _simplejpeg() -> ModuleType | None:
 
 
 def as_image(pixels: Pixels) -> Image.Image:
-    """Pixels of either kind, as a picture."""
+    """Pixels as a Pillow image."""
     return Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
 
 
@@ -258,7 +258,7 @@ def _opened(data: bytes, cleaned: Cleaned) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=readable_formats())
     except Image.DecompressionBombError as error:
         raise _RejectedError("too_many_pixels", str(error)) from error
-    except Exception as error:  # decoders raise whatever broken headers lead them to
+    except Exception as error:  # broken headers can raise anything
         if _ends_early(data, error):
             raise _RejectedError("truncated", _first_line(error)) from error
         known = data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF"))
@@ -271,12 +271,12 @@ def _opened(data: bytes, cleaned: Cleaned) -> Image.Image:
 
 
 def _ends_early(data: bytes, error: Exception) -> bool:
-    """Whether the end of a picture is missing: its decoder says so, or its own length does."""
+    """Whether the end of a picture is missing, by its decoder or its own length field."""
     if any(word in str(error).lower() for word in ("truncated", "premature", "unexpected end")):
         return True
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):  # boxes one after the other, each with its length
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):  # consecutive boxes, each with its length
         at = 0
         while at + 8 <= len(data):
             length = int.from_bytes(data[at : at + 4], "big")
@@ -288,7 +288,7 @@ def _ends_early(data: bytes, error: Exception) -> bool:
 
 
 def _steps_of_file(image: Image.Image, name: str) -> list[str]:
-    """The steps that the name and the header of a picture ask for."""
+    """The steps that apply by a picture's name and header."""
     steps = []
     parts = name.replace("\\", "/").split("/")
     if ".." in parts or name.startswith(("/", "\\")) or name[1:3] == ":\\":
@@ -304,14 +304,14 @@ def _steps_of_file(image: Image.Image, name: str) -> list[str]:
 
 
 def _decoded(data: bytes, image: Image.Image, settings: Cleaning, note: Callable[[str], None]) -> Pixels:
-    """RGB, upright, in sRGB; the steps that it took are noted."""
+    """Decode to upright sRGB pixels; calls `note` for each step."""
     plain = _plain_jpeg(data, image, settings)
     if plain is not None:
         return plain
     try:
         deep = image.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         animated = image.format != "MPO" and getattr(image, "is_animated", False)
-        turn = turn_of(image)  # may decode the whole picture, for its EXIF may come last
+        turn = turn_of(image)  # may decode the whole picture, because EXIF may come last
         profile = image.info.get("icc_profile")
         image.draft("RGB", (settings.resolution, settings.resolution))  # JPEG only: decode no larger than needed
         image.load()
@@ -339,7 +339,7 @@ def _decoded(data: bytes, image: Image.Image, settings: Cleaning, note: Callable
 
 
 def _plain_jpeg(data: bytes, image: Image.Image, settings: Cleaning) -> np.ndarray | None:
-    """The pixels that Pillow would decode, in less time and without a copy; None for what needs more than decoding."""
+    """The same pixels as Pillow's, but faster and without a copy; None for pictures that need more than decoding."""
     decoder = _simplejpeg()
     if decoder is None or settings.resampling != "cubic" or (image.format, image.mode) != ("JPEG", "RGB"):
         return None
@@ -350,7 +350,7 @@ def _plain_jpeg(data: bytes, image: Image.Image, settings: Cleaning) -> np.ndarr
     width, height = (-(-side // scale) for side in image.size)
     try:
         pixels = decoder.decode_jpeg(data, min_width=width, min_height=height, min_factor=1)
-    except ValueError:  # damaged, or of an unusual kind: Pillow finds out how
+    except ValueError:  # damaged or unusual: leave it to Pillow
         return None
     return pixels if pixels.shape == (height, width, 3) else None
 

@@ -1,4 +1,4 @@
-"""Cleaning covers on many machines: the executor of a dask cluster, in place of processes of this machine."""
+"""Cleaning covers on many machines: a dask cluster instead of local processes."""
 
 import os
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ CONNECT_SECONDS = 20
 def connect(address: str) -> "distributed.Client":
     """The cluster whose scheduler is at `address`, such as tcp://10.0.0.1:8786, or described by a scheduler file.
 
-    Raises ImportError where distributed is not installed, ValueError where nothing answers.
+    Raises ImportError if distributed is not installed, ValueError if nothing answers.
     """
     if find_spec("distributed") is None:
         raise ImportError("cluster needs distributed, which is not installed; run: pip install 'album-gan[cluster]'")
@@ -35,7 +35,7 @@ def connect(address: str) -> "distributed.Client":
 def sees(client: "distributed.Client", place: str) -> bool:
     """Whether all workers can read the file or folder `place` themselves.
 
-    Raises ValueError for a cluster that would give other bytes than this machine, or has no workers.
+    Raises ValueError for a cluster that would produce different bytes than this machine, or has no workers.
     """
     facts = client.run(_facts, place)
     if not facts:

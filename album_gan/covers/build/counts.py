@@ -1,4 +1,4 @@
-"""What a build made of its sources, in numbers."""
+"""Counts of a build: what became of its files."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Summary:
 
 
 def summarize(files: Candidates, choice: Choice, sources: list[str], split: dict[str, np.ndarray]) -> Summary:
-    """Count everything, and choose the first rows as examples of each step."""
+    """Count everything, and use the first rows as examples of each step."""
     owner = np.repeat(files.sources, np.diff(files.starts))
     outcomes = {}
     for index, name in enumerate(sources):

@@ -11,13 +11,13 @@ OUTLINES = [
     for outline in (0.76, 0.82, 0.88, 0.94, 0.99)
 ]
 CORNERS = radii > 1.06
-SMOOTH = 10.0  # grey levels: spread of the ground outside a disc
-EDGE = 20.0  # grey levels between the ground and the rim
+SMOOTH = 10.0  # grey levels: spread of the background of a disc
+EDGE = 20.0  # grey levels between the background and the rim
 
 
 def looks_like_disc(grey: np.ndarray) -> bool:
-    """Whether a grey (64, 64) shows one smooth ground, and on it one circle that nearly fills the square."""
-    corners = grey[[0, 0, -1, -1], [0, -1, 0, -1]]  # most covers end here, and at little cost
+    """Whether a grey picture (64, 64) is one circle that nearly fills the square, on a smooth background."""
+    corners = grey[[0, 0, -1, -1], [0, -1, 0, -1]]  # a cheap test that most covers fail
     if corners.max() - corners.min() > 4 * SMOOTH or grey[CORNERS].std() > SMOOTH:
         return False
     for outside, rim in OUTLINES:

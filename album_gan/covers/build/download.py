@@ -38,7 +38,7 @@ def download(url: str, path: Path) -> Path:
             elif error.code < 500 and error.code != 429:
                 raise ValueError(f"{url} could not be downloaded: {error}; check the address") from error
             reason = error
-        except OSError as error:  # dropped connections, timeouts, names that do not resolve
+        except OSError as error:  # dropped connections, timeouts, failed DNS lookups
             if error.errno in (*NO_SPACE, *NOT_ALLOWED):
                 raise
             reason = error
@@ -51,7 +51,7 @@ def download(url: str, path: Path) -> Path:
 
 
 def _fetch(url: str, part: Path, version: Path) -> None:
-    """Append to `part` until it is complete. Raises OSError if the connection drops before."""
+    """Append to `part` until it is complete. Raises OSError if the connection drops."""
     start = part.stat().st_size if part.exists() else 0
     tag = version.read_text(encoding="utf-8") if start and version.exists() else ""
     headers = {"User-Agent": "album-gan"}

@@ -1,6 +1,6 @@
-"""Which covers are the same picture: a search among a million, in nearly linear time, and the decision.
+"""Finding covers that are the same picture, among a million in nearly linear time.
 
-See docs/decisions/duplicates.md for what was measured.
+See docs/decisions/duplicates.md for measurements.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,19 +11,19 @@ from tqdm import tqdm
 
 from .image_match import Match, compare
 
-HASH_LIMIT = 12  # bits of 64 in which each of the two hashes of a pair may differ
-BLOCKS_EQUAL = 3  # of the eight bytes of a hash: pairs with so many bytes in common are looked at
-WINDOW = 64  # hashes with the same three bytes are compared with so many of their neighbours
-SAME_CORRELATION, SAME_CONCENTRATION, SAME_COLOUR = 0.98, 4.6, 8.0  # see `Match`; the first at least, others at most
-RELATED_CORRELATION = 0.85  # at least
+HASH_LIMIT = 12  # maximum number of different bits, of 64, for each of a pair's two hashes
+BLOCKS_EQUAL = 3  # of the eight bytes of a hash: pairs with this many equal bytes are compared
+WINDOW = 64  # hashes with the same three bytes are compared with this many of their neighbours
+SAME_CORRELATION, SAME_CONCENTRATION, SAME_COLOUR = 0.98, 4.6, 8.0  # see `Match`; a minimum, then maxima
+RELATED_CORRELATION = 0.85  # minimum
 AT_ONCE = 512  # pairs compared at once, about 60 MB
 
 
 def near_hashes(difference_hashes: np.ndarray, cosine_hashes: np.ndarray) -> np.ndarray:
     """Pairs of rows whose two 64-bit hashes each differ in at most HASH_LIMIT bits: (M, 2), first < second, sorted.
 
-    Nearly all of them: a pair is found when three of the eight bytes of one of its hashes are equal. Of rows with
-    the same two hashes, the first stands for all in the search, and each is paired with that one.
+    Finds nearly all of them: those with three equal bytes, of eight, in one of the hashes. Of rows with the same two
+    hashes, only the first is searched, and the others are paired with it.
     """
     hashes = np.stack([difference_hashes, cosine_hashes], 1).astype(np.uint64)
     distinct, first, inverse = np.unique(hashes, axis=0, return_index=True, return_inverse=True)
@@ -58,18 +58,18 @@ def _near_neighbours(hashes: np.ndarray, keys: np.ndarray, order: np.ndarray) ->
 
 
 def is_same(match: Match) -> np.ndarray:
-    """Whether each pair is one picture, (N,) bool."""
+    """Whether each pair is the same picture, (N,) bool."""
     spread = match.concentration <= SAME_CONCENTRATION
     return (match.correlation >= SAME_CORRELATION) & spread & (match.colour <= SAME_COLOUR)
 
 
 def is_related(match: Match) -> np.ndarray:
-    """Whether each pair may be two editions of one cover, or two of a series: (N,) bool; both get one group."""
+    """Whether each pair may be two editions of a cover, or two covers of a series, (N,) bool; they share a group."""
     return match.correlation >= RELATED_CORRELATION
 
 
 def compare_pairs(pairs: np.ndarray, thumbnails: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each pair is one picture, and whether its two are related; `thumbnails` gives those of some rows."""
+    """Whether each pair is the same picture, and whether it is related; `thumbnails` returns those of given rows."""
     same, related = np.zeros(len(pairs), bool), np.zeros(len(pairs), bool)
     with tqdm(total=len(pairs), desc="comparing", unit=" pairs", disable=None) as bar:
         for start in range(0, len(pairs), AT_ONCE):
@@ -81,9 +81,9 @@ def compare_pairs(pairs: np.ndarray, thumbnails: Callable[[np.ndarray], np.ndarr
 
 
 def originals(pairs: np.ndarray, count: int) -> np.ndarray:
-    """For each of `count` rows, in order of preference, the row that replaces it: itself, or a better one.
+    """For each of `count` rows, ordered by preference, the row that replaces it: itself, or a better one.
 
-    A row is replaced only by one that stays, so that a chain of small changes does not remove its ends.
+    A row is replaced only by one that is kept, so that a chain of small changes does not remove its ends.
     """
     original = np.arange(count)
     pairs = pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))]
@@ -94,7 +94,7 @@ def originals(pairs: np.ndarray, count: int) -> np.ndarray:
 
 
 def components(pairs: np.ndarray, count: int) -> np.ndarray:
-    """For each of `count` rows the smallest row that it hangs together with through `pairs`."""
+    """Connected components of `pairs`: for each of `count` rows, the smallest row of its component."""
     label = np.arange(count)
     while len(pairs):
         low = label[pairs].min(1)

@@ -1,4 +1,4 @@
-"""The files of a data set on the Hub, as a source; and a finished data set to the Hub."""
+"""Data sets on the Hub: their files as a source, and pushing a finished data set."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,13 +13,13 @@ from ...inference.atomic import NO_SPACE, NOT_ALLOWED
 from ...inference.model_store import check_hub_id, is_hub_id
 from ..folders import PICTURE_ENDINGS
 
-FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *PICTURE_ENDINGS)  # endings of no Hub id
-# huggingface_hub raises its client's own errors where no connection comes about, and changes its client.
+FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *PICTURE_ENDINGS)  # endings that no Hub id has
+# If there is no connection, huggingface_hub raises its HTTP client's errors, and the client changes with its version.
 HTTPError: type[Exception] = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
 
 def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path]]]]:
-    """The commit of the data set `id` or `id@revision`, and its files in order, each with what downloads it.
+    """The commit of the data set `id` or `id@revision`, and its files in order, each with a function to download it.
 
     Raises ValueError if the Hub has no such data set for this user, OSError if it cannot be reached.
     """
@@ -44,7 +44,7 @@ def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path]]]]:
 
 
 def check_push(repo_id: str, public: bool, rights: str | None) -> None:
-    """Check that a data set may be pushed to `repo_id`: never into public view by accident.
+    """Check that a data set may be pushed to `repo_id`, so that it is never made public by accident.
 
     Raises ValueError if not, OSError if the Hub cannot be reached.
     """
@@ -80,7 +80,7 @@ def push(folder: Path, repo_id: str, public: bool) -> str:
 
 @contextmanager
 def _explained(failure: str) -> Iterator[None]:
-    """Turn the Hub's refusals into ValueErrors, and a missing connection or a full disk into OSErrors, of one line."""
+    """Turn the Hub's refusals into ValueErrors, connection errors and a full disk into OSErrors, of one line."""
     try:
         yield
     except (HTTPError, HFValidationError, OSError) as error:

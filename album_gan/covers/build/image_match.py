@@ -1,7 +1,7 @@
-"""How well two covers match: aligned, how much they differ, and where. `duplicates` decides what that means.
+"""Matching two covers: align them, and measure how much they differ, and where. `duplicates` interprets the result.
 
-Copies differ a little everywhere (compression, another size, a crop). Two covers of a series are equal nearly
-everywhere and differ much in one place, the lettering. So it counts how the difference is spread.
+Copies differ a little everywhere (compression, size, cropping). Two covers of a series are nearly equal, but differ
+much in one place, the lettering. So the distribution of the difference matters.
 """
 
 from typing import NamedTuple
@@ -10,17 +10,17 @@ import numpy as np
 
 from .perceptual_hash import SIDE, colour, grey
 
-MAX_SHIFT = 5.0  # pixels of 64 by which one cover may lie beside the other; a crop of 2 % needs 1.3
-BLOCK = 4  # pixels of 64: the size of the places compared
-MARGIN = 4  # pixels of 64 at the border that a crop may have taken
+MAX_SHIFT = 5.0  # maximum misalignment in pixels of 64; a crop of 2 % needs 1.3
+BLOCK = 4  # pixels of 64: size of the blocks compared
+MARGIN = 4  # pixels of 64 at the border that may have been cropped
 
 
 class Match(NamedTuple):
     """How well two pictures match, for each of N pairs: arrays (N,)."""
 
-    correlation: np.ndarray  # of the grey pictures, laid over each other; -1 to 1
-    concentration: np.ndarray  # the worst place's difference over that of the others; copies stay under 5
-    colour: np.ndarray  # mean difference of colour apart from brightness, 0 to 255
+    correlation: np.ndarray  # of the aligned grey pictures; -1 to 1
+    concentration: np.ndarray  # the worst block's difference over that of the others; copies stay below 5
+    colour: np.ndarray  # mean colour difference without brightness, 0 to 255
 
 
 def compare(first: np.ndarray, second: np.ndarray) -> Match:
@@ -32,7 +32,7 @@ def compare(first: np.ndarray, second: np.ndarray) -> Match:
     b = _softened(b)[:, inner, inner]
     a, b = a - a.mean((1, 2), keepdims=True), b - b.mean((1, 2), keepdims=True)
     covariance, variance = (a * b).mean((1, 2)), (a * a).mean((1, 2))
-    # One grey level of noise in each, so that plain covers are not compared by their noise.
+    # Assume one grey level of noise in each, so that plain covers are not compared by their noise.
     correlation = (covariance + 1) / np.sqrt((variance + 1) * ((b * b).mean((1, 2)) + 1))
 
     gain = np.clip(covariance / np.maximum(variance, 1), 0.7, 1.4)
@@ -57,21 +57,21 @@ def _halved(pixels: np.ndarray) -> np.ndarray:
 
 
 def _softened(pixels: np.ndarray) -> np.ndarray:
-    """Blurred by 1-2-1 in both directions."""
+    """Blur with the kernel 1-2-1 in both directions."""
     padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1)), mode="edge")
     rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 16
 
 
 def _shifted(pixels: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """Moved and stretched: `shifts` (N, 4) are pixels at the centre and, besides, at the edge; in x, then in y."""
+    """Shift and stretch: `shifts` (N, 4) are the shift in pixels, and the additional shift at the edge; x, then y."""
     along_x = _interpolation(shifts[:, 0], shifts[:, 1], pixels.shape[1])
     along_y = _interpolation(shifts[:, 2], shifts[:, 3], pixels.shape[1])
     return along_y @ pixels @ along_x.transpose(0, 2, 1)
 
 
 def _interpolation(shift: np.ndarray, stretch: np.ndarray, side: int) -> np.ndarray:
-    """(N, side, side) matrices that read a row of pixels between its pixels."""
+    """Matrices (N, side, side) for linear interpolation within a row of pixels."""
     steps = np.linspace(-1, 1, side, dtype=np.float32)
     places = np.clip(np.arange(side) + shift[:, None] + stretch[:, None] * steps, 0, side - 1.001)
     left = places.astype(np.int64)
@@ -84,7 +84,7 @@ def _interpolation(shift: np.ndarray, stretch: np.ndarray, side: int) -> np.ndar
 
 
 def _align(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Shift and stretch in x and y, (N, 4), that lay `a` over `b`.
+    """Shift and stretch in x and y, (N, 4), that align `a` with `b`.
 
     Four steps of Gauss-Newton on brightness, contrast and the four shifts (Lucas and Kanade 1981).
     """

@@ -1,4 +1,4 @@
-"""What is in a data set of covers, at a glance."""
+"""A summary of a data set of covers."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Genre, artist, title and year of a cover, from whatever says them: columns, neighbouring files, names."""
+"""Genre, artist, title and year of a cover, from columns, sidecar files and file names."""
 
 import json
 import re
@@ -10,11 +10,11 @@ from ..columns import METADATA_COLUMNS, value_text
 
 LABELS = ("genre", "artist", "title", "year")
 MAX_LENGTH = 300  # characters of a label
-SIDECARS = (".json", ".cls", ".txt")  # of webdataset and img2dataset: beside a picture, under the same name
+SIDECARS = (".json", ".cls", ".txt")  # of webdataset and img2dataset: next to a picture, with the same name
 
 
 def labels_from(fields: Mapping[str, Any]) -> dict[str, str | int]:
-    """The labels among the fields of a row, under any of their usual names, whatever the case."""
+    """The labels among the fields of a row, by any of their usual names, ignoring case."""
     lower = {str(key).lower(): value for key, value in fields.items()}
     found: dict[str, str | int] = {}
     for label, names in METADATA_COLUMNS.items():
@@ -29,8 +29,8 @@ def labels_from(fields: Mapping[str, Any]) -> dict[str, str | int]:
 def labels_from_name(name: str, archive: str = "") -> dict[str, str | int]:
     """Best effort from the name of a file: "Artist - Title.jpg", and the one-million-cover dump's own scheme.
 
-    `archive` is the name of the archive that the file lies in. The third of the dump's fields is taken for the
-    artist; its scheme is not documented.
+    `archive` is the name of the archive that contains the file. The dump's third field is assumed to be the artist; its
+    scheme is not documented.
     """
     stem = PurePosixPath(name).stem
     if archive.startswith("album_covers_"):
@@ -41,7 +41,7 @@ def labels_from_name(name: str, archive: str = "") -> dict[str, str | int]:
 
 
 def labels_from_sidecar(name: str, data: bytes) -> dict[str, str | int]:
-    """Labels in a file beside a picture: the fields of its .json, the class in its .cls; a caption has none."""
+    """Labels from a sidecar file: fields of a .json, the class of a .cls; none from a caption."""
     if name.endswith(".cls"):
         return labels_from({"cls": data})
     if not name.endswith(".json"):

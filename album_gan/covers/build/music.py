@@ -1,4 +1,4 @@
-"""Music libraries as a source: one cover per album, from the pictures in its tracks and beside them."""
+"""Music libraries as a source: one cover per album, from pictures in and next to its tracks."""
 
 import hashlib
 import io
@@ -31,7 +31,7 @@ FRONT_NAME = re.compile(
     r"([ ._-]*(front|art|cover|image))?([ ._-]*\(?[0-9]{1,2}\)?)?$",
     re.IGNORECASE,
 )
-# What lies in the folders of artists, above albums.
+# Names of pictures in artists' folders, above albums.
 ARTIST_NAME = re.compile(r"(artist|band|fanart|backdrop|banner|logo|poster|clearart|discart|cdart|landscape)", re.I)
 SQUARE = 0.95  # shorter over longer side, below which another picture of the album is preferred
 VARIOUS = "Various Artists"
@@ -51,7 +51,7 @@ class _Candidate:
 
 @dataclass
 class _Album:
-    tracks: dict[str, Track] = field(default_factory=dict)  # file -> what is left of it without pictures
+    tracks: dict[str, Track] = field(default_factory=dict)  # file -> its tags without pictures
     pictures: list[_Candidate] = field(default_factory=list)
 
 
@@ -66,9 +66,9 @@ def is_picture(name: str) -> bool:
 
 
 def album_folders(files: Iterable[str]) -> dict[str, str]:
-    """The folder of each music file and picture of a library -> the folder of the album that it belongs to.
+    """{folder of music files and pictures in a library: the folder of their album}.
 
-    "Album/CD 2" and "Album/Scans" belong to "Album". Folders without music at, beside or above them are missing.
+    "Album/CD 2" and "Album/Scans" belong to "Album". Folders without music in, next to or above them are left out.
     `files` are paths relative to the library, with "/".
     """
     files = list(files)
@@ -90,7 +90,7 @@ def _disc_parent(folder: str) -> str:
 
 
 def is_above_albums(name: str, homes: Iterable[str]) -> bool:
-    """Whether a picture is that of an artist, or of a whole library: named so, in a folder above those of albums."""
+    """Whether a picture is of an artist or a whole library, by its name and its folder, which is above albums."""
     folder, _, base = name.rpartition("/")
     stem = os.path.splitext(base)[0]
     named = ARTIST_NAME.match(stem) or FRONT_NAME.match(stem)
@@ -100,10 +100,10 @@ def is_above_albums(name: str, homes: Iterable[str]) -> bool:
 
 
 def album_entries(files: list[tuple[Path, Entry]]) -> Iterator[Entry]:
-    """The music files and pictures of one folder of albums -> their entries, of which one per album is a cover.
+    """Entries for the music files and pictures of one folder of albums, one per album being the cover.
 
-    Of the pictures of an album, front covers come before pictures of no type, square before oblong, large before
-    small; typed as anything else they are no covers. Pictures that do not decode come last.
+    Front covers are preferred to pictures of unknown type, square ones to oblong, large ones to small; pictures of
+    other types are not covers. Pictures that do not decode come last.
     """
     albums, kinds = _gather(files)
     chosen: dict[str, tuple[_Candidate, Labels]] = {}
@@ -128,11 +128,11 @@ def album_entries(files: list[tuple[Path, Entry]]) -> Iterator[Entry]:
 
 
 def _gather(files: list[tuple[Path, Entry]]) -> tuple[list[_Album], dict[str, list[str]]]:
-    """The albums of a folder with their candidates, and for each track what kinds of pictures it has."""
+    """The albums of a folder with their candidates, and the kinds of pictures in each track."""
     tracks: dict[str, Track] = {}
     own: dict[str, list[_Candidate]] = defaultdict(list)
     kinds: dict[str, list[str]] = {}
-    known: dict[str, tuple[bool, int, bool]] = {}  # digest of a picture -> what its bytes say
+    known: dict[str, tuple[bool, int, bool]] = {}  # digest of a picture -> result of `_looked_at`
     for place, (path, entry) in enumerate(files):
         if not is_music(entry.name) or entry.reason not in (None, "too_many_bytes"):
             continue
@@ -160,7 +160,7 @@ def _gather(files: list[tuple[Path, Entry]]) -> tuple[list[_Album], dict[str, li
             title = _folded(_first(track.album for track in album.tracks.values()) or "")
             namesake = any(_is_named_after(entry.name, file) for file in album.tracks)
             named = (front and len(albums) == 1) or namesake or (title and title in _folded(stem))
-            if named or front or alone:  # of a front for several albums those take it that have no other
+            if named or front or alone:  # a front cover for several albums is for those without another
                 album.pictures.append(_beside(entry, (not named, place, 0), known))
     return albums, kinds
 
@@ -170,7 +170,7 @@ def _stem(name: str) -> str:
 
 
 def _is_named_after(picture: str, track: str) -> bool:
-    """Whether a picture is called as a track, as downloaders do: "Song.jpg" or "Song Cover.jpg" beside "Song.mp3"."""
+    """Whether a picture is named like a track, as by downloaders: "Song.jpg" or "Song Cover.jpg" for "Song.mp3"."""
     track = _folded(_stem(track))
     rest = _folded(_stem(picture)).removeprefix(track)
     return bool(track) and rest != _folded(_stem(picture)) and rest in ("", "cover", "front", "art", "albumart")
@@ -193,22 +193,22 @@ def _candidate(data: bytes, order: tuple, name: str, file: str, read: Callable[[
 
 
 def _looked_at(data: bytes) -> tuple[bool, int, bool]:
-    """Whether a picture is square, its pixels, and whether it decodes."""
+    """Whether a picture is square, its number of pixels, and whether it decodes."""
     try:
         with Image.open(io.BytesIO(data), formats=readable_formats()) as image:
             width, height = image.size
             image.draft("RGB", (64, 64))  # JPEG only: quickly
             image.load()
         return min(width, height) >= SQUARE * max(width, height), width * height, True
-    except Exception:  # decoders raise whatever broken data lead them to
+    except Exception:  # broken data can raise anything
         return False, 0, False
 
 
 def _grouped(tracks: dict[str, Track], pictures: dict[str, str]) -> list[_Album]:
     """Tracks of one folder by album.
 
-    By album artist and title; without an album artist by title alone where the folder has one title, or the tracks say
-    that they are of a compilation; else by artist and title. Those without a title stay together by their picture.
+    By album artist and title; without an album artist by title alone if the folder has one title, or the tracks are
+    tagged as a compilation; else by artist and title. Tracks without a title are grouped by their picture.
     """
     titles = {_folded(track.album) for track in tracks.values() if track.album}
     albums: dict[tuple, _Album] = defaultdict(_Album)
@@ -229,12 +229,12 @@ def _grouped(tracks: dict[str, Track], pictures: dict[str, str]) -> list[_Album]
 
 
 def _several(tracks: dict[str, Track]) -> bool:
-    """Whether album artists differ, so that one title stands for several albums."""
+    """Whether album artists differ, so that one title is several albums."""
     return len({_folded(track.album_artist) for track in tracks.values() if track.album_artist}) > 1
 
 
 def _folded(text: str) -> str:
-    """Letters and digits alone."""
+    """Only the letters and digits."""
     return "".join(letter for letter in text.casefold() if letter.isalnum())
 
 
@@ -263,7 +263,7 @@ def _first(values: Iterable[str | None]) -> str | None:
 
 
 def _why_none(track: Track, kinds: list[str]) -> tuple[str, str]:
-    """Why no cover came of a track: the step that rejects it, and a detail."""
+    """Why a track gave no cover: the step that rejects it, and a detail."""
     if track.error:
         return "no_picture", track.error
     if LINK in kinds:

@@ -1,6 +1,6 @@
-"""Tags and pictures of music files, read by mutagen.
+"""Tags and pictures of music files, read with mutagen.
 
-What a tag says of a picture's format and size is ignored: its bytes decide.
+A tag's statements about a picture's format and size are ignored in favour of its bytes.
 """
 
 import base64
@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 
 from .source_file import MAX_BYTES
 
-FRONT, OTHER = 3, 0  # ID3's types of pictures, which FLAC, Ogg and ASF share
+FRONT, OTHER = 3, 0  # ID3's picture types, also used by FLAC, Ogg and ASF
 TYPES = (
     "other picture", "icon", "other icon", "front cover", "back cover", "leaflet page", "disc", "lead artist", "artist",
     "conductor", "band", "composer", "lyricist", "location", "recording", "performance", "video frame", "fish",
     "illustration", "band logo", "publisher logo",
 )  # fmt: skip
 DISC_IN_TITLE = re.compile(r"[\s,:-]*[(\[]?\b(cd|dis[ck])[ .#-]*[0-9]{1,2}[)\]]?$", re.IGNORECASE)
-LINK = "-->"  # in place of a format: the data are the address of the picture
+LINK = "-->"  # instead of a format: the data are the picture's URL
 
 
 class Embedded(NamedTuple):
-    """A picture in a music file: its type, an index of TYPES, and its bytes; None for the address of one."""
+    """A picture in a music file: its type, an index of TYPES, and its bytes; None for a URL."""
 
     kind: int
     data: bytes | None
@@ -32,7 +32,7 @@ class Embedded(NamedTuple):
 
 @dataclass(frozen=True)
 class Track:
-    """What a music file says; None where it says nothing."""
+    """Tags of a music file; None if missing."""
 
     album: str | None = None
     album_artist: str | None = None
@@ -45,7 +45,7 @@ class Track:
 
 
 def need_mutagen(folder: Path) -> None:
-    """ImportError for a folder with music where its reader is not installed."""
+    """ImportError for a folder with music if mutagen is not installed."""
     if find_spec("mutagen") is None:
         raise ImportError(
             f"{folder} holds music, whose covers mutagen reads, which is not installed; "
@@ -54,7 +54,7 @@ def need_mutagen(folder: Path) -> None:
 
 
 def read_track(path: Path) -> Track:
-    """Tags and pictures of a music file. Never raises for what is in it."""
+    """Tags and pictures of a music file. Never raises for invalid contents."""
     import mutagen
     import mutagen.id3
 
@@ -62,7 +62,7 @@ def read_track(path: Path) -> Track:
         try:
             file = mutagen.File(path)
             tags = getattr(file, "tags", None)
-        except mutagen.MutagenError:  # no music that it knows, but there may be a tag in front
+        except mutagen.MutagenError:  # unknown format, but there may be a tag at the start
             file, tags = None, mutagen.id3.ID3(path)
         track = _read_tags(tags, file)
         return replace(track, album=DISC_IN_TITLE.sub("", track.album or "") or track.album)
@@ -130,13 +130,13 @@ def _blocks(blocks: Iterable[Any]) -> tuple[Embedded, ...]:
 
 
 def _comment_pictures(tags: Any) -> Iterator[Embedded]:
-    """Picture blocks in comments of Ogg files, and what players wrote before there were these."""
+    """Picture blocks in comments of Ogg files, and the older convention."""
     from mutagen.flac import Picture
 
     for text in tags.get("metadata_block_picture") or ():
         try:
             yield from _blocks([Picture(base64.b64decode(text))])
-        except Exception:  # whatever broken blocks lead the parser to
+        except Exception:  # broken blocks can raise anything
             yield Embedded(OTHER, b"broken")
     for text in tags.get("coverart") or ():
         try:
@@ -146,7 +146,7 @@ def _comment_pictures(tags: Any) -> Iterator[Embedded]:
 
 
 def _asf_picture(value: bytes) -> Embedded | None:
-    """The type, then the length, then format and description in UTF-16, each with a zero, then the data."""
+    """Parse type, length, zero-terminated UTF-16 format and description, data."""
     start = 5
     texts = []
     for _ in range(2):

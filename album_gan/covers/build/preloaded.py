@@ -1,4 +1,4 @@
-"""What each worker needs, loaded once by the process that they are forked from."""
+"""Imports that each worker needs, loaded once by the process that they are forked from."""
 
 from contextlib import suppress
 

@@ -15,9 +15,9 @@ VERSIONS = ("ETag", "etag", "md5Hash", "blob_id", "LastModified", "mtime", "crea
 
 
 def remote_files(place: str) -> tuple[str, dict[str, "RemoteFile"]]:
-    """What identifies the contents of `place`, a folder or a file, and its files by their name in it.
+    """The identity of the contents of `place`, a folder or a file, and its files by name.
 
-    Raises ValueError for what cannot be listed.
+    Raises ValueError if it cannot be listed.
     """
     try:
         system, root = url_to_fs(place)
@@ -26,7 +26,7 @@ def remote_files(place: str) -> tuple[str, dict[str, "RemoteFile"]]:
             root = root.rpartition("/")[0]
         else:
             found = system.find(root, detail=True)
-    except Exception as error:  # each file system raises its own: of networks, keys, protocols that are not installed
+    except Exception as error:  # each file system raises its own: network, keys, missing protocols
         raise ValueError(
             f"source {place} cannot be listed: {error}; check the address, and that you may read it"
         ) from error
@@ -36,7 +36,7 @@ def remote_files(place: str) -> tuple[str, dict[str, "RemoteFile"]]:
 
 
 class RemoteFile:
-    """One file: its size and version, and two ways to read it."""
+    """A remote file: its size and version, and two ways to read it."""
 
     def __init__(self, system: fsspec.AbstractFileSystem, path: str, info: dict[str, Any]):
         self.system = system
@@ -45,12 +45,12 @@ class RemoteFile:
         self.version = next((str(info[key]) for key in VERSIONS if info.get(key)), "")
 
     def entry(self, name: str) -> Entry:
-        """The file as an entry, read where it is cleaned."""
+        """The file as an entry, read by the worker that cleans it."""
         reason = "too_many_bytes" if self.size > MAX_BYTES else None
         return Entry(name, self.size, partial(self.system.cat_file, self.path), {}, reason, lasting=True)
 
     def download(self, folder: Path) -> Path:
-        """The file on this machine, in `folder`; for archives, of which parts are read."""
+        """Download the file to `folder`; for archives, which are read in parts."""
         digest = hashlib.sha256(f"{self.path} {self.version}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
         path = folder / f"{digest}-{self.path.rpartition('/')[2]}"
         if not path.exists():

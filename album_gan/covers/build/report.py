@@ -1,4 +1,4 @@
-"""report.html: what is used, what is left out and why, with small examples of each, and what would bring more back."""
+"""report.html: what is kept, what is rejected and why, with small examples, and how to keep more."""
 
 import base64
 import html
@@ -18,18 +18,18 @@ from .counts import Summary
 from .selection import Candidates, Choice
 
 GENRES_SHOWN = 30
-FOLDER = "DIR"  # that of this page: its name would make the bytes of a build depend on it
-NAME_SHOWN = 70  # last characters of a file's name under its picture
+FOLDER = "DIR"  # placeholder for the output folder, whose name must not change the bytes of a build
+NAME_SHOWN = 70  # characters, the last ones of a file's name, shown under its picture
 NOTE = "This page shows the pictures themselves: pass it on only where you may pass them on."
 CROPS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.45, 0.6)  # 4:3 loses a quarter, 3:2 a third
 SIDES = (96, 64, 48, 32)
-MOST = 0.8  # of the files that the strongest remedy would bring back
+MOST = 0.8  # of the files that the strongest option value would keep
 ALLOWED = {
     "near_blank": "if they are covers of one colour",
     "near_duplicate": "if these are different pictures",
     "placeholder": "if these are covers",
 }
-REMEDIES = {  # where no option helps
+REMEDIES = {  # for steps without an option
     "truncated": "copy or download these files once more",
     "corrupt": "copy or download these files once more",
     "empty": "copy or download these files once more",
@@ -118,7 +118,7 @@ def _why(step: str) -> str:
 
 
 def _remedies(summary: Summary, settings: Cleaning, command: str) -> str:
-    """What would bring files back, and how many; a line for each reason that something helps against."""
+    """How to keep more files, and how many; a line for each reason that has a remedy."""
     counts = sum(summary.files.values(), Counter())
     lines = []
     for step, count in counts.most_common():
@@ -135,7 +135,7 @@ def _remedies(summary: Summary, settings: Cleaning, command: str) -> str:
 
 
 def remedy_of(step: str, count: int, sides: Sequence[tuple[int, int]], settings: Cleaning) -> str:
-    """What to do about files that are left out for this reason, as HTML; empty where nothing helps."""
+    """What to do about files rejected for this reason, as HTML; empty if nothing helps."""
     if step == "not_square":
         lost = [1 - min(side) / max(side) for side in sides if min(side) >= settings.min_size]
         return _option("--max-crop", lost, [crop for crop in CROPS if crop > settings.max_crop])
@@ -148,7 +148,7 @@ def remedy_of(step: str, count: int, sides: Sequence[tuple[int, int]], settings:
 
 
 def _option(option: str, values: Sequence[float], limits: Sequence[float]) -> str:
-    """The smallest of `limits` within which most of what the last one would keep stays, and how much that is."""
+    """The smallest of `limits` that keeps most of what the last one would keep, and how many files that is."""
     counts = [(limit, sum(value <= limit for value in values)) for limit in limits]
     best = next((one for one in counts if one[1] >= MOST * counts[-1][1]), (0, 0))
     limit, saved = best
@@ -156,7 +156,7 @@ def _option(option: str, values: Sequence[float], limits: Sequence[float]) -> st
 
 
 def _next(summary: Summary) -> str:
-    """The command that trains on it."""
+    """The command to train on the data set."""
     options, why = settings_for(summary.splits["train"], f"{cpu_count()} CPU cores", gpu=False)
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     train = f"album-gan train --train_data_dir {FOLDER} {' '.join(words)} --output_dir runs/mine"

@@ -1,4 +1,4 @@
-"""The second phase of a build: which candidates are used, and which form a group. Deterministic."""
+"""The second phase of a build: select candidates, and group them. Deterministic."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,33 +14,33 @@ from .duplicates import compare_pairs, components, near_hashes, originals
 from .metadata import LABELS
 
 STEP_NAMES = tuple(STEPS)
-KEPT = 255  # the code of "no reason to reject it"
-AT_ONCE = 4  # rows read before their memory is released: each cell brings 64 KB of its shard into memory
+KEPT = 255  # code for "not rejected"
+AT_ONCE = 4  # rows read before their memory is released: each cell loads 64 KB of its shard
 COLUMNS = ["reason", "notes", *LABELS, "name", "source_sha256", "source_width", "source_height", "source_bytes"]
 
 
 @dataclass
 class Candidates:
-    """What the choice needs of all files: some 150 bytes each, whatever the size of the pictures."""
+    """The data about all files for the selection: about 150 bytes each, whatever the size of the pictures."""
 
     shards: list[Shard]
-    sources: np.ndarray  # of each shard: which source it belongs to
-    starts: np.ndarray  # the first row of each shard, and the count of all
+    sources: np.ndarray  # the source of each shard
+    starts: np.ndarray  # the first row of each shard, and the total count
     reasons: np.ndarray  # index into STEP_NAMES, or KEPT
     notes: np.ndarray  # a bit for each of STEP_NAMES
-    labels: np.ndarray  # a bit for each of LABELS that is there
+    labels: np.ndarray  # a bit for each of LABELS that is present
     digests: np.ndarray  # (N, 4) uint64: SHA-256 of the file
     sizes: np.ndarray  # pixels of the original
     lengths: np.ndarray  # bytes of the original
     hashes: np.ndarray  # (N, 2) uint64
     albums: np.ndarray  # hash of artist and title, 0 where one is unknown
-    artists: np.ndarray  # hash of the artist, or else of the name of the file
+    artists: np.ndarray  # hash of the artist, or else of the file's name
 
     def __len__(self) -> int:
         return len(self.reasons)
 
     def locate(self, rows: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
-        """The shard of each row, and its place in that."""
+        """The shard of each row, and its position there."""
         shards = np.searchsorted(self.starts, rows, side="right") - 1
         return shards, rows - self.starts[shards]
 
@@ -57,7 +57,7 @@ class Candidates:
         return pa.concat_tables(parts).combine_chunks()
 
     def each_shard(self, columns: list[str]) -> Iterator[tuple[int, list[dict]]]:
-        """These columns of one shard after the other, and which row is its first."""
+        """The first row of each shard, and its rows with these columns."""
         for start, shard in zip(self.starts.tolist(), self.shards, strict=False):
             yield start, shard.table.select(columns).to_pylist()
             shard.forget()
@@ -68,9 +68,9 @@ class Choice:
     """The result for each candidate."""
 
     reasons: np.ndarray  # index into STEP_NAMES, or KEPT
-    kept_as: np.ndarray  # the row that stands for it: itself, another, or -1
-    groups: np.ndarray  # uint64 of each row; 0 for what is neither kept nor a copy
-    copies: np.ndarray  # how many files fell together in this one, itself included
+    kept_as: np.ndarray  # the row kept for it: itself, another, or -1
+    groups: np.ndarray  # uint64 of each row; 0 for rows that are neither kept nor a copy
+    copies: np.ndarray  # number of files merged into this one, including itself
 
 
 def load(folders: list[Path]) -> Candidates:
@@ -113,7 +113,7 @@ def _album(artist: str | None, title: str | None) -> int:
 
 
 def _plain(text: str) -> str:
-    """Letters and digits alone, so that two spellings of an album meet."""
+    """Only the letters and digits, so that spellings of an album match."""
     return "".join(letter for letter in text.casefold() if letter.isalnum())
 
 
@@ -124,12 +124,12 @@ def _hash(text: str) -> int:
 def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Choice:
     """Find placeholders, duplicates and groups.
 
-    `placeholder_copies`: a file that occurs so often, under at least half as many artists, is not a cover.
+    `placeholder_copies`: a file that occurs this often, under at least half as many artists, is not a cover.
     """
     reasons = files.reasons.copy()
     kept_as = np.where(reasons == KEPT, np.arange(len(files)), -1)
-    # In order of preference: an original with enough pixels, not in print colours, whose RGB is a guess; then the
-    # largest, the longest file, the smallest hash, the first.
+    # In order of preference: an original with enough pixels, not in CMYK, whose conversion to RGB is a guess; then the
+    # largest picture, the longest file, the smallest hash, the first row.
     alive = np.flatnonzero(reasons == KEPT)
     enough = np.minimum(files.sizes[alive], settings.resolution**2)
     print_colours = files.notes[alive] >> np.uint64(STEP_NAMES.index("cmyk")) & np.uint64(1)

@@ -1,4 +1,4 @@
-"""The last step of a build: the chosen covers into Parquet files that `datasets` loads, and a list of all files."""
+"""The last step of a build: write the selected covers to Parquet files for `datasets`, and a list of all files."""
 
 import csv
 import gzip
@@ -17,8 +17,8 @@ from ..split import is_held_out
 from .metadata import LABELS
 from .selection import KEPT, STEP_NAMES, Candidates, Choice
 
-ROWS = 4_096  # covers a file, about 100 MB at 256 pixels
-ROW_GROUP = 128  # covers that a reader takes in at once
+ROWS = 4_096  # covers per file, about 100 MB at 256 pixels
+ROW_GROUP = 128  # covers that a reader loads at once
 PARQUET = {"compression": {"image.bytes": "NONE"}, "use_dictionary": False}
 
 COVERS = pa.schema(
@@ -45,7 +45,7 @@ COVERS = pa.schema(
         ("notes", pa.string()),
     ]
 )
-# What comes as it is from the candidates, or needs only another form.
+# Columns taken from the candidates, some in another form.
 CLEANED = [
     *LABELS, "name", "source_sha256", "source_format", "source_mode", "source_width", "source_height", "source_bytes",
     "width", "height", "dhash", "phash", "notes", "jpeg",
@@ -55,7 +55,7 @@ CLEANED = [
 def split_of(files: Candidates, choice: Choice) -> dict[str, np.ndarray]:
     """The rows of "train" and "test", each ordered by id, which is a random order."""
     rows = np.flatnonzero(choice.reasons == KEPT)
-    # Two rows have one id only where exact duplicates are allowed: then by row.
+    # Two rows have the same id only if exact duplicates are allowed: then order by row.
     rows = rows[np.lexsort((rows, *files.digests[rows].T[::-1]))]
     held_out = np.array([is_held_out(group_name(group)) for group in choice.groups[rows]], bool)
     return {"train": rows[~held_out], "test": rows[held_out]}
@@ -69,7 +69,7 @@ def group_name(group: np.uint64) -> str:
 def write_covers(
     files: Candidates, choice: Choice, sources: list[str], split: dict[str, np.ndarray], folder: Path
 ) -> Iterator[int]:
-    """Write `folder`/<split>-00000-of-00012.parquet and so on; existing ones are not written again.
+    """Write `folder`/<split>-00000-of-00012.parquet and so on; existing files are kept.
 
     Yields the number of covers of each file as it is finished.
     """
@@ -85,7 +85,7 @@ def write_covers(
                 with atomic_path(path, flush=True) as file, pq.ParquetWriter(file, schema, **PARQUET) as writer:
                     for start in range(0, len(part), ROW_GROUP):
                         writer.write_table(_table(files, choice, sources, part[start : start + ROW_GROUP], borrowed))
-                        pa.default_memory_pool().release_unused()  # which it would keep, more with each group
+                        pa.default_memory_pool().release_unused()  # it would hold on to more with each group
             yield len(part)
 
 
@@ -103,7 +103,7 @@ def borrowed_labels(files: Candidates, choice: Choice) -> dict[int, dict]:
 
 
 def _table(files: Candidates, choice: Choice, sources: list[str], rows: np.ndarray, borrowed: dict) -> pa.Table:
-    """Rows as they are written; pictures go from file to file without becoming objects of Python."""
+    """Rows in their final form; pictures are copied without becoming Python objects."""
     cleaned = files.take(rows, CLEANED)
     columns = {name: cleaned[name] for name in CLEANED}
     identities = pc.utf8_slice_codeunits(cleaned["source_sha256"], 0, 16).combine_chunks()
@@ -126,7 +126,7 @@ def _table(files: Candidates, choice: Choice, sources: list[str], rows: np.ndarr
 
 
 def _features() -> str:
-    """What makes `datasets` show the column as pictures."""
+    """Metadata by which `datasets` treats the column as pictures."""
     features = {field.name: {"dtype": str(field.type), "_type": "Value"} for field in COVERS}
     features["image"] = {"_type": "Image"}
     return json.dumps({"info": {"features": features}})
@@ -134,7 +134,7 @@ def _features() -> str:
 
 def write_list(files: Candidates, choice: Choice, sources: list[str], path: Path) -> None:
     """What became of each file of the sources, as a compressed CSV."""
-    # No date and no name inside: two builds give the same bytes.
+    # Without date and name, so that two builds give the same bytes.
     with (
         atomic_path(path, flush=True) as temporary,
         temporary.open("wb") as file,

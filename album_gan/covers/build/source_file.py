@@ -14,29 +14,29 @@ class NoPicturesError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a source: what reads it, or the reason why it is not read.
+    """One file of a source: a function to read it, or the reason why it is not read.
 
     If `lasting`, `read` works at any time and in any process; otherwise only until the next entry is generated.
     """
 
     name: str
-    size: int  # bytes, as far as known
+    size: int  # bytes, if known
     read: Callable[[], bytes] = bytes
     labels: Labels = field(default_factory=dict)
-    reason: str | None = None  # the step of cleaning that rejects it, unread
+    reason: str | None = None  # the cleaning step that rejects it unread
     detail: str = ""
     lasting: bool = False
 
 
 def with_bytes(entry: Entry) -> Entry:
-    """Read an entry into memory, so that it can go to another process; or note why it cannot be read."""
+    """Read an entry into memory, so that it can be sent to another process; or record why it cannot be read."""
     if entry.reason:
         return replace(entry, read=bytes)
     try:
         data = entry.read()
     except Exception as error:  # disks and archives fail in many ways: OSError, BadZipFile, zlib.error, ...
-        # Its message may hold the path of this machine, which is private.
+        # Its message may contain a path of this machine, which is private.
         return replace(entry, read=bytes, reason="unreadable", detail=type(error).__name__)
-    if len(data) > MAX_BYTES:  # more than its archive said
+    if len(data) > MAX_BYTES:  # more than its archive states
         return replace(entry, read=bytes, reason="too_many_bytes")
     return replace(entry, read=partial(bytes, data))

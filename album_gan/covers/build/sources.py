@@ -1,4 +1,4 @@
-"""Sources of pictures: folders, archives, parquet files, URLs and Hub data sets, each read as one stream of files.
+"""Sources of pictures: folders, archives, parquet files, URLs and Hub data sets, each read as a stream of files.
 
 Nothing is unpacked to disk, links are not followed, and a file that cannot be read is an entry with a reason.
 """
@@ -31,7 +31,7 @@ NOT_PICTURES = (".md", ".py", ".html", ".yaml", ".jsonl", ".csv", ".gz", *SIDECA
 
 @dataclass(frozen=True)
 class Source:
-    """`identity` changes when the contents do; `entries` yields the same files in the same order each time."""
+    """`identity` changes with the contents; `entries` yields the same files in the same order each time."""
 
     name: str
     identity: str
@@ -43,7 +43,7 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
     """Open a folder, a tar, zip or parquet file, the URL of one or of storage (s3://), or a Hub id, also `id@revision`.
 
     `downloads` is the folder for downloaded files; `folder_genre` uses the name of a picture's folder as its genre.
-    Raises ValueError for what is none of these, OSError if the Hub cannot be reached.
+    Raises ValueError for anything else, OSError if the Hub cannot be reached.
     """
     path = Path(place)
     if place.startswith(("http://", "https://")):
@@ -87,7 +87,7 @@ def _with_folder_genre(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry]]]:
-    """Each folder with what lies in it, apart from the folders that follow; an unreadable folder counts as a file."""
+    """Each folder with its contents, except for subfolders, which follow; an unreadable folder counts as a file."""
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: (_stem(entry.name), os.fsencode(entry.name)))
     files: list[os.DirEntry] = []
@@ -104,7 +104,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry]]]:
 
 
 def _folder_identity(folder: Path) -> str:
-    """Raises ImportError where the folder holds music and mutagen is not installed."""
+    """Raises ImportError if the folder holds music and mutagen is not installed."""
     digest = hashlib.sha256()
     for _, entries in _walk(folder):
         for entry in entries:
@@ -134,7 +134,7 @@ def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
             elif entry.reason is None and music.is_picture(entry.name) and music.is_above_albums(entry.name, library):
                 yield replace(entry, reason="other_picture")
             else:
-                others.append(item)  # for an entry takes three times the memory, and a folder may hold a million
+                others.append(item)  # an entry takes three times the memory, and there may be a million
         yield from _samples((_listed(item, folder) for item in others), _stem, tables.labels_of)
     for files in library.values():
         yield from music.album_entries(files)
@@ -160,7 +160,7 @@ def _listed(item: os.DirEntry, folder: Path) -> Entry:
         reason = "hidden"
     if reason:
         return Entry(name, 0, reason=reason)
-    size = os.lstat(item.path).st_size  # which the entry of the folder would keep
+    size = os.lstat(item.path).st_size  # the directory entry would keep the result in memory
     reason = "too_many_bytes" if size > MAX_BYTES and not is_archive(name) else None
     return Entry(name, size, partial(_read_file, Path(item.path)), {}, reason, lasting=True)
 
@@ -172,7 +172,7 @@ class _Tables:
         self.labels: dict[str, dict[str, Labels]] = {}  # folder -> file_name -> labels
 
     def add(self, path: Path, name: str) -> Entry:
-        """Read the metadata file `name`. Those of folders that do not lead to it are dropped."""
+        """Read the metadata file `name`. Drops those of folders that do not contain it."""
         folder = posixpath.dirname(name)
         self.labels = {above: table for above, table in self.labels.items() if _is_below(folder, above)}
         try:
@@ -185,7 +185,7 @@ class _Tables:
         return Entry(name, 0, reason="label_file")
 
     def labels_of(self, name: str) -> Labels:
-        """What the metadata files say of a file; the nearest one wins."""
+        """A file's labels in the metadata files; the nearest file wins."""
         labels: Labels = {}
         for folder in sorted(self.labels):
             if _is_below(name, folder):
@@ -198,16 +198,16 @@ def _is_below(name: str, folder: str) -> bool:
 
 
 def _read_file(path: Path) -> bytes:
-    # A file may have become a link or a pipe since it was listed: neither follow nor wait.
+    # A file may have become a link or a pipe since it was listed: do not follow it, do not block.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(handle, "rb") as file:
-        return file.read(min(os.fstat(handle).st_size, MAX_BYTES) + 1)  # memory for MAX_BYTES would take its time
+        return file.read(min(os.fstat(handle).st_size, MAX_BYTES) + 1)  # allocating MAX_BYTES would be slow
 
 
 def _elsewhere(
     files: Sequence[tuple[str, Callable[[], Path], Callable[[], Entry]]], image_column: str | None
 ) -> Iterator[Entry]:
-    """Files of the Hub or of other storage: for each its name, what downloads it, and what makes it an entry."""
+    """Files on the Hub or in other storage: name, function to download, and function to make an entry, of each."""
     files = sorted(files, key=lambda file: (posixpath.dirname(file[0]), _stem(file[0]), file[0]))
     pictures = {_stem(name) for name, *_ in files if not name.lower().endswith(NOT_PICTURES)}
     tables = _Tables()
@@ -238,7 +238,7 @@ def _check_archive(name: str) -> None:
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name is read as many: a tar, a zip or a table."""
+    """Whether a file with this name contains several: a tar, a zip or a table."""
     return name.lower().endswith((*TARS, ".zip", ".parquet"))
 
 
@@ -250,16 +250,16 @@ def _archive(path: Path, name: str, image_column: str | None) -> Iterator[Entry]
 
 
 def _nested(path: Path, name: str, image_column: str | None) -> Iterator[Entry]:
-    """The files in an archive that lies in a folder."""
+    """The files in an archive in a folder."""
     try:
         for entry in _archive(path, name, image_column):
             yield replace(entry, name=f"{name}/{entry.name}")
-    except NoPicturesError:  # such as what img2dataset writes beside its tars and folders
+    except NoPicturesError:  # such as img2dataset's, next to its tars and folders
         yield Entry(name, 0, reason="label_file")
 
 
 def _tar(path: Path) -> Iterator[Entry | None]:
-    """Its files, then None, at which the last sample is read while the archive is still open."""
+    """Its files, then None, so that the last sample is read while the archive is still open."""
     try:
         with tarfile.open(path, "r:*", errorlevel=0) as archive:
             plain = isinstance(archive.fileobj, io.BufferedReader)  # not compressed: files can be read by offset
@@ -280,7 +280,7 @@ def _tar(path: Path) -> Iterator[Entry | None]:
                     entry = Entry(name, member.size, read, {}, reason, lasting=lasting)
                     yield entry if plain else with_bytes(entry)  # seeking back would decompress everything again
             yield None
-    except Exception:  # tarfile, gzip, lzma and zlib each raise their own at broken data
+    except Exception:  # tarfile, gzip, lzma and zlib each raise their own errors for broken data
         yield Entry("(the rest of the archive)", 0, reason="unreadable")
 
 
@@ -299,7 +299,7 @@ def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _zip(path: Path) -> Iterator[Entry | None]:
-    """Its files, then None, at which the last sample is read while the archive is still open."""
+    """Its files, then None, so that the last sample is read while the archive is still open."""
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
@@ -315,13 +315,13 @@ def _zip(path: Path) -> Iterator[Entry | None]:
                     reason = "too_many_bytes" if member.file_size > MAX_BYTES else None
                     yield Entry(name, member.file_size, partial(_read_zipped, archive, member), {}, reason)
             yield None
-    except Exception:  # zipfile raises BadZipFile, struct.error, OverflowError, ... at broken data
+    except Exception:  # zipfile raises BadZipFile, struct.error, OverflowError, ... for broken data
         yield Entry("(the rest of the archive)", 0, reason="unreadable")
 
 
 def _read_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     with archive.open(member) as file:
-        return file.read(MAX_BYTES + 1)  # a bomb may hold more than it says
+        return file.read(MAX_BYTES + 1)  # a zip bomb may hold more than it states
 
 
 def _samples(
@@ -330,7 +330,7 @@ def _samples(
     labels_of: Callable[[str], Labels] = lambda name: {},
     archive: str = "",
 ) -> Iterator[Entry]:
-    """Neighbouring files with the same `key` are one sample, of which sidecars describe the pictures."""
+    """Consecutive files with the same `key` are one sample, whose sidecars describe its pictures."""
     sample: list[Entry] = []
     for entry in entries:
         if sample and (entry is None or key(sample[0].name) != key(entry.name)):
@@ -352,7 +352,7 @@ def _webdataset_key(name: str) -> str:
 
 def _labelled(sample: list[Entry], labels_of: Callable[[str], Labels], archive: str) -> Iterator[Entry]:
     sidecars = [entry for entry in sample if entry.name.endswith(SIDECARS)]
-    if len(sidecars) == len(sample):  # none has a picture beside it
+    if len(sidecars) == len(sample):  # no pictures
         sidecars = []
     beside: Labels = {}
     for entry in sidecars:

@@ -1,7 +1,7 @@
-"""Visual styles of covers: clusters of what a frozen network sees in them, beside a small picture of their colours.
+"""Visual styles of covers: clusters of a frozen network's features, together with a small colour thumbnail.
 
-A style is a linear score of a description, and a cover has the style that scores highest; so a small JSON file of
-weights gives any cover its style later.
+A style is a linear score of a description, and a cover has the style with the highest score; so a small JSON file of
+weights is enough to find any cover's style later.
 """
 
 import json
@@ -20,30 +20,30 @@ from ...inference.pixels import to_unit_range
 from ...networks.projected_discriminator import EfficientNetLite0
 from ..decoding import decode, read_bytes
 
-RESOLUTION = 128  # at which covers are described: what is drawn at 128 px has styles too
+RESOLUTION = 128  # at which covers are described, so that covers generated at 128 px can be too
 BATCH_SIZE = 64
-FEATURE_SIZE = 224  # pixels, what EfficientNet-Lite0 was trained on
-COLOUR_SIZE = 4  # pixels a side of the small picture
+FEATURE_SIZE = 224  # pixels, the training resolution of EfficientNet-Lite0
+COLOUR_SIZE = 4  # side of the thumbnail in pixels
 COLOUR_WEIGHT = 0.5
 COMPONENTS = 64
-STARTS = 20  # of k-means; the tightest is taken
+STARTS = 20  # of k-means; the tightest clustering is used
 ITERATIONS = 100
 
 
 @dataclass(frozen=True)
 class Styles:
-    """`weights` (K, D) and `biases` (K,) score descriptions (N, D); style k is called `names[k]`."""
+    """`weights` (K, D) and `biases` (K,) score descriptions (N, D); style k is `names[k]`."""
 
     names: tuple[str, ...]
     weights: np.ndarray
     biases: np.ndarray
 
     def of(self, descriptions: np.ndarray) -> np.ndarray:
-        """The number of the style of each cover, (N, D) -> (N,) int64."""
+        """The style of each cover, as a number, (N, D) -> (N,) int64."""
         return (descriptions @ self.weights.T + self.biases).argmax(1)
 
     def save(self, path: Path) -> None:
-        """Write names, weights and biases as JSON, with as many digits as float16 has."""
+        """Write names, weights and biases as JSON, with the precision of float16."""
         rows = [[float(f"{value:.4g}") for value in row] for row in (*self.weights, self.biases)]
         content = {"format_version": 1, "names": self.names, "weights": rows[:-1], "biases": rows[-1]}
         path.write_text(json.dumps(content) + "\n", encoding="utf-8")
@@ -56,7 +56,7 @@ class Styles:
 
 
 def describe_covers(rows: datasets.Dataset, image_column: str) -> np.ndarray:
-    """Covers, their pictures not decoded -> descriptions (N, 1328). ValueError for one that is no picture."""
+    """Encoded covers -> descriptions (N, 1328). ValueError for an unreadable one."""
     backbone = EfficientNetLite0()
     found = []
     for start in tqdm(range(0, len(rows), BATCH_SIZE), desc="describing covers", unit="batch"):
@@ -68,9 +68,9 @@ def describe_covers(rows: datasets.Dataset, image_column: str) -> np.ndarray:
 
 @torch.inference_mode()
 def describe(backbone: EfficientNetLite0, images: Tensor) -> np.ndarray:
-    """(B, 3, H, W) in [-1, 1] -> what styles are made of, (B, 1280 + 48) float32.
+    """Images (B, 3, H, W) in [-1, 1] -> descriptions, (B, 1280 + 48) float32.
 
-    The last layer of `backbone` at unit length, and a picture of 4x4 colours at half of it.
+    The mean last layer of `backbone` at unit length, and a 4x4 colour thumbnail at half that length.
     """
     size = (FEATURE_SIZE, FEATURE_SIZE)
     features = backbone.summary(backbone(F.interpolate(images, size=size, mode="bilinear", align_corners=False)))
@@ -79,14 +79,14 @@ def describe(backbone: EfficientNetLite0, images: Tensor) -> np.ndarray:
 
 
 def find_styles(descriptions: np.ndarray, count: int = 32, smallest: int = 150, seed: int = 0) -> Styles:
-    """Cluster descriptions (N, D) into `count` styles, named "style 01" and on, by k-means on principal components.
+    """Cluster descriptions (N, D) into `count` styles, named "style 01" and so on, by k-means on principal components.
 
-    Of several seeded starts, the tightest whose smallest cluster has `smallest` covers is taken; ValueError where
-    none has.
+    Of several seeded starts, uses the tightest whose smallest cluster has at least `smallest` covers; ValueError if
+    there is none.
     """
     mean = descriptions.mean(0)
     _, axes = np.linalg.eigh(np.cov(descriptions, rowvar=False))
-    axes = axes[:, ::-1][:, :COMPONENTS]  # eigh sorts upwards
+    axes = axes[:, ::-1][:, :COMPONENTS]  # eigh sorts in ascending order
     points = (descriptions - mean) @ axes
     found = [k_means(points, count, np.random.default_rng([seed, start])) for start in range(STARTS)]
     sizes = [np.bincount(nearest, minlength=count).min() for _, nearest, _ in found]
@@ -130,7 +130,7 @@ def squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def rename(styles: Styles, names: Sequence[str]) -> Styles:
-    """The same styles under `names`; ValueError unless there is one of its own for each."""
+    """The same styles with new `names`; ValueError unless there is a distinct one for each."""
     if len(set(names)) != len(styles.names):
         raise ValueError(f"names must be {len(styles.names)}, all different, got {len(set(names))}")
     return Styles(tuple(names), styles.weights, styles.biases)

@@ -43,7 +43,7 @@ def parquet_entries(path: Path, image_column: str | None) -> Iterator[Entry]:
 
 
 def find_image_column(schema: pa.Schema, name: str | None) -> str:
-    """The column of pictures: `name`, or the first under a usual name, or the first that holds bytes.
+    """The column of pictures: `name`, or the first with a usual name, or the first that holds bytes.
 
     Raises NoPicturesError, a ValueError, if there is none, and ValueError if `name` holds no pictures.
     """
@@ -66,7 +66,7 @@ def _bytes_of(picture: Any) -> tuple[str, bytes | None]:
 
 
 def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Columns whose integers stand for classes, one or a list of them, as `datasets` records it in its files."""
+    """Columns of class numbers, or lists of them, with their class names, from the metadata that `datasets` writes."""
     try:
         record = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         features = record.get("info", {}).get("features", {})

@@ -1,4 +1,4 @@
-"""Processes that clean covers: forked, where the system allows it, from one that has loaded what they need."""
+"""Worker processes for cleaning covers: forked, if the system allows it, from one that has loaded their imports."""
 
 import multiprocessing
 import multiprocessing.forkserver
@@ -13,14 +13,14 @@ FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 
 
 def start_pool(count: int) -> ProcessPoolExecutor:
-    """So many processes, which exit with this one."""
+    """A pool of `count` processes, which exit with this one."""
     start_server()  # forking this process could hang: Arrow has threads here
     context = multiprocessing.get_context("forkserver" if FORKS else "spawn")
     return ProcessPoolExecutor(count, context, initializer=_start_worker)
 
 
 def start_server() -> None:
-    """Let the process that workers are forked from load what they need, while this one does something else."""
+    """Start the process that workers are forked from, so that it loads their imports in the background."""
     if FORKS:
         multiprocessing.forkserver.set_forkserver_preload([f"{__package__}.preloaded"])
         multiprocessing.forkserver.ensure_running()
@@ -34,7 +34,7 @@ class _NoPandas:
 
 
 def keep_pandas_out() -> None:
-    """Arrow imports pandas at the first list that it converts, which takes half a second, for types not used here."""
+    """Keep Arrow from importing pandas for its first list, which takes half a second, for types not used here."""
     import pyarrow as pa
 
     sys.meta_path.insert(0, _NoPandas)  # type: ignore[arg-type]
