@@ -1,11 +1,11 @@
-"""Editing a cover: along principal components, towards an attribute (darker, warmer, ...), and by mixing two.
+"""Editing a cover: along principal components, towards an attribute (darker, warmer, ...), or by mixing two.
 
     editor = Editor(pipe)
     pipe(stems=editor.edit(pipe.stems_of([42]), {"darker": 2, "component 1": -1})).images
 
-A component is a straight line in stem space, the same for all covers. An attribute is not: where a GAN encodes "dark"
-differs from cover to cover, and no line through stem space makes even two thirds of covers darker (measured). So an
-attribute is increased by gradient ascent from the cover at hand.
+A component is a direction in stem space, the same for all covers. An attribute is not: how a GAN encodes "dark" differs
+from cover to cover, and no direction in stem space makes even two thirds of covers darker (measured). So an attribute
+is increased by gradient ascent from the given cover.
 """
 
 import inspect
@@ -18,14 +18,14 @@ from torch import Tensor
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.pixels import to_pil
 
-SAMPLES = 512  # seeds from 0 on, to measure how stems are distributed
+SAMPLES = 512  # seeds from 0 on, to estimate the distribution of stems
 COMPONENTS = 6
-STEPS = 4  # of gradient ascent, whatever the amount, so that an edit changes smoothly with it
-STRIDE = 0.12  # distance of an amount of 1, as a share of the mean distance from the mean stem
+STEPS = 4  # of gradient ascent, the same for every amount, so that edits change smoothly with it
+STRIDE = 0.12  # distance for an amount of 1, as a fraction of the mean distance from the mean stem
 
 
 def darkness(images: Tensor) -> Tensor:
-    """Mean brightness, negated: images (B, 3, H, W) in [-1, 1] -> (B,). The others have the same shapes."""
+    """Negated mean brightness: images (B, 3, H, W) in [-1, 1] -> (B,). Shapes are the same for the other attributes."""
     return -images.mean((1, 2, 3))
 
 
@@ -43,13 +43,13 @@ def colourfulness(images: Tensor) -> Tensor:
 
 
 def busyness(images: Tensor) -> Tensor:
-    """Mean difference between neighbours, in grey."""
+    """Mean difference between neighbouring pixels, in grey."""
     grey = images.mean(1)
     return grey.diff(dim=1).abs().mean((1, 2)) + grey.diff(dim=2).abs().mean((1, 2))
 
 
 def symmetry(images: Tensor) -> Tensor:
-    """How well an image correlates with its mirror image, in grey, -1 to 1."""
+    """Correlation of an image with its mirror image, in grey, -1 to 1."""
     grey = images.mean(1)
     grey = grey - grey.mean((1, 2), keepdim=True)
     return (grey * grey.flip(2)).mean((1, 2)) / (grey.square().mean((1, 2)) + 1e-3)
@@ -108,9 +108,9 @@ class Editor:
 
     @torch.enable_grad()
     def _uphill(self, stems: Tensor, attribute: Callable[[Tensor], Tensor]) -> Tensor:
-        """For each stem, the direction of length 1 that increases an attribute and stays in the distribution of stems.
+        """For each stem, the unit direction that increases an attribute within the distribution of stems.
 
-        The gradient, preconditioned with the covariance of stems: directions count by how much stems vary along them.
+        It is the gradient, preconditioned with the covariance of stems.
         """
         with torch.inference_mode(False):
             leaf = stems.clone().requires_grad_()
@@ -120,14 +120,14 @@ class Editor:
 
 
 def principal_components(centred: Tensor, count: int) -> Tensor:
-    """The first `count` principal components of centred rows (N, D), one standard deviation long, (count, D).
+    """The first `count` principal components of centred rows (N, D), scaled to one standard deviation, (count, D).
 
-    After GANSpace (Härkönen et al. 2020, arXiv:2004.02546). Computed from the rows' inner products, as N < D.
+    As in GANSpace (Härkönen et al. 2020, arXiv:2004.02546). Computed from the rows' inner products, since N < D.
     """
-    # On the CPU: Apple's GPUs cannot do it.
+    # On the CPU: not supported on Apple's GPUs.
     values, vectors = (part.to(centred.device) for part in torch.linalg.eigh((centred @ centred.T).cpu()))
     vectors = vectors[:, -count:].flip(1)
-    # A vector's sign is arbitrary; the same model must give the same one everywhere.
+    # Fix the arbitrary sign of each vector, so that a model gives the same result everywhere.
     vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
     lengths = values[-count:].flip(0).clamp(min=1e-12).sqrt()
     return (centred.T @ vectors / lengths).T * (lengths / len(centred) ** 0.5)[:, None]

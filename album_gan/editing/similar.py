@@ -1,7 +1,7 @@
-"""More like this: seeds whose covers resemble that of a given seed.
+"""More like this: seeds with covers similar to a given seed's.
 
-Two steps, because either alone disappoints: first the seeds with the nearest latents, which partly share composition
-and motif; then, among their covers, the most similar thumbnails.
+In two steps, because either alone gives poor results: first the seeds with the nearest latents, which partly share
+composition and motif; then, among their covers, the most similar thumbnails.
 """
 
 import threading
@@ -16,11 +16,11 @@ from ..inference.pipeline import AlbumCoverPipeline
 
 POOL = 32_768  # seeds from 0 on
 CANDIDATES = 40  # covers that are drawn and compared
-THUMBNAIL = 8  # pixels a side at which covers are compared
+THUMBNAIL = 8  # side, in pixels, at which covers are compared
 
 
 class Neighbours:
-    """Nearest neighbours among the covers of one model. May be shared by threads."""
+    """Nearest neighbours among the covers of one model. Thread-safe."""
 
     def __init__(self, pipe: AlbumCoverPipeline):
         self.pipe = pipe
@@ -43,7 +43,7 @@ class Neighbours:
         return self.pipe(seeds=seeds).images
 
     def prepare(self) -> np.ndarray:
-        """Compute the pool unless it exists: a second's work that the first call need not wait for."""
+        """Compute the pool unless it exists. It takes a second, which can be spent before the first query."""
         with self._once:
             return self._pool
 

@@ -1,7 +1,7 @@
-"""Title and artist on a cover, in real type: the network draws pictures of letters, this sets words.
+"""Setting title and artist on a cover in real type, since the network draws only pictures of letters.
 
-Type is placed where the cover is calm, in a colour of the cover that is readable there (WCAG 2.1: a contrast of at
-least 4.5 behind every glyph); where none is, the background is shaded until one is.
+Type is placed where the cover is least busy, in a colour of the cover that is readable there (WCAG 2.1: a contrast of
+at least 4.5 behind every glyph); if there is none, the background is shaded as far as needed.
 """
 
 import bisect
@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 CONTRAST = 4.5  # WCAG 2.1, success criterion 1.4.3, level AA
-MARGIN = 0.06  # of the shorter side; nothing is nearer to an edge
+MARGIN = 0.06  # of the shorter side, on all sides
 SMALLEST_SIDE = 128  # pixels
 LONGEST_TEXT = 120  # characters
-LEADING, BETWEEN = 1.2, 1.45  # from baseline to baseline within a block, and to the next block; in type sizes
+LEADING, BETWEEN = 1.2, 1.45  # line spacing within a block, and to the next block; in type sizes
 WHITE, BLACK = (255, 255, 255), (12, 12, 12)
-SHADES = {WHITE: 0.0, BLACK: 255.0}  # the grey that the background is shaded with for type of that colour
+SHADES = {WHITE: 0.0, BLACK: 255.0}  # grey to shade the background with, for type of that colour
 FONT_FILES = {
     "condensed": "BebasNeue-Bold.otf",
     "serif": "EBGaramond12-Regular.otf",
@@ -30,7 +30,7 @@ FONT_FILES = {
 
 @dataclass(frozen=True)
 class Layout:
-    """How title and artist are set: sizes as shares of the shorter side, `width` as a share of the width."""
+    """How title and artist are set: sizes relative to the shorter side, `width` relative to the cover's."""
 
     font: str
     places: tuple[tuple[float, float], ...]  # candidates: 0 is left or top, 1 right or bottom
@@ -51,7 +51,7 @@ LAYOUTS = {
 
 @dataclass(frozen=True)
 class Line:
-    """One line of type: drawn with its baseline from `place` on, it fills `box` (left, top, right, bottom)."""
+    """One line of type, with its baseline starting at `place`, and its bounding `box` (left, top, right, bottom)."""
 
     text: str
     font: ImageFont.FreeTypeFont
@@ -77,17 +77,17 @@ class TypesetCover:
 
 
 def set_type(image: Image.Image, title: str = "", artist: str = "", layout: str = "headline") -> Image.Image:
-    """The cover with title and artist on it, RGB; without either, the cover as it is.
+    """The cover with title and artist on it, RGB; unchanged without either.
 
-    `layout` is one of headline, poster, corner and modern. Raises ValueError for another, for text of over 120
-    characters or in letters that no bundled font has (they have Latin, Greek and Cyrillic), and for a cover of less
+    `layout` is one of headline, poster, corner and modern. Raises ValueError for any other, for text of over 120
+    characters or with letters that no bundled font has (they have Latin, Greek and Cyrillic), and for a cover of less
     than 128 pixels.
     """
     return compose(image, title, artist, layout).drawn()
 
 
 def compose(image: Image.Image, title: str, artist: str, layout: str = "headline") -> TypesetCover:
-    """Choose sizes, place, colour and shade; arguments and errors as in `set_type`."""
+    """Choose sizes, position, colour and shade; arguments and errors as in `set_type`."""
     if min(image.size) < SMALLEST_SIDE:
         raise ValueError(f"covers must be {SMALLEST_SIDE} pixels or more for type, got {image.width}x{image.height}")
     texts, style, image = check_type(title, artist, layout), LAYOUTS[layout], image.convert("RGB")
@@ -119,11 +119,11 @@ def _linear(values: np.ndarray) -> np.ndarray:
     return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
 
 
-LINEAR = _linear(np.arange(256))  # a cover for shops has millions of pixels behind its title
+LINEAR = _linear(np.arange(256))  # a table, because a large cover has millions of pixels behind its title
 
 
 def check_type(title: str, artist: str, layout: str) -> dict[str, tuple[str, str]]:
-    """Both texts as they will be set, each with its font; raises the ValueErrors of `set_type`."""
+    """Both texts in their final form, each with its font; raises the ValueErrors of `set_type`."""
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
     texts = {}
@@ -137,7 +137,7 @@ def check_type(title: str, artist: str, layout: str) -> dict[str, tuple[str, str
 
 
 def _font_for(name: str, text: str, preferred: str) -> str:
-    """The preferred font, or the first other one that has all the letters."""
+    """The preferred font, or else the first one that has all letters."""
     for font in (preferred, *FONT_FILES):
         if all(_has(font, letter) for letter in text):
             return font
@@ -153,7 +153,7 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
 
 @functools.cache
 def _has(font: str, letter: str) -> bool:
-    """Whether a font has a letter: missing ones are drawn like a code point that no font has."""
+    """Whether a font has a letter: a missing one looks like a code point that no font has."""
     if letter == " ":
         return True
     drawn, missing = (_font(font, 32).getmask(text) for text in (letter, "\U0010fffe"))
@@ -161,8 +161,8 @@ def _has(font: str, letter: str) -> bool:
 
 
 def _fitted(text: str, font: str, share: float, width: float, size: tuple[int, int]) -> list[tuple]:
-    """Lines and their font, as large as fits into one to four lines; else small, breaking words."""
-    side = min(size)  # of a wide picture, the width would set type that is higher than the picture
+    """Lines and their font, as large as fits into one to four lines; else small, with broken words."""
+    side = min(size)  # the width of a wide picture would give type higher than the picture
     widest = min(width * size[0], size[0] - 2 * round(MARGIN * side))
     tallest = 0.38 * size[1]
     for pixels in np.unique(np.geomspace(max(6, 0.025 * side), share * side, 16).astype(int))[::-1]:
@@ -194,13 +194,13 @@ def _wrapped(text: str, face: ImageFont.FreeTypeFont, widest: float, breaking: b
 
 
 def _placed(blocks: list[list[tuple]], place: tuple[float, float], size: tuple[int, int]) -> list[Line]:
-    """Lines below each other, as one group at `place` within the margins."""
+    """Stack the lines as one group, at `place` within the margins."""
     margin, baseline = round(MARGIN * min(size)), 0
     rows: list[tuple] = []  # text, font, baseline, ink
     for block in blocks:
         for number, (text, face) in enumerate(block):
             ink = _ink(text, face)
-            if rows:  # far enough for accents below descenders, whatever the sizes
+            if rows:  # enough for accents below descenders, whatever the sizes
                 leading = round(face.size * (LEADING if number else BETWEEN))
                 baseline += max(leading, rows[-1][3][3] - ink[1] + round(0.1 * face.size) + 1)
             rows.append((text, face, baseline, ink))
@@ -215,7 +215,7 @@ def _placed(blocks: list[list[tuple]], place: tuple[float, float], size: tuple[i
     return lines
 
 
-@functools.lru_cache(4_096)  # most of the time goes here, and one title is set in many places and on many covers
+@functools.lru_cache(4_096)  # takes most of the time, and one title is set in many places on many covers
 def _ink(text: str, face: ImageFont.FreeTypeFont) -> tuple[int, int, int, int]:
     """The bounding box of a text's ink when its baseline starts at the origin."""
     left, top, right, bottom = face.getbbox(text, anchor="ls")
@@ -233,7 +233,7 @@ def _bounds(lines: list[Line]) -> tuple[int, int, int, int]:
 
 
 def _busyness(image: Image.Image, box: tuple[int, int, int, int]) -> float:
-    """How busy a part of a picture is: mean difference between neighbours on a grid of 64."""
+    """How busy a part of a picture is: mean difference between neighbours at 64 px."""
     small = image.convert("L").resize((64, 64), Image.Resampling.BOX)
     across, down = 64 / image.width, 64 / image.height
     left, top, right, bottom = box[0] * across, box[1] * down, box[2] * across, box[3] * down
@@ -243,13 +243,13 @@ def _busyness(image: Image.Image, box: tuple[int, int, int, int]) -> float:
 
 
 def _readable(image: Image.Image, box: tuple[int, int, int, int]) -> tuple[tuple[int, int, int], Image.Image]:
-    """A colour for type in `box`, and the picture, shaded there as little as readability takes."""
+    """A colour for type in `box`, and the picture, shaded there only as far as needed."""
     pad = round(0.02 * min(image.size))
     outer = (box[0] - pad, box[1] - pad, box[2] + pad, box[3] + pad)  # the margin has room for it
     behind = np.asarray(image.crop(outer))
     palette = (image.resize((32, 32), Image.Resampling.BOX).quantize(6).getpalette() or [])[: 6 * 3]
     own = list(zip(palette[::3], palette[1::3], palette[2::3], strict=True))
-    # The most colourful readable one, else white or black, whichever changes the picture less.
+    # The most colourful readable one, else white or black, whichever needs less shading.
     readable = [colour for colour in (WHITE, BLACK, *own) if contrast(np.array(colour), behind).min() >= CONTRAST]
     if readable:
         return max(readable, key=lambda colour: max(colour) - min(colour)), image
@@ -259,7 +259,7 @@ def _readable(image: Image.Image, box: tuple[int, int, int, int]) -> tuple[tuple
 
 
 def _share(behind: np.ndarray, colour: tuple[int, int, int], shade: float) -> float:
-    """The smallest share of `shade`, in 64ths, that makes `colour` readable on all of `behind`."""
+    """The smallest opacity of `shade`, in 64ths, that makes `colour` readable on all of `behind`."""
 
     def readable(step: int) -> bool:
         shaded = np.rint(behind + (shade - behind) * step / 64).astype(np.uint8)
@@ -269,7 +269,7 @@ def _share(behind: np.ndarray, colour: tuple[int, int, int], shade: float) -> fl
 
 
 def _shaded(image: Image.Image, box: tuple[int, int, int, int], shade: float, share: float) -> Image.Image:
-    """The picture with this share of a shade in the box, fading out around it."""
+    """The picture with the box shaded at opacity `share`, fading out around it."""
     fade = max(1.0, 0.12 * min(image.size))
     x, y = np.arange(image.width)[None], np.arange(image.height)[:, None]
     across = np.maximum(np.maximum(box[0] - x, x - box[2] + 1), 0)

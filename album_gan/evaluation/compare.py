@@ -1,4 +1,4 @@
-"""A model against held-out covers: fidelity, diversity, copies and spectra, in the feature spaces of `extractors`."""
+"""Comparing a model with held-out covers: fidelity, diversity, copies and spectra, in `extractors`' feature spaces."""
 
 import time
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from ..metrics.spectrum import octave_differences, radial_spectrum
 from .extractors import EXTRACTORS, build_extractor, cache_file, cached_features, check_extractor, features_of
 from .table import SUBSET_DRAWS
 
-COPY_QUANTILE = 0.001  # two different held-out covers are closer than this distance once in a thousand times
+COPY_QUANTILE = 0.001  # of the distances between different held-out covers
 DRAWN_TOGETHER = 16
-PROBED = 8  # covers drawn and looked at to say how long an evaluation takes
-FEWEST = 4  # of samples and of held-out covers: precision and recall look at the third neighbour
+PROBED = 8  # covers drawn and compared to estimate the time of an evaluation
+FEWEST = 4  # samples and held-out covers: precision and recall use the third neighbour
 
 
 def evaluate(
@@ -33,8 +33,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Compare a model (bundled, a folder or a Hub id) with the covers of `source`, at the model's resolution.
 
-    With `progress`, one line says first how long that takes, and one bar how far it is.
-    Raises ValueError for unknown extractors, and for fewer samples or held-out covers than can be compared.
+    With `progress`, prints an estimate of the time, and shows a progress bar.
+    Raises ValueError for unknown extractors, and for too few samples or held-out covers.
     """
     for name in extractors or ():
         check_extractor(name)
@@ -62,7 +62,7 @@ def evaluate(
 def expected_seconds(
     pipeline: AlbumCoverPipeline, samples: int, covers: Sequence[np.ndarray], spaces: Sequence[str], device: str
 ) -> float:
-    """How long `evaluate` takes, from a few covers drawn and looked at; features in the cache take no time."""
+    """Estimate how long `evaluate` takes, from a few covers; cached features take no time."""
     pipeline(seeds=range(PROBED))  # the first ones take longer
     started = time.monotonic()
     probe = np.stack([np.asarray(image) for image in pipeline(seeds=range(PROBED)).images])
@@ -88,9 +88,9 @@ def compare(
 ) -> dict[str, Any]:
     """Compare samples with held-out covers, and with the training covers for copies; all uint8 (N, R, R, 3).
 
-    Every kernel distance comes with its floor: that of one half of the held-out covers against the other.
-    With `subset`, kernel distance and recall are also averaged over 50 draws of that many of each, so that results
-    can be compared with those of a small set.
+    Every kernel distance comes with its floor, the distance between two halves of the held-out covers.
+    With `subset`, kernel distance and recall are also averaged over 50 draws of that many of each, for comparison with
+    the results of a small set.
     """
     with tqdm(total=0, desc="comparing", unit="cover", leave=False, disable=not progress) as bar:
         return _compare(samples, held_out, training, extractors, subset, bar, device)
@@ -105,7 +105,7 @@ def _compare(
     bar: tqdm,
     device: str,
 ) -> dict[str, Any]:
-    """As `compare`, with a bar that goes on to all pictures in all spaces."""
+    """As `compare`, with a progress bar over all pictures in all spaces."""
     known = [held_out] if training is None else [held_out, training]
     networks = {name: build_extractor(name, device) for name in extractors}
     for extractor in networks.values():
@@ -133,13 +133,13 @@ def in_words(seconds: float) -> str:
 
 
 def check_samples(count: int) -> None:
-    """Raise ValueError for fewer samples than can be compared."""
+    """Raise ValueError for too few samples."""
     if count < FEWEST:
         raise ValueError(f"samples must be {FEWEST} or more, got {count}; 2000 is usual")
 
 
 def check_held_out(count: int, training: int) -> None:
-    """Raise ValueError for fewer held-out covers than can be compared."""
+    """Raise ValueError for too few held-out covers."""
     if count < FEWEST:
         raise ValueError(
             f"the data must hold {FEWEST} or more held-out covers to compare with, got {count} among "
@@ -161,7 +161,7 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
         recalls = [coverage(rng.choice(real, subset, False), rng.choice(fake, subset, False)).recall
                    for _ in range(SUBSET_DRAWS)]  # fmt: skip
         numbers |= {"recall_of_draws": np.mean(recalls), "recall_of_draws_spread": np.std(recalls)}
-    count = min(len(fake), len(real))  # neighbourhoods shrink with the number of samples: take as many of each
+    count = min(len(fake), len(real))  # neighbourhoods shrink with the number of samples: use as many of each
     found = coverage(real[order[:count]], fake[:count])
     numbers |= {"precision": found.precision, "recall": found.recall}
     numbers |= {"density": found.density, "coverage": found.coverage}
@@ -172,7 +172,7 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
 
 
 def copies(fake: np.ndarray, real: np.ndarray, training: np.ndarray) -> dict[str, float]:
-    """How close samples are to training covers, relative to how close held-out covers are to them (medians)."""
+    """Distance of samples to training covers, relative to that of held-out covers (medians)."""
     own, _ = nearest(fake, training)
     others, _ = nearest(real, training)
     return {

@@ -1,7 +1,7 @@
-"""Feature extractors: frozen networks in whose feature spaces pictures are compared.
+"""Feature extractors: frozen networks, in whose feature spaces pictures are compared.
 
-Both come as pip packages with their weights inside, so no internet is needed. `efficientnet-lite2` is of the family of
-the frozen network in `projected`'s discriminator, so it flatters that recipe; `stlpips-vgg` does not.
+Both are pip packages that contain the weights, so no internet is needed. `efficientnet-lite2` is related to the frozen
+network in `projected`'s discriminator, so it favours that recipe; `stlpips-vgg` does not.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ Advance = Callable[[int], object]  # of a progress bar
 
 
 def _nobody(pictures: int) -> None:
-    """Where nobody watches."""
+    """The default for `advance`: no progress bar."""
 
 
 class EfficientNetLite2(nn.Module):
@@ -58,7 +58,7 @@ class EfficientNetLite2(nn.Module):
 class ShiftTolerantVGG(nn.Module):
     """VGG-16 of ST-LPIPS (Ghildyal and Liu 2022, arXiv:2207.13686): images (B, 3, R, R) in [-1, 1] -> (B, 1472).
 
-    Each tap's channels are scaled to unit length at every place, weighted as the metric weighs them, and averaged.
+    Each tap's channels are normalised at every position, weighted as in the metric, and averaged.
     """
 
     CONVOLUTIONS = ((0, 2), (6, 8), (12, 14, 16), (20, 22, 24), (28, 30, 32))
@@ -118,7 +118,7 @@ def build_extractor(name: str, device: str | torch.device = "cpu") -> nn.Module:
 
 
 def cached_features(pixels: np.ndarray, extractor: nn.Module, advance: Advance = _nobody) -> np.ndarray:
-    """As `features_of`, but computed once for the same pictures and extractor, and then read from the cache."""
+    """As `features_of`, but cached by pictures and extractor."""
     path = cache_file(pixels, extractor)
     if path.exists():
         return np.load(path)
@@ -133,7 +133,7 @@ def cached_features(pixels: np.ndarray, extractor: nn.Module, advance: Advance =
 
 
 def cache_file(pixels: np.ndarray, extractor: nn.Module) -> Path:
-    """Where the cache has the features of these pictures, or will have them."""
+    """The file in the cache for the features of these pictures."""
     digest = hashlib.sha256(repr(pixels.shape).encode())
     for part in np.array_split(pixels, max(1, len(pixels) // 1_000)):
         digest.update(np.ascontiguousarray(part).data)
@@ -155,7 +155,7 @@ def features_of(
 
 
 def _package_weights(package: str, file: str, sha256: str) -> dict[str, Tensor]:
-    """Weights from a pip package, which is not imported; their SHA-256 is checked."""
+    """Weights from a pip package, without importing it; their SHA-256 is checked."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         name = package.replace("_", "-")

@@ -1,14 +1,14 @@
-"""The numbers of an evaluation as text. Knows neither torch nor datasets: cards and commands show it as well."""
+"""The numbers of an evaluation as text, for model cards and commands. Does not import torch or datasets."""
 
 from typing import Any
 
 from ..metrics.measures import KERNEL_DISTANCE, MEASURES, Measure, ruler, ruler_line
 
-SUBSET_DRAWS = 50  # draws that "of_draws" numbers are averaged over
+SUBSET_DRAWS = 50  # draws over which "of_draws" numbers are averaged
 
 
 def table(result: dict[str, Any]) -> str:
-    """The numbers as text, one row per measure and one column per feature space, and the ruler beneath."""
+    """The numbers as text, one row per measure and one column per feature space, with the ruler below."""
     spaces = result["spaces"]
     keys = list(dict.fromkeys(key for numbers in spaces.values() for key in numbers))
     rows = [(_measure(key), key) for key in keys]
@@ -27,7 +27,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _measure(key: str) -> tuple[str, Measure]:
-    """The name to show for a key of a feature space, and the measure that it belongs to."""
+    """The name to show for a key of a feature space, and its measure."""
     for ending, words in (("_of_draws_spread", ", spread of draws"), ("_of_draws", ", of draws"), ("", "")):
         measure = MEASURES.get(key.removesuffix(ending))
         if key.endswith(ending) and measure:

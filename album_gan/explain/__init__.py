@@ -1,1 +1,1 @@
-"""What happens inside the networks, computed from the networks themselves: for the page, notebooks and scripts."""
+"""Explaining what happens inside the networks, for the page, notebooks and scripts."""

@@ -1,18 +1,18 @@
-"""The arithmetic of one convolution: which size comes out, or why nothing can.
+"""The arithmetic of one convolution: its output size, or why it is impossible.
 
-For size W, kernel F, stride S and padding P a convolution gives floor((W - F + 2P) / S) + 1, and a transposed one, its
-twin that undoes the sizes, (W - 1) S - 2P + F + Q, where the output padding Q chooses among the S sizes that a
+For size W, kernel F, stride S and padding P, a convolution's output size is floor((W - F + 2P) / S) + 1, and that of a
+transposed one, which inverts it, (W - 1) S - 2P + F + Q, where the output padding Q selects one of the S sizes that a
 convolution would round down to W (Dumoulin and Visin 2016, arXiv:1603.07285).
 """
 
 from dataclasses import dataclass
 
-LARGEST = 65_536  # of every setting: more is a slip of the finger
+LARGEST = 65_536  # of every setting: more is a typing error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution:
-    """The settings of one convolution along one axis, in pixels. Raises ValueError for settings that are impossible."""
+    """The settings of one convolution along one axis, in pixels. Raises ValueError for impossible settings."""
 
     size: int
     kernel: int = 3
@@ -47,7 +47,7 @@ class Convolution:
 
     @property
     def output(self) -> int:
-        """The size that comes out, in pixels."""
+        """The output size, in pixels."""
         if self.transposed:
             return (self.size - 1) * self.stride - 2 * self.padding + self.kernel + self.output_padding
         return (self.size - self.kernel + 2 * self.padding) // self.stride + 1
@@ -69,7 +69,7 @@ class Convolution:
 
     @property
     def remarks(self) -> list[str]:
-        """What is possible and still worth knowing, a sentence each."""
+        """Notes about valid but unusual settings, a sentence each."""
         found = []
         if not self.transposed and self._left_over:
             found.append(

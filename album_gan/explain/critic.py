@@ -1,8 +1,7 @@
-"""What a discriminator thinks of a picture, as one score, and where in the picture it comes from.
+"""A discriminator's score of a picture, and its parts by position in the picture.
 
-Two kinds of discriminator say where. A projected one judges patches: its heads give a map of scores at each of four
-scales. DCGAN's ends in one fully connected layer over a 4 x 4 map, whose sum splits exactly into a share for each
-place.
+This works for two kinds of discriminator. A projected one judges patches: its heads give a map of scores at each of
+four scales. DCGAN's ends in a fully connected layer over a 4 x 4 map, so its score is exactly a sum over positions.
 """
 
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from .trace import trace
 
 @dataclass(frozen=True)
 class Scale:
-    """Scores of places, rows of numbers from the top left; above 0 like a real cover.
+    """Scores by position, as rows from the top left; above 0 is like a real cover.
 
-    Of overlapping patches, or shares that add up to the one score of the picture.
+    They are scores of overlapping patches, or parts that add up to the picture's score.
     """
 
     name: str
@@ -28,19 +27,19 @@ class Scale:
 
     @property
     def mean(self) -> float:
-        """Of all its places."""
+        """Mean score over all positions."""
         return sum(map(sum, self.scores)) / sum(map(len, self.scores))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`score` is what training uses, the mean over all patches; above 0 means that the picture looks real."""
+    """`score` is the one used in training, the mean over all patches; above 0 means that the picture looks real."""
 
     score: float
     scales: list[Scale]
 
     def as_json(self) -> dict[str, Any]:
-        """Numbers, rounded."""
+        """The scores, rounded."""
         scales = [
             {"name": s.name, "mean": round(s.mean, 3), "scores": [[round(v, 3) for v in row] for row in s.scores]}
             for s in self.scales
@@ -49,7 +48,7 @@ class Verdict:
 
 
 class Critic:
-    """A discriminator that judges one picture at a time, beside the same few drawn covers (B, 3, R, R)."""
+    """A discriminator that judges one picture at a time, in a batch with a few fixed drawn covers (B, 3, R, R)."""
 
     def __init__(self, discriminator: nn.Module, companions: Tensor):
         self.network: Any = discriminator

@@ -1,4 +1,4 @@
-"""Tables and drawings of networks with all their dimensions, from the steps of a trace."""
+"""Tables and diagrams of networks with all dimensions, from the steps of a trace."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 def table(steps: Sequence[Step]) -> str:
-    """A text table: one line for each step that changes a shape or has parameters, then the sum."""
+    """A text table: one line for each step that changes the shape or has parameters, then the total."""
     header = ("step", "layer", "kind", "output", "arithmetic", "parameters")
     rows = [
         (
@@ -45,9 +45,9 @@ def table(steps: Sequence[Step]) -> str:
 
 
 def boxes(steps: Sequence[Step]) -> list[list[Step]]:
-    """What a drawing shows: chains of main steps, each beginning where the last one's output is not used."""
+    """The steps in a diagram: chains of main steps; a new chain begins where the previous output is not used."""
     shown: list[list[Step]] = []
-    latest: dict[int, int] = {-1: -1}  # step: the shown step whose output it passes on
+    latest: dict[int, int] = {-1: -1}  # step: the shown step whose output it forwards
     for step in steps:
         source = latest.get(step.sources[0], -1)
         if not (step.kind.main or (step.kind.name == "reshape" and len(step.output) == 3)):
@@ -63,7 +63,7 @@ def boxes(steps: Sequence[Step]) -> list[list[Step]]:
 
 
 def diagram(traces: Sequence[tuple[str, Trace]]) -> str:
-    """An SVG of networks, one below the other; each is a title and a trace. Colours are those of the text around it."""
+    """An SVG of networks, one below the other, given as title and trace. Uses the colour of the surrounding text."""
     parts: list[str] = []
     width, y = 0, 0
     for title, trace in traces:

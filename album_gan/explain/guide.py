@@ -1,4 +1,4 @@
-"""The field guide: a card for every recipe, with what its own file says of it, and the family tree."""
+"""The field guide: a card for every recipe, and the family tree."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ NOTATION = "D is the discriminator before any sigmoid, x a real cover, G(z) a dr
 
 @dataclass(frozen=True)
 class Card:
-    """`parent` is the recipe whose weakness this one repairs, "" for the first; losses are what each side minimises."""
+    """`parent` is the recipe that this one improves on, "" for the first; losses are minimised by each side."""
 
     year: int
     parent: str
@@ -80,7 +80,7 @@ CARDS = {
 
 
 def cards() -> dict[str, Any]:
-    """{"notation": ..., "cards": [...]}, the oldest first; each with its paper and the resolutions that it takes."""
+    """{"notation": ..., "cards": [...]}, the oldest first; each with its paper and the resolutions that it supports."""
     return {
         "notation": NOTATION,
         "cards": [
@@ -92,6 +92,6 @@ def cards() -> dict[str, Any]:
 
 
 def _paper(name: str) -> str:
-    """The arXiv number in a recipe's own docstring."""
+    """The arXiv number in a recipe's docstring."""
     found = re.search(r"arXiv:\d{4}\.\d{4,5}", recipe_module(name).__doc__ or "")
     return found.group() if found else ""

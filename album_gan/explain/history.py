@@ -1,4 +1,4 @@
-"""The course of a training: what a model's log says, thinned out for a drawing."""
+"""The course of a training run, from a model's log, with fewer points for charts."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ POINTS = 160  # of each curve
 
 
 def course_of(folder: Path) -> dict[str, Any]:
-    """Moments, losses, kernel distances and alarms of a model's training, from what lies beside its weights.
+    """Moments, losses, kernel distances and alarms of a model's training, from the files beside its weights.
 
-    `moments` are numbers of covers shown, one for each sheet in history/; `losses` maps a name to [covers, value]s,
-    means over neighbouring lines of the log. Parts that the model does not have are empty.
+    `moments` are numbers of covers shown, one for each sheet in history/; `losses` maps names to lists of [covers,
+    value], means over neighbouring log lines. Missing parts are empty.
     """
     moments = sorted(int(path.stem) for path in (folder / "history").glob("[0-9]*.webp"))
     file = folder / "log.jsonl"
@@ -27,7 +27,7 @@ def course_of(folder: Path) -> dict[str, Any]:
 
 
 def _thinned(points: list[list[float]]) -> list[list[float]]:
-    """At most POINTS of them, each the mean of its neighbours."""
+    """Reduce to at most POINTS points by averaging neighbours."""
     size = -(-len(points) // POINTS) or 1
     groups = [points[start : start + size] for start in range(0, len(points), size)]
     return [[group[-1][0], round(sum(value for _, value in group) / len(group), 4)] for group in groups]

@@ -1,4 +1,4 @@
-"""The kinds of steps that networks are made of, and how they are recognised among the calls of torch's functions."""
+"""Kinds of steps in networks, and how to recognise them from calls of torch's functions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Kind:
-    """`does` says in a sentence what such a step does; `main` steps are the ones that a diagram shows."""
+    """`does` explains such a step in a sentence; `main` steps are shown in diagrams."""
 
     name: str
     does: str
@@ -54,7 +54,7 @@ FADE = Kind("fade", "Mixes a coarse and a fine picture while the network grows."
 ERROR = Kind("reconstruction error", "How far the repeated picture is from the original: the score of each picture.")
 PATTERN = Kind("gated picture", "Multiplies a learned 4 x 4 picture of each channel by a number.", main=True)
 
-# Modules of our networks that are one idea, and therefore one step.
+# Modules that count as one step.
 COMPOSITES = {
     "VirtualBatchNorm": Kind(
         "virtual batch normalisation",

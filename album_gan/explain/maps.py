@@ -1,4 +1,4 @@
-"""Feature maps as pictures, and one output value of a layer taken apart into its products."""
+"""Feature maps as pictures, and one output value of a layer as a sum of products."""
 
 import math
 from typing import Any
@@ -12,9 +12,9 @@ from .trace import Step
 
 
 def contact_sheet(value: Tensor) -> tuple[Image.Image, int]:
-    """All channels of one picture's maps (1, C, H, W) or features (1, N) as grey tiles, and how many stand in a row.
+    """All channels of one picture's maps (1, C, H, W) or features (1, N) as grey tiles, and the number per row.
 
-    Black to white is from the smallest to the largest value of each channel; features share one scale.
+    Black and white are the smallest and largest value of each channel; features share one scale.
     """
     maps = value[0].float().numpy()
     if maps.ndim != 3:
@@ -41,11 +41,11 @@ def channel_numbers(step: Step, channel: int) -> dict[str, Any]:
 
 
 def products(step: Step, channel: int, y: int, x: int, shown: int = 8) -> dict[str, Any]:
-    """One output value of a linear step as the sum that it is: input times weight, summed, plus bias.
+    """One output value of a linear step as a sum: inputs times weights, plus bias.
 
-    For convolutions the `shown` input channels that contribute most, each with its windows of inputs and weights, and
-    the sum over the others; for fully connected layers the `shown` largest products. `value` is what the network
-    itself computed. Raises ValueError for other steps, and for places outside of the map.
+    For convolutions, the `shown` input channels that contribute most, each with its window of inputs and weights, and
+    the sum over the others; for fully connected layers, the `shown` largest products. `value` is the network's own
+    result. Raises ValueError for other steps, and for positions outside the map.
     """
     if "weight" not in step.arguments:
         raise ValueError(f"step must be a convolution or fully connected, got {step.kind.name}")
@@ -91,7 +91,7 @@ def _window(given: Tensor, weight: Tensor, settings: dict, channel: int, y: int,
 
 
 def _stamps(given: Tensor, weight: Tensor, settings: dict, channel: int, y: int, x: int) -> tuple[Tensor, Tensor, int]:
-    """The inputs whose stamps cover an output pixel, and the weight of each stamp there: (C, rows, columns) each."""
+    """The inputs that contribute to an output pixel, and their weights there: (C, rows, columns) each."""
     kernel, stride, padding = settings["kernel"], settings["stride"], settings["padding"]
 
     def covering(place: int, size: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The networks that can be opened: those of the bundled models, and of every recipe, untrained."""
+"""The networks to explain: those of the bundled models, and untrained ones of every recipe."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,15 +14,15 @@ from ..inference.pipeline import AlbumCoverPipeline
 from ..recipes.base import recipe_module, recipe_names
 from .trace import Trace, trace
 
-ENLARGER = "upscaler"  # the one recipe that draws from pictures, not from latents
+ENLARGER = "upscaler"  # the only recipe whose input is pictures, not latents
 RECIPES = tuple(name for name in recipe_names() if name != ENLARGER)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A generator and the discriminator that it plays against, both in evaluation mode and on the CPU.
+    """A generator and its discriminator, both in evaluation mode on the CPU.
 
-    `discriminator` is None where the model has none, or where what it needs is not installed: `missing` says so.
+    `discriminator` is None if the model has none, or its dependencies are not installed: see `missing`.
     """
 
     generator: Any  # torch types every attribute of a module as Tensor or Module
@@ -33,7 +33,7 @@ class Pair:
 
     @property
     def resolution(self) -> int:
-        """Of its pictures, in pixels."""
+        """Resolution of the pictures, in pixels."""
         return self.generator.config.resolution
 
     def latents(self, seeds: list[int]) -> Tensor:
@@ -43,9 +43,9 @@ class Pair:
 
 @lru_cache(maxsize=4)
 def recipe_pair(name: str, resolution: int | None = None, **settings: int) -> Pair:
-    """The networks of a recipe, as training begins, with the paper's settings unless `settings` say otherwise.
+    """A recipe's newly initialised networks, with the paper's settings unless `settings` overrides them.
 
-    By default at the paper's resolution. Raises ValueError for a recipe or a resolution that there is not.
+    By default at the paper's resolution. Raises ValueError for an unknown recipe or an unsupported resolution.
     """
     module = recipe_module(name)
     config = module.Config(**settings)
@@ -63,7 +63,7 @@ def recipe_pair(name: str, resolution: int | None = None, **settings: int) -> Pa
 
 
 def resolutions(name: str) -> list[int]:
-    """The resolutions that a recipe takes, the one of its paper (or of the bundled model) first."""
+    """The resolutions that a recipe supports, that of its paper (or of the bundled model) first."""
     kind = recipe_module(name).Recipe
     possible = [2**n for n in range(5, 10) if kind.smallest_resolution <= 2**n <= kind.largest_resolution]
     first = {"vanilla": 32, "infogan": 32, "projected": 128, ENLARGER: 256}.get(name, 64)
@@ -72,7 +72,7 @@ def resolutions(name: str) -> list[int]:
 
 @lru_cache(maxsize=2)
 def bundled_pair(name: str) -> Pair:
-    """One of the models of this package: "bundled" or "teaching". Raises OSError and ValueError as `load_network`."""
+    """A model of this package: "bundled" or "teaching". Raises OSError and ValueError as `load_network`."""
     if name not in BUNDLED:
         raise ValueError(f"model must be one of {', '.join(map(str, BUNDLED))}, got {name!r}")
     pipe = AlbumCoverPipeline.from_pretrained(name)
@@ -84,7 +84,7 @@ def bundled_pair(name: str) -> Pair:
 
 
 def discriminator_of(folder: Path) -> tuple[nn.Module | None, str]:
-    """The discriminator that a model's folder holds, ready to judge; or None, and why there is none."""
+    """The discriminator in a model's folder, in evaluation mode; or None, and why there is none."""
     if not (folder / "discriminator" / "config.json").is_file():
         return None, "this model comes without its discriminator"
     try:
@@ -94,12 +94,12 @@ def discriminator_of(folder: Path) -> tuple[nn.Module | None, str]:
 
 
 def trace_generator(pair: Pair, seed: int, mute: dict[int, list[int]] | None = None) -> Trace:
-    """The generator drawing the cover of one seed, step by step. Raises ValueError as `trace`."""
+    """Trace the generator drawing one seed's cover. Raises ValueError as `trace`."""
     return trace(pair.generator, pair.latents([seed]), mute=mute)
 
 
 def trace_both(name: str, resolution: int | None = None) -> tuple[Trace, Trace]:
-    """A recipe's generator drawing one picture, and its discriminator judging it; shapes only."""
+    """Trace a recipe's generator drawing one picture, and its discriminator judging it; shapes only."""
     pair = recipe_pair(name, resolution)
     if name == ENLARGER:
         small = torch.zeros(1, 3, (resolution or resolutions(name)[0]) // 4, (resolution or resolutions(name)[0]) // 4)

@@ -1,6 +1,6 @@
-"""Batch normalisation, watched: the statistics of a batch against the running ones, and what the mode does to pictures.
+"""Batch normalisation: batch statistics compared with running ones, and the effect of the mode on pictures.
 
-In training mode a layer normalises with the mean and spread of the batch at hand, so a cover depends on its neighbours.
+In training mode a layer normalises with the mean and spread of the batch, so a cover depends on the rest of its batch.
 In evaluation mode it uses running averages, and a cover depends on its seed alone.
 """
 
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 
 def norms_of(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
-    """The network's batch normalisations, by name."""
+    """The network's BatchNorm layers, by name."""
     return {name: module for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
 
 
 @contextmanager
 def batch_statistics(network: nn.Module, only: str | None = None) -> Iterator[None]:
-    """Normalise by the batch's own statistics, in all layers or in one; running averages stay as they are."""
+    """Normalise with batch statistics, in all layers or only in one; running averages do not change."""
     norms: dict[str, Any] = {name: norm for name, norm in norms_of(network).items() if only in (None, name)}
     before = {name: (norm.training, norm.momentum) for name, norm in norms.items()}
     for norm in norms.values():
@@ -37,7 +37,7 @@ def batch_statistics(network: nn.Module, only: str | None = None) -> Iterator[No
 
 @torch.no_grad()
 def pictures(network: nn.Module, latents: Tensor, training: bool, only: str | None = None) -> Tensor:
-    """Images (B, 3, R, R) of latents (B, latent_dim), in training or in evaluation mode."""
+    """Images (B, 3, R, R) for latents (B, latent_dim), in training or evaluation mode."""
     if not training:
         return network(latents)
     with batch_statistics(network, only):
@@ -46,9 +46,9 @@ def pictures(network: nn.Module, latents: Tensor, training: bool, only: str | No
 
 @torch.no_grad()
 def statistics(network: nn.Module, latents: Tensor, layer: str) -> dict[str, Any]:
-    """Mean and spread of each channel that comes into a layer: of this batch, and its running averages.
+    """Mean and spread of each input channel of a layer: of this batch, and running averages.
 
-    Raises ValueError for a layer that there is not.
+    Raises ValueError for an unknown layer.
     """
     norms = norms_of(network)
     if layer not in norms:

@@ -1,8 +1,8 @@
-"""What a network computes, step by step, from one real forward pass.
+"""Tracing what a network computes, step by step, in one forward pass.
 
-A `Trace` watches the calls of torch's functions, so it also sees what no module is named for (enlargements, gates,
-skip connections, layers that scale their weights first), and names each step after the module in which it happens.
-It can silence channels on the way, too.
+`trace` intercepts calls of torch's functions, so it also records steps without a module of their own (enlargements,
+gates, skip connections, layers that scale their weights first), and names each step after the module that it is in. It
+can also mute channels.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,22 +23,22 @@ ALL = -1  # in `mute`: every channel of a step
 
 @dataclass
 class Step:
-    """One step of a network. Shapes are those of one picture, without the batch: (C, H, W) or (features,)."""
+    """One step of a network. Shapes are without the batch: (C, H, W) or (features,)."""
 
     number: int
-    name: str  # of the module in which it happens, as in `named_modules`; "" for the network itself
+    name: str  # of the module that it is in, as in `named_modules`; "" for the network itself
     kind: Kind
     inputs: tuple[tuple[int, ...], ...]
     output: tuple[int, ...]
-    arithmetic: str  # how the output's shape follows from the input's, with numbers
-    parameters: int  # that train or trained, used here first
-    sources: tuple[int, ...]  # numbers of the steps whose outputs come in, -1 for the network's own input
+    arithmetic: str  # computation of the output's shape from the input's
+    parameters: int  # number of parameters first used here
+    sources: tuple[int, ...]  # numbers of the steps whose outputs are inputs, -1 for the network's own input
     settings: dict[str, int] = field(default_factory=dict)  # kernel, stride, padding, ... of convolutions
-    value: Tensor | None = None  # (B, ...), what came out
+    value: Tensor | None = None  # output, (B, ...)
     arguments: dict[str, Tensor] = field(default_factory=dict)  # input, weight and bias, of linear steps
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the tensors."""
+        """Everything except the tensors."""
         return {
             "number": self.number, "name": self.name, "kind": self.kind.name, "does": self.kind.does,
             "inputs": self.inputs, "output": self.output, "arithmetic": self.arithmetic,
@@ -49,21 +49,21 @@ class Step:
 
 @dataclass
 class Trace:
-    """`steps` in the order in which they happen, and the network's `output`."""
+    """`steps` in order of execution, and the network's `output`."""
 
     steps: list[Step]
     output: Any
-    unused: int  # parameters that this pass did not need, e.g. of levels that have not grown yet
+    unused: int  # parameters that this pass did not use, e.g. of levels that have not grown yet
 
 
 @torch.no_grad()
 def trace(
     network: nn.Module, *inputs: Tensor, mute: Mapping[int, Iterable[int]] | None = None, keep: bool = True
 ) -> Trace:
-    """One forward pass of `network` in the mode in which it is, watched.
+    """Trace one forward pass of `network` in its current mode.
 
-    `mute` maps numbers of steps to channels that are set to zero there, ALL for the whole step; with `keep`, steps
-    hold their outputs. Raises ValueError for steps and channels that there are not.
+    `mute` maps step numbers to channels to set to zero, ALL for the whole step; with `keep`, steps hold their outputs.
+    Raises ValueError for unknown steps and channels.
     """
     watcher = _Watcher(network, inputs, {step: list(channels) for step, channels in (mute or {}).items()}, keep)
     with ExitStack() as hooks:
@@ -80,7 +80,7 @@ def trace(
 
 
 class _Watcher(TorchFunctionMode):
-    """Tensors are of two sorts: weights and what is computed from weights alone; and everything that flows."""
+    """Distinguishes tensors that depend on the input from weights and tensors computed from weights alone."""
 
     def __init__(self, network: nn.Module, inputs: tuple[Tensor, ...], mute: dict[int, list[int]], keep: bool):
         super().__init__()
@@ -88,9 +88,9 @@ class _Watcher(TorchFunctionMode):
         self.steps: list[Step] = []
         self.modules: list[tuple[str, nn.Module]] = []
         self.composite: tuple[nn.Module, Kind, Tensor] | None = None  # a module that counts as one step
-        self.alive: list[Tensor] = []  # an id means something only while its tensor lives
-        self.source: dict[int, int] = {}  # id of what flows: step it comes from
-        self.weights: dict[int, frozenset[str]] = {}  # id of a weight, or of what is made of weights: names
+        self.alive: list[Tensor] = []  # ids are valid only while their tensors live
+        self.source: dict[int, int] = {}  # id of a tensor that depends on the input: step that computed it
+        self.weights: dict[int, frozenset[str]] = {}  # id of a weight, or of a tensor made of weights: their names
         self.counted: set[str] = set()
         self.sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
         for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
@@ -98,7 +98,7 @@ class _Watcher(TorchFunctionMode):
         for tensor in inputs:
             self._flows(tensor, -1)
 
-    # --- Which module we are in
+    # --- The current module
 
     def enter(self, name: str, module: nn.Module, arguments: tuple) -> None:
         self.modules.append((name, module))
@@ -117,7 +117,7 @@ class _Watcher(TorchFunctionMode):
         self.modules.pop()
         return output
 
-    # --- What torch computes
+    # --- Function calls
 
     def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -144,7 +144,7 @@ class _Watcher(TorchFunctionMode):
             self._flows(tensor, self.source.get(id(tensor), source))
         return output
 
-    _pending: frozenset[str] = frozenset()  # weights of small steps that are not shown: counted at the next one
+    _pending: frozenset[str] = frozenset()  # weights of calls that are not recorded as steps: counted for the next step
 
     def _flows(self, tensor: Tensor, source: int) -> None:
         self.alive.append(tensor)
@@ -193,7 +193,7 @@ def _muted(output: Tensor, channels: list[int], step: int) -> Tensor:
     return output
 
 
-# The arguments of torch's linear functions, in their order.
+# The arguments of torch's linear functions, in order.
 SIGNATURES = {
     "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
     "conv_transpose2d": ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation"),
@@ -203,7 +203,7 @@ DEFAULTS = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1}
 
 
 def _bind(function: str, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a linear function by name, numbers as whole numbers; nothing of other functions."""
+    """The arguments of a linear function by name, numbers as int; empty for other functions."""
     if function not in SIGNATURES:
         return {}
     bound = dict(zip(SIGNATURES[function], args, strict=False)) | kwargs
@@ -214,13 +214,13 @@ def _bind(function: str, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     for name, default in known.items():
         value = bound.get(name, default)
         bound[name] = int(value[0] if isinstance(value, (tuple, list)) else value)
-    bound.pop("dilation", None)  # 1 everywhere here
+    bound.pop("dilation", None)  # always 1 here
     bound["kernel"] = bound["weight"].shape[-1]
     return bound
 
 
 def _arithmetic(kind: Kind, bound: dict[str, Any], flowing: list[Tensor], output: Tensor) -> str:
-    """How the output's shape follows from the input's, with numbers."""
+    """Computation of the output's shape from the input's, as text."""
     before, after = flowing[0], output
     if kind.name in ("convolution", "transposed convolution"):
         settings = {name: bound[name] for name in ("kernel", "stride", "padding")}

@@ -5,17 +5,17 @@ from torch import Tensor
 
 
 def arithmetic(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """a - b + c of latents (1, D), scaled back to the length that latents have, the square root of D."""
+    """a - b + c of latents (1, D), rescaled to the typical length of latents, the square root of D."""
     return on_sphere(a - b + c)
 
 
 def on_sphere(z: Tensor) -> Tensor:
-    """Latents (B, D) at the length at which nearly all latents lie: in many dimensions a Gaussian is a shell."""
+    """Rescale latents (B, D) to the typical length: in many dimensions, a Gaussian is concentrated on a shell."""
     return z / z.norm(dim=1, keepdim=True).clamp_min(1e-9) * z.shape[1] ** 0.5
 
 
 def line(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """Latents (steps, D) on the straight line between two (1, D): it cuts through the empty middle."""
+    """Latents (steps, D) on the straight line between two (1, D), which passes through the empty middle."""
     share = torch.linspace(0, 1, steps)[:, None]
     return first * (1 - share) + last * share
 

@@ -1,4 +1,4 @@
-"""Kernel distance of two sets of features (KID where the features are Inception's)."""
+"""Kernel distance between two sets of features (KID, if they are Inception's)."""
 
 from typing import TypeVar
 
@@ -11,8 +11,8 @@ Features = TypeVar("Features", np.ndarray, Tensor)
 def kernel_distance(real: Features, fake: Features) -> Features:
     """Unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3, a scalar; 0 is the same distribution.
 
-    real (N, D), fake (M, D), 2 or more of each, or ValueError; in float64, or it drowns in rounding errors. Gradients
-    reach tensors.
+    real (N, D), fake (M, D), 2 or more of each, or ValueError; in float64, since rounding errors dominate otherwise.
+    Differentiable for tensors.
     Binkowski et al. 2018, "Demystifying MMD GANs", arXiv:1801.01401, section 4.
     """
     count, other = len(real), len(fake)
@@ -25,7 +25,7 @@ def kernel_distance(real: Features, fake: Features) -> Features:
 
 
 def subset_distances(real: np.ndarray, fake: np.ndarray, size: int, draws: int = 50, seed: int = 0) -> np.ndarray:
-    """Kernel distances of `draws` random subsets of `size` each, for a mean and its spread; (draws,)."""
+    """Kernel distances of `draws` random subsets of `size` each, for mean and spread; (draws,)."""
     if size > min(len(real), len(fake)):
         raise ValueError(f"size must be at most {min(len(real), len(fake))}, the smaller set, got {size}")
     rng = np.random.Generator(np.random.Philox(key=seed))
@@ -40,11 +40,11 @@ def subset_distances(real: np.ndarray, fake: np.ndarray, size: int, draws: int =
 
 
 def witness(points: Tensor, real: Tensor, fake: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Where fakes are too many (above 0) and where too few: points (B, D), real and fake (N, D) -> (B,).
+    """Witness function, above 0 where fakes are overrepresented: points (B, D), real and fake (N, D) -> (B,).
 
-    `weights` (N,), for as many fakes as reals, say how much each row counts; where none counts, the result is 0. In
-    float64, too. Twice its mean over drawn points has the gradient of `kernel_distance` (section 2.3 of Gretton et al.
-    2012, "A Kernel Two-Sample Test").
+    `weights` (N,) are row weights, for equally many reals and fakes; if all are 0, the result is 0. Also in float64.
+    Twice its mean over generated points has the gradient of `kernel_distance` (section 2.3 of Gretton et al. 2012, "A
+    Kernel Two-Sample Test").
     """
     if weights is None:
         return _kernel(points, fake).mean(1) - _kernel(points, real).mean(1)

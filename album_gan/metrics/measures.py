@@ -1,8 +1,7 @@
-"""What is measured of a model: one name, one scale and one explanation of each number, wherever it is shown.
+"""The metrics of a model, with one name, scale and explanation of each for everywhere it is shown.
 
-Files (evaluation.json, log.jsonl) hold the numbers as they are computed, under their keys; whoever shows one takes its
-name and its scale from here. The ruler says what the kernel distance of known pictures is, so that a number has a
-place.
+Files (evaluation.json, log.jsonl) hold unscaled numbers by key; code that shows one takes its name and scale from here.
+The ruler lists kernel distances of known pictures, for comparison.
 """
 
 import json
@@ -11,12 +10,12 @@ from functools import cache
 from pathlib import Path
 
 BUNDLED = Path(__file__).parent.parent / "pretrained" / "evaluation.json"
-COMMON_SPACE = "efficientnet-lite2"  # in which runs are evaluated as they train
+COMMON_SPACE = "efficientnet-lite2"  # used to evaluate runs during training
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number's `key` in files, the `name` to show, and what it is multiplied with to be shown."""
+    """A metric: `key` in files, `name` to show, what it `means`, and the `scale` by which it is multiplied to show."""
 
     key: str
     name: str
@@ -24,7 +23,7 @@ class Measure:
     scale: float = 1
 
     def show(self, value: float) -> str:
-        """The number at the measure's scale, to three digits: "7.66"."""
+        """The scaled number, to three digits: "7.66"."""
         scaled = value * self.scale
         return f"{scaled:.3g}" if abs(scaled) < 100 else f"{scaled:,.0f}"
 
@@ -52,8 +51,8 @@ MEASURES = {
 }  # fmt: skip
 KERNEL_DISTANCE = MEASURES["kid"]
 
-# Kernel distances (not scaled) at 100 against 100, mean of 50 draws, to the held-out covers at 128 px. The sheet is
-# that of DCGAN's authors (benchmarks/against_newmu.py); noise are uniform random pixels.
+# Kernel distances (unscaled) to the held-out covers at 128 px, 100 against 100, mean of 50 draws. The sheet is that of
+# DCGAN's authors (benchmarks/against_newmu.py); noise is uniform random pixels.
 SHEET, NOISE = "DCGAN's authors' sheet", "noise"
 KNOWN = {
     "efficientnet-lite2": {SHEET: 0.0619, NOISE: 0.336},
@@ -63,10 +62,10 @@ KNOWN = {
 
 @cache
 def ruler(space: str = COMMON_SPACE) -> dict[str, float]:
-    """Kernel distances of known pictures in a feature space, the smallest first; empty for an unknown space.
+    """Kernel distances of known pictures in a feature space, smallest first; empty for an unknown space.
 
-    Those of the bundled model and of real covers are from its evaluation.json. Estimates without bias, so in a space
-    that tells little apart either may be the smaller, and below 0.
+    Those of the bundled model and of real covers are from its evaluation.json. The estimates are unbiased, so in a
+    space that discriminates poorly either may be the smaller, or below 0.
     """
     if space not in KNOWN:
         return {}

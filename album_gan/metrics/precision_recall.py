@@ -7,12 +7,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Coverage:
-    """All 0 to 1 but density, which may exceed 1; higher is better."""
+    """All from 0 to 1, except density, which may exceed 1; higher is better."""
 
-    precision: float  # share of fakes inside the reals' neighbourhoods
-    recall: float  # share of reals inside the fakes' neighbourhoods
-    density: float  # how many reals' neighbourhoods hold a fake, over k
-    coverage: float  # share of reals with a fake in their neighbourhood
+    precision: float  # fraction of fakes inside the reals' neighbourhoods
+    recall: float  # fraction of reals inside the fakes' neighbourhoods
+    density: float  # number of reals' neighbourhoods that contain a fake, over k
+    coverage: float  # fraction of reals with a fake in their neighbourhood
 
 
 def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -25,8 +25,8 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def coverage(real: np.ndarray, fake: np.ndarray, k: int = 3) -> Coverage:
     """Precision, recall, density and coverage of features real (N, D) and fake (M, D).
 
-    Kynkaanniemi et al. 2019, arXiv:1904.06991, and Naeem et al. 2020, arXiv:2002.09797, with neighbourhoods that reach
-    to the k-th neighbour. Raises ValueError for k or fewer of either.
+    Kynkaanniemi et al. 2019, arXiv:1904.06991, and Naeem et al. 2020, arXiv:2002.09797; neighbourhoods reach to the
+    k-th neighbour. Raises ValueError for k or fewer of either.
     """
     if min(len(real), len(fake)) <= k:
         raise ValueError(f"coverage needs more than k={k} of each, got {len(real)} real and {len(fake)} fake")
@@ -43,20 +43,20 @@ def coverage(real: np.ndarray, fake: np.ndarray, k: int = 3) -> Coverage:
 
 
 def nearest(queries: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to and index of the nearest other, for each query: (N,), (N,)."""
+    """Distance and index of the nearest of `others`, for each query: (N,), (N,)."""
     found = [distances(part, others) for part in np.array_split(queries, max(1, len(queries) // 256))]
     return np.concatenate([d.min(1) for d in found]), np.concatenate([d.argmin(1) for d in found])
 
 
 def near_duplicate_rate(features: np.ndarray, threshold: float) -> float:
-    """Share of samples with another sample closer than `threshold`; (N, D)."""
+    """Fraction of samples (N, D) with another sample closer than `threshold`."""
     between = distances(features, features)
     np.fill_diagonal(between, np.inf)
     return float((between.min(1) < threshold).mean())
 
 
 def mean_distance(features: np.ndarray) -> float:
-    """Mean distance between two different samples: how diverse they are."""
+    """Mean distance between two different samples, a measure of diversity."""
     count = len(features)
     return float(distances(features, features).sum() / (count * (count - 1)))
 

@@ -1,10 +1,10 @@
-"""How well scores tell two groups apart."""
+"""How well scores separate two groups."""
 
 import numpy as np
 
 
 def area_under_curve(real: np.ndarray, fake: np.ndarray) -> float:
-    """Share of pairs in which the real one scores higher, ties counted half; (N,), (M,). 0.5 is guessing.
+    """Fraction of pairs in which the real one scores higher, ties counted half; (N,), (M,). 0.5 is chance.
 
     This is the area under the ROC curve.
     """

@@ -1,4 +1,4 @@
-"""How much fine and coarse detail pictures have: what blur, grids and emboss show up in."""
+"""Power spectra of pictures, which reveal blur, grid artefacts and emboss."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def radial_spectrum(images: np.ndarray) -> np.ndarray:
 
 
 def octave_differences(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
-    """Mean difference fake - real of two radial spectra in decibels, for each octave, the top one last."""
+    """Mean difference fake - real of two radial spectra in decibels, per octave, the top one last."""
     octaves = {}
     high = len(real)
     while high >= 2:
