@@ -1,4 +1,4 @@
-"""`album-gan covers build|inspect|cache`: building data sets, looking into them, decoding them before a training."""
+"""`album-gan covers build|inspect|cache`: build, inspect or pre-decode data sets of covers."""
 
 import argparse
 from importlib.util import find_spec
@@ -24,7 +24,7 @@ def add_covers(commands: Subparsers) -> None:
     added.add_argument("sources", nargs="+", metavar="SOURCE", help="folder, tar, zip, parquet, URL of one, or Hub id")
     added.add_argument("--out", required=True, type=Path, metavar="DIR", help="created if missing")
     added.add_argument(
-        "--resolution", type=int, default=256, metavar="PIXELS", help="side of the covers at most, default 256"
+        "--resolution", type=int, default=256, metavar="PIXELS", help="maximum side of the covers, default 256"
     )
     added.add_argument(
         "--min-size", type=int, default=128, metavar="PIXELS", help="smaller pictures are rejected, default 128"
@@ -34,9 +34,9 @@ def add_covers(commands: Subparsers) -> None:
         type=float,
         default=0.05,
         metavar="SHARE",
-        help="of the longer side that may be cropped, default 0.05",
+        help="fraction of the longer side that may be cropped, default 0.05",
     )
-    added.add_argument("--quality", type=int, default=96, metavar="Q", help="of the JPEGs, 1 to 100, default 96")
+    added.add_argument("--quality", type=int, default=96, metavar="Q", help="JPEG quality, 1 to 100, default 96")
     added.add_argument(
         "--resampling", choices=("auto", "lanczos", "cubic"), default="auto",
         help="lanczos, or cubic, 1.7 times as fast, which needs album-gan[fast]; default: cubic if installed",
@@ -49,7 +49,7 @@ def add_covers(commands: Subparsers) -> None:
         "--placeholder-copies", type=int, default=12, metavar="N",
         help="reject files that occur N times under different artists, default 12; 0: none",
     )  # fmt: skip
-    added.add_argument("--image-column", metavar="NAME", help="of parquet files; detected by default")
+    added.add_argument("--image-column", metavar="NAME", help="picture column of parquet files; detected by default")
     added.add_argument("--folder-genre", action="store_true", help="use the name of a picture's folder as its genre")
     added.add_argument(
         "--num-workers", type=int, default=cpu_count(), metavar="N", help="processes, default: one per core"
@@ -57,40 +57,40 @@ def add_covers(commands: Subparsers) -> None:
     added.add_argument(
         "--cluster",
         metavar="ADDRESS",
-        help="of a dask scheduler, whose workers clean instead; needs album-gan[cluster]",
+        help="address of a dask scheduler, whose workers are used instead; needs album-gan[cluster]",
     )
-    added.add_argument("--no-thumbnails", action="store_true", help="a report without pictures, which can be shared")
+    added.add_argument("--no-thumbnails", action="store_true", help="no pictures in the report, to share it")
     added.add_argument("--data-rights", metavar="TEXT", help="who owns the covers, and what they may be used for")
     added.add_argument("--push-to-hub", metavar="ID", help="upload the data set when done, as a private one")
     added.add_argument("--public", action="store_true", help="upload it as a public one; needs --data-rights")
 
     added = actions.add_parser(
-        "inspect", help="show what a data set contains",
-        description="Print what a data set contains, and draw a contact sheet.",
+        "inspect", help="show the contents of a data set",
+        description="Print the contents of a data set, and draw a contact sheet.",
         epilog="example: album-gan covers inspect my_covers --sheet sheet.png", allow_abbrev=False,
     )  # fmt: skip
     added.set_defaults(run=_inspect_covers)
     added.add_argument("folder", type=Path, metavar="DIR", help="folder with parquet files, also in subfolders")
     added.add_argument("--sheet", type=Path, metavar="FILE", help="default: DIR/contact_sheet.png")
-    added.add_argument("--image-column", metavar="NAME", help="detected by default")
+    added.add_argument("--image-column", metavar="NAME", help="column of the pictures; detected by default")
 
     added = actions.add_parser(
-        "cache", help="decode covers before a training, with all cores",
-        description="Decode all covers once into the cache of this machine, which trainings at that resolution map. A "
-        "training without it does the same with one core.",
+        "cache", help="decode covers before training, with all cores",
+        description="Decode all covers once into this machine's cache, which training at that resolution uses. "
+        "Otherwise training does the same with one core.",
         epilog="example: album-gan covers cache my_covers --resolution 128", allow_abbrev=False,
     )  # fmt: skip
     added.set_defaults(run=_cache_covers)
-    added.add_argument("source", metavar="DIR|NAME", help="as train_data_dir or dataset_name of the training")
-    added.add_argument("--resolution", type=int, default=128, metavar="PIXELS", help="of the training, default 128")
-    added.add_argument("--image-column", metavar="NAME", help="of the training; detected by default")
+    added.add_argument("source", metavar="DIR|NAME", help="train_data_dir or dataset_name for training")
+    added.add_argument("--resolution", type=int, default=128, metavar="PIXELS", help="as for training, default 128")
+    added.add_argument("--image-column", metavar="NAME", help="column of the pictures; detected by default")
     added.add_argument(
         "--num-workers", type=int, default=cpu_count(), metavar="N", help="processes, default: one per core"
     )
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names separated by commas, as the type of an option."""
+    """Option type for names separated by commas."""
     return tuple(name.strip().replace("-", "_") for name in text.split(",") if name.strip())
 
 

@@ -1,4 +1,4 @@
-"""`album-gan demo`: the page."""
+"""`album-gan demo`: the web page."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ def add_demo(commands: Subparsers) -> None:
     """`album-gan demo`."""
     added = add_command(commands, "demo", _demo, "Start the web page that draws covers.", "album-gan demo --lan")
     added.add_argument("--lan", action="store_true", help="listen on the network, for the audience's phones")
-    added.add_argument("--public-url", metavar="URL", help="the address that the audience's QR code shows instead")
+    added.add_argument("--public-url", metavar="URL", help="address to show in the audience's QR code")
     added.add_argument("--port", metavar="N", help="default: the environment's PORT, or 7860")
     added.add_argument("--covers", metavar="DIR", help="real covers for the game Fool the critic, on the tab Learn")
     add_device_option(added)

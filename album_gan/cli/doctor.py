@@ -1,6 +1,6 @@
-"""`album-gan doctor`: what works on this machine, what does not, and what to type.
+"""`album-gan doctor`: what works on this machine, what does not, and how to fix it.
 
-This file and `album_gan/doctor` import the standard library only: they must work where torch or numpy is missing.
+This file and `album_gan/doctor` import only the standard library: they must work without torch and numpy.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def add_doctor(commands: Any) -> None:
         epilog="example: album-gan doctor --train-data-dir my_covers",
     )  # fmt: skip
     added.set_defaults(run=_doctor)
-    added.add_argument("--train-data-dir", metavar="DIR", help="folder of covers to look into")
+    added.add_argument("--train-data-dir", metavar="DIR", help="folder of covers to check")
     added.add_argument("--dataset-name", metavar="NAME", help="or a data set: Hub id, builder, synthetic")
     added.add_argument("--data-files", metavar="FILES", help="files for the builder")
     added.add_argument("--output-dir", metavar="DIR", default="runs", help="where runs will be written, default runs")
@@ -50,7 +50,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def examine(context: Context) -> Iterator[Finding]:
-    """The findings of all checks. A check that fails itself is a problem, and ends no other."""
+    """The findings of all checks. A check that raises counts as a problem, and does not stop the others."""
     with context:
         for name, check in CHECKS:
             try:
@@ -63,14 +63,14 @@ def examine(context: Context) -> Iterator[Finding]:
 
 
 def line_of(finding: Finding) -> str:
-    """One line, which ends in what to type."""
+    """One line, which ends with the command to type."""
     status = "OK" if finding.status == "ok" else finding.status
     fix = f"; type: {finding.fix}" if finding.fix else ""
     return f"{status:<8}{finding.name:<{WIDTH}}  {finding.text}{fix}"
 
 
 def markdown(findings: Iterable[Finding]) -> str:
-    """A report for an issue: no token, and no path of the user's home."""
+    """A report for an issue, without tokens and the path of the user's home."""
     head = f"album-gan {__version__}, Python {platform.python_version()} on {platform.platform()}"
     body = "\n".join(map(line_of, findings)).replace(str(Path.home()), "~")
     return f"### album-gan doctor\n\n{head}\n\n```text\n{body}\n```"

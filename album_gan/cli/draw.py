@@ -1,4 +1,4 @@
-"""Commands that make pictures and films: generate, interpolate, upscale, timelapse."""
+"""Commands that make pictures and films: generate, interpolate, find, upscale, timelapse."""
 
 import argparse
 from pathlib import Path
@@ -68,7 +68,7 @@ def add_interpolate(commands: Subparsers) -> None:
         "album-gan interpolate --seeds 1,2,3 --frames 60 --loop --out x.mp4",
     )  # fmt: skip
     add_drawing_options(added)
-    added.add_argument("--frames", type=int, default=60, metavar="N", help="in all, 2 or more, default 60")
+    added.add_argument("--frames", type=int, default=60, metavar="N", help="total number, 2 or more, default 60")
     added.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second, 1 to 60, default 30")
     added.add_argument(
         "--loop",
@@ -107,8 +107,8 @@ def add_find(commands: Subparsers) -> None:
         "album-gan find holiday.jpg --out found",
     )  # fmt: skip
     added.add_argument("picture", type=Path, metavar="IN", help="a still picture with 8 bits per channel")
-    added.add_argument("--out", type=Path, metavar="DIR", help="where both covers are written as PNG files")
-    added.add_argument("--steps", type=positive, default=80, metavar="N", help="of the projection, default 80")
+    added.add_argument("--out", type=Path, metavar="DIR", help="folder for both covers as PNG files")
+    added.add_argument("--steps", type=positive, default=80, metavar="N", help="steps of the projection, default 80")
     add_device_option(added)
 
 
@@ -149,7 +149,7 @@ def add_upscale(commands: Subparsers) -> None:
     added.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="still pictures with 8 bits per channel")
     added.add_argument("--out", required=True, type=Path, metavar="DIR", help="created if missing; DIR/<name>.png")
     size = added.add_mutually_exclusive_group(required=True)
-    size.add_argument("--size", type=int, metavar="PIXELS", help="of the longer side, up to 4096")
+    size.add_argument("--size", type=int, metavar="PIXELS", help="longer side, up to 4096")
     size.add_argument("--store", action="store_true", help="the 3000x3000 JPEG that stores require, below 10 MB")
     added.add_argument("--jpeg", action="store_true", help="JPEG instead of PNG")
     added.add_argument(
@@ -159,7 +159,7 @@ def add_upscale(commands: Subparsers) -> None:
     add_device_option(added)
     added.add_argument("--title", default="", metavar="TEXT", help="text to set on the cover in real type")
     added.add_argument("--artist", default="", metavar="TEXT", help="text to set below the title")
-    added.add_argument("--layout", default="headline", choices=LAYOUTS, help="of the type: " + ", ".join(LAYOUTS))
+    added.add_argument("--layout", default="headline", choices=LAYOUTS, help="of the text: " + ", ".join(LAYOUTS))
 
 
 def _upscale(args: argparse.Namespace) -> None:

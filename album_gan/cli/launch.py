@@ -1,4 +1,4 @@
-"""The exact commands that start a training elsewhere: on one GPU, several, several machines, as a job on the Hub."""
+"""Exact commands to train elsewhere: on one or several GPUs, on several machines, as a job on the Hub."""
 
 import re
 import shlex
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from ..training.config import TrainingConfig
 
-NOT_OF_THE_RUN = {"dry_run": 0, "price_per_hour": 1, "on": 1}  # options of the command, and how many values they have
-SEVERAL, MACHINES = 4, 2  # GPUs of a machine, machines: to be changed by who knows how many there are
+NOT_OF_THE_RUN = {"dry_run": 0, "price_per_hour": 1, "on": 1}  # options of the command, and their number of values
+SEVERAL, MACHINES = 4, 2  # GPUs per machine and machines in the examples, for users to change
 IMAGE = "pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime"
-CODE, COVERS = "/code", "/covers"  # where a job finds them
-SPARE_MINUTES = 30  # of a job, for installing, decoding and publishing
+CODE, COVERS = "/code", "/covers"  # mount points in a job
+SPARE_MINUTES = 30  # added to a job's timeout, for installing, decoding and publishing
 
 
 def options_of_the_run(arguments: list[str]) -> list[str]:
-    """`arguments` without those that only describe it."""
+    """`arguments` without options of the dry run."""
     kept, skip = [], 0
     for argument in arguments:
         name, equals, _ = argument.removeprefix("--").partition("=")
@@ -30,7 +30,7 @@ def options_of_the_run(arguments: list[str]) -> list[str]:
 
 
 def launch(options: list[str], processes: int = 1, machines: int = 1, rank: int = 0, cpu: bool = False) -> str:
-    """One line for `accelerate launch`, that needs no `accelerate config`."""
+    """A command line with `accelerate launch` that does not depend on `accelerate config`."""
     words = ["accelerate", "launch"]
     words += ["--cpu"] if cpu else ["--multi_gpu"] if processes > 1 else []
     words += ["--num_machines", str(machines), "--num_processes", str(processes)]
@@ -41,7 +41,7 @@ def launch(options: list[str], processes: int = 1, machines: int = 1, rank: int 
 
 
 def lines(arguments: list[str]) -> Iterator[str]:
-    """How to start this run, wherever."""
+    """Commands to start this run on various machines."""
     import torch
 
     options = options_of_the_run(arguments)
@@ -59,7 +59,7 @@ def lines(arguments: list[str]) -> Iterator[str]:
 
 
 def job(place: str, arguments: list[str], config: TrainingConfig) -> Iterator[str]:
-    """The commands that train on the Hub's machines. ValueError for a place or a machine that does not exist."""
+    """The commands to train on the Hub's machines. ValueError for an unknown place or machine."""
     from huggingface_hub import JobHardware
 
     kind, _, flavor = place.partition(":")

@@ -1,7 +1,7 @@
-"""The `album-gan` command: one module per group of commands, read by one parser.
+"""The `album-gan` command: one parser, with one module per group of commands.
 
-What can go wrong is checked before the first file is written, and reported in one line with exit code 2. torch and
-other large libraries load inside the commands, so that --help is instant.
+Arguments are checked before the first file is written, and errors are reported in one line with exit code 2. torch and
+other large libraries are imported inside the commands, so that --help is instant.
 """
 
 import argparse
@@ -15,9 +15,9 @@ from .parser import Parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run `album-gan` with these arguments, by default those of the process. Returns the exit code.
+    """Run `album-gan` with these arguments, by default sys.argv's. Returns the exit code.
 
-    0: done; 1: `doctor` found problems; 2: failed, and standard error says why in one line; 130: Ctrl-C.
+    0: success; 1: `doctor` found problems; 2: failure, with one line on standard error; 130: Ctrl-C.
     ALBUM_GAN_DEBUG=1 shows the whole traceback instead.
     """
     try:
@@ -50,7 +50,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _with_dashes(arguments: list[str]) -> list[str]:
-    """--batch_size -> --batch-size, so that both spellings work; values are not changed."""
+    """--batch_size -> --batch-size, so that both spellings work; values stay the same."""
     normal = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -59,7 +59,7 @@ def _with_dashes(arguments: list[str]) -> list[str]:
 
 
 def build_parser(for_doctor: bool = False) -> argparse.ArgumentParser:
-    """All commands and their options; `for_doctor` that one alone, which runs where the others do not even load."""
+    """All commands and their options; with `for_doctor` only `doctor`, which works if the others cannot be imported."""
     parser = Parser(
         prog="album-gan", allow_abbrev=False, description="Draw album covers with a GAN.",
         epilog="example: album-gan generate --seeds 0-63 --out covers",
@@ -81,14 +81,14 @@ def build_parser(for_doctor: bool = False) -> argparse.ArgumentParser:
         add_push, add_export, add_shapes,
     ):  # fmt: skip
         add(commands)
-    # Listed only: `main` hands these over before they are parsed here.
+    # Only for --help: `main` dispatches these before parsing.
     commands.add_parser("start", help="Build a data set from a pile of pictures, train on it, and open the run's page.")
     commands.add_parser("train", help="Train a model, as train.py does; album-gan train --help lists its options.")
     return parser
 
 
 def _train(arguments: list[str]) -> int:
-    """Options of a training come from its typed settings, which need more than this parser."""
+    """Run `train`, which parses its own options."""
     _need_training("train")
     from .train import main as train
 
@@ -96,7 +96,7 @@ def _train(arguments: list[str]) -> int:
 
 
 def _start(arguments: list[str]) -> int:
-    """Options that `start` does not know are the training's."""
+    """Run `start`, which passes unknown options on to `train`."""
     if not {"-h", "--help"} & set(arguments):
         _need_training("start")
     from .start import main as start

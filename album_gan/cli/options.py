@@ -23,7 +23,7 @@ def add_command(
     example: str,
     model: bool = True,
 ) -> argparse.ArgumentParser:
-    """A command that calls `run` with its options; with `model`, --model is one of them."""
+    """Add a command that calls `run` with its options; with `model`, it has --model."""
     added = commands.add_parser(
         name, help=summary, description=summary, epilog=f"example: {example}", allow_abbrev=False
     )
@@ -44,7 +44,7 @@ def add_device_option(added: argparse.ArgumentParser) -> None:
 
 
 def add_drawing_options(added: argparse.ArgumentParser) -> None:
-    """What covers to draw, and how."""
+    """Options for drawing covers."""
     added.add_argument(
         "--seeds",
         required=True,
@@ -56,19 +56,19 @@ def add_drawing_options(added: argparse.ArgumentParser) -> None:
         help=f"0 (all alike) to {MAX_TRUNCATION} (wild), default {DEFAULT_TRUNCATION}",
     )  # fmt: skip
     added.add_argument("--label", metavar="CLASS", help="for conditional models, e.g. jazz; default: any")
-    added.add_argument("--batch-size", type=positive, default=16, metavar="N", help="drawn at once, default 16")
+    added.add_argument("--batch-size", type=positive, default=16, metavar="N", help="covers drawn at once, default 16")
     add_device_option(added)
 
 
 def positive(text: str) -> int:
-    """A whole number of 1 or more, as the type of an option."""
+    """Option type for integers of 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number, 1 or more, got {text!r}")
     return int(text)
 
 
 def load_pipeline(args: argparse.Namespace) -> "AlbumCoverPipeline":
-    """The pipeline that --model and --device name."""
+    """The pipeline for --model and --device."""
     device = choose_device(args.device)
     from ..inference.pipeline import AlbumCoverPipeline
 
@@ -76,7 +76,7 @@ def load_pipeline(args: argparse.Namespace) -> "AlbumCoverPipeline":
 
 
 def check_folder(folder: Path) -> None:
-    """ValueError unless files can be written into `folder`, or it can be made."""
+    """ValueError unless files can be written to `folder`, or it can be created."""
     existing = folder
     while not existing.exists():
         existing = existing.parent

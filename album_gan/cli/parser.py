@@ -1,12 +1,12 @@
-"""The parser of all commands. Standard library only: `album-gan doctor` must work where numpy and torch are missing."""
+"""The parser of all commands. Standard library only: `album-gan doctor` must work without numpy and torch."""
 
 import argparse
 from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises ValueError for options that it does not know or take, which `main` prints in one line."""
+    """Raises ValueError for invalid options, which `main` prints in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Instead of the usage, where to read it."""
+        """Refer to --help instead of printing the usage."""
         raise ValueError(f"{message}; see {self.prog} --help")

@@ -1,4 +1,4 @@
-"""Commands that give a model to others: push and export."""
+"""Commands to share a model: push and export."""
 
 import argparse
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""The command shapes: a recipe's networks with all their dimensions, or the arithmetic of one convolution."""
+"""`album-gan shapes`: a recipe's networks with all dimensions, or the arithmetic of one convolution."""
 
 import argparse
 from pathlib import Path
@@ -22,8 +22,8 @@ def add_shapes(commands: Subparsers) -> None:
         "--conv", metavar="W,F,S,P[,Q]", help="size, kernel, stride, padding and output padding of one convolution"
     )
     added.add_argument("--transposed", action="store_true", help="with --conv: a transposed convolution")
-    added.add_argument("--resolution", type=int, metavar="N", help="of the pictures; default: the paper's")
-    added.add_argument("--svg", type=Path, metavar="FILE", help="draw both networks into this file, too")
+    added.add_argument("--resolution", type=int, metavar="N", help="resolution of the pictures; default: the paper's")
+    added.add_argument("--svg", type=Path, metavar="FILE", help="also draw both networks to this file")
 
 
 def _shapes(args: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
-"""`album-gan start`: from a pile of pictures to a training that is watched, one step after the other.
+"""`album-gan start`: from a pile of pictures to a monitored training run, step by step.
 
-Nothing here that the commands it calls cannot do; each is printed before it runs, to be typed by hand the next time.
+It only runs other commands, and prints each first, so that it can be typed by hand the next time.
 """
 
 import argparse
@@ -27,18 +27,18 @@ example: album-gan start my_pile"""
 
 
 def main(arguments: list[str]) -> int:
-    """Build, choose, train, show. Returns the exit code; errors as those of the two commands."""
+    """Build, choose settings, train, show. Returns the exit code; errors as in the two commands."""
     parser = Parser(
         prog="album-gan start", allow_abbrev=False, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Build a data set from a pile of pictures, train on it with fitting settings, and open its page.",
     )  # fmt: skip
     parser.add_argument("sources", nargs="+", metavar="PILE", help="as for covers build: folders, archives, Hub ids")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="holds covers/ and run/; default: runs/NAME_OF_THE_PILE"
+        "--out", type=Path, metavar="DIR", help="folder for covers/ and run/; default: runs/NAME_OF_THE_PILE"
     )
-    parser.add_argument("--minutes", type=float, metavar="N", help="of training; default: by size and machine")
+    parser.add_argument("--minutes", type=float, metavar="N", help="duration of training; default: by size and machine")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="auto (default): a GPU if any")
-    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="say what it would do, and stop")
+    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="print what it would do, and stop")
     parser.add_argument("--no-browser", "--no_browser", action="store_true", help="do not open the run's page")
     args, more = parser.parse_known_args(arguments)
     out = args.out or Path("runs") / _name_of(args.sources[0])
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -> int:
     from .train import main as train
 
-    # --- 1: a clean data set
+    # --- 1: build a clean data set
     build = ["covers", "build", *args.sources, "--out", str(covers)]
     print(f"1 of 3: clean the pictures, without copies and broken files\n  album-gan {shlex.join(build)}", flush=True)
     if args.dry_run:
@@ -65,7 +65,7 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
             return code
         count = _rows(covers)
 
-    # --- 2: settings by size and machine, and the training
+    # --- 2: choose settings by size and machine, and train
     options, why = _options(args, more, count)
     words = ["--train_data_dir", str(covers), *options, "--output_dir", str(run)]
     print(f"\n2 of 3: train. {why}\n  album-gan train {shlex.join(words)}", flush=True)
@@ -76,7 +76,7 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
             _describe(["--train_data_dir", args.sources[0], *options, "--output_dir", str(run)])
         return 0
 
-    # --- 3: the page, as soon as it is there
+    # --- 3: open the page, as soon as it exists
     print(f"\n3 of 3: open {page}, which refreshes itself; Ctrl-C ends the training with a model", flush=True)
     if not args.no_browser and _has_browser():
         threading.Thread(target=_open_when_written, args=(page, time.time()), daemon=True).start()
@@ -87,17 +87,17 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
 
 
 def _in_a_process(command: list[str]) -> int:
-    """Run an album-gan command in a process of its own, whose memory is free again afterwards; its exit code."""
+    """Run an album-gan command in a subprocess, so that its memory is freed afterwards; returns its exit code."""
     process = subprocess.Popen([sys.executable, "-m", "album_gan", *command])
     try:
         return process.wait()
-    except KeyboardInterrupt:  # of which the terminal has told both
+    except KeyboardInterrupt:  # the terminal has signalled both processes
         process.wait()
         raise
 
 
 def _options(args: argparse.Namespace, more: list[str], covers: int) -> tuple[list[str], str]:
-    """Options of the training but its folders, and why: those that fit, unless the user says otherwise."""
+    """Training options without its folders, and why: recommended ones, unless the user overrides them."""
     chosen, why = settings_for(covers, hardware(1), choose_device(args.device) != "cpu")
     given = _given(more)
     fits = {"recipe": "projected", "resolution": chosen["resolution"]}
@@ -116,7 +116,7 @@ def _options(args: argparse.Namespace, more: list[str], covers: int) -> tuple[li
 
 
 def _given(more: list[str]) -> dict[str, str]:
-    """Names and values of options such as ["--resolution", "128"] or ["--resolution=128"]; "" for one without."""
+    """Names and values of options such as ["--resolution", "128"] or ["--resolution=128"]; "" if without value."""
     values = {}
     for word, following in pairwise([*more, ""]):
         name, equals, value = word.partition("=")
@@ -126,7 +126,7 @@ def _given(more: list[str]) -> dict[str, str]:
 
 
 def _describe(options: list[str]) -> None:
-    """What the training would be, measured on the pictures as they are."""
+    """Print a dry run of the training, measured on the uncleaned pictures."""
     from ..training.dry_run import dry_run
     from .train import parse
 
@@ -136,26 +136,26 @@ def _describe(options: list[str]) -> None:
 
 
 def _name_of(source: str) -> str:
-    """A folder's name for the results of a pile."""
+    """A folder name for a pile's results."""
     name = Path(source.rstrip("/\\")).name if "://" not in source else source.rstrip("/").rpartition("/")[2]
     return name.partition(".")[0] or "start"
 
 
 def _count(sources: list[str]) -> int:
-    """Files in folders that look like pictures: at most so many covers; archives are not opened."""
+    """Number of picture files in folders, an upper limit of the number of covers; archives are not opened."""
     folders = [Path(source) for source in sources if Path(source).is_dir()]
     return sum(path.suffix.lower() in PICTURES for folder in folders for path in folder.rglob("*"))
 
 
 def _rows(covers: Path) -> int:
-    """Covers of a data set."""
+    """Number of covers in a data set."""
     import pyarrow.parquet as parquet
 
     return sum(parquet.read_metadata(path).num_rows for path in covers.glob("data/*.parquet"))
 
 
 def _has_browser() -> bool:
-    """Whether there is one with a window: one in the terminal would take it from the training."""
+    """Whether there is a graphical browser: one in the terminal would take it over from the training."""
     return sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
 
 

@@ -1,4 +1,4 @@
-"""`album-gan train` and `train.py`: options out of the typed settings of a run and of its recipe."""
+"""`album-gan train` and `train.py`: options from the typed settings of a run and its recipe."""
 
 import dataclasses
 import json
@@ -32,21 +32,21 @@ EXAMPLES = """examples:
   accelerate launch train.py --config configs/laptop-night.json --train_data_dir my_covers --output_dir runs/night
   accelerate launch train.py --recipe dcgan --resolution 64 --train_data_dir my_covers --dry_run
   accelerate launch train.py --train_data_dir my_covers --output_dir runs/mine --resume_from_checkpoint latest"""
-DESCRIBING = ("about", "expect")  # what a preset says of itself
+DESCRIBING = ("about", "expect")  # a preset's descriptions of itself
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CommandOptions:
-    """Options of the command that are not settings of a run."""
+    """Options of the command that are not settings of the run."""
 
     config: str | None = None  # settings from a file, e.g. configs/laptop-night.json; options override them
     dry_run: bool = False  # describe the run, its size, duration and commands, and stop
-    price_per_hour: float | None = None  # of the machines, for the dry run
+    price_per_hour: float | None = None  # price of all machines, for the dry run
     on: str | None = None  # with dry_run: print the command that trains there instead, e.g. hf:l4x1
 
 
 def main(arguments: list[str], prog: str = "train.py") -> int:
-    """Train with these options. Returns the exit code: 0 done, 2 it could not be done, 130 interrupted twice."""
+    """Train with these options. Returns the exit code: 0 for success, 2 for failure, 130 if interrupted twice."""
     if not arguments:
         print(READY_COMMANDS, file=sys.stderr)
         return 2
@@ -68,7 +68,7 @@ def main(arguments: list[str], prog: str = "train.py") -> int:
             from ..training.loop import train
 
             train(config, recipe_config)
-    except SystemExit as finished:  # tyro's, after --help or what it has printed about an option
+    except SystemExit as finished:  # tyro's, after --help or an error message
         return int(finished.code or 0)
     except (ValueError, OSError) as error:
         return _fail(f"{error}", prog)
@@ -78,12 +78,12 @@ def main(arguments: list[str], prog: str = "train.py") -> int:
 
 
 def parse(arguments: list[str], prog: str = "train.py") -> tuple[CommandOptions, TrainingConfig, Any]:
-    """Options -> those of the command, the settings of the run, and the Config of its recipe.
+    """Parse options into those of the command, the settings of the run, and the Config of its recipe.
 
-    Raises ValueError for a preset with unknown settings, SystemExit for options that are unknown or of a wrong type.
+    Raises ValueError for a preset with unknown settings, SystemExit for unknown options or wrong types.
     """
     preset = _preset_arguments(_value_of("config", arguments))
-    if _value_of("train_data_dir", arguments) and "--dataset_name" in preset:  # covers of one's own instead
+    if _value_of("train_data_dir", arguments) and "--dataset_name" in preset:  # the user's covers replace the preset's
         place = preset.index("--dataset_name")
         del preset[place : place + 2]
     arguments = [*preset, *arguments]
@@ -120,7 +120,7 @@ def _recipes() -> str:
 
 
 def _value_of(name: str, arguments: list[str]) -> str | None:
-    """The last value of --name, which decides what other options there are."""
+    """The last value of --name, needed before parsing because other options depend on it."""
     found = None
     for position, argument in enumerate(arguments):
         option, equals, value = argument.partition("=")
@@ -130,7 +130,7 @@ def _value_of(name: str, arguments: list[str]) -> str | None:
 
 
 def _preset_arguments(path: str | None) -> list[str]:
-    """The settings of a file as options; what it says of itself is printed. ValueError for unknown settings."""
+    """A preset's settings as options; prints its descriptions. ValueError for unknown settings."""
     if path is None:
         return []
     try:
@@ -161,7 +161,7 @@ def known_settings() -> dict[str, Any]:
 
 
 def check_type(name: str, value: Any, kind: Any) -> None:
-    """ValueError for a value of JSON that is not of the type `kind`; whole numbers are also floats."""
+    """ValueError for a JSON value that is not of type `kind`; integers are also floats."""
     from typeguard import TypeCheckError, check_type
 
     try:
@@ -174,6 +174,6 @@ def check_type(name: str, value: Any, kind: Any) -> None:
 
 
 def _fail(message: str, prog: str, code: int = 2) -> int:
-    """Print one line, with the number of the process where there are several."""
+    """Print one line, with the number of the process if there are several."""
     print(f"{prog}{process_label()}: {message}", file=sys.stderr)
     return code

@@ -1,1 +1,1 @@
-"""Models for places without this package: ONNX for other programs, one HTML file for any browser."""
+"""Exporting models for use without this package: ONNX for other programs, one HTML file for any browser."""

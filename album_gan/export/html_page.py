@@ -1,8 +1,8 @@
-"""A model as one HTML file that draws in a browser when double-clicked, without a server or internet.
+"""Exporting a model as one HTML file that draws in a browser, without a server or internet.
 
-It looks like the web page, and draws, morphs and enlarges as it does. It contains the networks (`onnx_model.py`) and
-ONNX Runtime's WebAssembly (folder `onnxruntime-web`), gzipped; `latents.js`, so that seeds and names give the
-pipeline's covers; and the training's history.
+It looks like the web page, and draws, morphs and upscales like it. It contains the networks (`onnx_model.py`) and ONNX
+Runtime's WebAssembly (folder `onnxruntime-web`), gzipped; `latents.js`, so that seeds and names give the same covers as
+the pipeline; and the history of training.
 """
 
 import base64
@@ -24,7 +24,7 @@ from .onnx_model import check, halves_to_onnx, upscaler_to_onnx
 HERE = Path(__file__).parent
 RUNTIME = HERE / "onnxruntime-web"
 MAX_BYTES = 30_000_000
-SMALLEST_RATIO = 0.8  # gzip makes fp16 weights about 7 % smaller, hardly ever 20 %
+SMALLEST_RATIO = 0.8  # lower limit: gzip makes fp16 weights about 7 % smaller, hardly ever 20 %
 ABOUT = (
     "{numbers:.1f} million numbers in this file, and no server. Each cover is drawn from {latents} random ones and "
     "never existed."
@@ -38,12 +38,12 @@ FOOTER = (
 
 
 def export_html(pipe: AlbumCoverPipeline, file: Path, folder: Path | None = None) -> int:
-    """Write the page, after checking that its model draws the pipeline's covers; returns its size in bytes.
+    """Write the page, after checking that it draws the same covers as the pipeline; returns its size in bytes.
 
-    `folder` is the model's, for its history. Upscaling and history are left out where the page would be too large.
+    `folder` is the model's, for its history. Upscaling and history are left out if the page would be too large.
     Raises ValueError for a model too large for one file, OSError if it cannot be written. Needs the extra `export`.
     """
-    check_size(smallest_size(pipe))  # at once, and not after the seconds that an export takes
+    check_size(smallest_size(pipe))  # fail before the export, which takes seconds
     halves = halves_to_onnx(pipe)
     check(halves, pipe)
     upscaler = upscaler_to_onnx(pipe) if pipe.upscaler is not None else b""
@@ -58,13 +58,13 @@ def export_html(pipe: AlbumCoverPipeline, file: Path, folder: Path | None = None
 
 
 def read_history(folder: Path) -> list[tuple[int, str]]:
-    """[(covers shown, a sheet as WebP in base64), ...] from a model's folder; empty for a model without."""
+    """[(covers shown, a sheet as WebP in base64), ...] from a model's folder; empty if it has none."""
     sheets = sorted((folder / "history").glob("[0-9]*.webp"))
     return [(int(sheet.stem), base64.b64encode(sheet.read_bytes()).decode()) for sheet in sheets]
 
 
 def smallest_size(pipe: AlbumCoverPipeline) -> int:
-    """A lower bound, in bytes, of a model's page: its weights and ONNX Runtime, in base64."""
+    """A lower bound of the page's size in bytes: weights and ONNX Runtime, in base64."""
     weights = sum(2 * tensor.numel() for tensor in pipe.generator.state_dict().values())
     runtime = (RUNTIME / "ort-wasm-simd-threaded.wasm.gz").stat().st_size
     return int((SMALLEST_RATIO * weights + runtime) * 4 / 3)
@@ -85,7 +85,7 @@ def build_page(
     upscaler: bytes = b"",
     history: Sequence[tuple[int, str]] = (),
 ) -> str:
-    """The page as text, around the networks in ONNX."""
+    """The page as text, with the networks in ONNX."""
     about = {
         "fingerprint": pipe.fingerprint,
         "resolution": pipe.generator.config.resolution,
@@ -122,7 +122,7 @@ def build_page(
 
 
 def packed(network: bytes) -> str:
-    """Gzipped, in base64."""
+    """Compress with gzip, and encode in base64."""
     return base64.b64encode(gzip.compress(network, mtime=0)).decode()
 
 
@@ -137,7 +137,7 @@ def runtime_script() -> str:
 
 
 def words_and_numbers() -> dict:
-    """What latents.js needs from latents.py: words, the constants of names, and Python's case folding."""
+    """Data for latents.js from latents.py: words, constants of names, and Python's case folding."""
     return {
         "adjectives": words.ADJECTIVES,
         "nouns": words.NOUNS,
@@ -152,7 +152,7 @@ def words_and_numbers() -> dict:
 
 
 def label_menu(labels: list[str], mixtures: list[str]) -> str:
-    """A menu for conditional models: classes are numbered from 1 on, mixtures after them."""
+    """A menu for conditional models: classes are numbered from 1, followed by mixtures."""
     numbered = [f'<option value="{n}">{html.escape(name)}</option>' for n, name in enumerate([*labels, *mixtures], 1)]
     groups = [numbered[len(labels) :], numbered[: len(labels)]]
     options = "<hr>".join("".join(group) for group in groups if group)

@@ -1,6 +1,6 @@
-"""A model as one ONNX file: latents in, covers out, the same as the pipeline's.
+"""Exporting a model as one ONNX file: latents in, the same covers as the pipeline's out.
 
-Weights are stored as the float16 values that they were rounded to; computation is in float32.
+Weights are stored as float16, to which they were already rounded; computation is in float32.
 """
 
 import copy
@@ -64,9 +64,9 @@ class Painting(nn.Module):
 
 
 def export_onnx(pipe: AlbumCoverPipeline, file: Path) -> int:
-    """Write the model, after checking that it draws the pipeline's covers; returns the largest difference, of 255.
+    """Write the model, after checking that it draws the pipeline's covers; returns the largest difference, out of 255.
 
-    Raises ValueError if ONNX draws something else, OSError if the file cannot be written. Needs the extra `export`.
+    Raises ValueError if the covers differ, OSError if the file cannot be written. Needs the extra `export`.
     """
     content = to_onnx(pipe)
     difference = check([content], pipe)
@@ -75,11 +75,11 @@ def export_onnx(pipe: AlbumCoverPipeline, file: Path) -> int:
 
 
 def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
-    """The model as ONNX. Its metadata specify latents and identify the model.
+    """The model as ONNX. Its metadata specify the latents and identify the model.
 
     Inputs: latents (N, latent_dim) float32; truncation, a float32; labels (N,) int64 if the model has classes,
     0 for any and n for the n-th. Output: images (N, 3, R, R) float32 in [-1, 1]. If the model has `class_counts`, the
-    metadata also specify the class of a seed without a label, and by its `mixtures` under other names.
+    metadata also specify the class of a seed without a label, and its `mixtures` of classes under other names.
     """
     import onnx
 
@@ -101,7 +101,7 @@ def to_onnx(pipe: AlbumCoverPipeline) -> bytes:
 
 
 def halves_to_onnx(pipe: AlbumCoverPipeline) -> tuple[bytes, bytes]:
-    """The model as two ONNX models, between which stems can be mixed: `Embedding` and `Painting`."""
+    """The model as two ONNX models, `Embedding` and `Painting`, between which stems can be mixed."""
     latents, labels = _example(pipe)
     embedding = exported(Embedding(pipe.generator), {"latents": latents, **labels}, "stems")
     stems = pipe.stems_of([0, 1], None).float().cpu()
@@ -110,7 +110,7 @@ def halves_to_onnx(pipe: AlbumCoverPipeline) -> tuple[bytes, bytes]:
 
 
 def upscaler_to_onnx(pipe: AlbumCoverPipeline) -> bytes:
-    """The upscaler: images (1, 3, S, S) in [-1, 1] -> (1, 3, 4S, 4S); S is the covers' size and a border around it."""
+    """The upscaler: images (1, 3, S, S) in [-1, 1] -> (1, 3, 4S, 4S); S is the covers' size plus a border."""
     size = pipe.generator.config.resolution + 2 * BORDER
     return exported(pipe.upscaler, {"images": torch.zeros(1, 3, size, size)}, "large", fixed=True).SerializeToString()
 
@@ -122,7 +122,7 @@ def _example(pipe: AlbumCoverPipeline) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 def exported(network: Any, arguments: dict[str, Tensor], output: str, fixed: bool = False) -> Any:
-    """A network as an ONNX model with weights in float16; the first dimension of inputs varies unless `fixed`."""
+    """A network as an ONNX model with float16 weights; the batch dimension is dynamic unless `fixed`."""
     import onnx
 
     network = copy.deepcopy(network).float().cpu().eval()
@@ -139,12 +139,12 @@ def exported(network: Any, arguments: dict[str, Tensor], output: str, fixed: boo
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Not optimised: folded constants could not be stored as float16. Runtimes fold when they load.
+        # Not optimised: folded constants could not be stored as float16. Runtimes fold constants at load time.
         program = torch.onnx.export(
             network, tuple(arguments.values()), dynamo=True, optimize=False, verbose=False,
             input_names=list(arguments), output_names=[output], dynamic_shapes=shapes,
         )  # fmt: skip
-    assert program is not None  # as always without export_params=False
+    assert program is not None  # always, with dynamo=True
     model = program.model_proto
     drop_unused(model)
     store_as_half(model)
@@ -153,7 +153,7 @@ def exported(network: Any, arguments: dict[str, Tensor], output: str, fixed: boo
 
 
 def drop_unused(model: Any) -> None:
-    """Drop weights that no node reads: those of the other half."""
+    """Drop weights that no node reads, which are those of the other half."""
     read = {name for node in model.graph.node for name in node.input}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
     del model.graph.initializer[:]
@@ -180,9 +180,9 @@ def store_as_half(model: Any) -> None:
 
 
 def check(contents: Sequence[bytes], pipe: AlbumCoverPipeline) -> int:
-    """The largest difference, of 255, between an exported model's covers and the pipeline's; ValueError above 2.
+    """The largest difference, out of 255, between an exported model's covers and the pipeline's; ValueError above 2.
 
-    `contents` are the models to run one after the other: a whole one, or two halves.
+    `contents` are models to run in sequence: a whole one, or two halves.
     """
     worst = 0
     for truncation, label in ((1.0, None), (0.7, pipe.labels[-1] if pipe.labels else None)):

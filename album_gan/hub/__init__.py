@@ -1,1 +1,1 @@
-"""Publishing on the Hugging Face Hub: models, cards, the page as a Space."""
+"""Publishing on the Hugging Face Hub: models, model cards, the page as a Space."""

@@ -1,4 +1,4 @@
-"""The card of a published model: what it draws, how to load it, its training data, measurements and limits."""
+"""The model card: what the model draws, how to load it, training data, metrics and limits."""
 
 import json
 import math
@@ -13,9 +13,9 @@ from ..metrics.measures import MEASURES
 from .privacy import PRIVATE, is_public_id, public_name
 
 TEMPLATE = Path(__file__).parent / "model_card.md"
-BY_HAND = Path(__file__).parent / "model_card_by_hand.txt"  # a LiteGenerator of 128 px with latents of 128 numbers
+BY_HAND = Path(__file__).parent / "model_card_by_hand.txt"  # for a LiteGenerator at 128 px with 128-dimensional latents
 NOT_STATED = "not stated"
-# Settings that the card states elsewhere, or that change nothing about the model.
+# Settings that the card states elsewhere, or that do not affect the model.
 NOT_IN_COMMAND = (
     "data_rights", "report_to", "logging_steps", "checkpointing_steps", "checkpoints_total_limit", "overwrite",
 )  # fmt: skip
@@ -23,9 +23,9 @@ RESULTS = {"images", "steps", "hours", "covers", "held_out", "hardware", "data",
 
 
 def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str | None) -> str:
-    """Metadata and text, from training.json and evaluation.json (if any) of the model's `folder`.
+    """Metadata and text, from training.json and evaluation.json (if any) in the model's `folder`.
 
-    The card has been read back: metadata that the Hub could not read is a ValueError.
+    Raises ValueError for metadata that the Hub could not read.
     """
     record = read_record(folder)
     file = folder / "evaluation.json"
@@ -62,13 +62,13 @@ def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str 
 
 
 def classes(pipe: AlbumCoverPipeline) -> str:
-    """What `label` may be."""
+    """The possible values of `label`, as text."""
     text = f" Classes: {', '.join(pipe.labels)}." if pipe.labels else ""
     return text + (f" Mixtures of them: {', '.join(pipe.mixtures)}." if pipe.mixtures else "")
 
 
 def check_card(content: str) -> None:
-    """Raise ValueError unless the metadata of a card, of a model, a data set or a Space, can be read."""
+    """Raise ValueError unless the metadata of a card (of a model, data set or Space) can be parsed."""
     try:
         ModelCard(content, ignore_metadata_errors=False)
     except Exception as error:  # YAML's own errors, and those of the Hub's fields
@@ -77,7 +77,7 @@ def check_card(content: str) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What a card says about a training, from training.json; zeros for a model that came without one."""
+    """Facts about training for the card, from training.json; zeros for a model without one."""
     path = folder / "training.json"
     record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {
@@ -95,7 +95,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def training_command(settings: dict[str, Any]) -> str:
-    """The command that trains with these settings, on one's own covers if the originals are not published."""
+    """The command to train with these settings, on the reader's own covers if the originals are not published."""
     if "recipe" not in settings:
         return "unknown"
     data = public_name(settings.get("dataset_name"))
@@ -112,7 +112,7 @@ def training_command(settings: dict[str, Any]) -> str:
 
 
 def eval_results(measured: dict[str, Any], data: str) -> list[EvalResult]:
-    """One result per metric and feature space, for the Hub's model-index. YAML knows plain finite numbers only."""
+    """One result per metric and feature space, for the Hub's model-index. YAML takes only plain finite numbers."""
     results = []
     for space, values in measured["spaces"].items():
         for metric in ("kid", "precision", "recall"):
@@ -131,14 +131,14 @@ def eval_results(measured: dict[str, Any], data: str) -> list[EvalResult]:
 
 
 def numbers(measured: dict[str, Any]) -> str:
-    """The measurements as a table, and how to read them."""
+    """The metrics as a table, with explanations."""
     keys = dict.fromkeys(key for values in measured["spaces"].values() for key in values)
     explained = "\n".join(f"- {MEASURES[key].name}: {MEASURES[key].means}." for key in keys if key in MEASURES)
     return f"```\n{table(measured)}\n```\n\n{explained}{lettering(measured)}"
 
 
 def lettering(measured: dict[str, Any]) -> str:
-    """What a reader found on covers of the model and on real ones, where it was asked (benchmarks/lettering.py)."""
+    """What OCR found on the model's covers and on real ones, if measured (benchmarks/lettering.py)."""
     if "lettering" not in measured:
         return ""
     drawn, real = (
@@ -149,7 +149,7 @@ def lettering(measured: dict[str, Any]) -> str:
 
 
 def memorisation(measured: dict[str, Any] | None) -> str:
-    """Whether it copies: how close samples are to training covers, compared with held-out covers."""
+    """Whether the model copies: distance of samples to training covers, compared with held-out covers."""
     spaces = (measured or {}).get("spaces", {})
     found = {name: values for name, values in spaces.items() if "nearest_training_cover" in values}
     if not found:
@@ -164,9 +164,9 @@ def memorisation(measured: dict[str, Any] | None) -> str:
 
 
 def by_hand(pipe: AlbumCoverPipeline, repo_id: str) -> str:
-    """How to load a model from its files alone, with as little as its network needs."""
+    """How to load a model from its files alone, with minimal dependencies."""
     name, config = type(pipe.generator).__name__, pipe.generator.config
-    seeds_have_classes = bool(pipe.class_counts) or not pipe.labels  # else label 0 has a row of its own, left out there
+    seeds_have_classes = bool(pipe.class_counts) or not pipe.labels  # else label 0 has its own embedding
     if name == "LiteGenerator" and config.latent_dim == 128 and seeds_have_classes:
         sizes = [str(size) for size in (8, 16, 32, 64, 128, 256, 512) if size <= config.resolution]
         code = BY_HAND.read_text(encoding="utf-8").replace("8, 16, 32, 64, 128", ", ".join(sizes))

@@ -1,4 +1,4 @@
-"""What of a training is published: its settings, but neither folders of the machine that trained nor private names."""
+"""Removing folders of the training machine and private names from published settings."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ PRIVATE_COLLECTION = "a private collection"
 
 
 def public_record(record: dict[str, Any]) -> dict[str, Any]:
-    """A run's settings (training.json, or those in a checkpoint) as they are published."""
+    """A run's settings (from training.json or a checkpoint), without private ones."""
     public = {name: value for name, value in record.items() if name not in PRIVATE}
     if not is_public_id(public.get("init_from")) and public.get("init_from") not in (None, *BUNDLED):
         public["init_from"] = "a private model"
@@ -18,11 +18,11 @@ def public_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def public_name(dataset_name: str | None) -> str:
-    """A data set's name if the world can find it by that name; folders are not named."""
+    """A data set's name if it is public; folders are not named."""
     named = is_public_id(dataset_name) or dataset_name == "synthetic"
     return str(dataset_name) if named else PRIVATE_COLLECTION
 
 
 def is_public_id(name: object) -> bool:
-    """Whether a name is that of a repository on the Hub, and not of a folder here."""
+    """Whether a name is a repository on the Hub, and not a local folder."""
     return is_hub_id(name) and not Path(str(name)).exists()

@@ -1,4 +1,4 @@
-"""A model as a repository: everything that a page, a lesson, diffusers or another trainer needs, and its card."""
+"""Publishing a model as a repository, with everything that the page, the lesson, diffusers and trainers need."""
 
 import json
 import os
@@ -29,12 +29,12 @@ from .privacy import public_record
 from .run_checkpoints import CHECKPOINT, latest_checkpoint
 
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
-# What a push replaces as a whole; other files in the repository are their owner's.
+# Files that a push replaces; others in the repository belong to the owner.
 REPLACED = (
     "generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "log.jsonl", "evaluation.json",
-    "words.py", "images.py", "model_files.py",  # what pipeline.py imported before its files were renamed
+    "words.py", "images.py", "model_files.py",  # imports of older versions of pipeline.py
 )  # fmt: skip
-# The HTTP library that huggingface_hub uses changes with its version; this is the base of its errors.
+# huggingface_hub's HTTP library depends on its version; this is the base class of its errors.
 HTTPError: Any = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
 
@@ -45,11 +45,11 @@ def push(
     data_rights: str | None = None,
     token: str | None = None,
 ) -> str:
-    """Publish a model (bundled, a run's folder, or a Hub id) as `repo_id` on the Hub; returns its address.
+    """Publish a model (bundled, a run's folder, or a Hub id) as `repo_id` on the Hub; returns its URL.
 
-    Everything is one commit: an interrupted push leaves the repository as it was, and earlier states stay revisions.
-    Without `data_rights` a new repository is private: what covers were turned into should not be published without a
-    word on the rights to them.
+    Everything is one commit: an interrupted push leaves the repository unchanged, and earlier states remain as
+    revisions. Without `data_rights` a new repository is private: a model should not be published without a statement on
+    the rights to its training covers.
     Raises ValueError for a malformed id and for a public repository without `data_rights`, OSError if the Hub refuses
     or there is no room to assemble the files.
     """
@@ -68,7 +68,7 @@ def push(
 def open_repository(
     repo_id: str, private: bool = False, data_rights: str | None = None, token: str | None = None
 ) -> HfApi:
-    """Create the repository if it is missing. Errors as `push`: a training that ends in a push calls this first."""
+    """Create the repository if it is missing. Errors as in `push`; training that ends with a push calls this first."""
     check_hub_id(repo_id)
     api = HfApi(token=token)
     with explained(repo_id):
@@ -84,7 +84,7 @@ def open_repository(
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder in the system's temporary one, deleted afterwards; a full disk there is an OSError that names it."""
+    """A temporary folder, deleted afterwards; if its disk is full, raises an OSError that names it."""
     try:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
@@ -99,7 +99,7 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def explained(repo_id: str) -> Iterator[None]:
-    """Turn the Hub's refusals and connection errors into OSErrors of one line that say what to do."""
+    """Turn the Hub's refusals and connection errors into one-line OSErrors that say what to do."""
     try:
         yield
     except HTTPError as error:
@@ -116,7 +116,7 @@ def explained(repo_id: str) -> Iterator[None]:
 
 
 def assemble(model: str, folder: Path, repo_id: str, data_rights: str | None = None) -> AlbumCoverPipeline:
-    """Write the repository of a model into an empty folder; returns the pipeline that it holds.
+    """Write a model's repository to an empty folder; returns its pipeline.
 
     A run's latest checkpoint is included, so that `--resume_from_checkpoint` can resume from the Hub.
     """
@@ -142,13 +142,13 @@ def assemble(model: str, folder: Path, repo_id: str, data_rights: str | None = N
 
 
 def finish_discriminator(folder: Path) -> None:
-    """Add the missing precision of the weights, and the code."""
+    """Add the weights in the missing precision, and the code."""
     write_weights(folder, read_weights(folder))
     write_code(network_class(read_json(folder / "config.json").get("_class_name"), "forward"), folder)
 
 
 def copy_checkpoint(source: Path, folder: Path) -> None:
-    """Copy the complete state of training, without paths of the machine that trained."""
+    """Copy the complete training state, without paths of the training machine."""
     state = latest_checkpoint(source) or source / CHECKPOINT
     if (state / "state.json").exists():
         shutil.copytree(state, folder / CHECKPOINT)

@@ -1,4 +1,4 @@
-"""The folder of a training run: finding and checking its checkpoints, here or on the Hub. `training/` writes them."""
+"""Finding and checking a run's checkpoints, locally or on the Hub. `training/` writes them."""
 
 import hashlib
 import json
@@ -13,15 +13,15 @@ from ..inference.model_store import find_model, refuse_pickles
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1  # of a checkpoint
-FIELDS = {  # what every checkpoint's state.json has
+FIELDS = {  # required in a checkpoint's state.json
     "format_version": (int,), "sha256": (str,), "step": (int,), "images": (int,), "seconds": (int, float),
     "config": (dict,),
 }  # fmt: skip
-CHECKPOINT = "checkpoint"  # the folder of a run's checkpoint in a repository on the Hub
+CHECKPOINT = "checkpoint"  # folder of the checkpoint in a Hub repository
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The JSON part of a checkpoint. Raises ValueError if it is incomplete, corrupt or too new, or holds a pickle."""
+    """The JSON part of a checkpoint. Raises ValueError if it is incomplete, corrupt, too new, or contains a pickle."""
     refuse_pickles(folder)
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ def checkpoints(output_dir: Path) -> list[Path]:
 
 
 def latest_checkpoint(output_dir: Path) -> Path | None:
-    """The newest complete checkpoint; damaged ones are passed over with a warning."""
+    """The newest complete checkpoint; damaged ones are skipped with a warning."""
     for folder in reversed(checkpoints(output_dir)):
         try:
             read_state(folder)
@@ -72,7 +72,7 @@ def latest_checkpoint(output_dir: Path) -> Path | None:
 
 
 def fetch_run(source: str, output_dir: Path) -> Path:
-    """Download the checkpoint of a run on the Hub, to resume from; its log and history are copied to `output_dir`.
+    """Download a run's checkpoint from the Hub, to resume from; its log and history are copied to `output_dir`.
 
     Raises OSError if there is none.
     """

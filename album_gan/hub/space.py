@@ -1,4 +1,4 @@
-"""Publishing the page as a Space on the Hugging Face Hub, with a pushed model."""
+"""Publishing the page with a pushed model as a Space on the Hugging Face Hub."""
 
 import importlib
 import shutil
@@ -12,8 +12,8 @@ from .push import explained, temporary_folder
 
 PACKAGE = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "pretrained", "export", "space", "*.md", "model_card_by_hand.txt")
-INSIDE = "model"  # where the weights of a private model lie; a private Space needs no token for them
-SHOWN = ("model_index.json", "generator/", "upscaler/", "history/")  # what the page reads
+INSIDE = "model"  # folder for the weights of a private model, so that a private Space needs no token
+SHOWN = ("model_index.json", "generator/", "upscaler/", "history/")  # files that the page reads
 APP = '''"""Starts the page on a Space, on CPU Basic and on ZeroGPU."""
 
 import os
@@ -41,7 +41,7 @@ if __name__ == "__main__":
 
 
 def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
-    """Publish the page as the Space `space_id`, showing the Hub's model `repo_id`; returns its address.
+    """Publish the page as the Space `space_id`, with the Hub's model `repo_id`; returns its URL.
 
     A public model is downloaded when the Space is built. For a private model the Space is private and contains the
     weights. Raises ValueError for a malformed id, and for a public Space of a private model; OSError if the Hub
@@ -74,9 +74,9 @@ def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
 
 
 def assemble_space(folder: Path, repo_id: str, preloaded: list[str]) -> None:
-    """Write the Space's repository, without weights, into an empty folder: this package, and app.py to start it.
+    """Write the Space's repository, without weights, to an empty folder: this package, and app.py to start it.
 
-    The files `preloaded` of the model are downloaded when the Space is built.
+    The model's files `preloaded` are downloaded when the Space is built.
     """
     [page] = importlib.import_module("album_gan.space").__path__
     shutil.copytree(PACKAGE, folder / "album_gan", ignore=LEFT_OUT)
