@@ -1,9 +1,9 @@
-"""The bundled model beside the cover sheet of DCGAN's authors, against the same held-out covers.
+"""Compare the bundled model with the cover sheet of DCGAN's authors, against the same held-out covers.
 
     python benchmarks/against_newmu.py [--model bundled] [--samples 2000]
 
-The sheet (Newmu/dcgan_code, 2015) has 100 tiles of 128 px, so kernel distances are compared at 100 against 100: mean
-and spread of 50 draws. Needs the sheet and the covers in ../shared, which are not part of the project.
+The sheet (Newmu/dcgan_code, 2015) has 100 tiles of 128 px, so kernel distances are for 100 against 100 pictures, as
+mean and spread of 50 draws. Needs the sheet and the covers in ../shared, which are not part of the project.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def drawn(pipe: AlbumCoverPipeline, samples: int) -> np.ndarray:
 
 
 def measure(pipe: AlbumCoverPipeline, samples: int) -> dict[str, dict[str, Any]]:
-    """What `evaluation.compare` says of the model (seeds from 0 on, truncation 1) and of the sheet."""
+    """Results of `evaluation.compare` for the model (seeds from 0 on, truncation 1) and the sheet."""
     split = load_covers(CoverSource(train_data_dir=str(COVERS), resolution=TILE))
     held_out, training = split.held_out.all_pixels(), split.train.all_pixels()
     pixels, tiles = drawn(pipe, samples), sheet_tiles()

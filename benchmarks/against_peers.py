@@ -1,16 +1,16 @@
-"""How soon the trainer draws as well as lightweight-gan does after 20 minutes, on the same covers and machine.
+"""Time until the trainer draws as well as lightweight-gan after 20 minutes, on the same covers and machine.
 
     python benchmarks/against_peers.py --train_data_dir my_covers [--minutes 20] [--clock processor] [--out runs/peers]
 
-lightweight-gan (pip) is a well-kept trainer in the spirit of FastGAN. It refuses machines without a card, so its source
-is read with its device replaced by the CPU. It gets the defaults of its command but for three things in its favour: 128
-px, no local attention, which takes most of a step on CPUs, and an update for every 10 images instead of 40. Ours gets
-its defaults and half of the minutes, its schedules included. Both train one after the other, and draw as they go;
-drawing and starting up count for neither. Kernel distances are to the held-out covers, in EfficientNet-Lite2's
-features, a relative of the network in our discriminator, and in ST-LPIPS's VGG's, which neither has met.
+lightweight-gan (pip) is a well-maintained trainer based on FastGAN. It refuses machines without a GPU, so its source is
+loaded with its device replaced by the CPU. It runs with its command's defaults, except for three changes in its favour:
+128 px, no local attention, which takes most of a step on CPUs, and an update for every 10 images instead of 40. Ours
+runs with its defaults and half of the minutes, including its schedules. The two train one after the other, and draw
+during training; drawing and start-up are not counted. Kernel distances are to the held-out covers, with features of
+EfficientNet-Lite2, which is related to the network in our discriminator, and of ST-LPIPS's VGG, which neither uses.
 
-On two cores with 20 minutes it takes less than 40. `--clock processor` counts processor time over --cores, so that
-other work on the machine does not matter.
+On two cores, with 20 minutes, it takes less than 40. `--clock processor` counts processor time divided by --cores, so
+that other work on the machine does not matter.
 """
 
 import argparse
@@ -28,10 +28,10 @@ import numpy as np  # noqa: E402
 
 RESOLUTION, SAMPLES, BATCH_SIZE = 128, 256, 10
 PEER = "lightweight-gan==1.2.1"
-PEER_MOMENTS, OUR_MOMENTS = 2, 6  # at which each draws
-OUR_SHARE = 0.5  # of the peer's minutes
+PEER_MOMENTS, OUR_MOMENTS = 2, 6  # number of times that each draws
+OUR_SHARE = 0.5  # fraction of the peer's minutes
 SPACES = ("efficientnet-lite2", "stlpips-vgg")
-# In the peer's source: a check that there is a card, and the places where one is named.
+# In the peer's source: the check for a GPU, and the places that name one.
 TO_CPU = {
     "assert torch.cuda.is_available(), 'You need to have an Nvidia GPU with CUDA installed.'": "",
     ".cuda(self.rank)": "", "self.cuda(rank)": "None", "torch.device(f'cuda:{self.rank}')": "torch.device('cpu')",
@@ -39,7 +39,7 @@ TO_CPU = {
 
 
 class Clock:
-    """Minutes since it was made, without those that passed between `stop` and `go`."""
+    """Minutes since it was created, not counting those of `without`."""
 
     def __init__(self, kind: str, cores: int):
         self._read = time.monotonic if kind == "wall" else lambda: time.process_time() / cores
@@ -55,7 +55,7 @@ class Clock:
 
 
 def save(out: Path, side: str, minutes: float, images: int, covers: np.ndarray) -> None:
-    """Covers uint8 (N, R, R, 3) and when they were drawn."""
+    """Save covers, uint8 (N, R, R, 3), and when they were drawn."""
     np.save(out / f"{side}-{minutes:07.3f}.npy", covers)
     with (out / f"{side}.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"minutes": minutes, "images": images}) + "\n")
@@ -63,7 +63,7 @@ def save(out: Path, side: str, minutes: float, images: int, covers: np.ndarray) 
 
 
 def peer(arguments: argparse.Namespace) -> None:
-    """lightweight-gan, in its own environment."""
+    """Train lightweight-gan, in its own environment."""
     import importlib.util
     import types
 
@@ -72,7 +72,7 @@ def peer(arguments: argparse.Namespace) -> None:
     spec = importlib.util.find_spec("lightweight_gan")
     package = types.ModuleType("lightweight_gan")
     package.__path__ = list(spec.submodule_search_locations)
-    sys.modules["lightweight_gan"] = package  # whose __init__ would import what refuses to run
+    sys.modules["lightweight_gan"] = package  # its __init__ would import the unmodified source
     file = Path(package.__path__[0]) / "lightweight_gan.py"
     source = file.read_text(encoding="utf-8")
     for text, replacement in TO_CPU.items():
@@ -89,7 +89,7 @@ def peer(arguments: argparse.Namespace) -> None:
         gradient_accumulate_every=1, attn_res_layers=[], disc_output_size=1, save_every=never,
         evaluate_every=never, num_workers=0, use_aim=False,
     )  # fmt: skip
-    trainer.evaluate = trainer.save = lambda *_, **__: None  # its sheets and checkpoints
+    trainer.evaluate = trainer.save = lambda *_, **__: None  # no sheets and checkpoints
     trainer.set_data_src(str(arguments.out / "covers"))
     trainer.init_GAN()
 
@@ -110,7 +110,7 @@ def peer(arguments: argparse.Namespace) -> None:
 
 
 def ours(arguments: argparse.Namespace) -> None:
-    """`projected` with its defaults, for its share of the minutes."""
+    """Train `projected` with its defaults, for its share of the minutes."""
     import copy
 
     from album_gan import runtime
@@ -142,7 +142,7 @@ def ours(arguments: argparse.Namespace) -> None:
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, list[dict]]:
-    """{side: one result for each moment}, with the kernel distance in each space."""
+    """{side: a result for each moment}, with the kernel distance in each space."""
     from album_gan.covers.dataset import CoverSource, load_covers
     from album_gan.evaluation.compare import compare
 
@@ -159,7 +159,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[dict]]:
 
 
 def table(results: dict[str, list[dict]]) -> str:
-    """Markdown, and a sentence for each space."""
+    """A Markdown table, and a sentence for each space."""
     lines = [f"| trainer | minutes | images | {' | '.join(f'kernel distance x 1,000, {space}' for space in SPACES)} |"]
     lines.append("| --- " * (3 + len(SPACES)) + "|")
     for side, moments in results.items():
@@ -176,7 +176,7 @@ def table(results: dict[str, list[dict]]) -> str:
 
 
 def prepare(arguments: argparse.Namespace) -> Path:
-    """The training covers as files for the peer, and the Python of an environment that has it."""
+    """Write the training covers as files for the peer; returns the Python of its environment."""
     from PIL import Image
 
     from album_gan.covers.dataset import CoverSource, load_covers
@@ -199,11 +199,11 @@ def prepare(arguments: argparse.Namespace) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train_data_dir", required=True)
-    parser.add_argument("--minutes", type=float, default=20, help="of the peer; ours gets half")
+    parser.add_argument("--minutes", type=float, default=20, help="for the peer; ours gets half")
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
-    parser.add_argument("--cores", type=int, default=2, help="that processor time is divided by")
-    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "peers", help="results of before are replaced")
-    parser.add_argument("--peer_python", type=Path, help=f"of an environment with {PEER}; by default one is made")
+    parser.add_argument("--cores", type=int, default=2, help="by which processor time is divided")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "peers", help="for results; replaces existing ones")
+    parser.add_argument("--peer_python", type=Path, help=f"Python of an environment with {PEER}; created by default")
     parser.add_argument("--side", choices=("peer", "ours"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.out = arguments.out.absolute()

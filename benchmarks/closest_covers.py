@@ -1,9 +1,9 @@
-"""The samples that come closest to a training cover, each beside that cover: look whether the model copies.
+"""Show the samples closest to a training cover, each with that cover, to check by eye whether the model copies.
 
     python benchmarks/closest_covers.py --out closest.png [--model bundled] [--samples 2000] [--pairs 10]
 
-One row of pairs for each feature space, closest first: samples above, the nearest training covers below. The picture
-holds covers of ../shared, which are not part of the project: look at it, and delete it.
+One row of pairs for each feature space, closest first: samples above, nearest training covers below. The picture
+contains covers of ../shared, which are not part of the project: look at it, then delete it.
 """
 
 import argparse

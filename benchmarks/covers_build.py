@@ -1,12 +1,12 @@
-"""Speed, quality and memory of building a data set of covers, against the least work it can be and an older build.
+"""Speed, quality and memory of building a data set of covers, compared with the minimum work and an older build.
 
     python benchmarks/covers_build.py [--pictures 4000] [--workers 2] [--hashes 1000000] [--before CHECKOUT]
 
-The limit: Pillow decodes, scales and encodes the same files, in as many processes, and nothing else; before the build
-and after it, for other work comes and goes. CHECKOUT is a checkout of an older commit, whose build takes turns with
-this one in the same run. Then the quality of the stored pictures, the memory of builds of a quarter of the files and
-of all of them, and the search for duplicates among simulated hashes. Pictures are drawn: JPEGs of 640 to 1,400 px with
-grain, about 1.5 bits a pixel.
+The limit is Pillow decoding, resizing and encoding the same files, in as many processes; it is measured before and
+after the build, because of other work on the machine. CHECKOUT is a checkout of an older commit, whose build alternates
+with this one. Then come the quality of the stored pictures, the memory for a quarter of the files and for all, and the
+search for duplicates among simulated hashes. Pictures are synthetic: JPEGs of 640 to 1,400 px with grain, about 1.5
+bits per pixel.
 """
 
 import argparse
@@ -56,18 +56,18 @@ def least(paths: list[Path]) -> None:
 
 
 def processor_time() -> float:
-    """Seconds of this process and of those that it has waited for."""
+    """Processor seconds of this process and of children that it has waited for."""
     used = os.times()
     return used.user + used.system + used.children_user + used.children_system
 
 
 def limit(folder: Path, workers: int) -> dict:
-    """Seconds and processor seconds of the least work."""
+    """Seconds and processor seconds of the minimum work."""
     paths = sorted(folder.glob("*.jpg"))
     parts = [paths[start : start + 100] for start in range(0, len(paths), 100)]
     before = processor_time()
     with ProcessPoolExecutor(workers) as pool:
-        list(pool.map(least, [part[:1] for part in parts]))  # the processes are there before the clock starts
+        list(pool.map(least, [part[:1] for part in parts]))  # start the processes before the clock
         started = time.monotonic()
         list(pool.map(least, parts))
         seconds = time.monotonic() - started
@@ -84,14 +84,14 @@ def built(folder: Path, workers: int) -> dict:
             BuildConfig(sources=(str(folder),), out=Path(out) / "covers", workers=workers, cleaning=SETTINGS)
         )
         seconds = time.monotonic() - started
-    _forkserver._stop()  # type: ignore[attr-defined]  # waits for the workers, so that they count
+    _forkserver._stop()  # type: ignore[attr-defined]  # waits for the workers, so that they are counted
     used = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     counts = {"files": summary.total, "kept": summary.kept}
     return {"seconds": seconds, "processor": processor_time(), **counts, "memory": used[0], "worker_memory": used[1]}
 
 
 def command_line(checkout: Path, folder: Path, workers: int) -> dict:
-    """Seconds and processor seconds of `album-gan covers build` of a checkout, the start of its process included."""
+    """Seconds and processor seconds of a checkout's `album-gan covers build`, including process start."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # workers outlive their build by a moment
     main = "album_gan.cli.main" if (checkout / "album_gan" / "cli" / "main.py").exists() else "album_gan.cli"
     code = f"from {main} import main; import sys; sys.exit(main())"
@@ -114,7 +114,7 @@ def decibels(first: Image.Image, second: Image.Image) -> float:
 
 
 def quality(files: list[Path]) -> dict:
-    """PSNR against full decoding and Lanczos: of the pixels, and of the stored JPEGs, both of them encoded."""
+    """PSNR compared with full decoding and Lanczos: of the pixels, and after JPEG encoding of both."""
     size = (SETTINGS.resolution, SETTINGS.resolution)
     shrink = squared if SETTINGS.resampling == "lanczos" else squared_by_opencv
     pixels, stored = [], []
@@ -131,7 +131,7 @@ def quality(files: list[Path]) -> dict:
 
 
 def copies_found(files: list[Path], resampling: str) -> float:
-    """The share of pictures that are recognised in a copy of 0.7 times the size, saved at quality 60."""
+    """Fraction of pictures recognised in a copy of 0.7 times the size, saved at quality 60."""
     from album_gan.covers.build.duplicates import HASH_LIMIT, is_same
     from album_gan.covers.build.image_match import compare
 
@@ -150,7 +150,7 @@ def copies_found(files: list[Path], resampling: str) -> float:
 
 
 def search(count: int) -> dict:
-    """Seconds and peak memory of the search among hashes of which a fifth are copies, a few bits off."""
+    """Seconds and peak memory of the search among hashes, a fifth of which are copies with a few bits flipped."""
     from album_gan.covers.build.duplicates import near_hashes
 
     rng = np.random.default_rng(0)
@@ -170,7 +170,7 @@ def search(count: int) -> dict:
 
 
 def alone(what: str, *arguments: str | int | Path) -> dict:
-    """Run a part of this file in a process of its own, for its memory alone."""
+    """Run a part of this file in a separate process, to measure its memory."""
     command = [sys.executable, __file__, "--part", what, *map(str, arguments)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
@@ -199,7 +199,7 @@ def main() -> None:
             (quarter / file.name).hardlink_to(file)
         limits = [limit(all_files, arguments.workers)]
         whole = alone("build", all_files, arguments.workers)
-        limits.append(limit(all_files, arguments.workers))  # before and after: other work comes and goes
+        limits.append(limit(all_files, arguments.workers))  # before and after, because of other work
         part = alone("build", quarter, arguments.workers)
         turns = []
         for _ in range(3 if arguments.before else 0):

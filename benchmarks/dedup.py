@@ -1,10 +1,10 @@
-"""How well copies of covers are found, and how many different covers are taken for one.
+"""Recall of the duplicate search, and its false positives.
 
     python benchmarks/dedup.py COVERS [--copies 3000] [--sheet pairs.png]
 
-COVERS is a folder of Parquet files with covers that differ. Copies are planted: saved anew, resized, cropped by 2 %,
-made brighter or darker, and all of that. Pairs found among the covers themselves are false, or duplicates that nobody
-had found: `--sheet` draws them, for a look by eye (other people's covers: never publish it).
+COVERS is a folder of Parquet files with distinct covers. Copies are planted: re-encoded, resized, cropped by 2 %, made
+brighter or darker, and all of that. Pairs found among the covers themselves are false positives, or real duplicates not
+known before: `--sheet` draws them, to check by eye (other people's covers: never publish it).
 """
 
 import argparse
@@ -37,7 +37,7 @@ def resized(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def cropped(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """2 % off on all sides, or up to so much on each."""
+    """Crop 2 % on all sides, or up to 2 % on each."""
     most = round(image.width * 0.02)
     left, top, right, bottom = (most,) * 4 if rng.random() < 0.5 else rng.integers(0, most + 1, 4).tolist()
     box = (left, top, image.width - right, image.height - bottom)
@@ -61,7 +61,7 @@ PLANTED = {
 
 
 def series(image: Image.Image, index: int, rng: np.random.Generator) -> tuple[bytes, bytes]:
-    """Two covers that differ in their lettering: other words, or one digit."""
+    """Two covers that differ only in their lettering: other words, or one digit."""
     top = int(rng.choice((0.04, 0.42, 0.84)) * image.height)
     ground = np.asarray(image.convert("L"))[top : top + 30, 20:200].mean()
     font = ImageFont.load_default(26)
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("covers", type=Path)
     parser.add_argument("--copies", type=int, default=3000)
-    parser.add_argument("--limit", type=int, help="take only so many covers")
+    parser.add_argument("--limit", type=int, help="maximum number of covers")
     parser.add_argument("--sheet", type=Path)
     arguments = parser.parse_args()
 

@@ -1,7 +1,7 @@
-"""Time to the first cover from a cold start, beside importing what it needs: python benchmarks/first_cover.py
+"""Time to the first cover from a cold start, compared with importing torch: python benchmarks/first_cover.py
 
-With `--beside FOLDER`, another checkout of this repository, its first cover and its page's start are timed in the same
-run, in turn. Each line is a fresh process; the medians are printed.
+With `--beside FOLDER`, another checkout of this repository is timed in alternation in the same run. Each measurement is
+a new process; medians are printed.
 """
 
 import argparse
@@ -28,7 +28,7 @@ for _ in range(16):
     times.append(time.perf_counter() - start)
 print(sorted(times)[8])
 """
-# Without the path that an editable install would add: the checkout itself.
+# Adds the checkout itself, as an editable install would.
 PAGE = (
     "import importlib.util, pathlib, sys, album_gan; root = pathlib.Path(album_gan.__file__).parent.parent\n"
     "album_gan.__path__.append(str(root))\n"
@@ -53,12 +53,12 @@ def seconds(code: str, checkout: Path) -> float:
 
 
 def wall_seconds(checkout: Path) -> float:
-    """Drawing 16 covers once everything is loaded."""
+    """Seconds to draw 16 covers once everything is loaded."""
     return float(run(WALL, checkout).communicate()[0])
 
 
 def page_seconds(checkout: Path) -> float:
-    """From the command to a page that answers with its first cover."""
+    """Seconds from the command until the page answers with its first cover."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -84,7 +84,7 @@ def measure(checkouts: dict[str, Path]) -> dict[str, list[float]]:
         tasks[f"a wall of 16{name}"] = lambda folder=folder: wall_seconds(folder)
         tasks[f"the page's first cover{name}"] = lambda folder=folder: page_seconds(folder)
     for task in tasks.values():
-        task()  # files into the system's cache
+        task()  # warm the file cache
     taken: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(ROUNDS):
         for name, task in tasks.items():

@@ -1,12 +1,12 @@
-"""Images per second of `projected` at 128 px: this build, an earlier one, and this one without each of its levers.
+"""Images per second of `projected` at 128 px: this build, an earlier one, and this one without each optimisation.
 
     python benchmarks/gpu_speed.py [--batch_sizes 32,64,128,256] [--earlier d97bb87] [--peer PYTHON] [--steps 50]
 
-On any device, one command. Sides run one after the other, each in a process of its own, in --rounds rounds; of each the
-best window of the log counts, so that other work on the machine does not. `share of the roof` is the arithmetic of a
-step (10.5 GFLOP an image, the mean of steps on whole covers and on pieces) at the speed of a large bf16 matrix product
-measured in the same run. --peer is the Python of an environment with lightweight-gan 1.2.1, timed on the same device
-with the same batch sizes; it draws covers of the same size with networks of its own.
+Works on any device. Configurations run one after the other, each in its own process, in --rounds rounds; the best
+window of the log counts, so that other work on the machine does not matter. `share of the roof` is a step's arithmetic
+(10.5 GFLOP per image, the mean of steps on whole covers and on crops) relative to the speed of a large bf16 matrix
+product measured in the same run. --peer is the Python of an environment with lightweight-gan 1.2.1, timed on the same
+device with the same batch sizes; it generates covers of the same size with its own networks.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def matmul_flops() -> float:
 
 
 def peer_speed(python: str, batch_size: int, steps: int) -> float:
-    """Images per second of lightweight-gan's trainer; 0 where the batch does not fit."""
+    """Images per second of lightweight-gan's trainer; 0 if the batch does not fit."""
     done = subprocess.run([python, "-c", PEER, str(batch_size), str(steps)], capture_output=True, text=True)
     return float(done.stdout.splitlines()[-1]) if done.returncode == 0 else 0.0
 
@@ -90,10 +90,10 @@ def main() -> None:
     parser.add_argument("--batch_sizes", default="32,64,128,256")
     parser.add_argument("--earlier", default="d97bb87", help="commit to compare with; empty for none")
     parser.add_argument("--peer", help="Python of an environment with lightweight-gan")
-    parser.add_argument("--steps", type=int, default=50, help="in a window; even, for half of them see pieces")
+    parser.add_argument("--steps", type=int, default=50, help="steps per window; even, since half of them use crops")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--levers", action=argparse.BooleanOptionalAction, default=True, help="also without each")
-    parser.add_argument("--covers", default="synthetic", help="folder of covers; by default those the project draws")
+    parser.add_argument("--covers", default="synthetic", help="folder of covers; by default synthetic ones")
     arguments = parser.parse_args()
 
     sizes = [int(size) for size in arguments.batch_sizes.split(",")]
@@ -117,7 +117,7 @@ def main() -> None:
             run("this build", size)
             if arguments.peer:
                 note("lightweight-gan", size, peer_speed(arguments.peer, size, arguments.steps), 0.0)
-        if torch.cuda.is_available():  # on CPUs compiling takes longer than all the rest
+        if torch.cuda.is_available():  # on CPUs compiling takes longer than everything else
             fastest = max(sizes, key=lambda size: best["this build", size])
             run("this build, --compile", fastest, extra=["--compile"])
         if arguments.earlier:

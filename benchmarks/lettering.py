@@ -1,10 +1,10 @@
-"""How much lettering a reader finds on covers: the model's, held-out covers, and the sheet of DCGAN's authors.
+"""How much lettering OCR finds on covers: the model's, held-out ones, and the sheet of DCGAN's authors.
 
     python benchmarks/lettering.py [--model bundled] [--samples 500] [--environment runs/lettering]
 
-The reader is PP-OCR (rapidocr-onnxruntime, with its networks in the wheel), which has trained nothing here. It gets an
-environment of its own, made at first use, because it brings an OpenCV that would replace another. Covers of 128 px are
-enlarged four times. A cover has text if the reader is at least half sure of a line; its letters and digits are counted.
+The reader is PP-OCR (rapidocr-onnxruntime, with its networks in the wheel), which was not used in any training here. It
+gets its own environment, created at first use, because its OpenCV would replace another. Covers of 128 px are enlarged
+four times. A cover has text if the reader's confidence in a line is at least one half; letters and digits are counted.
 """
 
 import argparse
@@ -25,13 +25,13 @@ if TYPE_CHECKING:  # the reader's environment has no torch
 
 READER = "rapidocr-onnxruntime==1.4.4"
 ENVIRONMENT = ROOT / "runs" / "lettering"
-LARGER = 4  # times
+LARGER = 4  # factor
 SURE = 0.5
 SAMPLES = 500
 
 
 def lettering(covers: np.ndarray, environment: Path = ENVIRONMENT) -> dict[str, float]:
-    """Covers uint8 (N, R, R, 3) -> the share of them that have text, and characters per cover, spaces not counted."""
+    """Covers uint8 (N, R, R, 3) -> fraction of covers with text, and characters per cover, not counting spaces."""
     python = environment / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
@@ -45,7 +45,7 @@ def lettering(covers: np.ndarray, environment: Path = ENVIRONMENT) -> dict[str, 
 
 
 def read(file: Path) -> list[int]:
-    """The characters found on each cover; runs in the reader's environment."""
+    """Number of characters found on each cover; runs in the reader's environment."""
     import cv2
     from rapidocr_onnxruntime import RapidOCR
 
@@ -60,7 +60,7 @@ def read(file: Path) -> list[int]:
 def measure(
     pipe: "AlbumCoverPipeline", samples: int = SAMPLES, environment: Path = ENVIRONMENT
 ) -> dict[str, dict[str, float]]:
-    """What `lettering` says of the "model" (seeds from 0 on), and of what ../shared has: "held_out" covers, "sheet"."""
+    """`lettering` of the "model" (seeds from 0 on), and of "held_out" covers and the "sheet", if in ../shared."""
     from against_newmu import COVERS, SHEET, drawn, sheet_tiles
 
     from album_gan.covers.dataset import CoverSource, load_covers

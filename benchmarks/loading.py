@@ -1,8 +1,8 @@
-"""Images per second of the training loader, after its first pass, against `datasets` used as one first writes it.
+"""Images per second of the training loader, after its first pass, compared with a naive use of `datasets`.
 
     python benchmarks/loading.py [--covers 3000] [--workers 2]
 
-128 px covers as 256 px JPEGs in Parquet, drawn. Naive: `Dataset` with a transform that makes tensors, in a DataLoader.
+128 px covers from synthetic 256 px JPEGs in Parquet. Naive: a `Dataset` with a transform to tensors, in a DataLoader.
 """
 
 import argparse

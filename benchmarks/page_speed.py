@@ -1,9 +1,9 @@
-"""How long people wait at the page: for the first wall, from a click to its covers, for a loop of 8 seconds.
+"""Waiting times on the page: for the first wall, from a click to its covers, for a loop of 8 seconds.
 
     python benchmarks/page_speed.py [--model bundled]
 
-Needs Chromium, which looks at the page as people do, and two cores otherwise idle. Limits are those of the page's
-specification; the exit code is 1 when one of them is missed.
+Needs Chromium, and two otherwise idle cores. Limits are those of the page's specification; the exit code is 1 if one
+of them is missed.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]  # fmt: skip
 LIMITS = {"start to usable": 12.0, "click to first cover": 1.0, "wall of 16": 2.0, "loop of 8 seconds": 6.0}
-# Seconds from a click on New wall until so many covers have turned over, measured inside the browser.
+# Seconds from a click on New wall until `count` covers have changed, measured in the browser.
 CLICK = """count => new Promise(done => {
     const begin = performance.now();
     const before = new Map([...document.querySelectorAll(".wall .tile")].map(tile => [tile, tile.dataset.name]));
@@ -59,16 +59,16 @@ def main() -> int:
 
 
 def measured(address: str, begun: float) -> dict[str, float]:
-    """Each wait in seconds; the middle one of five walls."""
+    """Each wait in seconds; for walls the median of five."""
     with sync_playwright() as driver:
-        ready = time.perf_counter() - begun  # without Chromium's own start
+        ready = time.perf_counter() - begun  # without Chromium's start-up
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         opening = time.perf_counter()
         page.goto(address)
         page.wait_for_function("window.albumGan?.wall && !document.querySelector('.tile[aria-busy]')")
         ready += time.perf_counter() - opening
-        page.wait_for_timeout(2000)  # what was prepared in the background is done
+        page.wait_for_timeout(2000)  # for background preparation to finish
         first = sorted(page.evaluate(CLICK, 1) for _ in pauses(page))
         wall = sorted(page.evaluate(CLICK, 16) for _ in pauses(page))
         page.get_by_role("tab", name="Interpolate").click()

@@ -1,9 +1,9 @@
-"""How long a run trained until it was so good: a line of a table, with card, commit and date.
+"""How long a run trained until it reached quality milestones: a table row, with machine, commit and date.
 
     python benchmarks/time_to_quality.py runs/mine [--table runs/time-to-quality.md]
 
-Minutes are those of training alone, out of the speeds in log.jsonl; kernel distances are those that the run measured
-itself, against held-out covers. With --table the line is appended to a Markdown file, made if missing.
+Minutes are of training alone, from the speeds in log.jsonl; kernel distances were measured by the run itself, against
+held-out covers. With --table the row is appended to a Markdown file, which is created if missing.
 """
 
 import argparse
@@ -27,7 +27,7 @@ HEAD = (
 
 
 def minutes_to(records: list[dict]) -> tuple[dict[float, float], float, float]:
-    """{milestone: minutes}, images per second over the whole log, the last distance; NaN for what is not there."""
+    """{milestone: minutes}, images per second over the whole log, last distance; NaN for missing values."""
     reached: dict[float, float] = {}
     seconds, images, kid = 0.0, records[0]["images"] if records else 0, float("nan")
     start = images
@@ -44,17 +44,17 @@ def minutes_to(records: list[dict]) -> tuple[dict[float, float], float, float]:
 
 
 def commit() -> str:
-    """The abbreviated commit of this code, with a + where files differ from it; `unknown` outside of a repository."""
+    """The abbreviated commit of this code, with a + if files are modified; `unknown` outside a repository."""
     words = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 def row(run: Path) -> list[str]:
-    """One line of the table."""
+    """One row of the table."""
     record = json.loads((run / "training.json").read_text(encoding="utf-8"))
     lines = (run / "log.jsonl").read_text(encoding="utf-8") if (run / "log.jsonl").exists() else ""  # a very short run
     log = [json.loads(line) for line in lines.splitlines()]
-    whole = bool(log) and log[0]["images"] <= 0.02 * record["images"]  # an older log begins later
+    whole = bool(log) and log[0]["images"] <= 0.02 * record["images"]  # older logs begin later
     reached, speed, kid = minutes_to(log)
     minutes = [f"{reached[kid]:.1f}" if whole and kid in reached else "" for kid in MILESTONES]
     covers = f"{record['covers']:,} at {record['resolution']} px"
@@ -71,7 +71,7 @@ def line(cells: list[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder of a run")
-    parser.add_argument("--table", type=Path, help="a Markdown file to append the line to")
+    parser.add_argument("--table", type=Path, help="a Markdown file to append the row to")
     arguments = parser.parse_args()
     if not (arguments.run / "training.json").exists():
         sys.exit(f"run must be the folder of a finished run, got {arguments.run}; train.py makes one")

@@ -1,9 +1,9 @@
-"""One short training in a process of its own, for the other benchmarks: images per second, and memory.
+"""One short training run in its own process, for the other benchmarks: images per second, and memory.
 
     python benchmarks/timed_training.py ROOT [--without LEVER,...] OPTIONS_OF_TRAIN_PY
 
-ROOT is a checkout of this project, or of an earlier commit. Prints JSON: `images_per_second`, of each window of the log
-but the first, which holds the start of everything, and `memory`, the peak in GB (of the card, else of the process).
+ROOT is a checkout of this project, or of an earlier commit. Prints JSON: `images_per_second` of each window of the log
+except the first, which includes start-up, and `memory`, the peak in GB (of the GPU, else of the process).
 """
 
 import contextlib
@@ -20,28 +20,28 @@ ROOT = Path(__file__).parent.parent
 
 
 def without_draws_ahead() -> None:
-    """Each draw in a copy of its own."""
+    """Copy each random draw separately."""
     from album_gan.recipes import named_random
 
     named_random.DrawPlan.draw_ahead = lambda _plan, _draw: {}
 
 
 def without_covers_on_the_card() -> None:
-    """Covers from a data loader."""
+    """Load covers with a data loader."""
     from album_gan.covers import batches
 
     batches.fits_on = lambda _device, _covers: False
 
 
 def without_held_weights() -> None:
-    """The frozen network cast by autocast, in each forward."""
+    """Let autocast cast the frozen network, in each forward."""
     from album_gan.recipes import projected
 
     projected.Recipe.prepare = lambda *_: None
 
 
 def without_fused_optimizers() -> None:
-    """Adam as torch has it by default."""
+    """Use torch's default Adam."""
     import torch
 
     from album_gan.recipes import base
@@ -53,7 +53,7 @@ def without_fused_optimizers() -> None:
 
 
 def without_tuned_kernels() -> None:
-    """No choice among cuDNN's kernels, no TF32."""
+    """Disable cuDNN's kernel selection and TF32."""
     from album_gan import runtime
 
     runtime.choose_kernels = lambda _deterministic: None
@@ -69,7 +69,7 @@ LEVERS: dict[str, Callable[[], None]] = {
 
 
 def time_training(root: Path, options: list[str], without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Run one side, see the top."""
+    """Run this file for one configuration; see the top."""
     command = [sys.executable, __file__, str(root)]
     if without:
         command += ["--without", ",".join(without)]
@@ -81,7 +81,7 @@ def time_training(root: Path, options: list[str], without: tuple[str, ...] = ())
 
 @contextlib.contextmanager
 def earlier_build(commit: str) -> Iterator[Path]:
-    """The files of an earlier commit, out of git, in a temporary folder."""
+    """The files of an earlier commit, from git, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "build.tar"
         subprocess.run(["git", "-C", ROOT, "archive", "-o", archive, commit, "album_gan", "train.py"], check=True)
@@ -91,7 +91,7 @@ def earlier_build(commit: str) -> Iterator[Path]:
 
 
 def windows(steps: int, batch_size: int, count: int = 4) -> list[str]:
-    """Options for a training that is nothing but `count` windows of so many steps."""
+    """Options for a training run of `count` windows of `steps` steps, and nothing else."""
     return [
         "--max_train_steps", str(steps * count), "--logging_steps", str(steps), "--train_batch_size", str(batch_size),
         "--evaluation_images", "0", "--sample_images", "1000000000", "--checkpointing_steps", "1000000000",
@@ -125,7 +125,7 @@ def main(root: str, *options: str) -> None:
 
 
 def speed_of_windows(lines: list[dict[str, Any]], steps: int) -> list[float]:
-    """Images per second of each window of `steps`: the log also has lines in between, each since the line before."""
+    """Images per second of each window of `steps`; the log may have lines in between, each since the previous one."""
     windows: dict[int, tuple[int, float]] = {}
     before = 0
     for line in lines:

@@ -1,14 +1,14 @@
-"""Images per second of the trainer, against the same networks in a plain loop with none of the levers.
+"""Images per second of the trainer, compared with the same networks in a plain loop without its optimisations.
 
     python benchmarks/training_speed.py [--discriminator_size 192] [--steps 14]
     python benchmarks/training_speed.py --all
     python benchmarks/training_speed.py --earlier d97bb87 [--rounds 3]
 
-With --all: every recipe as its paper has it, at 64 px, and the share of the time that it waits for data.
-With --earlier: this build beside an earlier one, out of git, in turns; of each the best window of the log counts,
-so that other work on the machine does not. Each side runs in a process of its own. The plain loop is what one writes
-first: fp32, channels first, nearest upsampling before each convolution, new fakes for the generator's step, the
-system's default memory allocator.
+With --all: every recipe with its paper's settings, at 64 px, and the fraction of the time waiting for data.
+With --earlier: this build and an earlier one, from git, in alternation; the best window of the log counts, so that
+other work on the machine does not matter. Each side runs in its own process. The plain loop is a straightforward
+implementation: fp32, channels first, nearest upsampling before each convolution, new fakes for the generator's step,
+the system's default memory allocator.
 """
 
 import argparse
@@ -41,7 +41,7 @@ SETTINGS = {"r3gan": {"width": 128}}  # the paper's 768 channels are for a GPU
 
 
 def train_and_time(recipe: str, recipe_config: object, resolution: int, steps: int) -> dict[str, float]:
-    """The last line of the log of `train()`: images per second, and the share of the time spent waiting for data."""
+    """The last log line of `train()`: images per second, and fraction of the time waiting for data."""
     from album_gan.training.config import TrainingConfig
     from album_gan.training.loop import train
 
@@ -58,18 +58,18 @@ def train_and_time(recipe: str, recipe_config: object, resolution: int, steps: i
             report_to="none",
         )
         train(config, recipe_config)
-        # The first window holds the start of everything; the last is steady.
+        # The first window includes start-up; the last is steady.
         return json.loads((Path(folder) / "log.jsonl").read_text().splitlines()[-1])
 
 
 def trainer(size: int, steps: int) -> float:
-    """Images per second of `train()`, from its own log."""
+    """Images per second of `train()`, from its log."""
     config = projected.Config(discriminator_size=size)
     return train_and_time("projected", config, RESOLUTION, steps)["images_per_second"]
 
 
 def plain(size: int, steps: int) -> float:
-    """The same networks, losses, views and batch in a plain loop."""
+    """Images per second of the same networks, losses, views and batch in a plain loop."""
 
     def forward(self, x):
         return F.conv2d(F.interpolate(x, scale_factor=2.0), self.weight, padding=1)
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--earlier", help="commit to compare with")
     parser.add_argument("--rounds", type=int, default=2, help="with --earlier")
     parser.add_argument("--discriminator_size", type=int, default=192)
-    parser.add_argument("--steps", type=int, default=14, help="of odd and even ones the same number")
+    parser.add_argument("--steps", type=int, default=14, help="an even number, since odd and even steps differ")
     arguments = parser.parse_args()
     if arguments.earlier:
         against_earlier(arguments.earlier, arguments.steps, arguments.rounds)

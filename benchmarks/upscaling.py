@@ -1,12 +1,12 @@
-"""The bundled upscaler beside Lanczos, bicubic and ESRGAN, on covers that no training saw; and its speed.
+"""Compare the bundled upscaler with Lanczos, bicubic and ESRGAN, on held-out covers; and measure its speed.
 
     python benchmarks/upscaling.py [--covers 100] [--picture docs/upscaling.jpg] [--out numbers.json]
 
-Quality: held-out covers made small with Lanczos ("clean"), or softened and saved as JPEG of quality 70 ("degraded"),
-then enlarged four times and compared with what they were: PSNR and SSIM (higher is better), ST-LPIPS (lower), whose VGG
-was no part of any training here. Lines and flats: a drawn test card, whose truth is known. Then covers of the bundled
+Quality: held-out covers are downscaled with Lanczos ("clean"), or also blurred and saved as JPEG of quality 70
+("degraded"), then upscaled four times and compared with the originals: PSNR and SSIM (higher is better), ST-LPIPS
+(lower), whose VGG was not used in any training here. Lines and flats: a synthetic test card. Then covers of the bundled
 model, side by side with Lanczos, as a picture. Needs the covers in ../shared, which are not part of the project; ESRGAN
-("thick", MIT, 3.8 times the size of what is compared) comes from the npm registry and is left out where that fails.
+("thick", MIT, 3.8 times the size of our upscaler) comes from the npm registry and is left out if that fails.
 """
 
 import argparse
@@ -39,7 +39,7 @@ ESRGAN = "@upscalerjs/esrgan-thick@1.0.0"
 
 
 class KerasGraph:
-    """ESRGAN as npm ships it: a Keras graph of convolutions, sums and joins, and its weights; computed with torch."""
+    """ESRGAN from npm: a Keras graph of convolutions, sums and concatenations with its weights, run with torch."""
 
     def __init__(self, folder: Path):
         model = json.loads((folder / "model.json").read_text())
@@ -74,7 +74,7 @@ class KerasGraph:
                     values[name] = inputs[0] + inputs[1]
                 case "MultiplyBeta":
                     values[name] = inputs[0] * config["beta"]
-                case "PixelShuffle4x":  # TensorFlow counts channels inside a block last, torch first
+                case "PixelShuffle4x":  # in TensorFlow a block's channels come last, in torch first
                     batch, channels, height, width = inputs[0].shape
                     blocks = inputs[0].view(batch, 16, channels // 16, height, width).transpose(1, 2)
                     values[name] = F.pixel_shuffle(blocks.reshape(batch, channels, height, width), 4)
@@ -82,7 +82,7 @@ class KerasGraph:
 
 
 def esrgan():
-    """The peer as an engine; None, with the reason printed, where npm cannot give it."""
+    """ESRGAN as an engine; None, with the reason printed, if npm cannot fetch it."""
     folder = Path(tempfile.mkdtemp())
     try:
         subprocess.run(["npm", "pack", ESRGAN, "--silent"], cwd=folder, check=True, capture_output=True, timeout=300)
@@ -134,7 +134,7 @@ def quality(covers: list[Image.Image], small_size: int, spoil, engines: dict) ->
 
 
 def card(size: int) -> Image.Image:
-    """A test card of straight edges at several slopes and flat fields, drawn at eight times the size."""
+    """A test card of straight edges at several slopes, and flat fields, drawn at eight times the size."""
     scale = 8
     image = Image.new("RGB", (size * scale, size * scale), (238, 232, 213))
     draw = ImageDraw.Draw(image)
@@ -146,7 +146,7 @@ def card(size: int) -> Image.Image:
 
 
 def lines_and_flats(engine) -> dict[str, float]:
-    """On the card, enlarged from 64 to 256: the largest error in flat fields, the mean error along edges (bytes)."""
+    """For the card upscaled from 64 to 256: largest error in flat fields, mean error along edges, out of 255."""
     truth = np.asarray(card(256), float)
     enlarged = np.asarray(engine(card(64), (256, 256)), float)
     error = np.abs(enlarged - truth).max(-1)
@@ -172,7 +172,7 @@ def speed(pipe: AlbumCoverPipeline, engine: str) -> dict[str, float]:
 
 
 def side_by_side(pipe: AlbumCoverPipeline, seeds: range) -> Image.Image:
-    """Covers of the model at 512 pixels: Lanczos above, bundled below, and a piece of each, twice as large."""
+    """Covers of the model at 512 pixels: Lanczos above, bundled below, and a crop of each, twice as large."""
     rows = []
     for engine in ("lanczos", "bundled"):
         large = [pipe.upscale(cover, 512, engine) for cover in pipe(seeds=seeds).images]
