@@ -22,7 +22,7 @@ def add_doctor(commands: Any) -> None:
     added = commands.add_parser(
         "doctor", help="Check this machine: one line each, and what to type.", allow_abbrev=False,
         description="Check Python, torch, cards, memory, disk, the Hub and covers. Exit code 0: all is well, "
-        "1: there are problems. Notes are no problems.",
+        "1: there are problems. Notes are not problems.",
         epilog="example: album-gan doctor --train-data-dir my_covers",
     )  # fmt: skip
     added.set_defaults(run=_doctor)

@@ -1,4 +1,4 @@
-// Seeds, names and latents: what album_gan/latents.py does, said in JavaScript. WORDS comes from there.
+// Seeds, names and latents: album_gan/inference/latents.py in JavaScript. WORDS comes from there.
 
 const BITS = (1n << 64n) - 1n;
 
@@ -32,7 +32,7 @@ function latentOf(seed, size) {
   return latent;
 }
 
-/** The number of the class that a seed has where nobody names one; 0, any, for a model that did not count them. */
+/** The default class of a seed, as a number; 0, any, for a model without class counts. */
 function classOf(seed, counts) {
   const total = counts.reduce((sum, count) => sum + count, 0);
   let row = Number(((philox(BigInt(seed), 1n, 1n)[0] >> 32n) * BigInt(total)) >> 32n);
@@ -49,7 +49,7 @@ function nameOf(seed) {
   return `${WORDS.adjectives[adjective]}-${WORDS.nouns[noun]}-${String(number % 1000).padStart(3, "0")}`;
 }
 
-// What Python counts as white space, and how it folds case.
+// Python's white space and case folding.
 const SPACE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
 const trimmed = (text) => text.replace(new RegExp(`^${SPACE}+|${SPACE}+$`, "g"), "");
 const folded = (text) => Array.from(text, (letter) => WORDS.fold[letter] ?? letter).join("");
@@ -67,13 +67,13 @@ function exactSeed(text) {
   return Number(((((place - BigInt(WORDS.offset)) * BigInt(WORDS.inverse)) % count) + count) % count);
 }
 
-/** A seed for whatever was typed: a number, a name, or any text, which chooses by its SHA-256. */
+/** The seed for any typed text: a number, a name, or by SHA-256 of other text. */
 function seedForAnyText(text) {
   const words = trimmed(folded(text.normalize("NFC"))).split(new RegExp(`${SPACE}+`)).join(" ");
   return exactSeed(text) ?? sha256(new TextEncoder().encode(words)).reduce((rest, byte) => (rest * 256 + byte) % WORDS.count, 0);
 }
 
-/** FIPS 180-4. crypto.subtle is not there in pages that some browsers open from a disk. */
+/** FIPS 180-4. crypto.subtle is missing in some browsers for pages opened from disk. */
 function sha256(bytes) {
   const primes = [];
   for (let n = 2; primes.length < 64; n++) if (primes.every((prime) => n % prime)) primes.push(n);

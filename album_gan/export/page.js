@@ -1,4 +1,4 @@
-// The page: a wall of covers, drawn by the model inside this file. MODEL, HISTORY and ort come before.
+// The page: a wall of covers, drawn by the model inside this file. MODEL, HISTORY and ort are defined before.
 
 const $ = (selector) => document.querySelector(selector);
 const status = (text) => ($("#status").textContent = text);
@@ -6,7 +6,7 @@ const failed = (event) => status(`This browser cannot draw: ${(event.reason ?? e
 addEventListener("unhandledrejection", failed);
 addEventListener("error", failed);
 
-/** Bytes out of the script element `id`: gzip, written as base64. */
+/** Bytes in the script element `id`: gzip in base64. */
 async function unpacked(id) {
   const text = atob($(id).textContent.trim());
   const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));
@@ -19,11 +19,11 @@ const runtime = (async () => {
   ort.env.wasm.wasmBinary = (await unpacked("#runtime")).buffer;
 })();
 
-/** The network in the script element `id`, once it is needed. */
+/** The network in the script element `id`, loaded when needed. */
 const networks = {};
 const network = (id) => (networks[id] ??= runtime.then(async () => ort.InferenceSession.create(await unpacked(`#${id}`))));
 
-/** The class of a seed's cover: the seed's own, or the one that the menu's number chooses or lets it draw. */
+/** The class of a seed's cover: its default, or as chosen in the menu, from a mixture if that is one. */
 function classUnder(seed, label) {
   if (label && label <= MODEL.labels.length) return label;
   return classOf(seed, label ? MODEL.mixtures[label - MODEL.labels.length - 1][1] : MODEL.classCounts);
@@ -59,7 +59,7 @@ function pictureOf(planes, size, inner) {
   return picture;
 }
 
-/** ImageData of a cover, four times as large. It is extended beyond its edges by repeating them, as in upscaling.py. */
+/** ImageData of a cover, upscaled four times. It is padded by repeating its edges, as in upscaling.py. */
 async function enlarged({ data, width }) {
   const size = width + 2 * MODEL.border;
   const planes = new Float32Array(3 * size * size);
@@ -94,7 +94,7 @@ async function pngWith(canvas, settings) {
 const truncation = () => Number($("#truncation").value);
 const label = () => ($("#label") ? Number($("#label").value) : 0);
 const titleOf = (tile) => tile.dataset.typed || nameOf(Number(tile.dataset.seed));
-const breathe = () => new Promise((done) => setTimeout(done)); // lets the browser paint, and hear taps
+const breathe = () => new Promise((done) => setTimeout(done)); // lets the browser paint and handle taps
 const tiles = () => [...document.querySelectorAll("#wall button")];
 const columns = () => getComputedStyle($("#wall")).gridTemplateColumns.split(" ").length;
 let queue = [];
@@ -146,8 +146,8 @@ async function work() {
 // --- One cover, large
 
 let shown = null;
-let large = false; // whether the dialog shows it enlarged by the network
-let film = 0; // a number for the film that plays, so that a later action stops it
+let large = false; // whether the dialog shows it upscaled by the network
+let film = 0; // number of the current film, so that a later action stops it
 const canvas = $("dialog canvas");
 const note = (text) => ($("dialog .note").textContent = text);
 
@@ -277,7 +277,7 @@ document.addEventListener("fullscreenchange", () => !document.fullscreenElement 
 $("#present").addEventListener("click", () => {
   $("dialog").classList.add("stage");
   enlarge(tiles()[0]);
-  document.documentElement.requestFullscreen?.().catch(() => {}); // where it is refused, the window will do
+  document.documentElement.requestFullscreen?.().catch(() => {}); // if refused, stay in the window
 });
 
 // --- The rest of the page
@@ -300,7 +300,7 @@ $("#new-wall").addEventListener("click", () => {
 $("#truncation").addEventListener("change", () => redraw());
 $("#label")?.addEventListener("change", () => redraw());
 
-// Light or dark as the system has it, until somebody presses the switch; as the web page does.
+// Light or dark as in the system's settings, until the switch is used; as on the web page.
 const root = document.documentElement;
 try {
   if (localStorage.getItem("album-gan-theme")) root.dataset.theme = localStorage.getItem("album-gan-theme");
