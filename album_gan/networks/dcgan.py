@@ -61,6 +61,8 @@ class DCGANGenerator(ModelMixin, ConfigMixin):
         layers += [nn.ConvTranspose2d(channels, 3, 5, stride=2, padding=2, output_padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         initialise(self)
+        if self.label is not None:  # about unit length, as a one-hot label: a longer one drowns z out
+            nn.init.normal_(self.label.weight, 0.0, latent_dim**-0.5)
 
     def embed(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Standard normal z (B, latent_dim), labels (B,) -> stem (B, width, 4, 4)."""

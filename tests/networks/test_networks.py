@@ -49,6 +49,16 @@ def test_generators_draw_and_learn(network_class, config):
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_latents_matter_more_than_labels_at_first():
+    """Else a classic learns one cover for each class, whatever the seed."""
+    torch.manual_seed(0)
+    generator = DCGANGenerator(32, width=64, classes=[f"class {n}" for n in range(20)])
+    z, labels = torch.randn(16, generator.config.latent_dim), torch.arange(20)
+    with torch.no_grad():
+        stems = generator.embed(z.repeat_interleave(20, 0), labels.repeat(16)).unflatten(0, (16, 20))
+    assert stems.var(0).mean() > 4 * stems.var(1).mean()
+
+
 def test_a_refinement_changes_nothing_until_it_learns():
     torch.manual_seed(0)
     plain, refined = LiteGenerator(64).eval(), LiteGenerator(64, refined_from=32).eval()
