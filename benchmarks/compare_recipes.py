@@ -1,12 +1,14 @@
-"""Every recipe on the same covers at 64 px for the same minutes of processor time: one table, one picture.
+"""Every recipe on the same covers for the same minutes of processor time: one table, one picture.
 
-    python benchmarks/compare_recipes.py --train_data_dir my_covers [--minutes 10] [--out runs/compare]
+    python benchmarks/compare_recipes.py --train_data_dir my_covers [--minutes 11] [--out runs/compare]
 
-Minutes are of processor time, summed over all threads, so other work on the machine does not matter. What a step
-costs is the difference of two short runs; from that follows how many steps a recipe gets, and its schedules fit them.
-Sheets, measurements and starting up are not counted. Each recipe has its paper's own settings, but for SETTINGS.
+Covers are 32 px and networks narrow (SETTINGS), so that a processor takes enough steps for the classics to learn
+something; the other settings are those of the papers. Minutes are of processor time, summed over all threads, so other
+work on the machine does not matter. Two short runs measure the time of a step; from it follows the number of steps,
+to which a recipe's schedules are fitted. Start-up, sheets and measurements are not counted.
 
-Finished recipes are kept in --out: called again, it goes on with the others. `--recipes dcgan,wgan` takes only some.
+Finished recipes are kept in --out, and a second call resumes with the remaining ones. `--recipes dcgan,wgan` selects
+some; two processes with half of the recipes each, and OMP_NUM_THREADS=1, take half of the time on two cores.
 """
 
 import argparse
@@ -25,12 +27,22 @@ from PIL import Image, ImageDraw  # noqa: E402
 
 from album_gan.recipes.base import recipe_module, recipe_names  # noqa: E402
 
-RESOLUTION, BATCH_SIZE = 64, 32
-SHORT, LONG = 2, 10  # steps of the two runs that tell what a step costs, at all sizes of one that grows
-EVALUATIONS = 5  # in the course of a run, for alarms
-SAMPLES, ROW = 1_000, 12
-SPACES = ("stlpips-vgg", "efficientnet-lite2")  # the first is neutral, the second flatters projected
-SETTINGS = {"r3gan": {"width": 128}}  # the paper's 768 channels are for a GPU
+RESOLUTION, BATCH_SIZE = 32, 32
+SHORT, LONG = 2, 10  # steps of the two runs that measure the time of a step, at all sizes of one that grows
+EVALUATIONS = 5  # during a run, for alarms
+SAMPLES, ROW, ENLARGED = 1_000, 12, 64  # covers in a row of the picture, and their size there
+SPACES = ("stlpips-vgg", "efficientnet-lite2")  # the first is neutral, the second favours projected
+SETTINGS = {  # an eighth of the paper's channels where those are for a GPU, a quarter of began's and infogan's
+    "began": {"width": 16},
+    "cgan": {"width": 128},
+    "dcgan": {"width": 128},
+    "improved_dcgan": {"width": 128},
+    "infogan": {"width": 128},
+    "progressive": {"width": 64},
+    "r3gan": {"width": 48, "gamma": 0.05, "last_gamma": 0.005},  # the paper's gamma for 32 px
+    "wgan": {"width": 128},
+    "wgan_gp": {"width": 64},
+}
 LABELS = {"cgan": "genre"}  # without labels it is dcgan
 
 
@@ -67,7 +79,7 @@ def one(name: str, arguments: argparse.Namespace) -> None:
     from album_gan.evaluation.compare import compare
 
     folder = arguments.out / name
-    run(name, arguments, 1, folder / "trial", evaluation_images=0)  # whatever is done only once
+    run(name, arguments, 1, folder / "trial", evaluation_images=0)  # warm-up
     costs = [run(name, arguments, steps, folder / "trial", evaluation_images=0) for steps in (SHORT, LONG)]
     shutil.rmtree(folder / "trial")
     cost = (costs[1] - costs[0]) / (LONG - SHORT)
@@ -109,7 +121,7 @@ def table(results: list[dict]) -> str:
     """The results in Markdown, best first by the neutral space."""
     lines = [
         f"| recipe | kernel distance x 1,000, {SPACES[0]} | recall | {SPACES[1]} | recall "
-        "| images | a CPU second | waits | alarms |",
+        "| images | images per CPU second | waiting for data | alarms |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for result in sorted(results, key=lambda one: one["spaces"][SPACES[0]]["kid"]):
@@ -125,8 +137,7 @@ def table(results: list[dict]) -> str:
     floors = " and ".join(f"{1_000 * results[0]['spaces'][space]['kid_floor']:.3f}" for space in SPACES)
     lines.append(
         f"\nReal covers against real covers: {floors}. {SAMPLES:,} samples each, "
-        f"{results[0]['held_out']:,} held-out covers, {results[0]['minutes']:g} CPU minutes; "
-        "waits: for data, of the time."
+        f"{results[0]['held_out']:,} held-out covers, {results[0]['minutes']:g} CPU minutes."
     )
     return "\n".join(lines)
 
@@ -134,18 +145,20 @@ def table(results: list[dict]) -> str:
 def picture(results: list[dict], out: Path) -> Image.Image:
     """A row of samples for each recipe, the same seeds from left to right."""
     ordered = sorted(results, key=lambda one: one["spaces"][SPACES[0]]["kid"])
-    sheet = Image.new("RGB", (120 + ROW * RESOLUTION, len(ordered) * RESOLUTION), "white")
+    size = ROW * ENLARGED, ENLARGED
+    sheet = Image.new("RGB", (120 + size[0], len(ordered) * ENLARGED), "white")
     draw = ImageDraw.Draw(sheet)
     for number, result in enumerate(ordered):
-        draw.text((6, number * RESOLUTION + 24), result["recipe"], "black", font_size=14)
-        sheet.paste(Image.open(out / result["recipe"] / "row.png"), (120, number * RESOLUTION))
+        draw.text((6, number * ENLARGED + 24), result["recipe"], "black", font_size=14)
+        row = Image.open(out / result["recipe"] / "row.png")
+        sheet.paste(row.resize(size, Image.Resampling.NEAREST), (120, number * ENLARGED))
     return sheet
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train_data_dir", default=str(ROOT.parent / "shared" / "covers"))
-    parser.add_argument("--minutes", type=float, default=10, help="of processor time for each recipe")
+    parser.add_argument("--minutes", type=float, default=11, help="of processor time for each recipe")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "compare")
     parser.add_argument("--recipes", default=",".join(name for name in recipe_names() if name != "upscaler"))
     parser.add_argument("--labels", action=argparse.BooleanOptionalAction, default=True, help="the covers have genres")
@@ -155,7 +168,7 @@ def main() -> None:
         one(arguments.one, arguments)
         return
     if not Path(arguments.train_data_dir).is_dir():
-        sys.exit(f"--train_data_dir must be a folder of covers, got {arguments.train_data_dir}, which is none")
+        sys.exit(f"--train_data_dir must be a folder of covers, got {arguments.train_data_dir}, which is not a folder")
     names = arguments.recipes.split(",")
     for name in names:
         if not (arguments.out / name / "result.json").exists():
@@ -164,7 +177,7 @@ def main() -> None:
                 [sys.executable, __file__, *sys.argv[1:], "--one", name], env={**os.environ}
             ).returncode
             if code == -2 or code == 130:
-                sys.exit("interrupted; call again to go on")
+                sys.exit("interrupted; call again to resume")
             if code:
                 print(f"{name} ended with code {code}", file=sys.stderr)
     found = {name: arguments.out / name / "result.json" for name in names}
