@@ -72,7 +72,8 @@ CARDS = {
         "For covers: hundreds to a hundred thousand of them, even without a GPU.",
     ),
     "r3gan": Card(
-        2024, "wgan_gp", "A real picture must score above a drawn one. With penalties on both, it provably converges.",
+        2024, "wgan_gp",
+        "A real picture must score above a drawn one. Penalties on both let it provably converge near a solution.",
         "E s(D(G(z)) - D(x)) + γ/2 E |∇D(x)|² + γ/2 E |∇D(G(z))|²", "E s(D(x) - D(G(z)))",
         "The best that trains from scratch, given a GPU and time.",
     ),
