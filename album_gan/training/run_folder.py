@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..hub.run_checkpoints import checkpoints, fetch_run, latest_checkpoint, read_state
-from ..inference.model_store import is_hub_id
+from ..inference.model_store import PIPELINE_FILES, is_hub_id
 from .checkpoint import restore_replaced
 from .config import TrainingConfig
 
@@ -73,7 +73,9 @@ def clear_folder(config: TrainingConfig) -> None:
 
 
 def _files_of_run(output_dir: Path) -> list[Path]:
-    return sorted(path for pattern in OURS for path in output_dir.glob(pattern))
+    finished = (output_dir / "model_index.json").exists()  # only then are files with such common names the run's
+    patterns = (*OURS, *PIPELINE_FILES) if finished else OURS
+    return sorted(path for pattern in patterns for path in output_dir.glob(pattern))
 
 
 def set_aside_newer(output_dir: Path, step: int) -> list[Path]:

@@ -8,7 +8,8 @@ from drawn_covers import save_covers
 
 from album_gan.hub.run_checkpoints import checkpoints, read_state
 from album_gan.training.checkpoint import restore_replaced
-from album_gan.training.run_folder import refuse_to_overwrite
+from album_gan.training.config import TrainingConfig
+from album_gan.training.run_folder import clear_folder, refuse_to_overwrite
 from train import main
 
 
@@ -52,6 +53,17 @@ def test_overwriting_deletes_the_old_run_and_nothing_else(words, tmp_path):
     assert (run / "notes.txt").read_text() == "mine"
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "step" in line] == [1, 2, 3]
+
+
+def test_overwriting_deletes_the_code_of_a_finished_run_alone(tmp_path):
+    config = TrainingConfig(output_dir=str(tmp_path), report_to="none", overwrite=True)
+    for name in ("pipeline.py", "latents.py", "mine.py", "log.jsonl"):
+        (tmp_path / name).write_text("")
+    clear_folder(config)
+    assert {path.name for path in tmp_path.iterdir()} == {"pipeline.py", "latents.py", "mine.py"}
+    (tmp_path / "model_index.json").write_text("{}")
+    clear_folder(config)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.py"}
 
 
 def test_resuming_from_an_earlier_checkpoint_sets_later_ones_aside(words, tmp_path, capsys):
@@ -147,6 +159,4 @@ def test_a_term_of_every_other_step_is_in_the_log(words, tmp_path):
 
 
 def test_check_folder_takes_an_empty_one(tmp_path):
-    from album_gan.training.config import TrainingConfig
-
     refuse_to_overwrite(TrainingConfig(output_dir=str(tmp_path), report_to="none"))
