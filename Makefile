@@ -11,9 +11,10 @@ BIN := .venv/bin
 demo: .venv/.demo
 	@$(BIN)/album-gan demo --port $(PORT) $(if $(LAN),--lan)
 
-# Three at a time, a file each: a test uses one core, and waits for processes and browsers half of its time.
+# Three workers: a test uses one core, and waits for processes and browsers half of its time. A worker that has finished
+# takes tests from another, so that all end together.
 test: .venv/.test
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --durations 25
+	@$(BIN)/python -m pytest -n 3 --dist worksteal --durations 25
 
 test-slow: .venv/.test
 	@$(BIN)/python -m pytest -m slow --timeout 3600
