@@ -14,6 +14,7 @@ from album_gan.cli.train import parse
 ROOT = Path(__file__).parent.parent
 # Whose commands and Python are tested.
 PAGES = ["README.md", "docs/loading.md", "docs/training.md", "docs/covers.md", "docs/gpu.md"]
+CARDS = ["album_gan/pretrained/README.md", "album_gan/pretrained/teaching/README.md"]  # whose commands are tested
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 FOLDERS = ("album_gan", "benchmarks", "configs", "docs", "notebooks", "space", "tests", "tools")
 RUN = {"generate", "interpolate", "upscale", "timelapse", "export"}  # others serve, publish, or need covers
@@ -25,7 +26,8 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def commands(page: str, start: str = "") -> list[str]:
-    lines = [line.partition("  #")[0].strip() for block in blocks(page, "sh") for line in block.splitlines()]
+    whole = [block.replace("\\\n", " ") for block in blocks(page, "sh")]
+    lines = [line.partition("  #")[0].strip() for block in whole for line in block.splitlines()]
     return [line for line in lines if line.startswith(start)]
 
 
@@ -51,13 +53,13 @@ def test_make_targets_exist():
     assert set(shown) <= set(targets)
 
 
-@pytest.mark.parametrize("line", [line for page in PAGES for line in commands(page, LAUNCH)])
+@pytest.mark.parametrize("line", [line for page in (*PAGES, *CARDS) for line in commands(page, LAUNCH)])
 def test_training_commands_parse(line, monkeypatch):
     monkeypatch.chdir(ROOT)  # for presets
     parse(shlex.split(line.removeprefix(LAUNCH)))
 
 
-@pytest.mark.parametrize("line", [line for page in PAGES for line in commands(page, "album-gan")])
+@pytest.mark.parametrize("line", [line for page in (*PAGES, *CARDS) for line in commands(page, "album-gan")])
 def test_album_gan_commands_parse(line, capsys):
     """Nothing but an option that is added here is wrong with them."""
     assert main([*shlex.split(line)[1:], UNKNOWN]) == 2

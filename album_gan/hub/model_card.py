@@ -19,7 +19,8 @@ NOT_STATED = "not stated"
 NOT_IN_COMMAND = (
     "data_rights", "report_to", "logging_steps", "checkpointing_steps", "checkpoints_total_limit", "overwrite",
 )  # fmt: skip
-RESULTS = {"images", "steps", "hours", "covers", "held_out", "hardware", "data", "dataset_name"}
+# Of training.json, what no option of train.py sets: `batch_size` is that of all processes together.
+RESULTS = {"images", "steps", "hours", "covers", "held_out", "hardware", "data", "dataset_name", "batch_size"}
 
 
 def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str | None) -> str:
@@ -101,6 +102,8 @@ def training_command(settings: dict[str, Any]) -> str:
     data = public_name(settings.get("dataset_name"))
     words = [f"--dataset_name {data}" if data == "synthetic" or is_public_id(data) else "--train_data_dir my_covers"]
     hidden = {*RESULTS, *PRIVATE, *NOT_IN_COMMAND}
+    if settings.get("minutes"):
+        hidden.add("max_train_steps")  # which --minutes replaces
     for name, value in settings.items():
         if isinstance(value, dict):
             words += [f"--{name}.{field} {_word(inner)}" for field, inner in value.items() if _is_plain(inner)]
