@@ -46,7 +46,7 @@ def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int)
     label = query.get("label") if query.get("label") in pipe.all_labels else ""
     opening, picked = opening_wall(pipe.fingerprint)
     stops = join_names(_valid(check_several, text, [])[:MAX_PINS])
-    note = "Hand-picked" if picked and not seeds and truncation == DEFAULT_TRUNCATION else ""
+    note = "Hand-picked" if picked and not (seeds or label) and truncation == DEFAULT_TRUNCATION else ""
     return {
         "tab": tab,
         "truncation": truncation,

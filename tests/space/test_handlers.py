@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from album_gan import AlbumCoverPipeline
 from album_gan.inference.latents import name_of, seed_for_any_text
 from album_gan.space.links import view_of_link
 from album_gan.space.service import CoverService
@@ -101,6 +102,11 @@ def test_a_link_shows_what_is_right_in_it(tiny_pipeline, query, shown):
     assert ("another model" in view["notice"]) == ("model" in query)
     seeds = [5] if query.get("seeds") == "5" else [0, 1, 2, 3]
     assert view["wall"]["seeds"] == seeds
+
+
+def test_only_the_wall_that_was_picked_says_so():
+    pipe, queries = AlbumCoverPipeline.from_pretrained(), ({}, {"label": "jazz"}, {"seeds": "5"}, {"truncation": "0.5"})
+    assert [view_of_link(pipe, query, 4)["wall"]["note"] for query in queries] == ["Hand-picked", "", "", ""]
 
 
 def test_a_browser_may_send_anything_as_its_session():
