@@ -19,7 +19,7 @@ NOT_STATED = "not stated"
 NOT_IN_COMMAND = (
     "data_rights", "report_to", "logging_steps", "checkpointing_steps", "checkpoints_total_limit", "overwrite",
 )  # fmt: skip
-# Of training.json, what no option of train.py sets: `batch_size` is that of all processes together.
+# Entries of training.json that are no options of train.py; `batch_size` is the total of all processes.
 RESULTS = {"images", "steps", "hours", "covers", "held_out", "hardware", "data", "dataset_name", "batch_size"}
 
 

@@ -40,7 +40,10 @@ class ClassLabels:
         raise ValueError(f"label must be {rule}, got {str(label)[:40]!r}{rest}")
 
     def of_seeds(self, seeds: list[int], label: str | None = None) -> list[int]:
-        """The class number of each seed's cover. Raises ValueError as `check`."""
+        """The class number, 0 to len(names), of each seed's cover, under one of `choices` or without a label.
+
+        Raises ValueError as `check`.
+        """
         self.check(label)
         if label and label in self.names:
             return [self.names.index(label) + 1] * len(seeds)
@@ -48,10 +51,11 @@ class ClassLabels:
         return classes_of(seeds, counts) if counts else [0] * len(seeds)
 
     def numbers(self, label: str | None, class_labels: Any, seeds: Sequence[int] | None, count: int) -> list[int]:
-        """The class number of each of `count` covers, of seeds or of latents, as `label` or `class_labels` ask.
+        """The class number, 0 to len(names), of each of `count` covers, whose seeds are None if drawn from latents.
 
-        `class_labels` is one value for all covers or one for each: a name, an index into `names`, or None. Raises
-        ValueError for both at once, unknown values, a wrong number of them, and a mixture for covers without seeds.
+        `label` is one of `choices` or None. `class_labels` is one value for all covers or one for each: a name, an
+        index into `names`, or None. Raises ValueError for both at once, unknown values, a wrong number of them, and a
+        mixture for covers without seeds.
         """
         if class_labels is None:
             self.check(label)

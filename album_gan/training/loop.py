@@ -187,11 +187,15 @@ class Trainer:
             total.backward()
 
     def average_weights(self, schedule: Schedule) -> None:
-        """Count the step, and update the EMA of the generator, which is published."""
+        """Count the step, and update the EMA of the generator, which is published.
+
+        Until 5 % of the images exceed the recipe's half-life, this is a power-function EMA with exponent 12.9 (Karras
+        et al. 2024, arXiv:2312.02696, Eq. 4): it forgets the first noise soon.
+        """
         state, images = self.state, self.batch_size * self.turns
         state.images += images
         state.step += 1
-        half_life = min(schedule.average_half_life, 0.05 * state.images)  # ramp up, to forget the first noise soon
+        half_life = min(schedule.average_half_life, 0.05 * state.images)
         update_average(state.average, state.generator, images, half_life)
 
     def _next_batch(self, result: StepResult) -> dict[str, Tensor]:
