@@ -57,5 +57,7 @@ class Duration:
         """Resume a run: assume its earlier pace until the clock is read, then measure this machine's."""
         if self.seconds is not None and step:
             self._read = step, min(1.0, seconds / self.seconds)
-            self.end = step + max(0, round((self.seconds - seconds) * step / seconds))
+            left = self.seconds - seconds
+            at_least = 1 if left > 0 and step <= WARM_UP else 0  # slow first steps do not show that there is no time
+            self.end = step + max(at_least, round(left * step / seconds))
             self._marks = [(step, seconds), (step, seconds)]
