@@ -73,6 +73,7 @@ MADE = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", MADE)
 def test_commands_and_python_run_one_after_the_other(page, tmp_path, monkeypatch):
     """Python that loads from the Hub is run against one by tests/hub/test_loading.py."""

@@ -50,6 +50,7 @@ ALWAYS = ("dcgan", "projected")
 KILLED = [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in recipe_names()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", KILLED)
 def test_killed_and_resumed_is_never_killed(recipe, my_covers, tmp_path, capsys):
     steps = 12
