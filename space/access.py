@@ -1,6 +1,6 @@
-"""Which requests the page answers at all: for hosts that are its own, from its own pages, to paths that it uses.
+"""Which requests the page answers: those to its own host names, from its own origin, for the paths that it uses.
 
-And the headers that tell browsers what the page may load and who may frame it.
+It also sends the headers that tell browsers what the page may load and who may frame it.
 """
 
 import os
@@ -16,7 +16,7 @@ from album_gan.space.lan_address import lan_address
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 HUB = ("https://huggingface.co", "https://*.huggingface.co", "https://*.hf.space")  # may frame a Space
-# What gradio's scripts and programs call. Left out: the way past the queue, recording, proxies, other people's runs.
+# What gradio's scripts and API clients call. Left out: calls past the queue, recording, proxies, others' results.
 GRADIO_PATHS = (
     "app_id", "call/", "cancel", "config", "file=", "heartbeat/", "info", "login_check", "mcp", "queue/", "reset",
     "startup-events", "theme.css", "upload", "upload_progress",
@@ -38,26 +38,26 @@ CONTENT_SOURCES = (
 
 
 def space_hosts() -> list[str]:
-    """The names of the Space that this process serves; none elsewhere."""
+    """Host names of the Space that this process serves; empty elsewhere."""
     return [host for host in os.environ.get("SPACE_HOST", "").lower().split(",") if host]
 
 
 def public_hosts(public_url: str | None) -> set[str]:
-    """The names that a proxy in front of the page has, without ports."""
+    """Host names, without ports, of a proxy in front of the page."""
     return {*space_hosts(), *filter(None, [hostname(public_url or "")])}
 
 
 def local_hosts(host: str, lan: bool) -> set[str]:
-    """The names and addresses of this computer."""
+    """Host names and addresses of this computer."""
     return {*LOCAL, host.lower(), *filter(None, [lan and lan_address()])} - {"0.0.0.0", "::"}
 
 
 class AccessControl:
     """ASGI middleware for a page with these `local_hosts` and `public_hosts`.
 
-    Other names are refused because a foreign site can make its own name lead here (DNS rebinding), other origins
-    because a foreign site could make browsers upload. The address at which a request arrived always is one of this
-    computer's.
+    Other host names are refused because a foreign site can make its own name resolve to this computer (DNS rebinding);
+    other origins because a foreign site could make browsers upload. The address at which a request arrived is always
+    one of this computer's.
     """
 
     def __init__(self, app: Callable, local: set[str], public: set[str]):
@@ -91,8 +91,8 @@ class AccessControl:
         name = hostname(f"//{host}")
         own_address = (request.scope.get("server") or ("",))[0]
         if name not in {*self.local, *self.public, own_address}:
-            way_out = "open it at its own address, or start it with --public-url"
-            return PlainTextResponse(f"this page is not called {host[:100]!r}; {way_out}", 421)
+            remedy = "open it at its own address, or start it with --public-url"
+            return PlainTextResponse(f"this page is not called {host[:100]!r}; {remedy}", 421)
         foreign = origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}")
         sends = request.scope["method"] not in ("GET", "HEAD")
         cross_site = request.headers.get("sec-fetch-site") == "cross-site" and sends and origin is None
@@ -107,7 +107,7 @@ class AccessControl:
 
 
 class EventLimit:
-    """ASGI middleware: no client may fill gradio's queue, whose `events` these are by their ids."""
+    """ASGI middleware that keeps one client from filling gradio's queue; `events` maps ids to the queue's events."""
 
     def __init__(self, app: Callable, events: dict):
         self.app, self.events = app, events
@@ -128,7 +128,7 @@ class EventLimit:
 
 
 def hostname(url: str) -> str | None:
-    """The host in an address, None where there is none."""
+    """The host in a URL; None without one."""
     try:
         return urlsplit(url).hostname
     except ValueError:

@@ -37,9 +37,8 @@ from album_gan.space.theme import head, theme
 from album_gan.space.uploads import MAX_FILE_BYTES, BodyLimits, UploadQuota
 from album_gan.space.validation import Cover
 
-MAX_EVENTS = (
-    400  # in gradio's queue, which is first in, first out: so none of them waits there, but in this page's queues
-)
+# In gradio's queue, which is first in, first out: events pass straight through it, and wait in this page's own queues.
+MAX_EVENTS = 400
 
 
 def launch(
@@ -65,7 +64,7 @@ def launch(
     folder = create_page_folder()
     service = CoverService(AlbumCoverPipeline.from_pretrained(model, device="cpu"), device)
     opening = [Cover(seed) for seed in opening_wall(service.pipe.fingerprint)[0]]
-    service.covers.request(opening)  # so that nobody has to wait for the first wall
+    service.covers.request(opening)  # drawn in advance, so that nobody waits for the first wall
     lessons = Lessons(service, model)
     room = Room(lessons, invite, covers)
     page = build_page(service, about_model(service.pipe, model))
@@ -99,7 +98,7 @@ def launch(
 
 
 def browser_setup(service: CoverService, invite: Invitation) -> dict:
-    """What the page's scripts know from the start: `albumGan.setup`."""
+    """What the page's scripts are given at load: `albumGan.setup`."""
     invitation = {**dataclasses.asdict(invite), "qr": invite.qr}
     return {
         "model": service.pipe.fingerprint,
@@ -110,7 +109,7 @@ def browser_setup(service: CoverService, invite: Invitation) -> dict:
 
 
 def about_model(pipe: AlbumCoverPipeline, model: str | None) -> str:
-    """One line for the audience: which model, how many numbers it is, how many covers it learned from."""
+    """One line for the audience: the model's name, its number of parameters, and how many covers it was trained on."""
     numbers = sum(weight.numel() for weight in pipe.generator.parameters()) / 1e6
     name = Path(model).name if model and Path(model).is_dir() else model or "bundled"  # a Hub id stays whole
     line = f"Model {name} ({pipe.fingerprint}): {numbers:.1f} million numbers"
@@ -123,7 +122,7 @@ def about_model(pipe: AlbumCoverPipeline, model: str | None) -> str:
 
 
 def announce(address: str, invite: Invitation, lan: bool, presenter_key: str) -> None:
-    """Print where the page is, and how the audience and the presenter get there."""
+    """Print the addresses for this computer, the audience and the presenter."""
     print(f"The page is at {address} (Ctrl-C stops it).", flush=True)
     if invite.url or lan:
         print(invite.for_terminal(), flush=True)
@@ -132,7 +131,7 @@ def announce(address: str, invite: Invitation, lan: bool, presenter_key: str) ->
 
 
 def can_serve_mcp() -> bool:
-    """Whether the package mcp is there in a version that gradio works with; with 2 it would answer 404."""
+    """Whether a version of the package mcp that gradio supports is installed; with version 2 it would answer 404."""
     try:
         return int(version("mcp").partition(".")[0]) < 2
     except PackageNotFoundError:
@@ -140,7 +139,7 @@ def can_serve_mcp() -> bool:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raise OSError, with the way out, when nothing can listen there. Cheap: do it before loading a model."""
+    """Raise OSError, with a remedy, if nothing can listen there. Cheap, so done before loading a model."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

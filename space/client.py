@@ -46,10 +46,10 @@ class PresenterKey:
         self._wrong: OrderedDict[str, tuple[float, set[bytes]]] = OrderedDict()  # address: last guess, keys' hashes
 
     def lane(self, key: str | None, address: str) -> Lane:
-        """The presenter's lane for whoever has the key, the audience's for others.
+        """The presenter's lane for holders of the key, the audience's for others.
 
-        Raises TooManyKeysError, for right keys too, once an address has tried more than `MAX_WRONG_KEYS` others. An
-        old key that a browser still sends counts once.
+        Raises TooManyKeysError, even for the right key, once an address has tried more than `MAX_WRONG_KEYS` different
+        wrong ones. An old key that a browser sends again and again counts once.
         """
         if not key:
             return Lane.AUDIENCE
@@ -72,9 +72,9 @@ class PresenterKey:
 
 
 def address_of(request: HTTPConnection) -> str:
-    """The IP address of a request's sender: the TCP peer's, or on a Space the one that the Hub's proxy names.
+    """The IP address of a request's sender: the TCP peer's, or on a Space the one reported by the Hub's proxy.
 
-    A client can write anything at the left of X-Forwarded-For; proxies append at the right.
+    Clients can put anything on the left of X-Forwarded-For; proxies append on the right.
     """
     if os.environ.get("SPACE_HOST"):
         for entry in reversed(request.headers.get("x-forwarded-for", "").split(",")):

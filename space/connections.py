@@ -1,6 +1,6 @@
-"""Open connections: how many there may be, and how long one may stay open without saying anything.
+"""Limits of open connections: their number, and how long one may stay idle.
 
-Without these a few hundred silent connections use up the files that a process may open, and the page stops.
+Without them a few hundred idle connections use up the process's file descriptors, and the page stops.
 """
 
 import logging
@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 from uvicorn import Server
 
-MAX_OPEN_FILES = 8192  # more than the page can use
-SPARE_FILES = 160  # for models, uploads, films: not for connections
+MAX_OPEN_FILES = 8192  # more than the page needs
+SPARE_FILES = 160  # file descriptors kept for models, uploads and films
 MAX_CONNECTIONS = 4000
-BACKLOG = 64  # connections that the system accepts before the page looks at them
-SILENCE = 10  # seconds without a request, after which a connection is closed
-SLOWEST_UPLOAD = 300  # seconds in which a request must have arrived
+BACKLOG = 64  # connections that the system accepts before the page does
+IDLE_TIMEOUT = 10  # seconds without a request, after which a connection is closed
+UPLOAD_TIMEOUT = 300  # seconds within which a request must have arrived
 
 
 def raise_file_limit() -> int:
@@ -42,19 +42,19 @@ def limit_connections(server: Server, open_files: int) -> None:
     server.config.http_protocol_class = limited(server.config.http_protocol_class, limit)
     for listener in server.servers:
         for shared in listener.sockets:
-            with shared.dup() as socket:  # asyncio's own has no listen(); a copy stands for the same queue
+            with shared.dup() as socket:  # asyncio's wrapper has no listen(); a duplicate shares its queue
                 socket.listen(BACKLOG)
 
 
 class FewAcceptErrors(logging.Filter):
-    """At most one error a minute about connections that could not be accepted: asyncio logs thousands a second."""
+    """Pass one error a minute about connections that could not be accepted; asyncio logs thousands a second."""
 
     def __init__(self):
         super().__init__()
         self._last = -math.inf
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log it; other messages always are."""
+        """Whether to log a record; True for all other messages."""
         if "socket.accept()" not in record.getMessage():
             return True
         is_due = time.monotonic() - self._last > 60
@@ -64,7 +64,7 @@ class FewAcceptErrors(logging.Filter):
 
 
 def limited(protocol: type, limit: int) -> Callable:
-    """A uvicorn protocol that closes connections beyond `limit` at once, and silent ones after `SILENCE` seconds."""
+    """A uvicorn protocol that closes connections beyond `limit` at once, and idle ones after `IDLE_TIMEOUT` seconds."""
 
     class LimitedProtocol(protocol):
         def connection_made(self, transport) -> None:
@@ -75,20 +75,20 @@ def limited(protocol: type, limit: int) -> Callable:
                 transport.abort()
                 return
             self._last_cycle, self._age = None, 0
-            self.loop.call_later(SILENCE, self._close_if_silent)
+            self.loop.call_later(IDLE_TIMEOUT, self._close_if_idle)
 
-        def _close_if_silent(self) -> None:
-            """Called again and again; a cycle is uvicorn's word for a request and its response."""
+        def _close_if_idle(self) -> None:
+            """Called every IDLE_TIMEOUT seconds; "cycle" is uvicorn's word for a request with its response."""
             if self.transport.is_closing():
                 return
             cycle = getattr(self, "cycle", None)
-            self._age = self._age + SILENCE if cycle is self._last_cycle else 0
-            is_silent = cycle is None or cycle.response_complete
-            still_arriving = not is_silent and cycle.more_body
-            if (is_silent and cycle is self._last_cycle) or (still_arriving and self._age >= SLOWEST_UPLOAD):
+            self._age = self._age + IDLE_TIMEOUT if cycle is self._last_cycle else 0
+            is_idle = cycle is None or cycle.response_complete
+            still_arriving = not is_idle and cycle.more_body
+            if (is_idle and cycle is self._last_cycle) or (still_arriving and self._age >= UPLOAD_TIMEOUT):
                 self.transport.abort()
                 return
             self._last_cycle = cycle
-            self.loop.call_later(SILENCE, self._close_if_silent)
+            self.loop.call_later(IDLE_TIMEOUT, self._close_if_idle)
 
     return LimitedProtocol

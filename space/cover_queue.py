@@ -1,6 +1,6 @@
-"""Covers as PNG files in memory: drawn in batches, clients in turn, and cached for whoever asks next.
+"""Covers as PNG files in memory, drawn in batches, serving clients in turn, and cached.
 
-Nothing here touches the disk, so covers are served even where it is full.
+Nothing here touches the disk, so covers are served even when it is full.
 """
 
 import threading
@@ -15,7 +15,7 @@ from album_gan.space.drawing_order import Lane, PriorityLock
 from album_gan.space.fair_queue import FairQueue, QueueFullError
 from album_gan.space.validation import Cover
 
-BATCH_SIZE = 4  # the fastest per cover on two cores, and the first ones are ready soon
+BATCH_SIZE = 4  # fastest per cover on two cores, and small enough that the first covers are ready soon
 MAX_CACHED = 2_000  # covers, some 30 KB each
 MAX_WAITING = 600  # covers: ten seconds of drawing on two cores
 MAX_WAITING_PER_SHARE = 400
@@ -24,7 +24,7 @@ ANYBODY = Client()
 
 
 class CoverQueue:
-    """Everything here may be called from any thread."""
+    """All methods are thread-safe."""
 
     def __init__(
         self,
@@ -36,8 +36,8 @@ class CoverQueue:
         self._draw, self._encode, self._lock = draw, encode, lock
         self._changed = threading.Condition()  # guards the three below
         self._waiting = {lane: FairQueue() for lane in Lane}
-        self._places: dict[Cover, tuple[Lane, tuple]] = {}  # where a cover waits: its lane and share
-        self._cache: OrderedDict[Cover, Future] = OrderedDict()  # covers that wait are in it too
+        self._places: dict[Cover, tuple[Lane, tuple]] = {}  # lane and share of each waiting cover
+        self._cache: OrderedDict[Cover, Future] = OrderedDict()  # includes waiting covers
         threading.Thread(target=self._draw_forever, daemon=True, name="covers").start()
 
     def request(self, covers: Iterable[Cover], client: Client = ANYBODY, kind: str = "cover") -> list[Future]:
@@ -56,7 +56,7 @@ class CoverQueue:
             for cover in covers:
                 if cover not in self._cache:
                     self._cache[cover] = Future()
-                    self._cache[cover].set_running_or_notify_cancel()  # many wait for it: none of them may cancel it
+                    self._cache[cover].set_running_or_notify_cancel()  # shared by requests: none may cancel it
                     self._enqueue(cover, client.lane, share)
                 elif cover in self._places:
                     self._move_if_sooner(cover, client.lane, share)
@@ -71,7 +71,7 @@ class CoverQueue:
         self._places[cover] = lane, share
 
     def _move_if_sooner(self, cover: Cover, lane: Lane, share: tuple) -> None:
-        """A cover that waits in somebody else's long line is drawn in the line of who asks for it now."""
+        """Move a cover that waits in another client's longer line to the line of the client that requests it now."""
         old_lane, old_share = self._places[cover]
         if (lane, self._waiting[lane].count(share)) < (old_lane, self._waiting[old_lane].count(old_share) - 1):
             self._waiting[old_lane].remove(old_share, cover)
@@ -92,7 +92,7 @@ class CoverQueue:
                 self._draw_batch(batch)
 
     def _next_batch(self) -> dict[Cover, Future]:
-        """The oldest covers of the share whose turn it is, and others that can be drawn together with them."""
+        """The oldest covers of the share whose turn it is, and others that can be drawn in the same batch."""
         with self._changed:
             queue = next(queue for queue in self._waiting.values() if len(queue))
             _, first = next(iter(queue))

@@ -1,4 +1,4 @@
-"""Who may draw next: one job at a time, the presenter's first, everybody else's in the order in which they arrived.
+"""The order of jobs that use the network: one at a time, the presenter's first, the audience's in order of arrival.
 
 Torch uses every core, so two jobs at once would each be slower. Long jobs release the lock every few covers, so nobody
 waits for a whole film.

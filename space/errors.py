@@ -1,4 +1,4 @@
-"""How errors reach people: one clear line, never a traceback. For gradio's handlers and for the routes."""
+"""How errors are shown: one clear line, never a traceback. For gradio's handlers and for routes."""
 
 import errno
 import functools
@@ -15,7 +15,7 @@ from album_gan.space.fair_queue import QueueFullError
 
 
 def describe(error: Exception) -> str:
-    """The line for a ValueError or OSError; paths of the page's computer are nobody's business."""
+    """The line for a ValueError or OSError, without paths of the page's computer."""
     if not isinstance(error, OSError):
         return str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -24,10 +24,10 @@ def describe(error: Exception) -> str:
 
 
 def shows_errors(handler: Callable) -> Callable:
-    """Show a gradio handler's ValueError or OSError to the person at the page or the API."""
+    """Decorate a gradio handler so that its ValueError or OSError is shown on the page, or returned by the API."""
 
     def shown(error: Exception) -> gr.Error:
-        # The page renders messages as HTML, and they quote what was typed.
+        # The page renders messages as HTML, and they quote user input.
         return gr.Error(html.escape(describe(error), quote=False), print_exception=False)
 
     @functools.wraps(handler)
@@ -48,7 +48,7 @@ def shows_errors(handler: Callable) -> Callable:
 
 
 def answers_errors(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """Answer a route's ValueError with 404, a full queue with 503, guessed keys with 429, a full disk with 507."""
+    """Decorate a route: it answers a ValueError with 404, a full queue 503, guessed keys 429, a full disk 507."""
 
     @functools.wraps(handler)
     async def wrapped(request: Request) -> Response:

@@ -1,17 +1,17 @@
-"""A queue in which clients take turns, so that one client's hundred requests do not delay another client's only one."""
+"""A queue in which clients take turns, so that one client's hundred requests do not delay another's single one."""
 
 from collections.abc import Hashable, Iterator
 
 
 class QueueFullError(ValueError):
-    """So many requests wait already that another one would only wait in vain."""
+    """Too many requests are waiting."""
 
     def __init__(self):
         super().__init__("the queue is full; try again in a few seconds")
 
 
 class FairQueue:
-    """Items of several shares (a share is a client and a kind of work). Not safe for threads: callers hold a lock."""
+    """Items of several shares; a share is a client and a kind of work. Not thread-safe: callers hold a lock."""
 
     def __init__(self):
         self._shares: dict[Hashable, dict[Hashable, None]] = {}
@@ -26,7 +26,7 @@ class FairQueue:
                 yield share, item
 
     def count(self, share: Hashable) -> int:
-        """How many items of `share` wait."""
+        """Number of waiting items of `share`."""
         return len(self._shares.get(share, ()))
 
     def add(self, share: Hashable, item: Hashable) -> None:
@@ -34,13 +34,13 @@ class FairQueue:
         self._shares.setdefault(share, {})[item] = None
 
     def remove(self, share: Hashable, item: Hashable) -> None:
-        """Remove an item that will not be worked on."""
+        """Remove an item."""
         del self._shares[share][item]
         if not self._shares[share]:
             del self._shares[share]
 
     def take(self, share: Hashable, item: Hashable) -> None:
-        """Remove an item to work on it; its share goes to the end of the line."""
+        """Remove an item to process it; its share moves to the end of the line."""
         self.remove(share, item)
         if share in self._shares:
             self._shares[share] = self._shares.pop(share)

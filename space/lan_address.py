@@ -1,4 +1,4 @@
-"""How the audience gets to the page: an address that phones can reach, and its QR code."""
+"""How the audience reaches the page: an address that phones can open, and its QR code."""
 
 import io
 import os
@@ -19,7 +19,7 @@ class Invitation:
 
     @property
     def qr(self) -> str:
-        """The QR code as SVG, "" without an address."""
+        """The QR code as SVG; "" without an address."""
         if not self.url:
             return ""
         import qrcode
@@ -32,7 +32,7 @@ class Invitation:
         return buffer.getvalue().decode().partition("?>")[2].strip()
 
     def for_terminal(self) -> str:
-        """The address and its QR code in letters."""
+        """The address and its QR code as text."""
         if not self.url:
             return self.text
         import qrcode
@@ -46,7 +46,7 @@ class Invitation:
 def invitation(port: int, lan: bool, public_url: str | None = None) -> Invitation:
     """The address to share: `public_url` if given, else a Space's own, else, with `lan`, this computer's.
 
-    Raises ValueError for a public_url that is no http address.
+    Raises ValueError for a public_url that is not an http address.
     """
     if public_url is None and os.environ.get("SPACE_HOST"):
         public_url = f"https://{os.environ['SPACE_HOST']}"
@@ -64,7 +64,7 @@ def invitation(port: int, lan: bool, public_url: str | None = None) -> Invitatio
 
 
 def lan_address() -> str:
-    """This computer's address in its network, never localhost; "" where there is no network."""
+    """This computer's address in its network, never localhost; "" without a network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("10.255.255.255", 1))  # sends nothing: it only asks which address would be used

@@ -1,19 +1,19 @@
-"""What the Learn tab shows, at addresses of its own: everything is computed by the networks, when it is asked for.
+"""Routes of the Learn tab; everything is computed by the networks on request.
 
 learn/files/learn.js                            scripts, styles and films of the tab
-learn/models.json                               the networks that can be opened
+learn/models.json                               the networks that can be inspected
 learn/layers.json?model=&seed=&mute=            every step from noise to cover; `mute` is STEP:CHANNEL,... or STEP:all
 learn/layer.webp?model=&seed=&mute=&step=       the maps of one step, in a grid
 learn/cover.webp?model=&seed=&mute=             the cover that comes out
-learn/products.json?...&step=&channel=&y=&x=    one value of a layer, taken apart
+learn/products.json?...&step=&channel=&y=&x=    one value of a layer as a sum of products
 learn/shapes.json?recipe=&resolution=           both networks of a recipe: steps, table and drawing
 learn/convolution.json?size=&kernel=...         the arithmetic of one convolution
-learn/critic.json?model=&seed=                  a verdict on a drawn cover; POST a picture for one on that
+learn/critic.json?model=&seed=                  the discriminator's score of a drawn cover, or of a POSTed picture
 learn/norm.json, learn/norm.webp?model=&seeds=  batch normalisation: statistics, and covers in both modes
-learn/sum.webp?model=&a=&b=&c=                  a - b + c, in latents
-learn/walk.webp?model=&first=&last=&path=       covers along a line or an arc, side by side
+learn/sum.webp?model=&a=&b=&c=                  a - b + c in latent space
+learn/walk.webp?model=&first=&last=&path=       covers along a line or a great circle, side by side
 learn/course.json?model=                        losses, kernel distances and alarms of the training
-learn/moment/MODEL/3.webp                       one moment of its history
+learn/moment/MODEL/3.webp                       one sheet of its history
 learn/guide.json, learn/source/NAME.py          a card for every recipe, and its file
 """
 
@@ -60,15 +60,15 @@ from album_gan.space.theme import STATIC
 from album_gan.space.validation import whole_number
 
 MAX_TRACES = 6  # kept, some 10 MB each
-MAX_SIDE = 4096  # pixels of a picture that is judged
+MAX_SIDE = 4096  # pixels of a picture to be scored
 MAX_NEIGHBOURS = 8
 STEPS = 9  # of a walk
 COMPANION_SEEDS = list(range(1_000, 1_007))
-THIS_PAGE = "page"  # the model that the page draws with
+THIS_PAGE = "page"  # name of the page's own model
 
 
 class Lessons:
-    """The handlers, one for each address. `model` is the page's, as in `find_model`."""
+    """Route handlers. `model` is the page's, as in `find_model`."""
 
     def __init__(self, service: CoverService, model: str | None = None):
         self.service = service
@@ -80,7 +80,7 @@ class Lessons:
         self._page_pair: Pair | None = None
 
     def all(self) -> list[BaseRoute]:
-        """All addresses."""
+        """All routes."""
         get = {
             "/learn/models.json": self.models, "/learn/layers.json": self.layers, "/learn/layer.webp": self.layer,
             "/learn/cover.webp": self.cover, "/learn/products.json": self.products, "/learn/shapes.json": self.shapes,
@@ -113,7 +113,7 @@ class Lessons:
             return self._page_pair
 
     def names(self) -> list[str]:
-        """Of all networks, the page's own model first."""
+        """Names of all networks, the page's own model first."""
         return list(dict.fromkeys([self.own, *BUNDLED, *RECIPES]))
 
     def _trace(self, query: Any) -> Trace:
@@ -132,7 +132,7 @@ class Lessons:
         return traced
 
     def critic_of(self, name: str) -> Critic:
-        """The discriminator of a trained model, ready to judge. ValueError where there is none, and why."""
+        """The critic of a trained model. Raises ValueError, with the reason, if it has no discriminator."""
         pair = self.pair(name)
         if pair.discriminator is None:
             raise ValueError(f"{name} cannot judge here: {pair.missing}")
@@ -142,7 +142,7 @@ class Lessons:
         return self._critics[name]
 
     async def _compute(self, request: Request, function: Callable[[], Any]) -> Any:
-        """Run a function while nothing else computes: one network uses every core."""
+        """Run a function while holding the lock, since one network uses every core."""
         client = self.service.client(request, request.query_params.get("presenter"))
 
         def run() -> Any:
@@ -154,7 +154,7 @@ class Lessons:
     # --- Noise to cover
 
     async def models(self, request: Request) -> Response:
-        """Names of networks, and what they are."""
+        """Names of networks, and whether they are trained."""
         trained = {name: name in (THIS_PAGE, *BUNDLED) for name in self.names()}
         return JSONResponse({"models": [{"name": n, "trained": t} for n, t in trained.items()], "own": self.own})
 
@@ -173,7 +173,7 @@ class Lessons:
         return JSONResponse(await self._compute(request, compute))
 
     async def layer(self, request: Request) -> Response:
-        """The maps of one step, side by side; the headers say how many stand in a row."""
+        """The feature maps of one step in a grid; the header X-Columns has its number of columns."""
 
         def compute() -> tuple[bytes, int]:
             sheet, columns = maps.contact_sheet(self._step(request).value)
@@ -183,13 +183,13 @@ class Lessons:
         return Response(picture, media_type="image/webp", headers={"X-Columns": str(columns)})
 
     async def cover(self, request: Request) -> Response:
-        """The cover that comes out."""
+        """The generated cover."""
         return image(
             await self._compute(request, lambda: webp(to_pil(self._trace(request.query_params).output.clamp(-1, 1))[0]))
         )
 
     async def products(self, request: Request) -> Response:
-        """One value of a layer, taken apart."""
+        """One value of a layer as a sum of products."""
         channel, y, x = (
             whole_number(number(request.query_params.get(name, "0")), name, 0, 100_000, "try 0")
             for name in ("channel", "y", "x")
@@ -233,7 +233,7 @@ class Lessons:
         return JSONResponse(await self._compute(request, compute))
 
     async def convolution(self, request: Request) -> Response:
-        """The arithmetic of one convolution; what is impossible is answered, not refused."""
+        """The arithmetic of one convolution; impossible settings are answered with the reason, not with an error."""
         query = request.query_params
         names = ("size", "kernel", "stride", "padding", "output_padding")
         settings = {n: whole_number(number(query.get(n, "0")), n, 0, 99_999_999, "try 3") for n in names}
@@ -247,7 +247,7 @@ class Lessons:
     # --- The critic
 
     async def critic(self, request: Request) -> Response:
-        """The verdict on a drawn cover, or on the picture in the body of a POST."""
+        """The critic's score of a drawn cover, or of the picture in the body of a POST."""
         query = request.query_params
         name = query.get("model", self.own)
         body = await request.body() if request.method == "POST" else b""
@@ -264,7 +264,7 @@ class Lessons:
     # --- Batch normalisation
 
     async def norm(self, request: Request) -> Response:
-        """Statistics of a batch beside the running ones, of one layer."""
+        """One layer's batch statistics beside its running statistics."""
 
         def compute() -> dict:
             pair, latents = self._batch(request)
@@ -277,7 +277,7 @@ class Lessons:
         return JSONResponse(await self._compute(request, compute))
 
     async def norm_pictures(self, request: Request) -> Response:
-        """A batch of covers in a row, in the mode "training" or "evaluation"."""
+        """A batch of covers in a row, in "training" or "evaluation" mode."""
 
         def compute() -> bytes:
             pair, latents = self._batch(request)
@@ -306,7 +306,7 @@ class Lessons:
         return image(await self._compute(request, compute))
 
     async def walk(self, request: Request) -> Response:
-        """Covers between two, on the straight "line" or on the "sphere"."""
+        """Covers between two, along the straight "line" or on the "sphere"."""
         query = request.query_params
         path = query.get("path", "sphere")
         if path not in ("line", "sphere"):
@@ -326,7 +326,7 @@ class Lessons:
         return JSONResponse(course_of(self._folder(request.query_params.get("model", self.own))))
 
     async def moment(self, request: Request) -> Response:
-        """One moment of a model's history."""
+        """One sheet of a model's history."""
         files = sorted((self._folder(request.path_params["model"]) / "history").glob("[0-9]*.webp"))
         if not files:
             raise ValueError("this model comes without a history; choose bundled or teaching")
@@ -351,7 +351,7 @@ class Lessons:
 
 
 def folder_of(model: str | None) -> Path | None:
-    """Where a model's discriminator, history and log are, from the Hub if need be; None where they cannot be had."""
+    """Folder of a model's discriminator, history and log, downloaded from the Hub if needed; None if unavailable."""
     try:
         return find_model(model, parts=("discriminator", "history/*", "log.jsonl"), variant="fp16")
     except (OSError, ValueError):
@@ -370,7 +370,7 @@ def muted(text: str) -> dict[int, list[int]]:
 
 
 def picture_of(body: bytes) -> Image.Image:
-    """The picture in a request's body. ValueError where there is none, or a very large one."""
+    """The picture in a request's body. Raises ValueError if it is unreadable or too large."""
     try:
         with Image.open(io.BytesIO(body), formats=("PNG", "JPEG", "WEBP")) as picture:
             if max(picture.size) > MAX_SIDE:
@@ -386,12 +386,12 @@ def strip(images: Tensor) -> bytes:
 
 
 def webp(picture: Image.Image) -> bytes:
-    """Without any loss: these pictures are there to be looked at closely."""
+    """Encode as lossless WebP: these pictures are looked at closely."""
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", lossless=True, quality=20, method=0)
     return buffer.getvalue()
 
 
 def image(content: bytes) -> Response:
-    """A picture as an answer."""
+    """A WebP response."""
     return Response(content, media_type="image/webp")

@@ -1,4 +1,4 @@
-"""What a link shows: ?tab=&seeds=&truncation=&label=&model=, of which anything may be missing or wrong."""
+"""The view that a link describes: ?tab=&seeds=&truncation=&label=&model=, any of which may be missing or invalid."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ def wall_value(
     note: str = "",
     opened=None,
 ) -> dict:
-    """What wall.js shows. `opened` {"note", "meant", "at"} opens the first cover, once for each `at`."""
+    """The value that wall.js shows. `opened` {"note", "meant", "at"} opens the first cover, once for each `at`."""
     chosen = [cover if isinstance(cover, Chosen) else Chosen(cover) for cover in covers]
     return {
         "seeds": [seed for seed, _ in chosen],
@@ -34,10 +34,10 @@ def wall_value(
 
 
 def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int) -> dict:
-    """The page's view for a link's fields; each field that is wrong is ignored, the others still count.
+    """The page's view for a link's fields; invalid fields are ignored.
 
-    `interpolate` and `upscale` are what people typed there, names or any words; None leaves these tabs as they are.
-    `count` covers are on the wall where the link names none.
+    `interpolate` and `upscale` are the text for these tabs, names or any words; None leaves them unchanged.
+    Without seeds the wall has `count` covers.
     """
     tab = query.get("tab") if query.get("tab") in TABS else TABS[0]
     text = query.get("seeds", "").strip()
@@ -45,21 +45,21 @@ def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int)
     seeds = _valid(check_seeds, text, []) if text and tab == "generate" else []
     label = query.get("label") if query.get("label") in pipe.all_labels else ""
     opening, picked = opening_wall(pipe.fingerprint)
-    stops = join_names(_valid(check_several, text, [])[:MAX_PINS])
+    pins = join_names(_valid(check_several, text, [])[:MAX_PINS])
     note = "Hand-picked" if picked and not (seeds or label) and truncation == DEFAULT_TRUNCATION else ""
     return {
         "tab": tab,
         "truncation": truncation,
         "label": label,
         "wall": wall_value(pipe.fingerprint, seeds or opening[:count], truncation, label, note),
-        "interpolate": stops if text and tab == "interpolate" else None,
+        "interpolate": pins if text and tab == "interpolate" else None,
         "upscale": next((one.name for one in _chosen(text)), "")[:200] if text and tab == "upscale" else None,
         "notice": _notice(query.get("model", ""), pipe.fingerprint),
     }
 
 
 def join_names(chosen: Sequence[Chosen]) -> str:
-    """Names as a text that `read_seeds` reads back: words may hold commas, so semicolons separate them."""
+    """Join names into a text that `read_seeds` parses; semicolons separate them, since words may contain commas."""
     return ("; " if any(one.typed for one in chosen) else ", ").join(one.name for one in chosen)
 
 

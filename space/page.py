@@ -1,4 +1,4 @@
-"""The whole page: its tabs, and the events that lead from one tab to another."""
+"""The page: its tabs, and the events that connect them."""
 
 import html
 
@@ -16,11 +16,11 @@ TITLE = (
     '<div class="corner"><button onclick="albumGan.switchTheme()" aria-label="Light or dark">◐</button>'
     '<button id="present-open" onclick="albumGan.present()">Present</button></div>'
 )
-SCRIPT = {"fn": None, "api_visibility": "private"}  # events that only the browser handles
+SCRIPT = {"fn": None, "api_visibility": "private"}  # for events handled by the browser alone
 
 
 def build_page(service: CoverService, about: str = "") -> gr.Blocks:
-    """Tabs, and what leads from one to another; `about` says in a line which model draws."""
+    """Build the page; `about` describes the model in one line."""
     first = opening_wall(service.pipe.fingerprint)[0]
     with gr.Blocks(title="Album GAN", fill_width=True, analytics_enabled=False) as page:
         gr.HTML(TITLE.format(about=html.escape(about)), elem_id="title", apply_default_css=False)
@@ -53,19 +53,19 @@ def build_page(service: CoverService, about: str = "") -> gr.Blocks:
 
 
 def wire_links(page: gr.Blocks, tabs, wall, morph, large, notice) -> None:
-    """Show what the address says. The browser fetches it from /view.json, so a full queue cannot keep the page shut."""
+    """Show the address's view. The browser fetches it from /view.json, so the page opens even if the queue is full."""
     shown = [tabs, wall.truncation, wall.label, wall.wall, morph.seeds, large.name, notice]
     script = "(wall, pins) => albumGan.restoreLink(wall, pins)"
     page.load(inputs=[wall.wall, morph.seeds], outputs=shown, js=script, **SCRIPT)
 
 
 def wire_wall_to_tabs(service: CoverService, tabs, wall, morph, large) -> None:
-    """A cover's buttons: Upscale and Edit open these tabs with it, Pin changes the list of Interpolate."""
+    """Connect a cover's buttons: Upscale and Edit open these tabs with it, Pin adds it to Interpolate."""
     handlers = upscale.Handlers(service)
 
     @shows_errors
     def send(event: gr.EventData, request: gr.Request):
-        """The event carries the cover's own settings: a kept cover may have others than the wall."""
+        """The event has the cover's own settings: those of a kept cover may differ from the wall's."""
         name = str(event.name)[:200]
         picture = handlers.choose_cover(name, event.truncation, str(event.label or ""), request)
         return gr.Tabs(selected="upscale"), name, picture
@@ -77,7 +77,7 @@ def wire_wall_to_tabs(service: CoverService, tabs, wall, morph, large) -> None:
 
 
 def wire_address(tabs: dict[str, gr.Tab], wall, morph, large) -> None:
-    """The address always says what is shown, so that it can be shared."""
+    """Keep the address up to date with what is shown, so that it can be shared."""
     seeds = {
         "generate": (wall.wall, "albumGan.wallNames(wall)"),
         "interpolate": (morph.seeds, "wall"),

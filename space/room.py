@@ -1,13 +1,13 @@
-"""Fool the critic: a game for a room. Real or drawn? Phones vote, the stage shows the tally and the critic's answers.
+"""Fool the critic, a game for a room: real or drawn? Phones vote; the stage shows the tally and the critic's answers.
 
-    vote                        the page for phones
-    learn/room.json             what is going on; `voter=` adds how that phone's vote was
-    learn/room/start, stop      POST, by the host alone: who has the presenter's key, or sits at this computer
+    vote                        page for phones
+    learn/room.json             state of the game; `voter=` adds that phone's vote and score
+    learn/room/start, stop      POST, for the host only: holders of the presenter's key, and this computer
     learn/room/vote             POST {"game", "round", "voter", "real"}
-    learn/room/GAME/3.webp      the cover of a round, once its turn has come
-    learn/room/own/7.webp       a cover that the project draws itself
+    learn/room/GAME/3.webp      cover of a round, available once it has begun
+    learn/room/own/7.webp       synthetic cover, drawn by the project
 
-Time decides what is going on, so nothing runs in the background and a phone that was away is right again at once.
+The state follows from the time, so nothing runs in the background, and a phone that was away catches up at once.
 """
 
 import dataclasses
@@ -39,39 +39,40 @@ from album_gan.space.routes import number, result_of
 from album_gan.space.theme import STATIC
 from album_gan.space.validation import whole_number
 
-GLANCE = 1.0  # seconds for which a cover is shown
-VOTE = 6.0  # seconds for votes, the glance included
-REVEAL = 4.0  # seconds for which the answer stays
+GLANCE = 1.0  # seconds for which the cover is shown
+VOTE = 6.0  # seconds for votes, including the glance
+REVEAL = 4.0  # seconds for which the answer is shown
 ROUNDS = 10
 MAX_VOTERS = 1_000
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
-OWN = "covers that this project draws itself: no data set was named, see album-gan demo --covers"
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}
+REAL = "The real covers are from the host's folder."
+SYNTHETIC = "Synthetic covers stand in for real ones; album-gan demo --covers FOLDER shows real ones."
 
 
 @dataclasses.dataclass
 class Round:
-    """One cover: drawn by the generator from `seed`, or real; `index` numbers the project's own, else None."""
+    """One cover: drawn by the generator from `seed`, or real; `index` is a synthetic cover's number, else None."""
 
     picture: bytes
     real: bool
-    critic: float  # above 0: the critic takes it for real
+    critic: float  # score; above 0 means real
     seed: int | None = None
     index: int | None = None
     votes: dict[str, bool] = dataclasses.field(default_factory=dict)
 
     def tally(self) -> dict[str, int]:
-        """Votes for real and for drawn."""
+        """Number of votes for "real" and for "drawn"."""
         real = sum(self.votes.values())
         return {"real": real, "drawn": len(self.votes) - real}
 
     def result(self) -> dict[str, Any]:
-        """What a link can replay."""
+        """The round's answer and votes."""
         name = name_of(self.seed) if self.seed is not None else ""
         return {"is_real": self.real, "name": name, "index": self.index, "critic": self.critic > 0, **self.tally()}
 
 
 class Room:
-    """One game at a time. `covers` is a folder of real ones; without it the project's own take their place."""
+    """One game at a time. `covers` is a folder of real covers; without it synthetic ones are used."""
 
     def __init__(self, lessons: Lessons, invite: Invitation, covers: str | None = None):
         self.lessons = lessons
@@ -84,7 +85,7 @@ class Room:
         self._preparing = False
 
     def all(self) -> list[Route]:
-        """All addresses."""
+        """All routes."""
         return [
             Route("/vote", answers_errors(self.page)),
             Route("/learn/room.json", answers_errors(self.state)),
@@ -103,7 +104,7 @@ class Room:
     # --- The host
 
     async def start(self, request: Request) -> Response:
-        """Begin a game of `rounds` covers."""
+        """Start a game of `rounds` covers."""
         self._check_host(request)
         rounds = whole_number(number(request.query_params.get("rounds", str(ROUNDS))), "rounds", 2, 40, "try 10")
         with self._lock:
@@ -134,7 +135,7 @@ class Room:
             raise ValueError("only the presenter starts and stops a game; open the page with the presenter's link")
 
     def _prepare(self, count: int, lane: Lane) -> list[Round]:
-        """Half real, half drawn, in random order, each judged by the critic."""
+        """Prepare covers, half real, half drawn, in random order, each scored by the critic."""
         dice = random.Random(secrets.randbits(64))
         lessons = self.lessons
         name = lessons.own if lessons.pair(lessons.own).discriminator is not None else "teaching"
@@ -143,7 +144,7 @@ class Room:
         files = dice.sample(self.files, min(len(self.files), 4 * count))
         rounds = []
         for real in kinds:
-            with lessons.service.lock.hold(lane):  # for each cover, so that nobody waits for the whole game
+            with lessons.service.lock.hold(lane):  # per cover, so that nobody waits for the whole game
                 pair, critic = lessons.pair(name), lessons.critic_of(name)
                 size = (pair.resolution,) * 2
                 if not real:
@@ -161,11 +162,11 @@ class Room:
     # --- Everybody
 
     async def state(self, request: Request) -> Response:
-        """What is going on."""
+        """The state of the game."""
         return JSONResponse(self._view(request.query_params.get("voter")))
 
     async def vote(self, request: Request) -> Response:
-        """One phone's vote; the last one before the time is up counts."""
+        """Record one phone's vote; its last one before the time is up counts."""
         try:
             body = json.loads(await request.body())
             game, place, voter, real = body["game"], body["round"], str(body["voter"])[:40], body["real"] is True
@@ -193,12 +194,12 @@ class Room:
             return image(self._rounds[place].picture)
 
     async def own(self, request: Request) -> Response:
-        """One of the project's own covers."""
+        """A synthetic cover."""
         place = whole_number(number(request.path_params["index"]), "index", 0, COUNT - 1, "the first is 0")
         return image(webp(draw_cover(place)))
 
     def _now(self) -> tuple[str, int, float]:
-        """Phase, round, and seconds left in it."""
+        """Phase, round, and seconds left in the phase."""
         if self._preparing:
             return "preparing", 0, 0.0
         if not self._rounds:
@@ -220,7 +221,7 @@ class Room:
             view: dict[str, Any] = {
                 "phase": phase, "game": self._game, "round": current, "rounds": len(self._rounds),
                 "left": round(left, 2), "glance": GLANCE, "vote": VOTE, "qr": self.invite.qr if voter is None else "",
-                "url": self.invite.url, "source": "real covers" if self.files else OWN,
+                "url": self.invite.url, "source": REAL if self.files else SYNTHETIC,
                 "players": len({name for one in self._rounds for name in one.votes}),
                 "score": {
                     "room": sum(majority(one) == one.real for one in done),
@@ -240,21 +241,21 @@ class Room:
 
 
 def majority(one: Round) -> bool | None:
-    """What the room says; None for a draw."""
+    """The room's majority vote; None for a tie."""
     tally = one.tally()
     return None if tally["real"] == tally["drawn"] else tally["real"] > tally["drawn"]
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder and below. ValueError where there are none."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS) if folder.is_dir() else []
+    """All pictures in a folder and its subfolders. Raises ValueError if there are none."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS) if folder.is_dir() else []
     if not files:
         raise ValueError(f"covers must be a folder with pictures (JPEG, PNG, WebP), got {str(folder)!r}")
     return files
 
 
 def next_readable(files: list[Path]) -> Image.Image | None:
-    """The next picture of the list that can be read, as RGB; those that cannot are dropped."""
+    """Pop files until one can be read; returns it as RGB, or None."""
     while files:
         try:
             return read_picture(files.pop()).convert("RGB")
@@ -264,14 +265,14 @@ def next_readable(files: list[Path]) -> Image.Image | None:
 
 
 def square(picture: Image.Image) -> Image.Image:
-    """The middle of a picture."""
+    """The central square of a picture."""
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return picture.crop((left, top, left + side, top + side))
 
 
 def is_loopback(address: str) -> bool:
-    """Whether a request comes from this computer."""
+    """Whether an address is this computer's own."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

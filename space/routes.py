@@ -1,18 +1,18 @@
-"""Pictures at addresses of their own, outside of gradio's queue: a cover never changes, so browsers may cache it.
+"""Routes for pictures and films, outside of gradio's queue. A cover never changes, so browsers may cache it.
 
-    cover/NAME.png?truncation=&label=&model=        the cover, its settings inside
+    cover/NAME.png?truncation=&label=&model=        the cover, with its settings inside
     cover/NAME.webp?size=1024                       enlarged, for the screen
     cover/NAME.png?size=&title=&artist=&layout=     enlarged, with title and artist in type
-    edit/NAME.webp?edits={"darker": 1}&style=NAME   edited, and coloured like another
-    way/NAME/NAME.mp4                               a film from one cover to the next
-    sheet/NAME.webp, sum.webp?a=NAME&b=NAME&c=NAME  directions by strength; A - B + C
-    qr.svg?seeds=, numbers.json?seeds=              a link as QR code; the latent z
-    covers.zip?seeds=1,2,7-9                        PNG files of one truncation and label
-    covers.zip?covers=[[1, 0.7, "jazz"], ...]       PNG files, each with its own
-    deal.json?count=16                              random seeds, with their names
-    view.json?tab=&seeds=&truncation=&label=        what a link shows (`links.py`)
+    edit/NAME.webp?edits={"darker": 1}&style=NAME   edited, in the colours of another cover
+    film/NAME/NAME.mp4                              a film from one cover to the next
+    sheet/NAME.webp, sum.webp?a=NAME&b=NAME&c=NAME  attributes by strength; A - B + C
+    qr.svg?seeds=, numbers.json?seeds=              QR code of a link; the latent z
+    covers.zip?seeds=1,2,7-9                        PNG files with one truncation and label
+    covers.zip?covers=[[1, 0.7, "jazz"], ...]       PNG files, each with its own settings
+    deal.json?count=16                              random seeds and their names
+    view.json?tab=&seeds=&truncation=&label=        the view that a link describes (`links.py`)
 
-`presenter=` carries the presenter's key, whose requests come first.
+`presenter=` carries the presenter's key; her requests are served first.
 """
 
 import asyncio
@@ -54,17 +54,17 @@ MEDIA_TYPES = {"png": "image/png", "webp": "image/webp"}
 
 
 class Routes:
-    """The handlers, one for each address."""
+    """Route handlers."""
 
     def __init__(self, service: CoverService, invite: Invitation | None = None):
         self.service, self.invite = service, invite or Invitation()
 
     def all(self) -> list[Route]:
-        """All addresses."""
+        """All routes."""
         return [
             Route("/cover/{seed}.{extension}", answers_errors(self.cover)),
             Route("/edit/{seed}.{extension}", answers_errors(self.edit)),
-            Route("/way/{first}/{last}.mp4", answers_errors(self.film)),
+            Route("/film/{first}/{last}.mp4", answers_errors(self.film)),
             Route("/sheet/{seed}.webp", answers_errors(self.sheet)),
             Route("/sum.webp", answers_errors(self.sum)),
             Route("/numbers.json", answers_errors(self.numbers)),
@@ -75,7 +75,7 @@ class Routes:
         ]
 
     async def cover(self, request: Request) -> Response:
-        """One cover, at its own size or enlarged, with or without type."""
+        """One cover, at its own size or enlarged, with or without a title."""
         [cover] = self._covers(request, request.path_params["seed"])
         query, extension = request.query_params, self._extension(request)
         if extension == "png" and "size" not in query:
@@ -139,7 +139,7 @@ class Routes:
         return JSONResponse([round(float(value), 4) for value in self.service.pipe.latents_of([seed])[0]])
 
     async def qr(self, request: Request) -> Response:
-        """The QR code of a link to covers, on the address that the audience has; nothing where it has none."""
+        """The QR code of a link to covers at the audience's address; empty without such an address."""
         query = request.query_params
         fields = {name: query[name] for name in ("seeds", "truncation", "label") if query.get(name)}
         check_seeds(fields.get("seeds", ""))
@@ -171,7 +171,7 @@ class Routes:
         return JSONResponse([[seed, name_of(seed)] for seed in seeds])
 
     async def view(self, request: Request) -> Response:
-        """What a link shows, as JSON."""
+        """The view that a link describes, as JSON."""
         query = read_query(request.url.query)
         count = whole_number(number(query.get("count", str(WALL_SIZE))), "count", 1, MAX_COVERS, "try 16")
         return JSONResponse(view_of_link(self.service.pipe, query, count))
@@ -185,9 +185,9 @@ class Routes:
             raise ValueError(f"this page draws with model {model}; reload it")
 
     def _covers(self, request: Request, *names: str | Chosen) -> list[Cover]:
-        """The covers that the address names; ValueError for a wrong one, or for another model's.
+        """The covers of `names`. Raises ValueError for an invalid name, or a link from another model.
 
-        The name "typed" is the cover of the words in `typed=`, which may hold what no path can.
+        The name "typed" stands for the words in `typed=`, which may contain characters that a path cannot.
         """
         self._check_model(request)
         query = request.query_params
@@ -205,17 +205,17 @@ class Routes:
 
 
 async def result_of(future: Future) -> bytes:
-    """A future of another thread. Several requests may wait for it, so cancelling one does not cancel it."""
+    """Await a future of another thread. It is shielded, since several requests may wait for it."""
     return await asyncio.shield(asyncio.wrap_future(future))
 
 
 def one_cover(name: str | Chosen) -> Chosen:
-    """One seed, of a number, a readable name or any words; ValueError for an empty text."""
+    """One seed from a number, a readable name or any words. Raises ValueError for an empty text."""
     if isinstance(name, Chosen):
         return name
     return chosen_list([name])[0]
 
 
 def number(text: str) -> int | str:
-    """Text as a number where it is one, for checks that report what was given."""
+    """Text as an int if it is one, else unchanged, for checks that report it."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else text

@@ -1,4 +1,4 @@
-"""What the page does with the model: covers, films, edits and enlargements. Knows no gradio and no routes.
+"""What the page does with the model: covers, films, edits and enlargements. Independent of gradio and routes.
 
 Covers are drawn by `cover_queue.py`; the expensive jobs go through `job_queue.py`. Both take the `PriorityLock` for
 each piece of work on the network, so the presenter's covers come first.
@@ -38,11 +38,11 @@ from album_gan.space.validation import Cover
 
 FPS = 30
 STRENGTHS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of edits, on a sheet
-FILM_FRAMES = 90  # from one cover to the next, in Presenting; longer ones are large jobs
-MAX_CACHED_FILMS = 48  # some 200 KB each
-MAX_CACHED_LARGE = 64  # for the screen, some 150 KB each
+FILM_FRAMES = 90  # between two covers on stage; longer films are large jobs
+MAX_CACHED_FILMS = 48  # about 200 KB each
+MAX_CACHED_LARGE = 64  # for the screen, about 150 KB each
 
-# On a Space with ZeroGPU a graphics card is lent, for as many seconds, to functions that are marked, and only to them.
+# A Space with ZeroGPU lends a GPU, for `duration` seconds, to decorated functions only.
 ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 try:
     import spaces
@@ -51,15 +51,15 @@ try:
 except ImportError:
 
     def on_lent_gpu(function):
-        """Outside of ZeroGPU: the function as it is."""
+        """Outside of ZeroGPU: the function unchanged."""
         return function
 
 
 class CoverService:
-    """One model on one device. Everything here may be called from any thread."""
+    """One model on one device. All methods are thread-safe."""
 
     def __init__(self, pipe: AlbumCoverPipeline, device: str | None = None):
-        """`device` as in `choose_device`. All networks move there now; nothing moves any more afterwards."""
+        """`device` as in `choose_device`; all networks are moved there once."""
         self.pipe = pipe.to("cpu" if ZERO_GPU else choose_device(device))
         self.presenter = PresenterKey()
         self.lock = PriorityLock()
@@ -73,7 +73,7 @@ class CoverService:
         self._large: OrderedDict[tuple, bytes] = OrderedDict()
 
     def client(self, request: HTTPConnection, key: str | None = None) -> Client:
-        """Who made a request; with the presenter's `key`, her. Raises TooManyKeysError."""
+        """The client of a request; with the presenter's `key`, in her lane. Raises TooManyKeysError."""
         address = address_of(request)
         return Client(address, self.presenter.lane(key, address))
 
@@ -96,7 +96,7 @@ class CoverService:
         return self.neighbours.of(cover.seed, count, draw)
 
     def save(self, covers: list[Cover], client: Client = ANYBODY) -> list[str]:
-        """Paths of PNG files, for gradio's components; names as file names. Raises QueueFullError, OSError."""
+        """Write PNG files named after the covers; returns their paths. Raises QueueFullError, OSError."""
         pngs = self.pngs(covers, client)
         folder = new_folder()
         files = [folder / f"{file_name(cover.name)}.png" for cover in covers]
@@ -107,7 +107,7 @@ class CoverService:
     # Edits -----------------------------------------------------------------------------------------------------
 
     def edit(self, cover: Cover, amounts: dict[str, float], style: int | None, lane: Lane) -> Image.Image:
-        """The cover changed by `amounts`, with the colours and textures of the seed `style` if there is one."""
+        """The cover edited by `amounts`, with the colours and textures of the seed `style` if given."""
         with self.lock.hold(lane):
             stems = self.editor.edit(self.pipe.stems_of([cover.seed], cover.label), amounts)
             if style is None:
@@ -116,7 +116,7 @@ class CoverService:
             return self.editor.mix(*(truncate(one, self.pipe.generator.stem_mean, cover.truncation) for one in both))[0]
 
     def sheet(self, cover: Cover, lane: Lane) -> Image.Image:
-        """The cover along each attribute, a row for each, from less to more."""
+        """The cover along each attribute, one row per attribute, from less to more."""
         rows = []
         for name in ATTRIBUTES:
             with self.lock.hold(lane):
@@ -132,7 +132,7 @@ class CoverService:
             return self.pipe(stems=stem[0] - stem[1] + stem[2], truncation=a.truncation).images[0]
 
     def find(self, picture: Image.Image, lane: Lane) -> Found:
-        """`pipe.find`: a search of seconds, that lets covers pass between its steps."""
+        """`pipe.find`; it takes seconds, and releases the lock between its steps."""
         generator = LockedGenerator(self.pipe.generator, self.lock, lane)
         return find(self.pipe, picture, generator=generator)
 
@@ -141,7 +141,7 @@ class CoverService:
     def frames(
         self, seeds: list[int], frames: int, loop: bool, truncation: float, label: str | None, lane: Lane
     ) -> Iterator[Image.Image]:
-        """`pipe.interpolate`, which holds the lock for a few frames at a time. Raises ValueError at once."""
+        """`pipe.interpolate`, holding the lock for a few frames at a time. Raises ValueError immediately."""
         with self.lock.hold(lane):
             path = self.pipe.interpolate(seeds, frames, loop, truncation, BATCH_SIZE, label)
 
@@ -156,7 +156,7 @@ class CoverService:
         return draw()
 
     def film(self, first: Cover, last: Cover, client: Client = ANYBODY) -> Future:
-        """A future mp4 that morphs one cover into another, drawn once however many ask. Raises QueueFullError."""
+        """A future mp4 that morphs one cover into another, drawn once for all requests. Raises QueueFullError."""
         key = (first, last)
         with self._results:
             lane, future = self._films.get(key, (None, None))
@@ -187,11 +187,11 @@ class CoverService:
 
     @property
     def engines(self) -> list[str]:
-        """Names of the engines that this model can enlarge with."""
+        """Names of the upscalers available with this model."""
         return ["bundled", "lanczos"] if self.pipe.upscaler is not None else ["lanczos"]
 
     def enlarge(self, image: Image.Image, size: int, engine: str | None, lane: Lane) -> Image.Image:
-        """`upscaling.upscale`, which holds the lock for a tile at a time. Raises ValueError as there."""
+        """`upscaling.upscale`, holding the lock for a tile at a time. Raises ValueError as there."""
         engine = engine or self.engines[0]
         if engine not in self.engines:
             raise ValueError(f"engine must be one of {', '.join(self.engines)}, got {str(engine)[:40]!r}")
@@ -225,8 +225,8 @@ class CoverService:
 
 
 def draw_covers(pipe: AlbumCoverPipeline, seeds: list[int], truncation: float, label: str | None) -> list[Image.Image]:
-    """Draw covers, on ZeroGPU on a GPU that is lent for it."""
-    if ZERO_GPU:  # this runs in a process of its own there, so the page's networks stay where they are
+    """Draw covers, with ZeroGPU on the lent GPU."""
+    if ZERO_GPU:  # runs in a separate process there, so the page's networks stay where they are
         pipe.to("cuda")
     return pipe(seeds=seeds, truncation=truncation, label=label).images
 

@@ -1,4 +1,4 @@
-"""What a page in a browser says about itself with every event: its size, its address and the presenter's key."""
+"""What a browser sends with every event: how many covers fit its screen, its address and the presenter's key."""
 
 import json
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ import gradio as gr
 from album_gan.space.validation import MAX_COVERS
 
 WALL_SIZE = 16  # covers on a projector or a laptop; a phone asks for 4
-WITH_SESSION = "(...inputs) => [...inputs.slice(0, -1), albumGan.session()]"  # js of events whose last input it is
+WITH_SESSION = "(...inputs) => [...inputs.slice(0, -1), albumGan.session()]"  # js, where the session is last
 
 
 @dataclass(frozen=True)
 class Session:
-    """`count` covers fit on the screen; `query` is the address's; `presenter` is a key, right or wrong."""
+    """`count` covers fit on the screen; `query` has the address's fields; `presenter` is an unchecked key."""
 
     count: int = WALL_SIZE
     presenter: str = ""
@@ -22,12 +22,12 @@ class Session:
 
 
 def session_field() -> gr.Textbox:
-    """The hidden input that carries it."""
+    """The hidden input that carries the session."""
     return gr.Textbox("", visible=False, label="session")
 
 
 def read_session(text: str) -> Session:
-    """The content of `session_field`; where a browser sends nonsense, the default."""
+    """Parse the content of `session_field`; the default if it is invalid."""
     try:
         values = json.loads(text)
         count = min(MAX_COVERS, max(1, int(values["count"])))
@@ -37,7 +37,7 @@ def read_session(text: str) -> Session:
 
 
 def read_query(text: str) -> dict[str, str]:
-    """The fields of an address's query, "?tab=edit&seeds=1" or without the question mark."""
+    """The fields of a query string, with or without the leading question mark."""
     try:
         return dict(parse_qsl(text.removeprefix("?")[:4000]))
     except ValueError:

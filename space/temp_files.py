@@ -1,7 +1,7 @@
-"""The page's folder for files that people upload and that are made for them; all are deleted within the hour.
+"""The page's folder for uploads and generated files, which are all deleted within the hour.
 
-Each page has a private folder of its own: another user's page neither meets it nor can plant links in it. gradio's own
-`delete_cache` forgets what an earlier process left behind, and what a killed page left is swept by the next one.
+Each page has a private folder, in which other users cannot plant links. What a killed page left behind is deleted by
+the next one; gradio's own `delete_cache` does not delete files of earlier processes.
 """
 
 import atexit
@@ -27,7 +27,7 @@ SPARE_BYTES = 32 << 20  # of the disk, left to others
 def create_page_folder() -> Path:
     """Create the folder, make gradio use it, and sweep it and abandoned ones, now and every few minutes.
 
-    It is deleted when the page ends by itself, by Ctrl-C, `kill` or the closing of its terminal. Raises OSError.
+    It is deleted when the page ends, also by Ctrl-C, `kill` or a closed terminal. Raises OSError.
     """
     place = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
     place.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def create_page_folder() -> Path:
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):  # so that these end the page in the ordinary way, too
+        for name in ("SIGTERM", "SIGHUP"):  # so that these run the exit handlers as well
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), lambda *_: sys.exit(0))
 
@@ -50,7 +50,7 @@ def create_page_folder() -> Path:
 
 
 def page_folders(place: Path) -> list[Path]:
-    """The folders of pages in `place` that belong to this user; links are none, wherever they lead."""
+    """Folders of this user's pages in `place`; symbolic links are ignored."""
     found = []
     for path in place.glob(f"{PREFIX}*"):
         try:
@@ -63,13 +63,13 @@ def page_folders(place: Path) -> list[Path]:
 
 
 def sweep(folder: Path, keep: float = KEEP) -> int:
-    """Delete files not changed for `keep` seconds and what is empty then, `folder` too. Returns the number of files.
+    """Delete files unchanged for `keep` seconds, then empty folders, including `folder`. Returns the number of files.
 
-    Links are deleted, not followed.
+    Symbolic links are deleted, not followed.
     """
     oldest, deleted = time.time() - keep, 0
-    changed = set()  # folders whose own times now say nothing, because something in them was deleted
-    for parent, folders, files in os.walk(folder, topdown=False):  # follows no links
+    changed = set()  # folders whose own times are no longer meaningful
+    for parent, folders, files in os.walk(folder, topdown=False):  # does not follow links
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         with contextlib.suppress(OSError):  # another sweeper was faster
             if os.lstat(parent).st_mtime < oldest:
@@ -99,12 +99,12 @@ def new_folder() -> Path:
 
 
 def page_folder() -> Path:
-    """Where gradio, too, keeps its files: the folder of `create_page_folder`."""
+    """The folder of `create_page_folder`, which gradio uses too."""
     return Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio")
 
 
 def free_bytes(folder: Path) -> int:
-    """How many more bytes the page may write; below 0 when it has written too many."""
+    """How many more bytes the page may write; negative if it has written too many."""
     used = 0
     for parent, _, files in os.walk(folder):
         for name in files:

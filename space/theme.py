@@ -1,4 +1,4 @@
-"""The style: quiet, light or dark, so that the covers are the only colour. Its colours are those of page_style."""
+"""The page's style: quiet, light or dark, so that the covers are the only colour. Colours are those of page_style."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ GROUND, TEXT, MUTED, LINE, PANEL = (f"var(--{name})" for name in ("ground", "tex
 
 
 def theme() -> gr.themes.Base:
-    """gradio's components in the page's colours and font, which follow light and dark by themselves."""
+    """A gradio theme in the page's colours and font, for light and dark mode."""
     look = gr.themes.Base(
         primary_hue="stone",
         neutral_hue="stone",
@@ -59,7 +59,7 @@ def theme() -> gr.themes.Base:
         slider_color_dark=TEXT,
         error_text_color_dark="var(--bad)",
     )
-    # One look for both of gradio's modes: the variables change with the mode, not the theme.
+    # The same tokens for both modes: the CSS variables change with the mode.
     for token, value in list(vars(look).items()):
         if token.endswith("_dark") and value is not None:
             setattr(look, token.removesuffix("_dark"), value)
@@ -67,9 +67,9 @@ def theme() -> gr.themes.Base:
 
 
 def head(setup: dict) -> str:
-    """Style and scripts for the page's <head>, inline: the page makes no request but for covers.
+    """Inline style and scripts for the page's <head>, so that the page requests only covers.
 
-    `setup` is what the scripts know of the model and the page's address: {model, layouts, invitation}.
+    `setup` is what the scripts are given: see `app.browser_setup`.
     """
     style, *scripts = ((STATIC / name).read_text(encoding="utf-8") for name in ("style.css", "page.js", "present.js"))
     known = json.dumps(setup).replace("<", "\\u003c")

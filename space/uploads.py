@@ -1,6 +1,6 @@
-"""Limits of what people send: the size of a request, a quota of uploads for each client and one for all.
+"""Limits of requests and uploads: the size of a request, and quotas of uploads per client and in total.
 
-Without them a few large uploads fill the disk and nobody gets anything any more.
+Without them a few large uploads fill the disk.
 """
 
 import json
@@ -19,14 +19,14 @@ from album_gan.space.errors import describe
 from album_gan.space.temp_files import KEEP, SPARE_BYTES, SWEEP_EVERY
 
 MAX_FILE_BYTES = 20_000_000
-MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 10_000  # of a request: one file and what surrounds it
+MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 10_000  # of a request: one file and the form around it
 MAX_BODY_BYTES = 1_000_000  # of any other request
 MAX_TOTAL_BYTES = 1_000_000_000  # of all uploads within the hour; at most half of what the disk has left
-MAX_CLIENT_BYTES = 100_000_000  # of one client; at most half of the total
+MAX_CLIENT_BYTES = 100_000_000  # per client; at most half of the total
 
 
 class RefusedError(Exception):
-    """A request that is not read any further; the message is for its sender."""
+    """The request is refused, and not read any further; the message is for its sender."""
 
     def __init__(self, message: str, status: int = 413):
         super().__init__(message)
@@ -35,7 +35,7 @@ class RefusedError(Exception):
 
 @dataclass
 class Upload:
-    """One upload: when it began, from which address, and how many bytes of it arrived."""
+    """One upload: its sender's address, bytes received so far, and start time."""
 
     address: str
     size: int = 0
@@ -43,7 +43,7 @@ class Upload:
 
 
 class UploadQuota:
-    """Counts the bytes of uploads that may still lie on the disk, those of uploads that failed, too."""
+    """Counts the bytes of uploads that may still be on the disk, including failed ones."""
 
     def __init__(self, folder: Path):
         self.total = min(MAX_TOTAL_BYTES, max(0, shutil.disk_usage(folder).free - SPARE_BYTES) // 2)
@@ -51,12 +51,12 @@ class UploadQuota:
         self._uploads: deque[Upload] = deque()
 
     def begin(self, address: str) -> Upload:
-        """Count an upload that begins; its size grows as it arrives."""
+        """Register an upload; its size grows as it arrives."""
         self._uploads.append(Upload(address))
         return self._uploads[-1]
 
     def left(self, address: str) -> int:
-        """How many bytes this address may still upload."""
+        """Number of bytes that this address may still upload."""
         while self._uploads and time.monotonic() - self._uploads[0].begun > KEEP + 2 * SWEEP_EVERY:
             self._uploads.popleft()
         by_client = sum(upload.size for upload in self._uploads if upload.address == address)
@@ -64,13 +64,13 @@ class UploadQuota:
 
 
 class BodyLimits:
-    """ASGI middleware: refuses requests that are too large, before and while they arrive, with one line."""
+    """ASGI middleware that refuses requests that are too large, before and while they arrive."""
 
     def __init__(self, app: Callable, quota: UploadQuota):
         self.app, self.quota = app, quota
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        """ASGI: pass a request on, or answer why it is refused."""
+        """ASGI: pass a request on, or answer with the reason for refusing it."""
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
@@ -92,7 +92,7 @@ class BodyLimits:
                 text, status = str(error), error.status
             elif isinstance(error, OSError):
                 text, status = describe(error), 507
-            elif is_upload:  # gradio's parser fails in many ways on forms that are cut short or name no file
+            elif is_upload:  # gradio's parser raises various errors for truncated forms and forms without a file
                 text, status = "the upload cannot be read; send a form with one file that has a name", 400
             else:
                 raise
@@ -121,15 +121,15 @@ class BodyLimits:
 
 
 def content_length(request: HTTPConnection) -> int:
-    """The declared size of a request in bytes, 0 where it declares none."""
+    """The declared size of a request in bytes; 0 if it declares none."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdecimal() else 0
 
 
 async def limit_body(request: HTTPConnection, receive: Callable) -> Callable:
-    """Read a small body at once, so that it can be checked, and hand it on. Raises RefusedError.
+    """Read a small body completely, check it, and return a `receive` that replays it. Raises RefusedError.
 
-    Files that are named by a web address are refused: gradio would fetch these, of any size, onto this computer's disk.
+    Files given as a URL are refused: gradio would download them, of any size, to this computer's disk.
     """
     body, more, expected = b"", True, content_length(request)
     while more:
@@ -145,13 +145,13 @@ async def limit_body(request: HTTPConnection, receive: Callable) -> Callable:
     pending = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> dict:
-        return pending.pop() if pending else await receive()  # then only the client's disconnection is left
+        return pending.pop() if pending else await receive()  # after the body only the client's disconnection follows
 
     return replay
 
 
 def names_address(body: bytes) -> bool:
-    """Whether a JSON body names a file by a web address."""
+    """Whether a JSON body gives a file as a URL."""
     try:
         values = [json.loads(body)]
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Checks of what people type, click and send; each raises a ValueError of one clear line. Knows no web framework."""
+"""Validation of user input; each check raises ValueError with one clear line. Independent of web frameworks."""
 
 import json
 from typing import NamedTuple
@@ -9,12 +9,12 @@ MAX_COVERS = 64  # per call
 MAX_FRAMES = 240
 MAX_PINS = 8
 MAX_EDIT = 3.0  # in both directions
-MAX_SIDE = 4096  # pixels of a picture that people upload
+MAX_SIDE = 4096  # pixels of an uploaded picture
 FORMATS = ("mp4", "gif", "webp")
 
 
 class Cover(NamedTuple):
-    """What one cover of a model depends on, and the words that were typed for its seed, if any."""
+    """Everything that determines a model's cover, and the words typed for its seed, if any."""
 
     seed: int
     truncation: float = DEFAULT_TRUNCATION
@@ -23,12 +23,12 @@ class Cover(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called: what was typed, or the seed's readable name."""
+        """The typed words, or the seed's readable name."""
         return Chosen(self.seed, self.typed).name
 
 
 def check_truncation(value: str | float) -> float:
-    """0 to 1.5 in hundredths; ValueError otherwise."""
+    """Parse a truncation from 0 to 1.5, rounded to hundredths. Raises ValueError."""
     try:
         truncation = round(float(value), 2)
     except (TypeError, ValueError, OverflowError):
@@ -39,7 +39,7 @@ def check_truncation(value: str | float) -> float:
 
 
 def check_seeds(text: str) -> list[Chosen]:
-    """A list or any words, as `read_seeds` -> up to 64 seeds with what was typed for them; ValueError otherwise."""
+    """Parse a list or any words, as `read_seeds`: up to 64 seeds with the words typed for them. Raises ValueError."""
     chosen = read_seeds(str(text or "")[:4000])
     if len(chosen) > MAX_COVERS:
         raise ValueError(f"seeds must be at most {MAX_COVERS} a call, got {len(chosen)}; ask in several calls")
@@ -47,7 +47,7 @@ def check_seeds(text: str) -> list[Chosen]:
 
 
 def check_several(text: str) -> list[Chosen]:
-    """As `check_seeds`, for what needs two or more: where that finds one name, its commas separate covers."""
+    """As `check_seeds` where two or more covers are needed: the commas of a single name separate covers."""
     chosen = check_seeds(text)
     if len(chosen) == 1 and "," in chosen[0].typed:
         return check_seeds(";".join(item for item in chosen[0].typed.split(",") if item.strip()))
@@ -55,7 +55,7 @@ def check_several(text: str) -> list[Chosen]:
 
 
 def check_wall(wall: dict) -> list[Chosen]:
-    """The seeds of a wall as a browser sent it back, with what was typed for them."""
+    """The seeds of a wall as sent by a browser, with the words typed for them. Raises ValueError."""
     try:
         seeds = [seed_of(seed) for seed in wall["seeds"][:MAX_COVERS]]
         typed = [str(words)[:200] for words in wall.get("typed") or [""] * len(seeds)]
@@ -65,7 +65,7 @@ def check_wall(wall: dict) -> list[Chosen]:
 
 
 def check_archive(text: str) -> list[Cover]:
-    """JSON [[seed, truncation, label, typed], ...], typed optional -> up to 64 covers; ValueError otherwise."""
+    """Parse JSON [[seed, truncation, label, typed], ...], typed optional: up to 64 covers. Raises ValueError."""
     try:
         rows = [(seed, truncation, label, *typed[:1]) for seed, truncation, label, *typed in json.loads(text)]
     except (TypeError, ValueError, RecursionError):
@@ -77,14 +77,14 @@ def check_archive(text: str) -> list[Cover]:
 
 
 def check_format(name: str) -> str:
-    """One of `FORMATS`; ValueError otherwise."""
+    """Return the name if it is one of `FORMATS`. Raises ValueError otherwise."""
     if name not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {str(name)[:20]!r}")
     return name
 
 
 def check_edits(text: str, names: list[str]) -> dict[str, float]:
-    """JSON of the names of edits and amounts from -3 to 3; ValueError otherwise."""
+    """Parse JSON {name of an edit: amount from -3 to 3}. Raises ValueError."""
     try:
         amounts = {str(name): float(amount) for name, amount in json.loads(text[:2000] or "{}").items()}
     except (AttributeError, TypeError, ValueError, OverflowError, RecursionError):

@@ -75,9 +75,9 @@ class Recipe(base.Recipe):
         (B, 3, P, P) -> (B, 3, P/4, P/4)
         """
         size = (images.shape[-2] // SCALE, images.shape[-1] // SCALE)
-        ways = [F.interpolate(images, size=size, mode=mode, antialias=True) for mode in ("bilinear", "bicubic")]
-        ways = torch.stack([F.avg_pool2d(images, SCALE), *ways])
-        small = ways[draw.integers("way", 0, len(ways)), torch.arange(len(images))].clamp(-1, 1)
+        resized = [F.interpolate(images, size=size, mode=mode, antialias=True) for mode in ("bilinear", "bicubic")]
+        resized = torch.stack([F.avg_pool2d(images, SCALE), *resized])
+        small = resized[draw.integers("way", 0, len(resized)), torch.arange(len(images))].clamp(-1, 1)
         softness = draw.uniform("softness") * self.config.softness * draw.integers("soft or not", 0, 2)
         pictures = to_pil(blur(small, softness))
         qualities = draw.integers("quality", self.config.lowest_quality, 101).tolist()

@@ -1,12 +1,12 @@
-// Edit: sliders change the cover at an address that says what was changed, so undoing is going back to one.
+// Edit: sliders request the cover at a URL that contains all edits, so undo returns to an earlier URL.
 const { looks, mixes, first } = props.value;
 const part = (selector) => element.querySelector(selector);
 const cover = part("[name=cover]");
 const style = part("[name=style]");
 const picture = part("img");
 const sliders = new Map();
-let states = []; // what undo goes back through, newest last
-let newest = ""; // the address that should be shown
+let states = []; // the undo history, newest last
+let newest = ""; // the URL that should be shown
 
 const OPPOSITES = { darker: "lighter", warmer: "cooler", "more colourful": "greyer", busier: "calmer", "more symmetric": "less symmetric" };
 const STRIP = [-3, -1.5, 0, 1.5, 3];
@@ -18,7 +18,7 @@ function newSlider(name) {
   input.setAttribute("aria-label", name);
   input.addEventListener("input", () => show(false));
   input.addEventListener("change", () => settle());
-  // Both ends named, zero in the middle; five previews beneath, drawn when the slider gets the focus or the pointer.
+  // Both ends are named, zero is in the middle; five previews below are drawn on focus or hover.
   const ends = document.createElement("div");
   ends.className = "ends";
   ends.append(...[OPPOSITES[name] ?? `less ${name}`, name].map((text) => Object.assign(document.createElement("span"), { textContent: text })));
@@ -66,7 +66,7 @@ function addressOf(ending, size) {
   return albumGan.coverUrl({ ...albumGan.byName(cover.value.trim()), truncation, label }, ending, more).replace(/^cover/, "edit");
 }
 
-// While a slider moves only its newest position is drawn, and small; when it rests, large.
+// While a slider moves, only its latest position is drawn, small; once it stops, large.
 let busy = false;
 async function show(large) {
   const url = addressOf("webp", large ? 512 : "");
@@ -109,7 +109,7 @@ function back() {
   settle();
 }
 
-cover.addEventListener("change", () => (albumGan.editSettings = null)); // another cover: as on the wall
+cover.addEventListener("change", () => (albumGan.editSettings = null)); // another cover: unedited
 for (const field of [cover, style]) field.addEventListener("change", settle);
 part("[data-edit=undo]").addEventListener("click", back);
 part("[data-edit=reset]").addEventListener("click", () => {
@@ -127,5 +127,5 @@ albumGan.onEdit = () => {
   begin();
   settle();
 };
-// Nothing is drawn until somebody looks.
+// Nothing is drawn until the tab is visible.
 new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && !states.length && settle()).observe(picture);

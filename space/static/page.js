@@ -1,13 +1,13 @@
-// The page's state in the browser: what is on the wall, pinned and kept; and the addresses of covers.
+// The page's state in the browser: the wall, pinned and kept covers; and the URLs of covers.
 window.albumGan = {
-  setup: {}, // {model, layouts, invitation}: written into the page by its server
-  wall: null, // as last shown; null until the link in the address has been read: only then may the address change
-  chosen: null, // the seed that an event is about
+  setup: {}, // {model, layouts, invitation}: written into the page by the server
+  wall: null, // as last shown; null until the link in the address has been read; the address must not change before
+  chosen: null, // the seed that an event refers to
   pins: [], // names of pinned covers, A first
-  onWall: {}, // what wall.js offers: showShelves(), restore(settings), send(cover), pin(), say(text)
+  onWall: {}, // set by wall.js: showShelves(), restore(settings), send(cover), pin(), say(text)
 
   isPhone: () => innerWidth <= 600,
-  // As many rows of eight as fit the screen; a phone has two of two.
+  // As many rows of eight as fit the screen; on a phone two rows of two.
   wallSize() {
     if (this.isPhone()) return 4;
     const columns = innerWidth <= 1000 ? 4 : 8;
@@ -15,12 +15,12 @@ window.albumGan = {
     return columns * Math.max(16 / columns, Math.min(4, Math.floor((innerHeight - 215) / tile)));
   },
 
-  // For the server, with every event: how many covers fit, the address, the presenter's key (which stays out of links).
+  // Sent to the server with every event: how many covers fit, the address, the presenter's key (never part of links).
   session() {
     return JSON.stringify({ count: this.wallSize(), presenter: this.presenter, query: location.search });
   },
 
-  // A cover's name is what was typed for it, or its seed's readable name. What was typed may hold what no path can.
+  // A cover's name is the text typed for it, or its seed's readable name. Typed text may contain characters that no path can.
   nameOf: (cover) => cover.typed || cover.name,
   fileName: (name) => name.replace(/[\x00-\x1f/\\:*?"<>|]+/g, "-").slice(0, 80),
   isExact: (text) => /^\s*(\d{1,8}|[a-z]+[\s_-]+[a-z]+[\s_-]+\d{3})\s*$/i.test(text),
@@ -40,10 +40,10 @@ window.albumGan = {
     const query = new URLSearchParams({ truncation, model: this.setup.model });
     if (label) query.set("label", label);
     if (this.presenter) query.set("presenter", this.presenter);
-    return `way/${from}/${to}.mp4?${query}`;
+    return `film/${from}/${to}.mp4?${query}`;
   },
 
-  // covers: [{seed, truncation, label}, ...]: each keeps its own settings.
+  // covers: [{seed, truncation, label}, ...]: each has its own settings.
   zipUrl(covers) {
     const rows = covers.map(({ seed, truncation = 1, label = "", typed = "" }) => [seed, truncation, label, typed]);
     const query = new URLSearchParams({ covers: JSON.stringify(rows), model: this.setup.model });
@@ -51,8 +51,8 @@ window.albumGan = {
     return `covers.zip?${query}`;
   },
 
-  // What the link in the address shows, for page.py's `wire_links`. Where the server does not answer, the page opens
-  // with the wall that came with it.
+  // The view that the address describes, for page.py's `wire_links`. If the server does not answer, the page keeps
+  // the wall that it was served with.
   async restoreLink(wall, pins) {
     const same = { __type__: "update" };
     const query = new URLSearchParams(location.search);
@@ -73,11 +73,11 @@ window.albumGan = {
       return {};
     }
   },
-  linked: null, // what the link showed, until the wall changes
+  linked: null, // the link's view, until the wall changes
   isLinked: (wall) => ["seeds", "truncation", "label"].every((key) => String(wall[key]) === String(albumGan.linked?.wall[key])),
   linkShown(wall, pins) {
     this.wall = wall;
-    if (this.linked?.interpolate) this.isSuggestion = false; // somebody chose them
+    if (this.linked?.interpolate) this.isSuggestion = false; // chosen by the user
     this.pinned(pins);
     const { tab, upscale, truncation, label } = this.linked ?? {};
     if (upscale) this.onWall.send({ name: upscale, truncation, label });
@@ -85,7 +85,7 @@ window.albumGan = {
     if (tab === "edit" && edited) this.edit(edited.includes(";") ? this.namesIn(edited)[0] : edited, null, this.linkedEdits());
   },
 
-  // seeds: numbers, or text with names or words; all are what the page reads back.
+  // seeds: numbers, or text with names or words, in a form that the page can parse.
   remember(tab, seeds) {
     if (!this.wall) return;
     const { truncation, label, model } = this.wall;
@@ -96,7 +96,7 @@ window.albumGan = {
     history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}${tab === "learn" ? location.hash : ""}`);
   },
 
-  // gradio gives the button around a picture no name.
+  // gradio gives the button around a picture no accessible name.
   nameButtons() {
     const name = () => document.querySelector("#picture button")?.setAttribute("aria-label", "The picture to enlarge");
     for (const wait of [0, 100, 400, 1500]) setTimeout(name, wait);
@@ -111,11 +111,11 @@ window.albumGan = {
     video.currentTime = (frame - 0.5) / fps;
   },
 
-  // Pins are the text of Interpolate's field: pinning changes the text, and the text is shown as pins. The covers in it
-  // at first are a suggestion, until somebody pins one.
+  // Pins are stored as the text of Interpolate's field, which pinning changes. The covers in it at first are a
+  // suggestion, until one is pinned.
   suggested: null,
   isSuggestion: true,
-  // As `read_seeds` in latents.py: semicolons separate any words, commas only numbers and readable names.
+  // As `read_seeds` in latents.py: semicolons separate any text, commas only numbers and readable names.
   namesIn(text) {
     const parts = text.split(/[;\n]/).flatMap((part) => {
       const items = part.split(",");
@@ -135,9 +135,9 @@ window.albumGan = {
     this.onWall.showShelves?.();
     this.showStrip();
   },
-  stops: [], // of the loop, in order
+  stops: [], // of the animation, in order
   showStrip() {
-    const strip = document.querySelector("#strip .strip"); // not there before its tab has been opened
+    const strip = document.querySelector("#strip .strip"); // missing until its tab has been opened
     strip?.replaceChildren(...this.stops.map((name, i) => this.thumbnail(name, i, this.wall ?? {})));
   },
   togglePin(text, name = this.chosen) {
@@ -158,7 +158,7 @@ window.albumGan = {
     return figure;
   },
 
-  // Kept covers are stored in this browser only; where it forbids that, until the page is closed.
+  // Kept covers are stored in this browser only; if it forbids that, until the page is closed.
   kept: [],
   store(covers) {
     this.kept = covers;
@@ -187,21 +187,21 @@ window.albumGan = {
     }
   },
 
-  // Light or dark as the system has it, until somebody presses the switch; this browser remembers.
+  // Light or dark follows the system until the switch is pressed; stored in this browser.
   setTheme: (theme) => (document.documentElement.dataset.theme = theme),
   switchTheme() {
     const system = matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
     const theme = (document.documentElement.dataset.theme ?? system) === "light" ? "dark" : "light";
     this.setTheme(theme);
-    document.body.classList.toggle("dark", theme === "dark"); // gradio's own mark
+    document.body.classList.toggle("dark", theme === "dark"); // gradio's own class
     try {
       localStorage.setItem("album-gan-theme", theme);
     } catch {}
   },
 
-  // Edit: the cover that is edited, and its {truncation, label} where these are not the wall's.
+  // Edit: the edited cover, and its {truncation, label} if they differ from the wall's.
   editing: null,
-  edits: {}, // {direction: amount}, which the link keeps
+  edits: {}, // {direction: amount}, stored in the link
   editSettings: null,
   edit(name, settings = null, edits = {}) {
     this.editing = name;
@@ -210,7 +210,7 @@ window.albumGan = {
     this.onEdit?.(); // once its tab has been opened
   },
 
-  // Behind More: links follow the wall whenever it opens.
+  // Behind More: the links are updated whenever it opens.
   tools(element) {
     const tool = (name) => element.querySelector(`[data-tool=${name}]`);
     const update = () => {
@@ -242,9 +242,9 @@ window.albumGan = {
     this.find(file);
   },
 
-  // Another picture: the page looks for the cover that is nearest to it.
+  // Another picture: find the cover nearest to it.
   find(file) {
-    const button = document.querySelector("#find-picture"); // gradio puts the input inside of it, or beside it
+    const button = document.querySelector("#find-picture"); // gradio puts the input inside or beside it
     const field = button?.querySelector("input[type=file]") ?? button?.parentElement.querySelector(":scope > input[type=file]");
     if (!field) return this.onWall.say("This picture carries no settings; open Settings to find the cover nearest to your picture.");
     const files = new DataTransfer();
@@ -254,7 +254,7 @@ window.albumGan = {
     this.onWall.say("Looking for the cover nearest to your picture …");
   },
 
-  // What somebody who cannot see a cover may want to know of it: its brightness and its main colour.
+  // Text alternative of a cover: its brightness and main colour.
   describe(image, name) {
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = 8;

@@ -1,15 +1,15 @@
-// Presenting: one cover at a time, full screen, by keyboard or clicker; everything is fetched ahead of time.
+// Presenting: one cover at a time, full screen, by keyboard or clicker; everything is prefetched.
 (() => {
-  const AHEAD = 4; // covers fetched before their turn
+  const AHEAD = 4; // covers prefetched
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const HELP = "→ next · ← back · T type a name · M morph · P pin · X directions · A pins A − B + C · 0 mean · Q address · B blank · Esc exit";
-  const SPEAKER_FOR = 4000; // ms that keys and hints are shown after a move of the mouse: they are not for the audience
-  const dialog = document.createElement("div"); // a <dialog> may not fill the screen
+  const SPEAKER_FOR = 4000; // ms for which keys and hints are shown after the mouse moves; they are for the speaker only
+  const dialog = document.createElement("div"); // a <dialog> cannot go full screen
   dialog.className = "present";
   dialog.tabIndex = -1;
   for (const [name, value] of [["role", "dialog"], ["aria-modal", "true"], ["aria-label", "Presenting"]]) dialog.setAttribute(name, value);
   dialog.innerHTML = `<div class="screen"><img class="below" alt=""><img class="cover" alt=""><video muted playsinline></video><div class="labels"></div></div>
-    <div class="side"><h2 aria-live="polite"></h2><p class="seed"></p><p class="pin"></p><p class="help"></p><div class="way"><div class="qr"></div><p class="url"></p></div></div>
+    <div class="side"><h2 aria-live="polite"></h2><p class="seed"></p><p class="pin"></p><p class="help"></p><div class="audience"><div class="qr"></div><p class="url"></p></div></div>
     <form class="type" hidden><label>A name, a title, anything <input maxlength="120" autocomplete="off" enterkeyhint="go"></label></form>
     <button class="out" aria-label="Leave">✕</button>`;
   const part = (selector) => dialog.querySelector(selector);
@@ -17,7 +17,7 @@
   const form = part("form");
   const field = part("input");
   const video = part("video");
-  let covers = []; // {seed, name, small, large: Image, film: address of the film to the next cover}
+  let covers = []; // {seed, name, small, large: Image, film: URL of the film to the next cover}
   let index = 0;
   let morphing = false;
   let waiting = 0;
@@ -28,7 +28,7 @@
   const isOpen = () => dialog.isConnected;
   const settings = () => ({ truncation: albumGan.wall?.truncation, label: albumGan.wall?.label });
 
-  // A name that was typed on stage stands on its cover in type.
+  // A name typed on stage is set on its cover.
   const largeUrl = (cover) => albumGan.coverUrl({ ...cover, ...settings() }, "webp", { size: 512, title: cover.onStage ? cover.typed : "" });
 
   async function deal() {
@@ -43,14 +43,14 @@
     cover.large = Object.assign(new Image(), { src: largeUrl(cover) });
   }
 
-  // Cover, its enlargement and the film to the next: nothing waits when its turn comes.
+  // Prefetch the cover, its enlargement and the film to the next one.
   async function prepare(i) {
     if (i + AHEAD >= covers.length) await deal();
     for (let at = i; at < Math.min(i + AHEAD, covers.length); at++) {
       load(covers[at]);
     }
     clearTimeout(resting);
-    resting = setTimeout(async () => (await film(i), film(i + 1)), 700); // not for covers that are only leafed through
+    resting = setTimeout(async () => (await film(i), film(i + 1)), 700); // not for covers that are skipped quickly
   }
 
   async function film(i) {
@@ -75,13 +75,13 @@
     part(".pin").textContent = albumGan.pins.includes(albumGan.nameOf(cover)) ? "Pinned" : "";
     invite(cover.onStage ? cover.typed : "");
     if (covers[index - 3]?.film?.startsWith?.("blob:")) {
-      URL.revokeObjectURL(covers[index - 3].film); // an evening is long: only what is near is kept
+      URL.revokeObjectURL(covers[index - 3].film); // keep only nearby covers, since a presentation may be long
       Object.assign(covers[index - 3], { film: undefined, small: undefined, large: undefined });
     }
     prepare(index);
   }
 
-  let extra = ""; // what is shown in place of a cover: "sheet", "sum", "mean"
+  let extra = ""; // shown in place of a cover: "sheet", "sum", "mean"
   function headline(name, beneath = "") {
     extra = "";
     part(".labels").replaceChildren();
@@ -89,7 +89,7 @@
     part(".seed").textContent = beneath;
   }
 
-  // The old picture stays beneath while the new one comes through.
+  // The old picture stays below while the new one fades in.
   function dissolve(src, alt) {
     part("img.below").src = picture.src || src;
     picture.alt = alt;
@@ -97,7 +97,7 @@
     if (!still) picture.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 450, easing: "ease-out" });
   }
 
-  // The audience's address; after a name was typed, the address of its cover, to take it home.
+  // The audience's address; after a name was typed, the address of its cover, to take home.
   async function invite(words) {
     const { url, qr } = albumGan.setup.invitation;
     part(".qr").hidden = !url;
@@ -124,11 +124,11 @@
     const wall = answer?.ok ? (await answer.json()).wall : null;
     if (!wall) return;
     covers.splice(index + 1, 0, ...wall.seeds.map((seed, i) => ({ seed, name: wall.names[i], typed: wall.typed[i], onStage: Boolean(wall.typed[i]) })));
-    if (covers[index]) covers[index].film = undefined; // it led to another cover
+    if (covers[index]) covers[index].film = undefined; // it ended on another cover
     show(index + 1);
   });
 
-  // Directions by strength, A - B + C of the pins, and the mean cover: pictures in place of the cover, until the next key.
+  // Attributes by strength, A - B + C of the pins, and the mean cover: shown in place of the cover until the next key.
   async function replace(kind, url, name, beneath, labels = []) {
     const image = Object.assign(new Image(), { src: url });
     part(".pin").textContent = "Drawing …";
@@ -225,7 +225,7 @@
     actions.next();
     awake();
   });
-  // For the speaker: keys, hints and the way out, for seconds after a move of the mouse.
+  // For the speaker: keys, hints and the exit, shown for some seconds after the mouse moves.
   dialog.addEventListener("pointermove", (event) => {
     if (event.pointerType !== "mouse" || Math.abs(event.movementX) + Math.abs(event.movementY) < 2) return;
     dialog.classList.add("speaker");
@@ -237,7 +237,7 @@
     const { clientX = 0, clientY = 0 } = event.changedTouches[0] ?? {};
     const [across, down] = touched ? [clientX - touched.clientX, clientY - touched.clientY] : [0, 0];
     if (Math.abs(across) < 50 || Math.abs(across) < 2 * Math.abs(down)) return;
-    event.preventDefault(); // no click after it
+    event.preventDefault(); // no click follows it
     (across < 0 ? actions.next : actions.back)();
     awake();
   });
@@ -268,7 +268,7 @@
     for (const other of document.body.children) other.inert = true;
     document.body.append(dialog);
     dialog.focus();
-    dialog.requestFullscreen?.().catch(() => {}); // where it is refused, the window will do
+    dialog.requestFullscreen?.().catch(() => {}); // if refused, fill the window
     show(0);
     awake();
   };

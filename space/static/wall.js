@@ -1,12 +1,12 @@
-// The wall: shows props.value {seeds, names, truncation, label, model, note, opened}, each cover fetched at its own URL.
+// The wall: shows props.value {seeds, names, truncation, label, model, note, opened}, each cover fetched from its own URL.
 const grid = element.querySelector(".wall");
 const dialog = element.querySelector("dialog");
 const part = (selector) => dialog.querySelector(selector);
 const form = part("form");
-let covers = []; // that the dialog leafs through: the wall, or a shelf
+let covers = []; // that the dialog browses: the wall, or a shelf
 let index = 0;
-let opened = null; // the `at` of the cover that was opened last
-let chosen = new URLSearchParams(location.search).has("seeds"); // by somebody; the wall that opens the page is cut to fit the screen
+let opened = null; // `at` of the cover opened last
+let chosen = new URLSearchParams(location.search).has("seeds"); // by the user; the page's first wall is cut to fit the screen
 const RETRY_AFTER = [1500, 3000, 6000, 12000]; // ms, while the queue is full
 
 for (const name of albumGan.setup.layouts) form.layout.add(new Option(name[0].toUpperCase() + name.slice(1), name));
@@ -24,7 +24,7 @@ function newTile(i) {
   return tile;
 }
 
-// The picture at an address, once it can be shown; retries, and says so, while the queue is full.
+// Load the picture at a URL; while the queue is full, retries and says so.
 async function fetchImage(url, isWanted) {
   for (const wait of [...RETRY_AFTER, 0]) {
     const image = new Image();
@@ -41,14 +41,14 @@ async function fetchImage(url, isWanted) {
   }
 }
 
-// The old cover stays until the new one is there.
+// The old cover stays until the new one has loaded.
 async function turn(tile, cover) {
   const url = albumGan.coverUrl(cover);
   if (tile.dataset.url === url) return;
   tile.dataset.url = url;
   tile.setAttribute("aria-busy", "true");
   const image = await fetchImage(url, () => tile.dataset.url === url);
-  if (tile.dataset.url !== url) return; // overtaken by a newer wall
+  if (tile.dataset.url !== url) return; // superseded by a newer wall
   if (!image) return delete tile.dataset.url; // the next wall tries again
   image.alt = albumGan.describe(image, nameOf(cover));
   const first = !tile.dataset.name;
@@ -59,7 +59,7 @@ async function turn(tile, cover) {
   if (!first) image.classList.add("turned");
 }
 
-// The first wall is cut to what fits the screen; a link shows all that it names.
+// The first wall is cut to fit the screen; a link shows all its covers.
 function shown() {
   const wall = props.value;
   if (chosen) return wall;
@@ -107,11 +107,11 @@ function open(list, i, { note = "", meant = null } = {}) {
   mark();
   if (!dialog.open) {
     dialog.showModal();
-    dialog.focus(); // rather than its first button: arrow keys leaf through
+    dialog.focus(); // rather than its first button, for the arrow keys
   }
 }
 
-// The small cover at once, the large one as soon as it is drawn.
+// Show the small cover immediately, the large one once it is drawn.
 async function show(cover, words = {}) {
   const set = words.title || words.artist ? words : {};
   const picture = part("img");
@@ -134,7 +134,7 @@ async function show(cover, words = {}) {
   picture.alt = albumGan.describe(image, nameOf(cover)) + (set.layout ? `, with the words ${set.title} ${set.artist}` : "");
 }
 
-// Buttons say what they would do now.
+// Update the buttons' text.
 function mark() {
   const cover = covers[index];
   if (!cover) return;
@@ -184,7 +184,7 @@ dialog.addEventListener("click", (event) => {
   if (event.target === dialog) dialog.close(); // outside of the picture
   else actions[event.target.dataset?.action]?.();
 });
-// On a phone a swipe leafs through.
+// On a phone, swipe to browse.
 let touched = null;
 dialog.addEventListener("touchstart", (event) => (touched = event.touches.length === 1 ? event.touches[0] : null), { passive: true });
 dialog.addEventListener("touchend", (event) => {
@@ -204,7 +204,7 @@ part(".numbers").addEventListener("toggle", async () => {
   part(".bars").setAttribute("aria-label", `${numbers.length} numbers: ${numbers.slice(0, 4).map((value) => value.toFixed(2)).join(", ")} …`);
 });
 
-// Two covers under one slider: this one, and the next of the row.
+// Two covers under one slider: this one and the next.
 const [other, split] = [part(".other"), part(".stage input")];
 split.addEventListener("input", () => dialog.style.setProperty("--split", `${split.value}%`));
 function compare(isOn) {

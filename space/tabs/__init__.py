@@ -1,1 +1,1 @@
-"""One tab a file: `lay_out` makes the components, `wire` connects them to `Handlers`, `add_api` adds its endpoint."""
+"""One tab per file: `lay_out` makes the components, `wire` connects them to `Handlers`, `add_api` adds its endpoint."""

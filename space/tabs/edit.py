@@ -1,4 +1,4 @@
-"""Edit: a cover made darker, warmer, busier, or coloured like another one. Its pictures come from the route /edit/."""
+"""Edit: make a cover darker, warmer, busier, or colour it like another one. Pictures come from the route /edit/."""
 
 import gradio as gr
 
@@ -8,7 +8,7 @@ from album_gan.space.theme import STATIC
 
 
 def lay_out(editor: Editor, first: int) -> None:
-    """The tab, beginning with the cover of seed `first`. What the model cannot do is not shown."""
+    """Create the tab, showing seed `first`. What the model cannot do is hidden."""
     gr.HTML(
         {
             "looks": list(ATTRIBUTES),

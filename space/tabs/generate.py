@@ -1,4 +1,4 @@
-"""Generate: a wall of covers, and a cover for whatever is typed."""
+"""Generate: a wall of covers, and a cover for any typed text."""
 
 import secrets
 import time
@@ -28,14 +28,14 @@ from album_gan.space.theme import STATIC
 from album_gan.space.validation import MAX_SIDE, Cover, check_seeds, check_truncation, check_wall
 
 NOTE = "Your words choose the seed; the network cannot read."
-# Most events only choose seeds, and the browser fetches each cover at its address. Whoever waits does so in this page's
-# own queues, which are fair and say when they are full, not in gradio's.
+# Most events only choose seeds; the browser fetches each cover by URL. Requests wait in this page's own queues, which
+# are fair and report when they are full, not in gradio's.
 QUICK = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 
 @dataclass(frozen=True)
 class GenerateTab:
-    """What the tab consists of."""
+    """The tab's components."""
 
     text: gr.Textbox
     new_wall: gr.Button
@@ -96,7 +96,7 @@ def lay_out(service: CoverService) -> GenerateTab:
 
 
 def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
-    """The tab's own events; "send", "pin" and "edit" of the wall are for the other tabs."""
+    """Connect the tab's own events; "send", "pin" and "edit" of the wall belong to other tabs."""
     handlers, wall, settings = Handlers(service), tab.wall, [tab.truncation, tab.label]
     tab.new_wall.click(handlers.new_wall, [*settings, session], wall, js=WITH_SESSION, **QUICK)
     tab.text.submit(handlers.find, [tab.text, wall, *settings, session], wall, js=WITH_SESSION, **QUICK)
@@ -111,7 +111,7 @@ def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
 
 
 class Handlers:
-    """What the tab's events do: values of components in, values of components out."""
+    """Event handlers: values of components in, values of components out."""
 
     def __init__(self, service: CoverService):
         self.service, self.pipe = service, service.pipe
@@ -124,31 +124,29 @@ class Handlers:
 
     @shows_errors
     def find(self, text: str, wall: dict, truncation: float, label: str, session: str) -> dict:
-        """The cover of whatever was typed comes first, and opens; a list becomes the wall."""
+        """Put the cover of the typed text first and open it; a list becomes the wall."""
         chosen = check_seeds(check_text(text))
         others = [other for other in check_wall(wall) if other.seed not in {seed for seed, _ in chosen}]
         count = max(len(chosen), read_session(session).count)
         typed = chosen[0].typed
         opened = {"note": NOTE if typed else "", "meant": near_miss(typed) if typed else None, "at": time.time()}
-        is_list = len(chosen) > 1  # it is the wall: nothing opens
+        is_list = len(chosen) > 1  # the list becomes the wall, and no cover opens
         return self._wall(chosen if is_list else [*chosen, *others][:count], truncation, label,
                           opened=None if is_list else opened)  # fmt: skip
 
     @shows_errors
-    def find_meant(
-        self, wall: dict, truncation: float, label: str, session: str, event: gr.EventData
-    ) -> dict:  # the answer to "Did you mean ...?"
-        """The cover of the name that was suggested by "Did you mean ...?"."""
+    def find_meant(self, wall: dict, truncation: float, label: str, session: str, event: gr.EventData) -> dict:
+        """The cover of a name suggested by "Did you mean ...?"."""
         return self.find(str(event.name), wall, truncation, label, session)
 
     @shows_errors
     def redraw(self, wall: dict, truncation: float, label: str) -> dict:
-        """The same seeds with other settings."""
+        """The same seeds with new settings."""
         return self._wall(check_wall(wall), truncation, label)
 
     @shows_errors
     def similar(self, truncation: float, label: str, session: str, event: gr.EventData, request: gr.Request) -> dict:
-        """A wall of the covers most similar to one."""
+        """A wall of the covers most similar to a given one."""
         seed, who = seed_of(str(event.seed)), read_session(session)
         self.pipe.check_label(label)
         cover = Cover(seed, check_truncation(truncation), label or None)
@@ -157,7 +155,7 @@ class Handlers:
 
     @shows_errors
     def restore(self, event: gr.EventData) -> tuple[float, str, dict]:
-        """A cover again, from the settings inside its PNG."""
+        """Restore a cover from the settings inside its PNG."""
         settings = dict(event.settings)
         seed, model = seed_of(str(settings.get("seed"))), settings.get("model")
         typed = typed_for(seed, str(settings.get("typed") or "")[:200])
@@ -172,7 +170,7 @@ class Handlers:
 
     @shows_errors
     def adopt(self, wall: dict, event: gr.EventData) -> tuple[float, str, dict]:
-        """The settings of a kept cover, for the whole wall."""
+        """Apply a kept cover's settings to the whole wall."""
         truncation, label = check_truncation(event.truncation), str(event.label or "")
         return truncation, label, self._wall(check_wall(wall), truncation, label)
 
@@ -186,7 +184,7 @@ class Handlers:
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
-        """The cover that is nearest to a picture, and covers that resemble it."""
+        """The cover nearest to a picture, and covers similar to it."""
         who = read_session(session)
         client = self.service.client(request, who.presenter)
         with self.service.jobs.join(client, "find") as job:
@@ -207,7 +205,7 @@ class Handlers:
 
 
 def check_text(text: str) -> str:
-    """The text; ValueError for an empty one."""
+    """Return the text. Raises ValueError if it is empty."""
     if not text.strip():
         raise ValueError("The field is empty: type a name, a seed, anything at all.")
     return text

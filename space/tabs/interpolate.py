@@ -1,4 +1,4 @@
-"""Interpolate: a smooth loop through two to eight pinned covers."""
+"""Interpolate: a smooth animation through two to eight pinned covers."""
 
 from dataclasses import dataclass
 
@@ -23,13 +23,13 @@ from album_gan.space.validation import (
 )
 
 SPEEDS = {"half": 0.5, "normal": 1.0, "double": 2.0}
-STEP = 24  # frames between two looks at whether the job was cancelled
+FRAMES_PER_UPDATE = 24  # of the progress, when the job can also be cancelled
 UNCHANGED = (gr.skip(),) * 4
 
 
 @dataclass(frozen=True)
 class InterpolateTab:
-    """What the tab consists of."""
+    """The tab's components."""
 
     seeds: gr.Textbox
     seconds: gr.Slider
@@ -44,7 +44,7 @@ class InterpolateTab:
 
 
 def lay_out(first: list[int]) -> InterpolateTab:
-    """The tab with the seeds `first` in its field."""
+    """Create the tab, with the seeds `first` in its field."""
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=1, min_width=280):
             seeds = gr.Textbox(
@@ -53,7 +53,7 @@ def lay_out(first: list[int]) -> InterpolateTab:
                 info="Pin them on the wall, or write names, seeds or any words here, separated by semicolons.",
                 lines=3,
                 max_length=2000,
-                elem_id="way",
+                elem_id="pinned",
             )
             longest = MAX_FRAMES // FPS
             seconds = gr.Slider(2, longest, longest, step=1, label="Length in seconds", buttons=[], elem_id="length")
@@ -90,13 +90,13 @@ def wire(tab: InterpolateTab, service: CoverService, settings: list, session: gr
     inputs = [tab.seeds, tab.seconds, tab.speed, tab.loop, tab.format, *settings, session]
     outputs = [tab.strip, tab.video, tab.scrub, tab.download]
     tab.make.wire(Handlers(service).morph, inputs, outputs, tab.video, also=(tab.seeds.submit,))
-    # Frames are scrubbed in the browser: the video is there already.
+    # Scrubbing happens in the browser, which has the whole video.
     script = f"(frame, speed) => albumGan.seek(frame, {FPS} * {{half: 0.5, normal: 1, double: 2}}[speed])"
     tab.scrub.input(None, [tab.scrub, tab.speed], None, js=script, api_visibility="private")
 
 
 class Handlers:
-    """What the tab's events do: values of components in, values of components out."""
+    """Event handlers: values of components in, values of components out."""
 
     def __init__(self, service: CoverService):
         self.service = service
@@ -115,7 +115,7 @@ class Handlers:
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
-        """The loop as mp4, which browsers can seek in, and in the format to download."""
+        """The animation as mp4, in which browsers can seek, and in the format to download."""
         seeds, count, fps = check_loop(text, seconds, speed)
         check_format(format)
         client = self.service.client(request, read_session(session).presenter)
@@ -126,7 +126,7 @@ class Handlers:
             by, label = check_truncation(truncation), label or None
             for frame in self.service.frames(seeds, count, bool(loop), by, label, client.lane):
                 frames.append(frame)
-                if len(frames) % STEP == 0:
+                if len(frames) % FRAMES_PER_UPDATE == 0:
                     progress(len(frames) / count, desc=f"Frame {len(frames)} of {count}")
                     yield UNCHANGED
             shown = new_folder() / "loop.mp4"
@@ -145,7 +145,7 @@ class Handlers:
 
 
 def check_loop(text: str, seconds: float, speed: str) -> tuple[list[int], int, int]:
-    """Seeds, number of frames, and frames a second; ValueError otherwise."""
+    """Parse the inputs: seeds, number of frames, and frames per second. Raises ValueError."""
     seeds = [seed for seed, _ in check_several(text)] if str(text or "").strip() else []
     if len(seeds) < 2:
         raise ValueError("Pin or type two covers.")
@@ -174,7 +174,7 @@ def add_api(service: CoverService) -> None:
 
         Args:
             seeds: two or more seeds as text, such as "1,2,7-9"; numbers from 0 to 99999999 or covers' names.
-            frames: from 2 to 240; 30 are shown in a second.
+            frames: from 2 to 240, at 30 per second.
             loop: whether it leads back to the first cover.
             format: "mp4", "gif" or "webp".
 

@@ -1,4 +1,4 @@
-"""Learn: how a GAN works, on the networks of this page. Its panels are in static/learn, their data in lessons.py."""
+"""Learn: how a GAN works, shown on this page's networks. Panels are in static/learn, their data in lessons.py."""
 
 import gradio as gr
 
@@ -6,7 +6,7 @@ from album_gan.space.theme import STATIC
 
 
 def lay_out() -> None:
-    """The place in which static/learn/learn.js opens one panel at a time."""
+    """Create the element in which static/learn/learn.js opens one panel at a time."""
     gr.HTML(
         "",
         html_template='<div class="learn"></div>',

@@ -1,4 +1,4 @@
-"""Upscale: a cover or a picture of one's own, enlarged, before and after, with title and artist on it in real type."""
+"""Upscale: enlarge a cover or one's own picture, compare before and after, and set title and artist in real type."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from album_gan.space.tabs.generate import check_text
 from album_gan.space.temp_files import new_folder
 from album_gan.space.validation import MAX_SIDE, Cover, check_seeds, check_truncation, whole_number
 
-MAX_SIZE = 2048  # pixels of what is made, but for shops
-LARGEST_SMALL = 1024  # pixels: larger ones keep the network for seconds
+MAX_SIZE = 2048  # pixels of the result, except for stores
+MAX_SMALL_SIZE = 1024  # pixels; larger results are large jobs, which take seconds
 SIZES = {"512": 512, "1024": 1024, "2048": 2048}
 STORE = "JPEG for shops, 3000"
 PROMISE = "Your picture goes only to the computer running this page and is deleted within the hour."
@@ -32,7 +32,7 @@ UNCHANGED = (gr.skip(),) * 3
 
 @dataclass(frozen=True)
 class UpscaleTab:
-    """What the tab consists of."""
+    """The tab's components."""
 
     name: gr.Textbox
     upload: gr.UploadButton
@@ -49,7 +49,7 @@ class UpscaleTab:
 
 
 def lay_out(service: CoverService, first: int) -> UpscaleTab:
-    """The tab with the name of seed `first` in its field."""
+    """Create the tab, with the name of seed `first` in its field."""
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=1, min_width=280):
             name = gr.Textbox(
@@ -106,14 +106,14 @@ def wire(tab: UpscaleTab, service: CoverService, settings: list, session: gr.Tex
 
 
 class Handlers:
-    """What the tab's events do: values of components in, values of components out."""
+    """Event handlers: values of components in, values of components out."""
 
     def __init__(self, service: CoverService):
         self.service = service
 
     @shows_errors
     def choose_cover(self, text: str, truncation: float, label: str, request: gr.Request) -> str:
-        """The file of the cover for a name, a seed or any words."""
+        """The cover's file for a name, a seed or any words."""
         self.service.pipe.check_label(label)
         cover = self._cover(text, truncation, label)
         return self.service.save([cover], self.service.client(request))[0]
@@ -124,12 +124,12 @@ class Handlers:
 
     @shows_errors
     def fill(self, picture: str | None, text: str, truncation: float, label: str, request: gr.Request):
-        """The cover named in the field, for a tab that shows no picture yet."""
+        """The cover named in the field, if the tab shows no picture yet."""
         return gr.skip() if picture or not text.strip() else self.choose_cover(text, truncation, label, request)
 
     @shows_errors
     def check_upload(self, file: str, request: gr.Request) -> str:
-        """The upload, once it is known to be a picture: gr.Image itself would only say "Error"."""
+        """Check that an upload is a picture: gr.Image itself would only say "Error"."""
         with self.service.jobs.join(self.service.client(request), "upload") as job:
             job.wait()
             read_picture(file, MAX_SIDE)
@@ -148,7 +148,7 @@ class Handlers:
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
-        """Enlarge the picture, and set type on it."""
+        """Enlarge the picture, and set title and artist on it."""
         if size not in (*SIZES, STORE):
             raise ValueError(f"size must be one of {', '.join(SIZES)} or {STORE!r}, got {str(size)[:20]!r}")
         is_store = size == STORE
@@ -170,7 +170,7 @@ class Handlers:
 
 
 class Enlarged(NamedTuple):
-    """The enlarged picture's file, and what it is compared with: the picture before, with the same words on it."""
+    """The enlarged picture's file, and the file that it is compared with: the original, with the same words on it."""
 
     file: Path
     before: Path
@@ -178,7 +178,7 @@ class Enlarged(NamedTuple):
 
 @dataclass(frozen=True)
 class Order:
-    """An enlargement that somebody asks for: a file, the longer side in pixels, and (title, artist, layout)."""
+    """A requested enlargement: a file, the longer side in pixels, and (title, artist, layout)."""
 
     image: str | None
     size: int
@@ -188,18 +188,18 @@ class Order:
 
     @property
     def is_large(self) -> bool:
-        """Whether smaller ones overtake it in the queue."""
-        return self.size > LARGEST_SMALL
+        """Whether smaller jobs overtake it in the queue."""
+        return self.size > MAX_SMALL_SIZE
 
     def check(self) -> None:
-        """Raise ValueError for what `make` cannot do, from the picture's header alone: nothing is decoded."""
+        """Raise ValueError for what `make` cannot do. Reads the picture's header only."""
         if not self.image:
             raise ValueError("image is missing: choose a cover, or upload a picture")
         check_type(*self.words)
         try:
             header = Image.open(self.image)
         except Exception:
-            return  # `read_picture` finds the words for it
+            return  # `read_picture` reports it
         with header:
             check_upscale(header, self.size)
             if self.is_store and header.width != header.height:
@@ -214,10 +214,10 @@ class Order:
         if self.words[0] or self.words[1]:
             typeset = compose(large, *self.words)
             large = typeset.drawn()
-            # The same words at the same place: what the handle compares is the picture.
+            # The same words in the same place, so that the slider compares only the pictures.
             pixels = source.convert("RGB").resize(large.size, Image.Resampling.NEAREST)
             small = dataclasses.replace(typeset, background=pixels).drawn()
-            small.thumbnail((LARGEST_SMALL, LARGEST_SMALL))
+            small.thumbnail((MAX_SMALL_SIZE, MAX_SMALL_SIZE))
             before = folder / f"{stem}-before.png"
             small.save(before)
         file = folder / f"{stem}-{self.size}.{'jpg' if self.is_store else 'png'}"

@@ -19,7 +19,7 @@ SECRET = "the-secret-in-a-file-outside"
 ADDRESSES = (
     "/cover/{}.png?truncation={}&label={}&title={}&size=512",
     "/cover/{}.webp?size={}",
-    "/way/{}/{}.mp4?truncation={}",
+    "/film/{}/{}.mp4?truncation={}",
     "/edit/{}.png?edits={}&style={}",
     "/covers.zip?seeds={}",
     "/deal.json?count={}",

@@ -48,14 +48,14 @@ def test_silent_connections_do_not_stop_the_page(tiny_model, tmp_path, hard, sec
 
 
 def test_a_connection_that_says_nothing_or_never_ends_its_request_is_closed(tiny_model, tmp_path):
-    from album_gan.space.connections import SILENCE
+    from album_gan.space.connections import IDLE_TIMEOUT
 
     port = free_port()
     with serve(tiny_model, port, tmp_path), ExitStack() as stack:
         silent, dripping = (stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(2))
         begin = time.monotonic()
         dripping.sendall(b"GET / HTTP/1.1\r\n")
-        while time.monotonic() - begin < SILENCE + 5:
+        while time.monotonic() - begin < IDLE_TIMEOUT + 5:
             try:
                 dripping.sendall(b"X-Header: drip\r\n")
             except OSError:

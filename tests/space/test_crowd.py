@@ -78,7 +78,7 @@ class Phone:
         begin, [one, other] = time.perf_counter(), self.draw.sample(range(100_000), 2)
         is_film = kind < FILMS
         edits = quote(json.dumps({"darker": round(self.draw.uniform(-3, 3), 1)}))
-        done = await self.get(f"/way/{one}/{other}.mp4" if is_film else f"/edit/{one}.webp?size=512&edits={edits}")
+        done = await self.get(f"/film/{one}/{other}.mp4" if is_film else f"/edit/{one}.webp?size=512&edits={edits}")
         if done:
             (self.films if is_film else self.edits).append(time.perf_counter() - begin)
 

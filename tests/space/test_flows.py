@@ -130,7 +130,7 @@ def test_forget_is_about_the_cover_of_this_style(visit):
 
 
 @pytest.mark.parametrize(
-    ("tab", "field"), [("interpolate", "#way textarea"), ("upscale", "#which :is(textarea, input)")]
+    ("tab", "field"), [("interpolate", "#pinned textarea"), ("upscale", "#which :is(textarea, input)")]
 )
 def test_a_link_with_words_of_ones_own_brings_them_back(visit, tab, field):
     page = visit()

@@ -192,7 +192,7 @@ def get(address, path, source="127.0.0.1"):
 
 
 FLOODS = {
-    "films": ("/way/{0}/{1}.mp4", 48),
+    "films": ("/film/{0}/{1}.mp4", 48),
     "edits": ('/edit/{0}.png?size=512&edits={{"darker":2,"busier":1}}', 120),
     "enlargements": ("/cover/{0}.webp?size=1024", 120),
     "archives": ("/covers.zip?seeds={0}00-{0}63", 100),
@@ -215,7 +215,7 @@ def test_a_flood_of_one_client_is_cut_off_and_delays_nobody_else(address, kind):
         cover = pool.submit(get, address, f"/cover/{number}9.png", "127.0.0.3")
         large = pool.submit(get, address, f"/cover/{number}8.webp?size=512", "127.0.0.3")
         own = pool.submit(get, address, f"/cover/{number}7.png", "127.0.0.2")
-        hers = pool.submit(get, address, f"/way/{number}5/{number}6.mp4?presenter={KEY}", "127.0.0.4")
+        hers = pool.submit(get, address, f"/film/{number}5/{number}6.mp4?presenter={KEY}", "127.0.0.4")
         others = [one.result() for one in (cover, large, own, hers)]
         results = [answer.result() for answer in answers]
     assert [status for status, _, _ in others] == [200] * 4

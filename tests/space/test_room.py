@@ -47,7 +47,7 @@ def until(server, phase, voter=None):
 def test_a_game_with_a_phone(server, visit, axe):
     stage = visit("?tab=learn#panel=room")
     stage.wait_for_selector(".panel[data-ready=yes]")
-    expect(stage.get_by_text("covers that this project draws itself")).to_be_visible()
+    expect(stage.get_by_text("Synthetic covers stand in for real ones")).to_be_visible()
     phone = stage.context.browser.new_page(viewport={"width": 390, "height": 844})
     phone.goto(f"{server.address}/vote")
     expect(phone.get_by_text("Wait for the game to begin.")).to_be_visible()

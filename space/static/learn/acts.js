@@ -1,5 +1,5 @@
-// The lesson for a room: five acts of 45 minutes, as docs/lesson.md has them. Each step: what is opened, what is asked,
-// and what the next press reveals.
+// The lesson for a room: five acts in 45 minutes, as in docs/lesson.md. Each step: the panel to open, the question to ask,
+// and what the next key press reveals.
 export const MINUTES = 45;
 export const ACTS = [
   {

@@ -1,8 +1,8 @@
-// The critic: what the discriminator thinks of a picture, and where.
+// The critic: the discriminator's score of a picture, overall and by place.
 import { h, address, attempt, button, choice, field, get, line, picture } from "./dom.js";
 import * as state from "./state.js";
 
-const SIDE = 256; // pixels of an uploaded picture, as it is sent
+const SIDE = 256; // pixels to which an uploaded picture is reduced
 
 export async function mount(body) {
   const { models, own } = await get("models.json");
@@ -53,7 +53,7 @@ export async function mount(body) {
 
   await judgeSeed(seed.value);
   if (!views.children.length && model() !== "teaching") {
-    const why = note.textContent; // this network cannot judge here: another one can
+    const why = note.textContent; // this network has no usable discriminator: offer another
     body.querySelector("select").value = "teaching";
     state.set({ model: "teaching" });
     await judgeSeed(seed.value);
@@ -61,7 +61,7 @@ export async function mount(body) {
   }
 }
 
-// Blue where it looks drawn, amber where it looks real; the number too, for those who cannot tell the colours.
+// Blue where it looks drawn, amber where it looks real, with the number for the colour-blind.
 function heat(scores) {
   const size = scores.length;
   return h("div", { class: "heat", style: `grid-template-columns: repeat(${size}, 1fr)`, "aria-hidden": true },

@@ -1,4 +1,4 @@
-// What every panel uses: elements, requests, pictures and small charts.
+// Shared by all panels: elements, requests, pictures and small charts.
 
 // h("p", { class: "fine", onclick }, "text", element, ...)
 export function h(tag, attributes = {}, ...children) {
@@ -23,7 +23,7 @@ export function address(path, parameters = {}) {
   return new URL(`learn/${path}${query.size ? `?${query}` : ""}`, document.baseURI).href;
 }
 
-// JSON from the page's server; an Error with its one line where it refuses.
+// JSON from the page's server; throws an Error with its message if it refuses.
 export async function get(path, parameters = {}, options = {}) {
   const answer = await fetch(address(path, parameters), options).catch(() => null);
   if (!answer) throw new Error("The page's server does not answer.");
@@ -37,11 +37,11 @@ export async function fetchPicture(path, parameters = {}) {
   const image = new Image();
   image.src = URL.createObjectURL(await answer.blob());
   await image.decode();
-  URL.revokeObjectURL(image.src); // decoded: it stays
+  URL.revokeObjectURL(image.src); // decoded, so that it appears without a flash
   return { image, columns: Number(answer.headers.get("X-Columns") ?? 1) };
 }
 
-// A picture with a name, drawn without smoothing.
+// A captioned picture, drawn without smoothing.
 export const picture = (src, alt, attributes = {}) => h("img", { src, alt, class: "pixels", ...attributes });
 
 export function field(label, input) {
@@ -69,10 +69,10 @@ export function button(text, onclick, attributes = {}) {
   return h("button", { type: "button", class: "action", onclick, ...attributes }, text);
 }
 
-// A line of text that says what is going on, also to screen readers.
+// A status line, also for screen readers.
 export const line = (text = "", attributes = {}) => h("p", { class: "note", "aria-live": "polite", ...attributes }, text);
 
-// Runs something slow: the note says so, and what went wrong.
+// Runs something slow; the note shows that it is running, or its error.
 export async function attempt(note, action, busy = "Computing ...") {
   const timer = setTimeout(() => (note.textContent = busy), 300);
   try {

@@ -1,4 +1,4 @@
-// The game on points: what both players see, one step at a time.
+// The game on points, one step at a time.
 import { h, button, chart, choice, slider, still } from "./dom.js";
 import * as state from "./state.js";
 import { DATA, DEFAULTS, Game, LOSSES } from "./toy.js";
@@ -58,7 +58,7 @@ export async function mount(body) {
       choice("Loss", Object.entries(LOSSES), settings.loss, change("loss")),
       slider("Learning rate of the generator", { min: 0, max: 0.03, step: 0.0005, value: settings.generatorRate }, live("generatorRate")),
       slider("Learning rate of the discriminator", { min: 0, max: 0.03, step: 0.0005, value: settings.discriminatorRate }, live("discriminatorRate")),
-      slider("Discriminator steps a round", { min: 1, max: 8, value: settings.turns }, live("turns")),
+      slider("Discriminator steps per round", { min: 1, max: 8, value: settings.turns }, live("turns")),
       settings.loss === "wgan_gp" ? slider("Weight of the penalty", { min: 0, max: 5, step: 0.1, value: settings.penalty }, live("penalty")) : "");
   }
 
@@ -119,7 +119,7 @@ const place = (value) => ((value + REACH) / (2 * REACH)) * SIZE;
 const AMBER = "#c97f00"; // on a canvas, for light and dark
 const BLUE = "#4f86ff";
 
-// What the discriminator says on a grid, as probabilities: sigmoid for DCGAN, relative to its own range for critics.
+// The discriminator's output on a grid, as probabilities: sigmoid for DCGAN, relative to its own range for critics.
 function opinions(game, points) {
   const scores = game.discriminator.forward(points).data;
   if (game.loss === "dcgan") return Array.from(scores, (value) => 1 / (1 + Math.exp(-value)));
@@ -148,7 +148,7 @@ function dots(context, points, colour) {
   }
 }
 
-// One dimension: hills of real and drawn points from below, the discriminator's opinion as a line.
+// One dimension: densities of real and drawn points, the discriminator's output as a line.
 function drawLine(context, game) {
   const bins = 48;
   for (const [points, colour, alpha] of [[game.shown.real, AMBER, 0.75], [game.drawn(), BLUE, 0.65]]) {

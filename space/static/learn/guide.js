@@ -18,7 +18,7 @@ export async function mount(body) {
   if (state.value("card")) body.querySelector(`#card-${CSS.escape(state.value("card"))}`)?.scrollIntoView();
 }
 
-// Years from left to right; each recipe on a row of its own, joined to its parent.
+// Years from left to right; each recipe on its own row, connected to its parent.
 function tree(cards) {
   const [first, last] = [2014, 2024];
   const x = (year) => 20 + ((year - first) / (last - first)) * 660;

@@ -1,4 +1,4 @@
-// Latent space: arithmetic on covers, the line against the sphere, truncation.
+// Latent space: arithmetic on covers, line versus sphere, truncation.
 import { h, address, attempt, button, choice, fetchPicture, field, get, line, picture, slider } from "./dom.js";
 import * as state from "./state.js";
 

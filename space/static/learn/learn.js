@@ -1,4 +1,4 @@
-// The Learn tab: a list of panels, of which one is open, and the tour that leads through them.
+// The Learn tab: a list of panels, one of them open, and the guided tour.
 import { h, button } from "./dom.js";
 import * as state from "./state.js";
 
@@ -30,7 +30,7 @@ export async function start(root) {
   const buttons = Object.fromEntries(PANELS.map(([name, title]) => [name, button(title, () => open(name), { class: "panel-name" })]));
   nav.append(...Object.values(buttons));
 
-  // Shows a panel; what was in the address about another one goes, unless `keep`.
+  // Shows a panel; drops the previous panel's state from the address, unless `keep`.
   async function open(name, keep = false) {
     const number = ++opened;
     if (!keep) state.reset(name);

@@ -1,4 +1,4 @@
-// For the speaker: a lesson of five acts, on the stage by clicker; five questions that the page grades; a replay.
+// For the speaker: a lesson in five acts, on stage by clicker; a graded quiz of five questions; a replay.
 import { h, button } from "./dom.js";
 import { ACTS, MINUTES, QUESTIONS } from "./acts.js";
 import * as state from "./state.js";
@@ -28,7 +28,7 @@ export function mount(body, context) {
     h("p", {}, "No network for phones: let hands vote. No projector sound, none is needed. A slow computer: choose the network teaching, which draws at once. The lesson in full, with what to ask and what the room will answer: docs/lesson.md."));
 }
 
-// The lesson on the stage. Forward: reveal, then the next step.
+// The lesson on stage. Forward: reveal, then the next step.
 async function perform(context, start) {
   const root = context.place.closest(".learn");
   const card = h("aside", { class: "card", "aria-label": "Lesson" });
@@ -37,7 +37,7 @@ async function perform(context, start) {
   let number = start;
   let open = false;
   root.classList.add("on-stage");
-  root.requestFullscreen?.().catch(() => {}); // where it is refused, the window will do
+  root.requestFullscreen?.().catch(() => {}); // if refused, fill the window
   const timer = setInterval(tick, 1000);
 
   function tick() {

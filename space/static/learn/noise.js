@@ -43,7 +43,7 @@ export async function mount(body) {
     await choose(chosen(), false);
   }
 
-  // A link names a step by its number; the tour also by what it is, because networks differ.
+  // A link refers to a step by number; the tour also by kind, because networks differ.
   function chosen() {
     const kernels = layers.steps.filter((step) => step.settings.kernel && step.output[1] > 4);
     const named = { kernel: kernels[0], middle: kernels.find((step) => step.output[1] >= 16) }[state.value("step")];
@@ -127,7 +127,7 @@ export async function mount(body) {
     setMute((isMuted(step, channel) ? items().filter((one) => one !== item) : [...items(), item]).join(","));
   }
 
-  // One channel, large; a click takes one of its values apart.
+  // One channel, large; a click shows how one of its values is computed.
   function showChannel(step, channel, byHand = true) {
     const view = detail.querySelector(".channel");
     const [, height = 1, width = 1] = step.output;

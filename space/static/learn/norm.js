@@ -1,4 +1,4 @@
-// Batch normalisation: a cover and its neighbours, in both modes, and the statistics behind it.
+// Batch normalisation: a cover and its batch in both modes, and the statistics behind it.
 import { h, address, attempt, button, choice, get, line, picture, s } from "./dom.js";
 import * as state from "./state.js";
 

@@ -1,5 +1,5 @@
-// The guided tour: each page says one thing, asks for one action and shows one thing. `at` is the state of its panel,
-// `lit` what is highlighted, `until` what visitors have to do; bets are made before the reveal.
+// The pages of the guided tour: each says one thing, asks for one action and shows one thing. `at` is the panel's state,
+// `lit` the highlighted elements, `until` the required action; bets are made before the reveal.
 export const PAGES = [
   {
     title: "Two networks, one game",

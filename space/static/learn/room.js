@@ -1,4 +1,4 @@
-// Fool the critic, on the stage: the cover of the moment, the tally, and the room's score against the critic's.
+// Fool the critic, on stage: the current cover, the tally, and the room's score against the critic's.
 import { h, address, button, get, line, picture } from "./dom.js";
 import * as state from "./state.js";
 
@@ -38,14 +38,14 @@ export async function mount(body) {
     shown = key;
     const cover = (text) => picture(address(`room/${view.game}/${view.round}.webp`), text);
     const score = h("p", { class: "count" }, `The room ${view.score.room}, the critic ${view.score.critic}, of ${view.score.of}. ${view.players} phones.`);
-    const way = h("div", { class: "way-in" }, view.url ? h("div", { class: "qr", role: "img", "aria-label": "QR code of the page for phones" }) : "", h("p", {}, view.url || "Phones cannot reach this page; start it with --lan. At this computer, open /vote in another window."));
-    if (view.qr) way.firstChild.innerHTML = view.qr;
-    const source = h("p", { class: "fine" }, `The real covers are ${view.source}.`);
+    const invitation = h("div", { class: "invitation" }, view.url ? h("div", { class: "qr", role: "img", "aria-label": "QR code of the page for phones" }) : "", h("p", {}, view.url || "Phones cannot reach this page; start it with --lan. At this computer, open /vote in another window."));
+    if (view.qr) invitation.firstChild.innerHTML = view.qr;
+    const source = h("p", { class: "fine" }, view.source);
     if (view.phase === "over") state.keep("room", view.results);
     stage.replaceChildren(...{
-      idle: () => [way, source],
-      preparing: () => [h("p", {}, "The covers are being drawn ..."), way, source],
-      ready: () => [h("p", { class: "big" }, "Get ready"), way],
+      idle: () => [invitation, source],
+      preparing: () => [h("p", {}, "The covers are being drawn ..."), invitation, source],
+      ready: () => [h("p", { class: "big" }, "Get ready"), invitation],
       voting: () => [glance ? cover("The cover in question") : h("div", { class: "hidden-cover" }, h("p", { class: "big" }, "Real or drawn?")), h("p", { class: "count" }, `Cover ${view.round + 1} of ${view.rounds}`), tally(view.tally), score],
       revealed: () => [cover("The cover in question"), h("p", { class: "big" }, view.answer.is_real ? "Real" : "Drawn"), tally(view.tally), h("p", {}, `The critic said ${view.answer.critic ? "real" : "drawn"}.`), score],
       over: () => [h("p", { class: "big" }, view.score.room > view.score.critic ? "The room wins" : view.score.room < view.score.critic ? "The critic wins" : "A draw"), score, source, results(view.results), link(view.results)],
@@ -63,7 +63,7 @@ function tally({ real, drawn }) {
 
 function results(rounds) {
   return h("div", { class: "results" }, rounds.map((one, i) => h("figure", {},
-    one.name ? picture(address("cover.webp", { seed: one.name }), `Cover ${one.name}`) : one.index !== null ? picture(address(`room/own/${one.index}.webp`), "One of the project's own covers") : h("div", { class: "hidden-cover" }, "a real cover"),
+    one.name ? picture(address("cover.webp", { seed: one.name }), `Cover ${one.name}`) : one.index !== null ? picture(address(`room/own/${one.index}.webp`), "A synthetic cover") : h("div", { class: "hidden-cover" }, "a real cover"),
     h("figcaption", {}, `${i + 1}. ${one.is_real ? "real" : "drawn"}; the room: ${one.real} real, ${one.drawn} drawn; the critic: ${one.critic ? "real" : "drawn"}`))));
 }
 

@@ -1,11 +1,11 @@
-// What is shown, in the address behind #: panels read and write their own names, links bring everything back.
+// The tab's state, stored in the URL fragment: panels read and write their own keys, and links restore everything.
 const read = () => new URLSearchParams(location.hash.slice(1));
 
 export function value(name, otherwise = "") {
   return read().get(name) ?? otherwise;
 }
 
-// set({ seed: 4, mute: "" }): empty values leave the address.
+// set({ seed: 4, mute: "" }): empty values are removed.
 export function set(changes) {
   const query = read();
   for (const [name, value] of Object.entries(changes)) {
@@ -22,7 +22,7 @@ export function reset(panel) {
   history.replaceState(null, "", `${location.search}#${new URLSearchParams([["panel", panel], ...kept])}`);
 }
 
-// Kept in this browser only; where it forbids that, until the page is closed.
+// Stored in this browser only; if it forbids that, until the page is closed.
 const memory = {};
 export function keep(name, content) {
   memory[name] = content;
@@ -38,7 +38,7 @@ export function kept(name, otherwise) {
   }
 }
 
-// What visitors do, for the tour: did("muted").
+// Reports visitors' actions to the tour: did("muted").
 const watchers = new Set();
 export const did = (what, detail) => watchers.forEach((watcher) => watcher(what, detail));
 export const watch = (watcher) => (watchers.add(watcher), () => watchers.delete(watcher));

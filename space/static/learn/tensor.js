@@ -1,5 +1,5 @@
-// Matrices that know how they were computed, so that gradients can be taken, and gradients of gradients: a penalty on
-// a critic's slope needs these. Every rule below is made of operations that have rules themselves.
+// Automatic differentiation of matrices, including gradients of gradients, which a penalty on the critic's slope
+// needs. Every gradient rule below consists of operations that have rules themselves.
 export class Tensor {
   constructor(rows, columns, data = new Float64Array(rows * columns), parents = [], rule = null) {
     Object.assign(this, { rows, columns, data, parents, rule });

@@ -1,11 +1,11 @@
-// The guided tour: drives the panels, waits for one action a page, and can be left at every moment.
+// The guided tour: drives the panels, waits for one action per page, and can be left at any time.
 import { h, button } from "./dom.js";
 import { PAGES } from "./pages.js";
 import * as state from "./state.js";
 
 let context = null;
 let stopWatching = null;
-let before = ""; // the address before the tour, which is brought back in the end
+let before = ""; // the address before the tour, restored at its end
 
 export function mount(body, given) {
   context = given;
@@ -21,7 +21,7 @@ export function mount(body, given) {
     h("ol", { class: "contents" }, PAGES.map((page, i) => h("li", {}, h("button", { type: "button", onclick: () => show(i) }, page.title)))));
 }
 
-// Continues where a link says.
+// Continues at the page that a link names.
 export function resume(given) {
   context = given;
   const number = Number(state.value("tour")) - 1;
@@ -65,7 +65,7 @@ async function show(number, asLinked = false) {
     if (on) context.place.querySelector(page.lit)?.classList.add("lit");
   }
   stopWatching = state.watch((what) => {
-    if (what === "opened" && state.value("panel") !== page.panel) return leave(false); // gone elsewhere by hand
+    if (what === "opened" && state.value("panel") !== page.panel) return leave(false); // the visitor went to another panel
     counts[what] = (counts[what] ?? 0) + 1;
     const met = page.until.some((wish) => {
       const [name, times = 1] = wish.split(":");

@@ -1,4 +1,4 @@
-// The whole of a GAN, on points instead of pictures: two small networks, their losses, one step at a time.
+// A complete GAN, on points instead of pictures: two small networks, their losses, one step at a time.
 import * as t from "./tensor.js";
 
 export const DATA = {
@@ -43,7 +43,7 @@ export class Game {
   stepDiscriminator() {
     const real = this.real(BATCH);
     const fake = t.constant(BATCH, real.columns, 0);
-    fake.data.set(this.generator.forward(this.noise(BATCH)).data); // the generator does not learn from this
+    fake.data.set(this.generator.forward(this.noise(BATCH)).data); // no gradient for the generator
     const [onReal, onFake] = [this.discriminator.forward(real), this.discriminator.forward(fake)];
     let loss =
       this.loss === "dcgan"
@@ -57,7 +57,7 @@ export class Game {
     return shown;
   }
 
-  // How far the slope is from 1 on lines between real and drawn points: Eq. (3) of Gulrajani et al. 2017.
+  // Gradient penalty, how far the slope is from 1 on lines between real and drawn points: Eq. (3) of Gulrajani et al. 2017.
   slopePenalty(real, fake) {
     const between = t.constant(real.rows, real.columns, 0);
     for (let i = 0; i < real.rows; i++) {
@@ -93,7 +93,7 @@ export class Game {
     return this.generator.forward(this.shown.noise);
   }
 
-  // What no player sees: how much earth must be moved, how far, to make drawn points of real ones, over 16 directions.
+  // Hidden from both players: the sliced Wasserstein distance of drawn and real points, over 16 directions.
   distance() {
     const [real, drawn] = [this.shown.real, this.drawn()];
     const directions = real.columns === 1 ? 1 : 16;
@@ -107,7 +107,7 @@ export class Game {
     return total;
   }
 
-  // How many of the hills hold at least a quarter of the drawn points that they should.
+  // The number of modes with at least a quarter of their share of drawn points.
   modes() {
     const { modes, spread } = DATA[this.data];
     const drawn = this.drawn();

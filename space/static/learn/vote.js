@@ -1,4 +1,4 @@
-// The phone's page: two buttons, and what became of the vote.
+// The phone's page: two buttons, and the result of the vote.
 const main = document.querySelector("main");
 const buttons = { true: document.querySelector("#real"), false: document.querySelector("#drawn") };
 let voter = "";

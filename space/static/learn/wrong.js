@@ -1,4 +1,4 @@
-// What went wrong? Six small runs, of which five were spoiled on purpose: what do you see?
+// What went wrong? Six small runs, five of them spoiled on purpose.
 import { h, button, chart, line, still } from "./dom.js";
 import * as state from "./state.js";
 
