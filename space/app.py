@@ -67,7 +67,8 @@ def launch(
     service.covers.request(opening)  # drawn in advance, so that nobody waits for the first wall
     lessons = Lessons(service, model)
     room = Room(lessons, invite, covers)
-    page = build_page(service, about_model(service.pipe, model))
+    record = training_record(model)
+    page = build_page(service, about_model(service.pipe, model, record.get("covers")), label_kinds(record))
     page.queue(max_size=MAX_EVENTS)
     access = AccessControl, local_hosts(host, lan), public_hosts(public_url)
     limits = (EventLimit, page._queue.event_ids_to_events), (BodyLimits, UploadQuota(folder))
@@ -108,15 +109,26 @@ def browser_setup(service: CoverService, invite: Invitation) -> dict:
     }
 
 
-def about_model(pipe: AlbumCoverPipeline, model: str | None) -> str:
-    """One line for the audience: the model's name, its number of parameters, and how many covers it was trained on."""
+def training_record(model: str | None) -> dict:
+    """The settings with which a model was trained, from its training.json; empty if there is none."""
+    try:
+        return read_json(find_model(model, parts=("training.json",)) / "training.json")
+    except (OSError, ValueError):
+        return {}
+
+
+def label_kinds(record: dict) -> tuple[str, str]:
+    """What a model's classes and its mixtures of them are called: the columns from which they came."""
+    columns = record.get("label_column"), record.get("mixture_column")
+    named = (column if isinstance(column, str) and column != "auto" else None for column in columns)
+    return next(named) or "label", next(named) or "mixture"
+
+
+def about_model(pipe: AlbumCoverPipeline, model: str | None, count: int | None) -> str:
+    """One line for the audience: the model's name, its number of parameters, and how many covers it learned from."""
     numbers = sum(weight.numel() for weight in pipe.generator.parameters()) / 1e6
     name = Path(model).name if model and Path(model).is_dir() else model or "bundled"  # a Hub id stays whole
     line = f"Model {name} ({pipe.fingerprint}): {numbers:.1f} million numbers"
-    try:
-        count = read_json(find_model(model, parts=("training.json",)) / "training.json").get("covers")
-    except (OSError, ValueError):
-        count = None
     learned = f" that learned from {count:,} album covers" if isinstance(count, int) else ""
     return f"{line}{learned}. Each cover here is drawn from 128 random ones and never existed."
 

@@ -19,8 +19,8 @@ TITLE = (
 SCRIPT = {"fn": None, "api_visibility": "private"}  # for events handled by the browser alone
 
 
-def build_page(service: CoverService, about: str = "") -> gr.Blocks:
-    """Build the page; `about` describes the model in one line."""
+def build_page(service: CoverService, about: str, kinds: tuple[str, str]) -> gr.Blocks:
+    """Build the page; `about` describes the model in one line, `kinds` are what its labels and mixtures are called."""
     first = opening_wall(service.pipe.fingerprint)[0]
     with gr.Blocks(title="Album GAN", fill_width=True, analytics_enabled=False) as page:
         gr.HTML(TITLE.format(about=html.escape(about)), elem_id="title", apply_default_css=False)
@@ -28,7 +28,7 @@ def build_page(service: CoverService, about: str = "") -> gr.Blocks:
         session = session_field()
         with gr.Tabs(selected=TABS[0], elem_id="tabs") as tabs:
             with gr.Tab("Generate", id="generate") as generate_tab:
-                wall = generate.lay_out(service)
+                wall = generate.lay_out(service, kinds)
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
                 morph = interpolate.lay_out(first[:3])
             with gr.Tab("Upscale", id="upscale") as upscale_tab:

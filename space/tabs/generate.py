@@ -45,8 +45,10 @@ class GenerateTab:
     picture: gr.UploadButton
 
 
-def lay_out(service: CoverService) -> GenerateTab:
-    """Create the tab's components."""
+def lay_out(service: CoverService, kinds: tuple[str, str]) -> GenerateTab:
+    """Create the tab's components; `kinds` are what labels and mixtures are called, "style" and "genre" for example."""
+    kind, mixture_kind = kinds
+    pipe = service.pipe
     with gr.Row(elem_id="ask"):
         text = gr.Textbox(
             placeholder="Type any name, get its cover",
@@ -58,10 +60,10 @@ def lay_out(service: CoverService) -> GenerateTab:
             elem_id="name",
         )
         new_wall = gr.Button("New wall", variant="primary", elem_id="new-wall", scale=1)
-    seeds, picked = opening_wall(service.pipe.fingerprint)
+    seeds, picked = opening_wall(pipe.fingerprint)
     note = "Hand-picked" if picked else ""
     wall = gr.HTML(
-        wall_value(service.pipe.fingerprint, seeds, DEFAULT_TRUNCATION, note=note),
+        wall_value(pipe.fingerprint, seeds, DEFAULT_TRUNCATION, note=note),
         html_template=(STATIC / "wall.html").read_text(encoding="utf-8"),
         js_on_load=(STATIC / "wall.js").read_text(encoding="utf-8"),
         apply_default_css=False,
@@ -80,10 +82,10 @@ def lay_out(service: CoverService) -> GenerateTab:
                 elem_id="truncation",
             )
             label = gr.Dropdown(
-                [("Any", ""), *((f"{name} (genre)", name) for name in service.pipe.mixtures), *service.pipe.labels],
+                [("Any", ""), *((f"{name} ({mixture_kind})", name) for name in pipe.mixtures), *pipe.labels],
                 value="",
-                label="Style or genre" if service.pipe.mixtures else "Style",
-                visible=bool(service.pipe.labels),
+                label=(f"{kind} or {mixture_kind}" if pipe.mixtures else kind).capitalize(),
+                visible=bool(pipe.labels),
                 elem_id="label",
             )
         picture = gr.UploadButton("Find the cover nearest to a picture", file_types=["image"], elem_id="find-picture")
