@@ -15,25 +15,26 @@ FAR = 0.35  # log distance to the nearest moment above which it is another kind 
 # What the bundled run drew, judged by eye, up to this number of images.
 STAGES = (
     (0, "noise"),
-    (6_500, "blobs of a few colours, no shapes yet"),
-    (16_000, "colours vary from cover to cover, first marks like letters"),
+    (6_500, "blobs of a few colours, without shapes"),
+    (16_000, "covers in different colours, with first marks like letters"),
     (60_000, "layouts of covers, with figures as blobs"),
-    (250_000, "heads, landscapes and title lines that one recognises"),
-    (10**12, "covers as the bundled model draws them"),
+    (250_000, "recognisable heads, landscapes and title lines"),
+    (10**12, "what the bundled model draws"),
 )
+COMPARED = "In contrast, colour and detail"  # all that is compared: other data sets show other things
 
 
 def where_it_stands(covers: Sequence[Image.Image]) -> str:
-    """One sentence on the fixed seeds' covers: what is visible, and when the bundled run was at that stage."""
+    """One sentence on the fixed seeds' covers: when the bundled run's were most like them, and what these showed."""
     own = _descriptor(covers)
     images, distance = min(
         ((images, float(np.abs(own - moment).mean())) for images, moment in _bundled_moments()),
         key=lambda one: one[1],
     )
     if distance > FAR:
-        return f"Unlike all that the bundled run drew; nearest to it at {images:,} images."
-    words = next(text for last, text in STAGES if images <= last)
-    return f"{words[0].upper()}{words[1:]}: like the bundled run at {images:,} images."
+        return f"{COMPARED} unlike all that the bundled run drew, and nearest to it at {images:,} images."
+    drawn = next(text for last, text in STAGES if images <= last)
+    return f"{COMPARED} like the bundled run at {images:,} images, when it drew {drawn}."
 
 
 @cache

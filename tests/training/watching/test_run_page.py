@@ -62,17 +62,18 @@ def test_a_distance_stands_beside_known_ones_and_the_bundled_run(tmp_path):
     assert f"as the bundled run before {first:,} images" in page_of(tmp_path, [{"images": 9, **MEASURED}])
 
 
-@pytest.mark.parametrize(("moment", "words"), [(0, "Noise"), (-1, "Covers as the bundled model draws them")])
+@pytest.mark.parametrize(("moment", "words"), [(0, "noise"), (-1, "what the bundled model draws")])
 def test_the_bundled_history_stands_where_it_is(moment, words):
     file = sorted((ROOT / "album_gan" / "pretrained" / "history").glob("*.webp"))[moment]
     with Image.open(file) as sheet:
         tiles = [sheet.crop((x, y, x + 48, y + 48)) for x in range(0, 384, 48) for y in range(0, 384, 48)]
-    assert where_it_stands(tiles) == f"{words}: like the bundled run at {int(file.stem):,} images."
+    like = f"In contrast, colour and detail like the bundled run at {int(file.stem):,} images"
+    assert where_it_stands(tiles) == f"{like}, when it drew {words}."
 
 
 def test_other_pictures_are_not_said_to_be_covers():
     noise = [Image.effect_noise((48, 48), 100).convert("RGB") for _ in range(8)]
-    assert where_it_stands(noise).startswith("Unlike all that the bundled run drew")
+    assert where_it_stands(noise).startswith("In contrast, colour and detail unlike all that the bundled run drew")
 
 
 @pytest.mark.slow
@@ -90,7 +91,7 @@ def test_the_preset_for_the_stage_shows_a_sheet_soon_after_its_first_step(tmp_pa
         output = process.communicate(timeout=400)[0].decode()  # it saves a checkpoint and a model first
     assert sheet - first < 10 * slowness(run), f"{sheet - first:.0f} s"
     assert "Next sheet" in page
-    assert 'aria-label="hinge' in page
+    assert 'aria-label="cross_entropy' in page
     shown = int(re.search(r"([\d,]+) images shown", page)[1].replace(",", ""))
     assert shown >= sheet_at
     assert f"watch {(run / 'progress.html').as_uri()} in a browser" in output

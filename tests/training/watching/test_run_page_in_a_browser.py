@@ -25,7 +25,7 @@ def run(tmp_path_factory):
     for step in (1, 2, 5, 10, 50):
         log.log(16 * step, {"step": step, **LINE})
     log.log(800, {"kid": 0.09, "kid_floor": 0.0006, "recall": 0.3})
-    write_page(folder, "projected at 32 px", log.records, Status(800, 40.0, "Noise: like the bundled run at 0 images."))
+    write_page(folder, "projected at 32 px", log.records, Status(800, 40.0, "Like the bundled run at 0 images."))
     return folder
 
 
