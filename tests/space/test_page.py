@@ -1,6 +1,7 @@
 """The page's server: its API as other programs use it, its routes, and its errors."""
 
 import json
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 from serving import free_port, serve
 
-from album_gan.inference.latents import name_of, seed_for_any_text
+from album_gan.inference.latents import name_of, seed_for_any_text, seed_of
 from album_gan.media.image_files import read_settings, save_png
 
 gradio_client = pytest.importorskip("gradio_client", reason="the page needs album-gan[demo]")
@@ -200,6 +201,41 @@ def test_phones_are_invited_to_an_address_they_can_reach():
     without = invitation(7860, lan=False)
     assert (without.url, without.qr) == ("", "")
     assert "--lan" in without.text
+
+
+def read_qr(svg: str) -> str:
+    """The text of a QR code, read by OpenCV from its squares."""
+    cv2 = pytest.importorskip("cv2")
+    side = int(re.search(r'viewBox="0 0 (\d+)', svg)[1])
+    modules = np.full((side, side), 255, np.uint8)
+    for x, y in re.findall(r"M(\d+),(\d+)H", svg):
+        modules[int(y), int(x)] = 0
+    return cv2.QRCodeDetector().detectAndDecode(modules.repeat(8, 0).repeat(8, 1))[0]
+
+
+@pytest.mark.parametrize("words", ["velvet-otter-042", "Zoë & the 7 Häuser, live"])
+def test_a_cover_is_taken_home_by_its_qr_code(words, tiny_pipeline, monkeypatch):
+    """The code on the stage, with --lan, opens that cover on a phone."""
+    from starlette.applications import Starlette
+    from starlette.testclient import TestClient
+
+    from album_gan.space import lan_address
+    from album_gan.space.links import view_of_link
+    from album_gan.space.routes import Routes
+    from album_gan.space.service import CoverService
+    from album_gan.space.session import read_query
+
+    monkeypatch.setattr(lan_address, "lan_address", lambda: "192.168.7.42")  # this machine may be on no network
+    routes = Routes(CoverService(tiny_pipeline, "cpu"), lan_address.invitation(7860, lan=True))
+    client = TestClient(Starlette(routes=routes.all()), base_url="http://127.0.0.1:7860")
+    answer = client.get("/qr.svg", params={"seeds": words, "truncation": "0.7", "label": ""})
+    assert answer.headers["content-type"] == "image/svg+xml"
+    link = read_qr(answer.text)
+    assert link.startswith("http://192.168.7.42:7860?")
+    view = view_of_link(tiny_pipeline, read_query(link.partition("?")[2]), count=4)
+    assert (view["tab"], view["truncation"]) == ("generate", 0.7)
+    assert view["wall"]["seeds"] == [seed_of(words) if "otter" in words else seed_for_any_text(words)[0]]
+    assert view["wall"]["typed"] == ["" if "otter" in words else words]
 
 
 def test_a_public_address_takes_precedence(monkeypatch):
