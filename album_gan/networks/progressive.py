@@ -46,7 +46,7 @@ class Growing:
     """The buffer `growth`, with its value cached in Python, so that forward passes do not wait for the device."""
 
     growth: Tensor
-    _read: tuple[int, float] | None = None  # version of the buffer, and its value then
+    _read: tuple[int | None, float] | None = None  # version of the buffer, and its value then
 
     def set_growth(self, growth: float) -> None:
         """Set the growth; 0 is 4 px, see above."""
@@ -55,8 +55,9 @@ class Growing:
 
     def grown(self) -> tuple[int, float]:
         """The top level, and how far it has faded in: above 0 to below 1, or 0 for completely."""
-        if self._read is None or self._read[0] != self.growth._version:  # it was loaded, or moved
-            self._read = self.growth._version, float(self.growth)
+        version = getattr(self.growth, "_version", None)  # torch.export puts a number in the buffer's place
+        if self._read is None or version not in (None, self._read[0]):  # it was loaded, or moved
+            self._read = version, float(self.growth)
         return math.ceil(self._read[1]), self._read[1] % 1
 
 
