@@ -119,13 +119,15 @@ def training_record(model: str | None) -> dict:
 
 def label_kinds(record: dict) -> tuple[str, str]:
     """What a model's classes and its mixtures of them are called: the columns from which they came."""
-    columns = record.get("label_column"), record.get("mixture_column")
-    named = (column if isinstance(column, str) and column != "auto" else None for column in columns)
-    return next(named) or "label", next(named) or "mixture"
+
+    def kind(column: object, unnamed: str) -> str:
+        return column if isinstance(column, str) and column != "auto" else unnamed
+
+    return kind(record.get("label_column"), "label"), kind(record.get("mixture_column"), "mixture")
 
 
 def about_model(pipe: AlbumCoverPipeline, model: str | None, count: int | None) -> str:
-    """One line for the audience: the model's name, its number of parameters, and how many covers it learned from."""
+    """One line for the audience: the model's name, its number of parameters, and the `count` of covers it saw."""
     numbers = sum(weight.numel() for weight in pipe.generator.parameters()) / 1e6
     name = Path(model).name if model and Path(model).is_dir() else model or "bundled"  # a Hub id stays whole
     line = f"Model {name} ({pipe.fingerprint}): {numbers:.1f} million numbers"
