@@ -13,7 +13,7 @@ from ..inference.atomic import atomic_path
 ENDINGS = (".mp4", ".gif", ".webp")
 MAX_FPS = 60
 # Of an mp4, in the numbers of ITU-T H.273: sRGB, converted by FFmpeg with the matrix of BT.601 to the range 16-235.
-# Without them, Chromium assumes BT.709 from a height of 720 px on, and colours are wrong by up to 20 of 255.
+# Without them, Chromium assumes BT.709 from a height of 720 px on, and colours are wrong by up to 21 of 255.
 COLOURS = {"colorspace": 5, "color_range": 1, "color_primaries": 1, "color_trc": 13}
 
 

@@ -277,7 +277,7 @@ def test_many_covers_come_as_one_archive(address):
 def test_a_film_leads_from_cover_to_cover(address, tmp_path):
     import av
 
-    file = tmp_path / "way.mp4"
+    file = tmp_path / "film.mp4"
     file.write_bytes(fetch(f"{address}/film/1/{name_of(2)}.mp4"))
     with av.open(str(file)) as video:
         assert sum(1 for _ in video.decode(video=0)) == 90
