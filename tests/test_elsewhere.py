@@ -94,6 +94,7 @@ def test_onnx_and_html(cover, tmp_path):
     for name in ("model.onnx", "covers.html"):
         assert main(["export", "--format", name.rpartition(".")[2], "--out", str(tmp_path / name)]) == 0
     inputs = {"latents": latents_of([7], 128), "truncation": np.array(1.0, np.float32)}
+    inputs["labels"] = np.array(AlbumCoverPipeline.from_pretrained().classes_of([7]))
     [drawn] = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, inputs)
     assert np.abs(np.round((drawn[0].transpose(1, 2, 0) + 1) * 127.5) - cover).max() <= 2
 

@@ -124,7 +124,7 @@ def test_the_memory_of_workers_does_not_grow_with_the_covers(covers, environment
     print(
         f"{method}: pixels {small >> 20} and {large >> 20} MB, own memory of a worker {before >> 20}, {after >> 20} MB"
     )
-    assert after - before < 60 << 20  # some batches of 12 MB each
+    assert after - before < (large - small) / 2  # some batches of 12 MB each; how many wait depends on the load
 
 
 TRAIN = """
