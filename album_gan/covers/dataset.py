@@ -5,6 +5,7 @@ them each time; data sets too large for the disk are streamed.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +22,7 @@ from .columns import IMAGE_COLUMNS
 from .decoding import decode, read_bytes
 from .labels import class_names, class_numbers, counts_by_name, find_label_column
 from .pixel_cache import PixelFile, decoded_pixels
-from .split import held_out_rows
+from .split import HELD_OUT_SHARE, held_out_rows
 from .streaming import decoded_beginning
 
 logger = logging.getLogger(__name__)
@@ -164,6 +165,8 @@ def load_covers(source: CoverSource) -> Split:
     held_out = held_out_rows(rows, image_column)
     if held_out.all():
         raise ValueError(f"the data must hold more covers than the held-out share, got {len(rows)}; add some")
+    if "group" in rows.column_names:
+        _warn_of_a_large_group(np.array(rows["group"])[held_out], len(rows))
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     if source.label_column is not None:
@@ -179,6 +182,17 @@ def load_covers(source: CoverSource) -> Split:
         Covers(rows.select(np.flatnonzero(~held_out)), image_column, source.resolution, labels, classes, mixed),
         Covers(rows.select(np.flatnonzero(held_out)), image_column, source.resolution),
     )
+
+
+def _warn_of_a_large_group(held_out: np.ndarray, covers: int) -> None:
+    """Warn if one group among those `held_out`, (N,), takes as many of all `covers` as are usually held out in all."""
+    [(group, size)] = Counter(held_out.tolist()).most_common(1) or [(None, 0)]
+    if size > HELD_OUT_SHARE * covers:
+        logger.warning(
+            "%d of %d covers are held out, %d of them because they share the group %r; "
+            "to train on some of them, give them different values in the column group",
+            len(held_out), covers, size, group,
+        )  # fmt: skip
 
 
 def find_image_column(features: datasets.Features, name: str | None) -> str:

@@ -131,6 +131,29 @@ def test_parquet_with_groups_keeps_editions_together(tmp_path):
     assert (len(again.train), len(again.held_out)) == (len(covers), held_out)
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_a_large_group_that_is_held_out_is_named(large, tmp_path, caplog):
+    held_out = next(f"series-{number}" for number in range(100) if is_held_out(f"series-{number}"))
+    rows = [
+        {
+            "image": {"bytes": encoded(draw_cover(i, 32)), "path": None},
+            "group": held_out if large and i < 30 else f"{i}",
+        }
+        for i in range(80)
+    ]
+    features = datasets.Features({"image": datasets.Image(), "group": datasets.Value("string")})
+    datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "covers.parquet")
+    split = load(tmp_path)
+    warnings = [record.getMessage() for record in caplog.records if "share the group" in record.getMessage()]
+    if not large:
+        assert not warnings
+        return
+    assert warnings == [
+        f"{len(split.held_out)} of 80 covers are held out, 30 of them because they share the group '{held_out}'; "
+        "to train on some of them, give them different values in the column group"
+    ]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
