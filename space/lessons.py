@@ -15,6 +15,7 @@ learn/walk.webp?model=&first=&last=&path=       covers along a line or a great c
 learn/course.json?model=                        losses, kernel distances and alarms of the training
 learn/moment/MODEL/3.webp                       one sheet of its history
 learn/guide.json, learn/source/NAME.py          a card for every recipe, and its file
+learn/handout.html                              the lesson on one page, to print
 """
 
 import copy
@@ -28,7 +29,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from torch import Tensor
@@ -52,6 +53,7 @@ from album_gan.explain.trace import ALL, Trace
 from album_gan.inference.latents import seed_of
 from album_gan.inference.model_store import BUNDLED, find_model
 from album_gan.inference.pixels import grid, to_pil
+from album_gan.page_style import stylesheet
 from album_gan.recipes.base import recipe_module
 from album_gan.space.errors import answers_errors
 from album_gan.space.routes import number, result_of
@@ -88,6 +90,7 @@ class Lessons:
             "/learn/norm.webp": self.norm_pictures, "/learn/sum.webp": self.sum, "/learn/walk.webp": self.walk,
             "/learn/course.json": self.course, "/learn/moment/{model}/{number}.webp": self.moment,
             "/learn/guide.json": self.guide, "/learn/source/{name}.py": self.source,
+            "/learn/handout.html": self.handout,
         }  # fmt: skip
         return [
             *(Route(path, answers_errors(handler)) for path, handler in get.items()),
@@ -348,6 +351,11 @@ class Lessons:
         """A recipe's file."""
         module = recipe_module(request.path_params["name"])
         return PlainTextResponse(Path(module.__file__ or "").read_text(encoding="utf-8"))
+
+    async def handout(self, request: Request) -> Response:
+        """The lesson on one page."""
+        page = (STATIC / "learn" / "handout.html").read_text(encoding="utf-8")
+        return HTMLResponse(page.replace("{{style}}", stylesheet()))
 
 
 def folder_of(model: str | None) -> Path | None:

@@ -371,7 +371,8 @@ def test_the_lesson_on_the_stage_by_clicker(visit, size):
 def test_the_handout_prints_on_one_page(server, visit):
     page = visit("?tab=learn#panel=lesson")
     ready(page, "lesson")
-    page.goto(f"{server.address}/learn/files/handout.html")
+    page.goto(page.get_by_role("link", name="Handout to print").get_attribute("href"))
     expect(page.get_by_role("heading", name="How GANs work, on one page")).to_be_visible()
-    pdf = page.pdf(format="A4")
+    assert page.evaluate("document.fonts.check('16px Inter Text')")
+    pdf = page.pdf(format="A4", prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page[^s]", pdf)) == 1

@@ -14,7 +14,7 @@ export function mount(body, context) {
     h("div", { class: "tools" },
       button("Begin the lesson", () => perform(context, 0), { "data-do": "lesson" }),
       button("Five questions", () => (state.set({ quiz: 1 }), context.open("lesson", true)), { "data-do": "quiz" }),
-      h("a", { class: "action", href: new URL("handout.html", import.meta.url).href, target: "_blank", rel: "noopener" }, "Handout to print")),
+      h("a", { class: "action", href: new URL("../handout.html", import.meta.url).href, target: "_blank", rel: "noopener" }, "Handout to print")),
     h("ol", { class: "contents" }, ACTS.map((act, i) => h("li", {}, h("button", { type: "button", onclick: () => perform(context, STEPS.findIndex((step) => step.act === i)) }, `${act.title} (${act.minutes} minutes)`)))),
     h("h3", {}, "What the room did"),
     h("p", {}, "Bets of the tour, runs that were diagnosed, the game and the questions are kept in this browser. A link brings them back."),
