@@ -18,7 +18,7 @@ from ..metrics.kernel_distance import witness
 from ..networks.lite_generator import LiteGenerator
 from ..networks.projected_discriminator import ProjectedDiscriminator, groups_of
 from . import base
-from .augmentation import diff_augment, random_crops
+from .augmentation import detailed_crops, diff_augment, random_crops
 from .losses import hinge_discriminator, hinge_generator
 from .named_random import Draw
 
@@ -34,6 +34,7 @@ class Config:
     mixture_weight: float = 16.0  # of the distance between generated and real covers as distributions; 0: off
     hidden_labels: float = 0.1  # probability of replacing a label by 0, "any"
     refined_from: int | None = None  # two extra convolutions at levels of this many pixels or more; 64 refines texture
+    detailed_crops: bool = False  # every fourth step judges crops of a quarter of the width, mostly letters and faces
     san: bool = False  # heads end in a direction with its own loss (SAN, arXiv:2301.12811); not from trained heads
     average_half_life: float = 20_000  # images
     decay: float = 0.3  # final part of the run in which the learning rate falls to 0
@@ -106,12 +107,12 @@ class Recipe(base.Recipe):
     def after_generator_step(self, rows: Tensor) -> None:
         self.bank.add(*rows.chunk(2, dim=1))
 
-    @staticmethod
-    def _features(step: base.Step) -> tuple[list[Tensor], list[Tensor]]:
+    def _features(self, step: base.Step) -> tuple[list[Tensor], list[Tensor]]:
         """Mixed features of real and fake images, computed once for both sides, since the backbone is frozen."""
         if "features" not in step.memo:
             size = step.discriminator.config.input_size
-            real, fake = (random_view(step.augment(images), size, step.draw) for images in (step.real, step.fake))
+            detailed = self.config.detailed_crops
+            real, fake = (random_view(step.augment(x), size, step.draw, detailed) for x in (step.real, step.fake))
             with torch.no_grad():
                 real = step.discriminator.backbone_features(real)
             step.memo["backbone"] = real, step.discriminator.backbone_features(fake)
@@ -194,12 +195,16 @@ def shows_whole(draw: Draw) -> bool:
     return draw.step % 2 == 0
 
 
-def random_view(images: Tensor, size: int, draw: Draw) -> Tensor:
+def random_view(images: Tensor, size: int, draw: Draw, detailed: bool = False) -> Tensor:
     """In every other step a random crop of half the size: (B, 3, H, W) -> (B, 3, H / 2, W / 2).
+
+    If `detailed`, every second of them is a quarter of the size instead, and chosen for its detail (`detailed_crops`).
 
     Enlarged to the discriminator's `size` in pixels, a crop shows what the frozen network overlooks in a whole image:
     grain, letters, eyes (docs/decisions/looking-closer.md). Images that are enlarged twofold anyway stay whole.
     """
     if shows_whole(draw) or size >= 2 * images.shape[-1]:
         return images
+    if detailed and draw.step % 4 == 3:
+        return detailed_crops(images, images.shape[-1] // 4, draw, "closest")
     return random_crops(images, images.shape[-1] // 2, draw, "closer")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from album_gan.recipes import losses
-from album_gan.recipes.augmentation import diff_augment, windows
+from album_gan.recipes.augmentation import detailed_crops, diff_augment, windows
 from album_gan.recipes.named_random import Draw, DrawPlan, Request
 from album_gan.recipes.projected import random_view
 from album_gan.training.ema import reestimate_batch_norm, round_to_half, update_average
@@ -116,6 +116,28 @@ def test_pieces_are_looked_at_in_every_other_step_at_places_of_their_own():
         assert torch.equal(piece, images[0, :, y : y + 16, x : x + 16])
     alone = random_view(images[2:], 32, Draw(0, 5, 8, slice(2, 8)))
     assert torch.equal(alone, pieces[2:])
+
+
+def test_crops_go_where_the_detail_is():
+    images = torch.zeros(64, 3, 64, 64)
+    images[:, :, :, 40:] = 1.0  # one hard edge, and two places with fine strokes, of which the second is fainter
+    images[:, :, 4:14, 2:34:4] = 0.6
+    images[:, :, 44:54, 2:34:4] = 0.4
+    crops = detailed_crops(images, 16, Draw(0, 7, 64), "closest")
+    assert crops.shape == (64, 3, 16, 16)
+    strokes = (crops == 0.6).any((1, 2, 3)), (crops.sub(0.4).abs() < 1e-6).any((1, 2, 3))
+    assert strokes[0].float().mean() > 0.6
+    assert 0.02 < strokes[1].float().mean() < 0.4
+    alone = detailed_crops(images[8:], 16, Draw(0, 7, 64, slice(8, 64)), "closest")
+    assert torch.equal(alone, crops[8:])
+
+
+def test_detailed_crops_take_every_fourth_step_and_let_gradients_through():
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    sizes = [random_view(images, 32, Draw(0, step, 4), detailed=True).shape[-1] for step in range(8)]
+    assert sizes == [32, 16, 32, 8] * 2
+    random_view(images, 32, Draw(0, 3, 4), detailed=True).sum().backward()
+    assert (images.grad == 1).sum((1, 2, 3)).tolist() == [3 * 8 * 8] * 4
 
 
 def test_moments_of_the_history_are_a_fifth_apart():
