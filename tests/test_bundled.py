@@ -132,8 +132,9 @@ SAYS = {
 }  # fmt: skip
 
 
-# The real covers of this style are as its name says; what the model draws of them is not.
-UNLEARNED = ("figure in grey tones",)
+# The real covers of these styles are as their names say; what the model draws of them is not. The second was learned
+# before details were judged closely (docs/training-log.md).
+UNLEARNED = ("figure in grey tones", "portrait on a pale ground")
 BY_NAME = [
     pytest.param(style, marks=pytest.mark.xfail(strict=True, reason="not learned")) if style in UNLEARNED else style
     for style in SAYS
