@@ -198,10 +198,9 @@ def shows_whole(draw: Draw) -> bool:
 def random_view(images: Tensor, size: int, draw: Draw, detailed: bool = False) -> Tensor:
     """In every other step a random crop of half the size: (B, 3, H, W) -> (B, 3, H / 2, W / 2).
 
-    If `detailed`, every second of them is a quarter of the size instead, and chosen for its detail (`detailed_crops`).
-
     Enlarged to the discriminator's `size` in pixels, a crop shows what the frozen network overlooks in a whole image:
-    grain, letters, eyes (docs/decisions/looking-closer.md). Images that are enlarged twofold anyway stay whole.
+    grain, letters, eyes (docs/decisions/looking-closer.md). If `detailed`, every fourth step's crop is a quarter of the
+    size and where the image has most detail (`detailed_crops`). Images that are enlarged twofold anyway stay whole.
     """
     if shows_whole(draw) or size >= 2 * images.shape[-1]:
         return images
