@@ -186,13 +186,13 @@ def load_covers(source: CoverSource) -> Split:
 
 def _warn_of_a_large_group(held_out: np.ndarray, covers: int) -> None:
     """Warn if one group among those `held_out`, (N,), takes as many of all `covers` as are usually held out in all."""
-    [(group, size)] = Counter(held_out.tolist()).most_common(1) or [(None, 0)]
-    if size > HELD_OUT_SHARE * covers:
-        logger.warning(
-            "%d of %d covers are held out, %d of them because they share the group %r; "
-            "to train on some of them, give them different values in the column group",
-            len(held_out), covers, size, group,
-        )  # fmt: skip
+    for group, size in Counter(held_out.tolist()).most_common(1):
+        if size > HELD_OUT_SHARE * covers:
+            logger.warning(
+                "%d of %d covers are held out, %d of them because they share the group %r; "
+                "to train on some of them, give them different values in the column group",
+                len(held_out), covers, size, group,
+            )  # fmt: skip
 
 
 def find_image_column(features: datasets.Features, name: str | None) -> str:

@@ -9,6 +9,7 @@ from .named_random import Draw
 BLUR_RADIUS = 2  # pixels, of the kernel of `blur`
 DETAIL_STRIDE = 4  # pixels between the crops that `detailed_crops` chooses from
 DETAIL_POWER = 6.0  # 0: any crop, infinite: always the most detailed
+LARGEST_DETAIL = 0.6  # of one pair of pixels, of a range of 2
 
 
 def diff_augment(images: Tensor, draw: Draw, share: float = 0.5) -> Tensor:
@@ -64,17 +65,19 @@ def random_crops(images: Tensor, size: int, draw: Draw, name: str) -> Tensor:
 def detailed_crops(images: Tensor, size: int, draw: Draw, name: str) -> Tensor:
     """A square crop of each image, mostly where letters, eyes or hands are: (B, 3, H, H) -> (B, 3, size, size).
 
-    Drawn with a probability proportional to its mean difference between neighbours in a row, to the power of
-    DETAIL_POWER. Most strokes of letters are upright; the limit keeps one hard edge from outweighing a line of text.
+    Images are in [-1, 1]. A crop is drawn with a probability proportional to the mean absolute difference between
+    neighbouring pixels of its rows, to the power of DETAIL_POWER: most strokes of letters are upright. Differences
+    count as LARGEST_DETAIL at most, so that one hard edge does not outweigh a line of text.
     """
     with torch.no_grad():
         grey = images.float().mean(1, keepdim=True)
-        detail = F.avg_pool2d((grey[..., 1:] - grey[..., :-1]).abs().clamp(max=0.6), (size, size - 1), DETAIL_STRIDE)
-        down, across = detail.shape[2:]
-        noise = draw.uniform(f"{name} place", down * across).clamp(1e-6, 1 - 1e-6)
-        # The largest of log-probabilities plus Gumbel noise is a draw from them.
+        differences = (grey[..., 1:] - grey[..., :-1]).abs().clamp(max=LARGEST_DETAIL)
+        detail = F.avg_pool2d(differences, (size, size - 1), DETAIL_STRIDE)  # (B, 1, rows, columns)
+        rows, columns = detail.shape[2:]
+        noise = draw.uniform(f"{name} place", rows * columns).clamp(1e-6, 1 - 1e-6)
+        # Gumbel-max: the index of the largest log-probability plus Gumbel noise is a draw from the distribution.
         place = (DETAIL_POWER * detail.flatten(1).clamp(min=1e-4).log() - (-noise.log()).log()).argmax(1)
-    return windows(images, place // across * DETAIL_STRIDE, place % across * DETAIL_STRIDE, size)
+    return windows(images, place // columns * DETAIL_STRIDE, place % columns * DETAIL_STRIDE, size)
 
 
 def windows(images: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
