@@ -53,12 +53,11 @@ from album_gan.explain.trace import ALL, Trace
 from album_gan.inference.latents import seed_of
 from album_gan.inference.model_store import BUNDLED, find_model
 from album_gan.inference.pixels import grid, to_pil
-from album_gan.page_style import stylesheet
 from album_gan.recipes.base import recipe_module
 from album_gan.space.errors import answers_errors
 from album_gan.space.routes import number, result_of
 from album_gan.space.service import CoverService
-from album_gan.space.theme import STATIC
+from album_gan.space.theme import STATIC, lesson_page
 from album_gan.space.validation import whole_number
 
 MAX_TRACES = 6  # kept, some 10 MB each
@@ -354,8 +353,7 @@ class Lessons:
 
     async def handout(self, request: Request) -> Response:
         """The lesson on one page."""
-        page = (STATIC / "learn" / "handout.html").read_text(encoding="utf-8")
-        return HTMLResponse(page.replace("{{style}}", stylesheet()))
+        return HTMLResponse(lesson_page("handout.html"))
 
 
 def folder_of(model: str | None) -> Path | None:

@@ -29,14 +29,13 @@ from album_gan.covers.synthetic import COUNT, draw_cover
 from album_gan.inference.latents import SEED_COUNT, name_of
 from album_gan.inference.pixels import to_pil
 from album_gan.media.image_files import read_picture
-from album_gan.page_style import stylesheet
 from album_gan.space.client import address_of
 from album_gan.space.drawing_order import Lane
 from album_gan.space.errors import answers_errors
 from album_gan.space.lan_address import Invitation
 from album_gan.space.lessons import Lessons, image, webp
 from album_gan.space.routes import number, result_of
-from album_gan.space.theme import STATIC
+from album_gan.space.theme import lesson_page
 from album_gan.space.validation import whole_number
 
 GLANCE = 1.0  # seconds for which the cover is shown
@@ -98,8 +97,7 @@ class Room:
 
     async def page(self, request: Request) -> Response:
         """The page for phones."""
-        page = (STATIC / "learn" / "vote.html").read_text(encoding="utf-8")
-        return HTMLResponse(page.replace("{{style}}", stylesheet()))
+        return HTMLResponse(lesson_page("vote.html"))
 
     # --- The host
 

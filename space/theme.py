@@ -74,3 +74,8 @@ def head(setup: dict) -> str:
     style, *scripts = ((STATIC / name).read_text(encoding="utf-8") for name in ("style.css", "page.js", "present.js"))
     known = json.dumps(setup).replace("<", "\\u003c")
     return f"<style>{stylesheet()}{style}</style><script>{scripts[0]}; albumGan.setup = {known}; {scripts[1]}</script>"
+
+
+def lesson_page(name: str) -> str:
+    """A page of its own beside the Learn tab, static/learn/NAME, with the shared stylesheet inside."""
+    return (STATIC / "learn" / name).read_text(encoding="utf-8").replace("{{style}}", stylesheet())
