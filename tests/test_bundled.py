@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw, ImageFilter
 from safetensors.torch import load_file
 
 from album_gan import AlbumCoverPipeline
+from album_gan.covers.build.styles import Styles, describe
 from album_gan.inference.model_store import read_weights
-from album_gan.networks.projected_discriminator import ProjectedDiscriminator
+from album_gan.networks.projected_discriminator import EfficientNetLite0, ProjectedDiscriminator
 
 FOLDER = Path(__file__).parent.parent / "album_gan" / "pretrained"
 TEACHING = FOLDER / "teaching"
@@ -160,6 +162,19 @@ DARKNESS = {
     "pop": -2,
     "rock": -5,
 }
+
+
+def test_covers_are_in_the_style_of_their_seed(covers):
+    styles = Styles.load(FOLDER.parent.parent / "tools" / "bundled-styles.json")
+    pipe = AlbumCoverPipeline.from_pretrained()
+    assert list(styles.names) == pipe.labels
+    images = torch.from_numpy(covers / 127.5 - 1).permute(0, 3, 1, 2)
+    found = styles.of(describe(EfficientNetLite0(), images)) + 1
+    own = np.array(pipe.classes_of(range(64)))
+    share = (found == own).mean()
+    by_chance = np.mean([(found == np.roll(own, shift)).mean() for shift in range(1, 64)])
+    assert by_chance < 0.08
+    assert share > 0.2
 
 
 def test_genres_are_as_dark_as_their_covers(covers):
