@@ -36,14 +36,15 @@ def save_model(
     seed: int,
     labels: Tensor | None,
     record: dict[str, Any],
+    statistics_batches: int = STATISTICS_BATCHES,
 ) -> ModelMixin:
     """Write generator, discriminator and training.json so that `from_pretrained` and `--init_from` load them.
 
-    Returns the averaged network as loaded from these files.
+    Returns the averaged network as loaded from these files. `statistics_batches`: see `make_ready_to_draw`.
     """
     average = copy.deepcopy(average)
     round_to_half(average)
-    make_ready_to_draw(average, recipe, seed, labels)
+    make_ready_to_draw(average, recipe, seed, labels, statistics_batches)
     pipeline_of(average).save_pretrained(folder)
     (folder / "discriminator").mkdir(exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in discriminator.state_dict().items()}
@@ -60,7 +61,8 @@ def make_ready_to_draw(
 ) -> None:
     """Compute BatchNorm statistics and mean stem of averaged weights, over seeded latents.
 
-    `labels` (N,) are those of the training covers, sampled along with the latents.
+    The statistics are the mean over `batches` of STATISTICS_BATCH_SIZE latents. `labels` (N,) are those of the
+    training covers, sampled along with the latents.
     """
     device = next(generator.parameters()).device
 

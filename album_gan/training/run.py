@@ -15,7 +15,7 @@ from ..light_diffusers import ModelMixin
 from .checkpoint import rotate_checkpoints
 from .config import TrainingConfig
 from .distributed import any_process, check_same_weights, of_first_process, precision_name
-from .packaging import STATISTICS_BATCHES, make_ready_to_draw, save_model
+from .packaging import STATISTICS_BATCH_SIZE, STATISTICS_BATCHES, make_ready_to_draw, save_model
 from .run_folder import changes, clear_folder, refuse_another_run, set_aside_newer
 from .state import TrainingState
 from .watching.monitor import PREVIEW_BATCHES, Monitor
@@ -43,9 +43,7 @@ class Run:
             self.accelerator.print(f"no checkpoint in {self.output_dir} yet, starting afresh")
         self._open()
         if self.main:
-            # Few batches, so that training starts soon: nothing is measured at step 0.
-            batches = STATISTICS_BATCHES if self.config.init_from else PREVIEW_BATCHES
-            make_ready_to_draw(self.state.average, self.state.recipe, self.config.seed, self.labels, batches)
+            self._make_average_ready()
             self.monitor.sample(0, self.state.average, [])
 
     def resume(self, checkpoint: Path) -> None:
@@ -88,7 +86,7 @@ class Run:
             make_ready_to_draw(copied, state.recipe, self.config.seed, self.labels, PREVIEW_BATCHES)
             self.monitor.preview(state.images, copied)
         if self.main and self.monitor.due(state.images):
-            make_ready_to_draw(state.average, state.recipe, self.config.seed, self.labels)
+            self._make_average_ready()
             if self.monitor.sample(state.images, state.average, result.scores):
                 state.save(self.output_dir / "best", self.settings, beside=self.write_model)
 
@@ -119,8 +117,9 @@ class Run:
             "hardware": runtime.hardware(self.accelerator.num_processes), **self.settings,
         }  # fmt: skip
         return save_model(
-            folder, state.average, state.discriminator, state.recipe, self.config.seed, self.labels, record
-        )
+            folder, state.average, state.discriminator, state.recipe, self.config.seed, self.labels, record,
+            self._statistics_batches(),
+        )  # fmt: skip
 
     def finish(self) -> None:
         """Write the model, and publish it if requested."""
@@ -135,6 +134,16 @@ class Run:
                 push(str(self.output_dir), self.config.hub_model_id, data_rights=self.config.data_rights)
             print(f"publish them:    album-gan push {self.output_dir} --repo-id YOUR_NAME/album-covers")
         self.accelerator.end_training()
+
+    def _make_average_ready(self) -> None:
+        state = self.state
+        make_ready_to_draw(state.average, state.recipe, self.config.seed, self.labels, self._statistics_batches())
+
+    def _statistics_batches(self) -> int:
+        """Fewer for weights that have hardly been trained, so that a run to try things out starts and ends soon."""
+        if self.state.warm_up_steps:  # it began with a trained model
+            return STATISTICS_BATCHES
+        return min(STATISTICS_BATCHES, PREVIEW_BATCHES + self.state.images // STATISTICS_BATCH_SIZE)
 
     def _open(self) -> None:
         """Start logging, to the run's folder and a tracker."""

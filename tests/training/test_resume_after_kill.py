@@ -53,8 +53,8 @@ KILLED = [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow)
 @pytest.mark.long
 @pytest.mark.parametrize("recipe", KILLED)
 def test_killed_and_resumed_is_never_killed(recipe, my_covers, tmp_path, capsys):
-    steps = 12
-    options = ("--max_train_steps", steps, "--checkpointing_steps", 3, "--logging_steps", 1)
+    steps = 8
+    options = ("--max_train_steps", steps, "--checkpointing_steps", 2, "--logging_steps", 1)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert main(command(my_covers, whole, recipe, *options)) == 0  # in this process, the others in theirs
     output = capsys.readouterr().out
@@ -63,7 +63,7 @@ def test_killed_and_resumed_is_never_killed(recipe, my_covers, tmp_path, capsys)
     assert output.splitlines()[-1].startswith("publish them:")
 
     process = start(command(my_covers, killed, recipe, *options))
-    wait_for(killed / "checkpoint-6", process)
+    wait_for(killed / "checkpoint-4", process)
     process.kill()
     process.communicate()
     assert not (killed / "generator").exists(), "the run was over before it could be killed"

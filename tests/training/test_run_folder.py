@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from drawn_covers import save_covers
+from safetensors.torch import load_file
 
 from album_gan.hub.run_checkpoints import checkpoints, read_state
 from album_gan.training.checkpoint import restore_replaced
@@ -118,9 +119,14 @@ def test_a_folder_replaced_halfway_gets_its_name_back(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".checkpoint-2.old", "best", "checkpoint-2"]
 
 
-def test_an_init_from_run_resumes_with_its_warm_up_bit_for_bit(words, tmp_path):
-    from safetensors.torch import load_file
+def statistics_batches(run: Path) -> int:
+    """Batches that the BatchNorm statistics of a run's model were taken over."""
+    weights = load_file(run / "generator" / "diffusion_pytorch_model.safetensors")
+    (count,) = {int(tensor) for name, tensor in weights.items() if name.endswith("num_batches_tracked")}
+    return count
 
+
+def test_an_init_from_run_resumes_with_its_warm_up_bit_for_bit(words, tmp_path):
     first, whole, parts = (tmp_path / name for name in ("first", "whole", "parts"))
     words[words.index("--output_dir") + 1] = str(first)
     assert main([*words, "--max_train_steps", "2"]) == 0
@@ -136,6 +142,9 @@ def test_an_init_from_run_resumes_with_its_warm_up_bit_for_bit(words, tmp_path):
         name = "checkpoint-4/state.safetensors"
         ours, theirs = load_file(parts / name), load_file(whole / name)
         assert all((ours[key] == theirs[key]).all() for key in theirs)
+        # Weights that are trained already deserve good statistics, those of a run's first steps do not.
+        assert statistics_batches(parts) == statistics_batches(whole) == 100
+    assert statistics_batches(first) == 9  # after 8 images
 
 
 @pytest.mark.slow
