@@ -6,7 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
 from ...inference.model_store import find_model
 
@@ -28,7 +31,7 @@ def where_it_stands(covers: Sequence[Image.Image]) -> str:
     """One sentence on the fixed seeds' covers: when the bundled run's were most like them, and what these showed."""
     own = _descriptor(covers)
     images, distance = min(
-        ((images, float(np.abs(own - moment).mean())) for images, moment in _bundled_moments()),
+        ((images, (own - moment).abs().mean().item()) for images, moment in _bundled_moments()),
         key=lambda one: one[1],
     )
     if distance > FAR:
@@ -38,7 +41,7 @@ def where_it_stands(covers: Sequence[Image.Image]) -> str:
 
 
 @cache
-def _bundled_moments() -> list[tuple[int, np.ndarray]]:
+def _bundled_moments() -> list[tuple[int, Tensor]]:
     moments = []
     for file in sorted((Path(find_model("bundled")) / "history").glob("[0-9]*.webp")):
         with Image.open(file) as picture:
@@ -49,16 +52,15 @@ def _bundled_moments() -> list[tuple[int, np.ndarray]]:
     return moments
 
 
-def _descriptor(covers: Sequence[Image.Image]) -> np.ndarray:
+def _descriptor(covers: Sequence[Image.Image]) -> Tensor:
     """Log of the contrast within and between covers, of colourfulness, and of detail at each scale."""
     resized = [cover.convert("RGB").resize((TILE, TILE), Image.Resampling.LANCZOS) for cover in covers]
-    pixels = np.stack([np.asarray(cover, np.float32) for cover in resized]) / 255
+    pixels = torch.from_numpy(np.stack([np.asarray(cover) for cover in resized])).permute(0, 3, 1, 2) / 255
     scales = [pixels]
-    while scales[-1].shape[1] > 6:
-        large = scales[-1]
-        half = large.shape[1] // 2
-        scales.append(large.reshape(len(large), half, 2, half, 2, 3).mean((2, 4)))
-    details = [np.abs(fine - coarse.repeat(2, 1).repeat(2, 2)).mean() for fine, coarse in pairwise(scales)]
-    colour = (pixels.max(-1) - pixels.min(-1)).mean()
-    between = pixels.mean((1, 2)).std(0).mean()
-    return np.log(np.array([pixels.std((1, 2)).mean(), between, colour, *details]) + 1e-3)
+    while scales[-1].shape[-1] > 6:
+        scales.append(F.avg_pool2d(scales[-1], 2))
+    details = [(fine - F.interpolate(coarse, scale_factor=2)).abs().mean() for fine, coarse in pairwise(scales)]
+    colour = (pixels.amax(1) - pixels.amin(1)).mean()
+    within = pixels.std((2, 3), correction=0).mean()
+    between = pixels.mean((2, 3)).std(0, correction=0).mean()
+    return (torch.stack([within, between, colour, *details]) + 1e-3).log()
