@@ -43,7 +43,8 @@ class Run:
             self.accelerator.print(f"no checkpoint in {self.output_dir} yet, starting afresh")
         self._open()
         if self.main:
-            self._make_average_ready()
+            batches = self._statistics_batches()
+            make_ready_to_draw(self.state.average, self.state.recipe, self.config.seed, self.labels, batches)
             self.monitor.sample(0, self.state.average, [])
 
     def resume(self, checkpoint: Path) -> None:
@@ -86,7 +87,7 @@ class Run:
             make_ready_to_draw(copied, state.recipe, self.config.seed, self.labels, PREVIEW_BATCHES)
             self.monitor.preview(state.images, copied)
         if self.main and self.monitor.due(state.images):
-            self._make_average_ready()
+            make_ready_to_draw(state.average, state.recipe, self.config.seed, self.labels)  # all alike, to be compared
             if self.monitor.sample(state.images, state.average, result.scores):
                 state.save(self.output_dir / "best", self.settings, beside=self.write_model)
 
@@ -134,10 +135,6 @@ class Run:
                 push(str(self.output_dir), self.config.hub_model_id, data_rights=self.config.data_rights)
             print(f"publish them:    album-gan push {self.output_dir} --repo-id YOUR_NAME/album-covers")
         self.accelerator.end_training()
-
-    def _make_average_ready(self) -> None:
-        state = self.state
-        make_ready_to_draw(state.average, state.recipe, self.config.seed, self.labels, self._statistics_batches())
 
     def _statistics_batches(self) -> int:
         """Fewer for weights that have hardly been trained, so that a run to try things out starts and ends soon."""
