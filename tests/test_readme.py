@@ -68,7 +68,7 @@ def test_album_gan_commands_parse(line, capsys):
 
 MADE = {
     "README.md": {"film.mp4", "large/00000007.png", "shop/00000007.jpg", "covers.html", "cover.png"},
-    "docs/loading.md": {"covers.onnx", "covers.html", "cover.png", "cover-7.png"},
+    "docs/loading.md": {"covers.onnx", "cover.png", "cover-7.png"},
     "docs/training.md": {"training.mp4"},
 }
 
@@ -76,9 +76,10 @@ MADE = {
 @pytest.mark.long
 @pytest.mark.parametrize("page", MADE)
 def test_commands_and_python_run_one_after_the_other(page, tmp_path, monkeypatch):
-    """Python that loads from the Hub is run against one by tests/hub/test_loading.py."""
+    """A command of the README is run there; Python that loads from the Hub, by tests/hub/test_loading.py."""
     monkeypatch.chdir(tmp_path)
-    for words in [shlex.split(line)[1:] for line in commands(page, "album-gan")]:
+    known = [] if page == "README.md" else commands("README.md")
+    for words in [shlex.split(line)[1:] for line in commands(page, "album-gan") if line not in known]:
         if words[0] in RUN:
             assert main(words) == 0, words
     for snippet in blocks(page, "python"):
