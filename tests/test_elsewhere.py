@@ -5,7 +5,6 @@ Slow: it installs torch twice as many times as anybody wants to wait for, that i
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -99,9 +98,10 @@ def test_onnx_and_html(cover, tmp_path):
     assert np.abs(np.round((drawn[0].transpose(1, 2, 0) + 1) * 127.5) - cover).max() <= 2
 
     assert (tmp_path / "covers.html").stat().st_size < 30_000_000
-    chromium = shutil.which("chromium") or pytest.skip("browser tests need Chromium: apt-get install chromium")
+    from browsing import CHROMIUM, FLAGS  # skips without Chromium
+
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_context(offline=True).new_page()
         page.goto((tmp_path / "covers.html").as_uri())
         page.locator("#wall button[data-drawn]").first.wait_for(timeout=120_000)
