@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items):
-    """Start with the longest tests, so that no worker is left alone with one in the end."""
+    """Start with the longest files, so that no worker is left alone with one in the end."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 

@@ -15,6 +15,8 @@ from album_gan.covers.build.styles import Styles, describe
 from album_gan.inference.model_store import read_weights
 from album_gan.networks.projected_discriminator import EfficientNetLite0, ProjectedDiscriminator
 
+pytestmark = pytest.mark.long
+
 FOLDER = Path(__file__).parent.parent / "album_gan" / "pretrained"
 TEACHING = FOLDER / "teaching"
 

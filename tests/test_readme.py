@@ -11,6 +11,8 @@ import pytest
 from album_gan.cli.main import main
 from album_gan.cli.train import parse
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent
 # Whose commands and Python are tested.
 PAGES = ["README.md", "docs/loading.md", "docs/training.md", "docs/covers.md", "docs/gpu.md"]
@@ -73,7 +75,6 @@ MADE = {
 }
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("page", MADE)
 def test_commands_and_python_run_one_after_the_other(page, tmp_path, monkeypatch):
     """A command of the README is run there; Python that loads from the Hub, by tests/hub/test_loading.py."""

@@ -11,6 +11,8 @@ import pytest
 
 from album_gan.covers.synthetic import draw_cover
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -15,6 +15,8 @@ from album_gan.evaluation.extractors import EXTRACTORS, cached_features, feature
 from album_gan.evaluation.table import table
 from album_gan.metrics.measures import ruler_line
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def covers() -> np.ndarray:

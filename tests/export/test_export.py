@@ -24,6 +24,8 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="exports need the extra 
 from album_gan.export.html_page import build_page, runtime_script, smallest_size  # noqa: E402
 from album_gan.export.onnx_model import check, halves_to_onnx, to_onnx  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 SEEDS = [0, 7, 42, 12_345_678, 99_999_999]
 TEXTS = [
     *("0", " 0042 ", "99999999", "123456789", "velvet-otter-042", "Velvet Otter 042", "VELVET_otter-042"),

@@ -20,6 +20,8 @@ from album_gan import AlbumCoverPipeline
 from album_gan.networks.cover_upscaler import CoverUpscaler
 from album_gan.networks.lite_generator import LiteGenerator
 
+pytestmark = pytest.mark.long
+
 REPO = "me/album-covers"
 LOADING = (ROOT / "docs" / "loading.md").read_text(encoding="utf-8")
 # Ways to load a published model, each in a process that has only what it needs.

@@ -12,6 +12,8 @@ from PIL import Image
 from album_gan.inference.latents import name_of, seed_for_any_text
 from album_gan.media.image_files import read_settings
 
+pytestmark = pytest.mark.long
+
 
 def test_the_wall_is_there_when_the_page_opens(visit):
     wall = look(visit())

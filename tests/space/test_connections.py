@@ -12,6 +12,8 @@ from contextlib import ExitStack, suppress
 import pytest
 from serving import START, free_port, serve
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("gradio", reason="the page needs album-gan[demo]")
 resource = pytest.importorskip("resource", reason="limits of open files are a matter of Unix")
 

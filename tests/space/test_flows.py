@@ -30,6 +30,8 @@ from album_gan.editing.similar import POOL
 from album_gan.inference.latents import name_of
 from album_gan.media.image_files import read_settings
 
+pytestmark = pytest.mark.long
+
 SIZES = [(1920, 1080), (360, 740)]
 both_sizes = pytest.mark.parametrize("size", SIZES, ids=["projector", "phone"])
 

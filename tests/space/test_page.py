@@ -17,6 +17,8 @@ from serving import free_port, serve
 from album_gan.inference.latents import name_of, seed_for_any_text, seed_of
 from album_gan.media.image_files import read_settings, save_png
 
+pytestmark = pytest.mark.long
+
 gradio_client = pytest.importorskip("gradio_client", reason="the page needs album-gan[demo]")
 
 

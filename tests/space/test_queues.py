@@ -19,6 +19,8 @@ from album_gan.space.fair_queue import FairQueue, QueueFullError
 from album_gan.space.job_queue import JobQueue
 from album_gan.space.validation import Cover
 
+pytestmark = pytest.mark.long
+
 KEY = "for-the-test"
 HERSELF = Client("1", Lane.PRESENTER)
 

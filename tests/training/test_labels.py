@@ -124,7 +124,6 @@ def test_classes_can_be_added_to_a_trained_model(tmp_path):
         assert torch.equal(discriminator(images, any_class + 1), networks[1](images))  # nothing learned yet
 
 
-@pytest.mark.long
 def test_a_run_has_the_refinements_of_the_model_that_it_starts_from(styled):
     """So does one that resumes a run, and what is asked for counts."""
     module, run = RECIPES["projected"], styled
@@ -162,7 +161,6 @@ def test_mixtures_need_classes_and_a_column(labelled, tmp_path, capsys):
     assert "mixture_column must be one of image, group, genre, pattern; got 'mood'" in capsys.readouterr().err
 
 
-@pytest.mark.long
 def test_genres_are_mixtures_of_styles(labelled, styled, tmp_path):
     """A second column's names choose among the classes of the first: seeds, as often as covers; the files know them."""
     pipe = AlbumCoverPipeline.from_pretrained(styled)

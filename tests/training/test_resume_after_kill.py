@@ -17,6 +17,8 @@ from album_gan.hub.run_checkpoints import checkpoints
 from album_gan.recipes.base import recipe_names
 from train import main
 
+pytestmark = pytest.mark.long
+
 KILLS, STEPS = 20, 150
 WIDE = {"dcgan": ["--dcgan.width", "256"], "began": ["--began.width", "32"]}
 
@@ -50,7 +52,6 @@ ALWAYS = ("dcgan", "projected")
 KILLED = [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in recipe_names()]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("recipe", KILLED)
 def test_killed_and_resumed_is_never_killed(recipe, my_covers, tmp_path, capsys):
     steps = 8

@@ -18,6 +18,8 @@ from serving import free_port
 from album_gan import AlbumCoverPipeline
 from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 RECIPES = {
     "dcgan": ["--dcgan.width", "64"],

@@ -16,6 +16,8 @@ from album_gan.training.watching import alarms
 from album_gan.training.watching.monitor import Monitor
 from train import main
 
+pytestmark = pytest.mark.long
+
 GOOD = {"kid": 0.1, "diversity": 0.8, "auc": 0.8, "gap": 1.0}
 COPYING = {"nearest_training_cover": 0.3, "closer_than_any_held_out": 0.5}
 
