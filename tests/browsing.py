@@ -11,7 +11,7 @@ from serving import free_port, serve
 
 playwright = pytest.importorskip("playwright.sync_api", reason="browser tests need playwright")
 expect = playwright.expect
-# Debian's shell is Chromium without windows, and opens a page with two thirds of the work.
+# Debian's shell is Chromium without windows, and opens a page with three quarters of the work.
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("browser tests need Chromium: apt-get install chromium-headless-shell", allow_module_level=True)

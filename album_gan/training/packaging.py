@@ -61,8 +61,8 @@ def make_ready_to_draw(
 ) -> None:
     """Compute BatchNorm statistics and mean stem of averaged weights, over seeded latents.
 
-    The statistics are the mean over `batches` of STATISTICS_BATCH_SIZE latents. `labels` (N,) are those of the
-    training covers, sampled along with the latents.
+    The statistics are means over `batches` batches of STATISTICS_BATCH_SIZE latents each. `labels` (N,) are those of
+    the training covers, sampled along with the latents.
     """
     device = next(generator.parameters()).device
 

@@ -87,7 +87,7 @@ class Run:
             make_ready_to_draw(copied, state.recipe, self.config.seed, self.labels, PREVIEW_BATCHES)
             self.monitor.preview(state.images, copied)
         if self.main and self.monitor.due(state.images):
-            make_ready_to_draw(state.average, state.recipe, self.config.seed, self.labels)  # all alike, to be compared
+            make_ready_to_draw(state.average, state.recipe, self.config.seed, self.labels)  # all batches, to compare
             if self.monitor.sample(state.images, state.average, result.scores):
                 state.save(self.output_dir / "best", self.settings, beside=self.write_model)
 
@@ -137,7 +137,7 @@ class Run:
         self.accelerator.end_training()
 
     def _statistics_batches(self) -> int:
-        """Fewer for weights that have hardly been trained, so that a run to try things out starts and ends soon."""
+        """How many batches to take BatchNorm statistics over; few after few images, so that a trial run ends soon."""
         if self.state.warm_up_steps:  # it began with a trained model
             return STATISTICS_BATCHES
         return min(STATISTICS_BATCHES, PREVIEW_BATCHES + self.state.images // STATISTICS_BATCH_SIZE)

@@ -53,7 +53,7 @@ def _bundled_moments() -> list[tuple[int, Tensor]]:
 
 
 def _descriptor(covers: Sequence[Image.Image]) -> Tensor:
-    """Log of the contrast within and between covers, of colourfulness, and of detail at each scale."""
+    """Log of the contrast within and between covers, of colourfulness, and of detail at three scales: (6,)."""
     resized = [cover.convert("RGB").resize((TILE, TILE), Image.Resampling.LANCZOS) for cover in covers]
     pixels = torch.from_numpy(np.stack([np.asarray(cover) for cover in resized])).permute(0, 3, 1, 2) / 255
     scales = [pixels]
