@@ -1,6 +1,8 @@
 """One of two gloo processes that train the recipes named on its command line, one after the other.
 
-RANK=0 python tests/pair.py COVERS OUT PORT recipe recipe ...
+RANK=0 python tests/pair.py COVERS OUT PORTS recipe recipe ...
+
+PORTS, with commas: two for each recipe and one for a test of the weights' comparison.
 """
 
 import os
@@ -16,24 +18,24 @@ from album_gan.training.distributed import broadcast_weights, check_same_weights
 from album_gan.training.loop import train
 
 
-def begin(port: int) -> None:
+def begin(port: str) -> None:
     """A new group: each training ends its own."""
     AcceleratorState._reset_state(reset_partial_state=True)
-    os.environ["MASTER_PORT"] = str(port)
+    os.environ["MASTER_PORT"] = port
 
 
-def main(covers: str, out: str, port: int, recipes: list[str]) -> None:
+def main(covers: str, out: str, ports: list[str], recipes: list[str]) -> None:
     torch.set_num_threads(1)
-    for number, name in enumerate(recipes):
-        for turn, (kind, settings, steps) in enumerate((("still", STILL, 1), ("moving", {}, 3))):
-            begin(port + 2 * number + turn)
+    for name in recipes:
+        for kind, settings, steps in (("still", STILL, 1), ("moving", {}, 3)):
+            begin(ports.pop())
             config = TrainingConfig(
                 recipe=name, train_data_dir=covers, resolution=32, train_batch_size=4, max_train_steps=steps,
                 checkpointing_steps=1, mixed_precision="no", dataloader_num_workers=0, report_to="none",
                 evaluation_images=0, output_dir=f"{out}/{name}-{kind}",
             )  # fmt: skip
             train(config, RECIPES[name].Config(**settings_of(name, settings)))
-    begin(port + 100)
+    begin(ports.pop())
     accelerator = Accelerator()
     network = torch.nn.Linear(2, 2)
     broadcast_weights(accelerator, network)
@@ -48,4 +50,4 @@ def main(covers: str, out: str, port: int, recipes: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3].split(","), sys.argv[4:])

@@ -1,5 +1,6 @@
 """Runs the real page in a process of its own, for the tests of the page."""
 
+import itertools
 import json
 import os
 import socket
@@ -16,10 +17,21 @@ START = (
 )
 
 
+# Below the ports that systems give to connections (from 32,768 on in Linux, 49,152 elsewhere), a thousand for each
+# worker of pytest-xdist: nobody else takes a port between our look at it and the server's start.
+PORTS = itertools.count(20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Another one each time."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+        return port
 
 
 def start_command(model: Path | str, port: int, **options: object) -> list[str]:

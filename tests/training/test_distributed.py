@@ -42,7 +42,7 @@ def run_pair(covers: Path, out: Path, recipes: tuple[str, ...]) -> Path:
         str(Path(__file__).parents[1] / "pair.py"),
         str(covers),
         str(out),
-        str(free_port()),
+        ",".join(str(free_port()) for _ in range(2 * len(recipes) + 1)),
         *recipes,
     ]
     processes = [
