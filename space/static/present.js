@@ -20,6 +20,7 @@
   let covers = []; // {seed, name, small, large: Image, film: URL of the film to the next cover}
   let index = 0;
   let morphing = false;
+  let turn = 0; // counts pictures: what was prepared for an earlier one is dropped
   let waiting = 0;
   let resting = 0;
   let hiding = 0;
@@ -66,9 +67,7 @@
     const cover = covers[index];
     if (!cover) return;
     load(cover);
-    morphing = false;
-    dialog.classList.remove("blank", "film");
-    video.pause();
+    unveil();
     headline(albumGan.nameOf(cover), cover.typed && cover.name !== cover.typed ? cover.name : "");
     dissolve(cover.small.src, `Album cover ${albumGan.nameOf(cover)}`);
     cover.large.decode().then(() => covers[index] === cover && extra === "" && dissolve(cover.large.src, picture.alt)).catch(() => {});
@@ -87,6 +86,14 @@
     part(".labels").replaceChildren();
     part("h2").textContent = name;
     part(".seed").textContent = beneath;
+  }
+
+  // A new picture ends the morph and the blank screen, which would hide it.
+  function unveil() {
+    turn++;
+    morphing = false;
+    video.pause();
+    dialog.classList.remove("blank", "film");
   }
 
   // The old picture stays below while the new one fades in.
@@ -109,7 +116,7 @@
   }
 
   function type() {
-    dialog.classList.remove("blank", "invite");
+    dialog.classList.remove("blank");
     form.hidden = false;
     field.value = "";
     field.focus();
@@ -131,10 +138,13 @@
   // Attributes by strength, A - B + C of the pins, and the mean cover: shown in place of the cover until the next key.
   async function replace(kind, url, name, beneath, labels = []) {
     const image = Object.assign(new Image(), { src: url });
+    unveil();
+    const mine = turn;
     part(".pin").textContent = "Drawing …";
     await image.decode().catch(() => {});
+    if (turn !== mine || !isOpen()) return;
     part(".pin").textContent = "";
-    if (!isOpen() || !image.naturalWidth) return;
+    if (!image.naturalWidth) return;
     headline(name, beneath);
     extra = kind;
     dissolve(url, name);
@@ -155,11 +165,15 @@
   async function morph() {
     if (morphing) return;
     morphing = true;
+    const mine = turn;
+    const isDropped = () => turn !== mine || !isOpen();
     await film(index);
+    if (isDropped()) return;
     const cover = covers[index];
-    if (!cover?.film?.startsWith("blob:")) return void setTimeout(() => morphing && isOpen() && ((morphing = false), morph()), 400);
+    if (!cover?.film?.startsWith("blob:")) return void setTimeout(() => isDropped() || ((morphing = false), morph()), 400);
     video.src = cover.film;
     await video.play().catch(() => {});
+    if (isDropped()) return video.pause();
     dialog.classList.remove("blank");
     dialog.classList.add("film");
   }
@@ -176,7 +190,7 @@
     clearTimeout(waiting);
     if (still) return;
     waiting = setTimeout(() => {
-      if (!isOpen() || dialog.classList.contains("blank")) return;
+      if (!isOpen() || dialog.matches(".blank, .invite")) return;
       dialog.dataset.idle = "yes";
       morph();
     }, albumGan.idleAfter);
@@ -200,6 +214,11 @@
     address: () => dialog.classList.toggle("invite"),
     leave,
   };
+  function act(name) {
+    if (name !== "address") dialog.classList.remove("invite");
+    actions[name]();
+    awake();
+  }
   const KEYS = {
     ArrowRight: "next", ArrowDown: "next", PageDown: "next", " ": "next", Enter: "next", n: "next",
     ArrowLeft: "back", ArrowUp: "back", PageUp: "back",
@@ -216,14 +235,12 @@
     if (!action) return;
     event.preventDefault();
     event.stopPropagation();
-    actions[action]();
-    awake();
+    act(action);
   });
   dialog.addEventListener("click", (event) => {
     if (event.target.closest(".out")) return leave();
     if (event.target.closest("form")) return;
-    actions.next();
-    awake();
+    act("next");
   });
   // For the speaker: keys, hints and the exit, shown for some seconds after the mouse moves.
   dialog.addEventListener("pointermove", (event) => {
@@ -238,8 +255,7 @@
     const [across, down] = touched ? [clientX - touched.clientX, clientY - touched.clientY] : [0, 0];
     if (Math.abs(across) < 50 || Math.abs(across) < 2 * Math.abs(down)) return;
     event.preventDefault(); // no click follows it
-    (across < 0 ? actions.next : actions.back)();
-    awake();
+    act(across < 0 ? "next" : "back");
   });
   // Back closes the presentation, not the site.
   addEventListener("popstate", () => leave(false));
@@ -264,6 +280,7 @@
     const { url, text } = albumGan.setup.invitation;
     part(".help").textContent = url ? HELP : `${HELP} — ${text}`;
     form.hidden = true;
+    dialog.className = "present";
     history.pushState({ presenting: true }, "");
     for (const other of document.body.children) other.inert = true;
     document.body.append(dialog);

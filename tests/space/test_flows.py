@@ -247,10 +247,34 @@ def test_presenting_by_keyboard(visit, size):
     page.keyboard.press("b")
     page.keyboard.press("m")
     page.wait_for_function("document.querySelector('.present video').currentTime > 0")
-    expect(heading).to_have_text(name_of(3))  # where the way leads
+    expect(heading).to_have_text(name_of(3))  # where the film leads
     page.keyboard.press("Escape")
     expect(stage).to_be_hidden()
     expect(page.locator("[data-shelf=pins] .tile")).to_have_text([f"A  {name_of(2)}"])
+
+
+def test_a_key_on_stage_ends_what_was_going_on(visit):
+    page = visit()
+    page.get_by_role("button", name="Present").click()
+    stage = page.get_by_role("dialog", name="Presenting")
+    heading, hint = stage.get_by_role("heading"), stage.get_by_text("Five directions, from less to more")
+    playing = "document.querySelector('.present').classList.contains('film')"
+    page.keyboard.press("m")
+    page.wait_for_function(playing)
+    page.keyboard.press("x")
+    page.wait_for_function(f"!{playing}")  # at once, so that the sheet can be seen
+    expect(hint).to_be_visible()
+    expect(heading).to_have_text(name_of(0))
+    for key in ("0", "ArrowRight"):  # the mean cover comes too late
+        page.keyboard.press(key)
+    expect(heading).to_have_text(name_of(1))
+    page.wait_for_load_state("networkidle")
+    expect(heading).to_have_text(name_of(1))
+    page.keyboard.press("q")
+    expect(heading).to_be_hidden()
+    page.keyboard.press("PageDown")
+    expect(heading).to_have_text(name_of(2))
+    expect(heading).to_be_visible()
 
 
 def test_left_alone_covers_morph_for_ever(visit):
