@@ -59,19 +59,22 @@
     if (!cover || !next || cover.film) return;
     cover.film = "loading";
     const answer = await fetch(albumGan.filmUrl(cover.seed, next.seed, settings())).catch(() => null);
-    cover.film = answer?.ok ? URL.createObjectURL(await answer.blob()) : null;
+    const bytes = answer?.ok ? await answer.blob().catch(() => null) : null;
+    if (covers[i + 1] !== next) return void (cover.film = undefined); // a typed name has come between them
+    cover.film = bytes && URL.createObjectURL(bytes);
   }
 
   function show(i) {
-    index = Math.max(0, i);
-    const cover = covers[index];
-    if (!cover) return;
+    const [at, list] = [Math.max(0, i), covers];
+    const cover = covers[at];
+    if (!cover) return void deal().then(() => isOpen() && covers === list && covers[at] && show(at));
+    index = at;
     load(cover);
     unveil();
-    headline(albumGan.nameOf(cover), cover.typed && cover.name !== cover.typed ? cover.name : "");
+    caption(cover);
     dissolve(cover.small.src, `Album cover ${albumGan.nameOf(cover)}`);
     cover.large.decode().then(() => covers[index] === cover && extra === "" && dissolve(cover.large.src, picture.alt)).catch(() => {});
-    part(".pin").textContent = albumGan.pins.includes(albumGan.nameOf(cover)) ? "Pinned" : "";
+    mark();
     invite(cover.onStage ? cover.typed : "");
     if (covers[index - 3]?.film?.startsWith?.("blob:")) {
       URL.revokeObjectURL(covers[index - 3].film); // keep only nearby covers, since a presentation may be long
@@ -88,12 +91,15 @@
     part(".seed").textContent = beneath;
   }
 
-  // A new picture ends the morph and the blank screen, which would hide it.
+  const caption = (cover) => headline(albumGan.nameOf(cover), cover.typed && cover.name !== cover.typed ? cover.name : "");
+  const mark = () => (part(".pin").textContent = covers[index] && albumGan.pins.includes(albumGan.nameOf(covers[index])) ? "Pinned" : "");
+
+  // A new picture ends the morph, which would hide it.
   function unveil() {
     turn++;
     morphing = false;
     video.pause();
-    dialog.classList.remove("blank", "film");
+    dialog.classList.remove("film");
   }
 
   // The old picture stays below while the new one fades in.
@@ -116,7 +122,6 @@
   }
 
   function type() {
-    dialog.classList.remove("blank");
     form.hidden = false;
     field.value = "";
     field.focus();
@@ -127,9 +132,12 @@
     dialog.focus();
     const words = field.value.trim();
     if (!words) return;
+    const list = covers;
     const answer = await fetch(`view.json?${new URLSearchParams({ tab: "generate", seeds: words })}`).catch(() => null);
-    const wall = answer?.ok ? (await answer.json()).wall : null;
-    if (!wall) return;
+    const text = answer ? await answer.text() : "The page's computer is not responding.";
+    if (!isOpen() || covers !== list) return; // left meanwhile
+    if (!answer?.ok) return void (part(".pin").textContent = text);
+    const { wall } = JSON.parse(text);
     covers.splice(index + 1, 0, ...wall.seeds.map((seed, i) => ({ seed, name: wall.names[i], typed: wall.typed[i], onStage: Boolean(wall.typed[i]) })));
     if (covers[index]) covers[index].film = undefined; // it ended on another cover
     show(index + 1);
@@ -165,7 +173,8 @@
   async function morph() {
     if (morphing) return;
     morphing = true;
-    const mine = turn;
+    const mine = ++turn;
+    mark();
     const isDropped = () => turn !== mine || !isOpen();
     await film(index);
     if (isDropped()) return;
@@ -174,7 +183,7 @@
     video.src = cover.film;
     await video.play().catch(() => {});
     if (isDropped()) return video.pause();
-    dialog.classList.remove("blank");
+    if (extra) caption(cover);
     dialog.classList.add("film");
   }
 
@@ -201,10 +210,9 @@
     back: () => show(index - 1),
     morph,
     pin() {
-      const name = albumGan.nameOf(covers[index]);
-      albumGan.chosen = name;
+      albumGan.chosen = albumGan.nameOf(covers[index]);
       albumGan.onWall.pin();
-      setTimeout(() => (part(".pin").textContent = albumGan.pins.includes(name) ? "Pinned" : ""), 300);
+      setTimeout(() => extra || mark(), 300);
     },
     type,
     sheet,
@@ -216,6 +224,7 @@
   };
   function act(name) {
     if (name !== "address") dialog.classList.remove("invite");
+    if (name !== "blank") dialog.classList.remove("blank");
     actions[name]();
     awake();
   }
