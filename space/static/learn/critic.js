@@ -1,5 +1,5 @@
 // The critic: the discriminator's score of a picture, overall and by place.
-import { h, address, attempt, button, choice, field, get, line, picture } from "./dom.js";
+import { h, address, attempt, button, choice, field, get, latest, line, picture } from "./dom.js";
 import * as state from "./state.js";
 
 const SIDE = 256; // pixels to which an uploaded picture is reduced
@@ -10,6 +10,7 @@ export async function mount(body) {
   const note = line();
   const score = h("div", { class: "verdict", "aria-live": "polite" });
   const views = h("div", { class: "views" });
+  const newest = latest();
   const file = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", "aria-label": "Your own picture", onchange: () => file.files[0] && judgeFile(file.files[0]) });
   const seed = h("input", { type: "text", value: state.value("seed", "7"), "aria-label": "Seed or name", onchange: () => judgeSeed(seed.value.trim() || "7") });
   const model = () => state.value("model", own);
@@ -25,8 +26,9 @@ export async function mount(body) {
 
   async function judgeSeed(name) {
     state.set({ seed: name });
-    const verdict = await attempt(note, () => get("critic.json", { model: model(), seed: name }));
-    if (verdict) (show(verdict, address("cover.webp", { model: model(), seed: name }), "The drawn cover"), state.did("judged", verdict));
+    const query = { model: model(), seed: name };
+    const verdict = await newest(() => attempt(note, () => get("critic.json", query)));
+    if (verdict) (show(verdict, address("cover.webp", query), "The drawn cover"), state.did("judged", verdict));
   }
 
   async function judgeFile(chosen) {
@@ -36,7 +38,7 @@ export async function mount(body) {
     const canvas = h("canvas", { width: SIDE, height: SIDE });
     canvas.getContext("2d").drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, SIDE, SIDE);
     const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
-    const verdict = await attempt(note, () => get("critic.json", { model: model() }, { method: "POST", body: blob }));
+    const verdict = await newest(() => attempt(note, () => get("critic.json", { model: model() }, { method: "POST", body: blob })));
     if (verdict) (show(verdict, canvas.toDataURL(), "Your picture"), state.did("judged", verdict));
   }
 
@@ -51,8 +53,9 @@ export async function mount(body) {
         h("figcaption", {}, scales.length > 1 ? `${scale.name}: ${scale.mean.toFixed(2)}` : "Shares of the places; they add up to the score"))));
   }
 
-  await judgeSeed(seed.value);
-  if (!views.children.length && model() !== "teaching") {
+  const [first, network] = [seed.value, model()];
+  await judgeSeed(first);
+  if (!views.children.length && seed.value === first && model() === network && network !== "teaching") {
     const why = note.textContent; // this network has no usable discriminator: offer another
     body.querySelector("select").value = "teaching";
     state.set({ model: "teaching" });

@@ -72,6 +72,16 @@ export function button(text, onclick, attributes = {}) {
 // A status line, also for screen readers.
 export const line = (text = "", attributes = {}) => h("p", { class: "note", "aria-live": "polite", ...attributes }, text);
 
+// const newest = latest(): `await newest(action)` is the action's result, or null if a later one was begun meanwhile.
+export function latest() {
+  let turn = 0;
+  return async (action) => {
+    const mine = ++turn;
+    const result = await action();
+    return mine === turn ? result : null;
+  };
+}
+
 // Runs something slow; the note shows that it is running, or its error.
 export async function attempt(note, action, busy = "Computing ...") {
   const timer = setTimeout(() => (note.textContent = busy), 300);

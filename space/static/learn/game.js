@@ -78,7 +78,7 @@ export async function mount(body) {
     run.textContent = "Pause";
     state.did("run");
     const tick = () => {
-      if (!body.isConnected) return stop();
+      if (!body.checkVisibility()) return stop(); // another panel or tab is open
       const until = performance.now() + 40;
       do game.round(); while (!slow.checked && performance.now() < until);
       draw();

@@ -1,5 +1,5 @@
 // Time machine: the same seeds throughout the training of a model, beside its losses and kernel distances.
-import { h, address, attempt, button, chart, choice, get, line, picture, still } from "./dom.js";
+import { h, address, attempt, button, chart, choice, get, latest, line, picture, still } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
@@ -10,6 +10,7 @@ export async function mount(body) {
   const shown = () => state.value("models", [own, ...trained.filter((name) => name !== own)].slice(0, 2).join(",")).split(",");
   const slider = h("input", { type: "range", min: 0, max: 1000, value: state.value("at", "1000"), "aria-label": "How far trained, from noise to covers" });
   const play = button("Play", () => (timer ? stop() : start()));
+  const newest = latest();
   let courses = {};
   let timer = 0;
   body.append(
@@ -24,6 +25,7 @@ export async function mount(body) {
     play.textContent = "Stop";
     if (Number(slider.value) >= 1000) slider.value = 0;
     timer = setInterval(() => {
+      if (!body.checkVisibility()) return stop(); // another tab of the page is open
       slider.value = Number(slider.value) + (still() ? 100 : 12);
       draw(true);
       if (Number(slider.value) >= 1000) stop();
@@ -36,11 +38,10 @@ export async function mount(body) {
   }
 
   async function load() {
-    courses = {};
-    for (const name of shown()) {
-      const course = await attempt(note, () => get("course.json", { model: name }));
-      if (course?.moments.length) courses[name] = course;
-    }
+    const names = shown();
+    const found = await newest(() => Promise.all(names.map((name) => attempt(note, () => get("course.json", { model: name })))));
+    if (!found) return;
+    courses = Object.fromEntries(names.map((name, i) => [name, found[i]]).filter(([, course]) => course?.moments.length));
     machines.replaceChildren(...Object.keys(courses).map((name) => h("section", { class: "machine", "data-model": name }, h("h3", {}, name), picture("", `64 covers of ${name} at this moment of its training`), h("p", { class: "count" }), h("div", { class: "charts" }), h("ul", { class: "said" }))));
     if (!Object.keys(courses).length) note.textContent = "This model comes without a history.";
     draw(false);

@@ -1,5 +1,5 @@
 // Latent space: arithmetic on covers, line versus sphere, truncation.
-import { h, address, attempt, button, choice, fetchPicture, field, get, line, picture, slider } from "./dom.js";
+import { h, address, attempt, button, choice, fetchPicture, field, get, latest, line, picture, slider } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
@@ -25,18 +25,20 @@ export async function mount(body) {
     h("h3", {}, "From A to B"), walks,
     h("h3", {}, "Truncation"), h("p", {}, "Towards 0 every cover is drawn closer to the mean cover: safer, and more alike."), tame);
 
+  const newest = latest();
   const cover = (name, truncation = 1) => albumGan.coverUrl({ seed: name, truncation });
   async function show(byHand) {
     if (byHand) (state.set(seeds), state.did("latent"));
-    const drawn = (name) => address("cover.webp", { model: model(), seed: name });
+    const [{ a, b, c }, network] = [{ ...seeds }, model()];
+    const drawn = (name) => address("cover.webp", { model: network, seed: name });
     const one = (src, text) => h("figure", {}, picture(src, text), h("figcaption", {}, text));
-    const result = await attempt(note, () => fetchPicture("sum.webp", { model: model(), ...seeds }));
+    const result = await newest(() => attempt(note, () => fetchPicture("sum.webp", { model: network, a, b, c })));
     if (!result) return;
     result.image.alt = "The cover A minus B plus C";
     result.image.className = "pixels";
-    sum.replaceChildren(one(drawn(seeds.a), "A"), h("b", {}, "−"), one(drawn(seeds.b), "B"), h("b", {}, "+"), one(drawn(seeds.c), "C"), h("b", {}, "="), h("figure", {}, result.image, h("figcaption", {}, "A − B + C")));
+    sum.replaceChildren(one(drawn(a), "A"), h("b", {}, "−"), one(drawn(b), "B"), h("b", {}, "+"), one(drawn(c), "C"), h("b", {}, "="), h("figure", {}, result.image, h("figcaption", {}, "A − B + C")));
     walks.replaceChildren(...[["line", "The straight line cuts through the middle, where training never was: the covers in between lose contrast or fall apart (unless the network scales its latents itself, as the bundled one does)."], ["sphere", "The arc stays where latents live."]].map(([path, text]) =>
-      h("figure", {}, picture(address("walk.webp", { model: model(), first: seeds.a, last: seeds.b, path }), `Nine covers from A to B along the ${path}`), h("figcaption", {}, text))));
+      h("figure", {}, picture(address("walk.webp", { model: network, first: a, last: b, path }), `Nine covers from A to B along the ${path}`), h("figcaption", {}, text))));
   }
 
   const shelf = h("div", { class: "shelf-row" });

@@ -45,8 +45,15 @@ export async function start(root) {
     place.replaceChildren(h("h2", {}, title), body);
     place.dataset.panel = name;
     place.dataset.ready = "";
-    close = (await module.mount(body, context)) ?? null;
-    if (number === opened) place.dataset.ready = "yes";
+    let end = null;
+    try {
+      end = await module.mount(body, context);
+    } catch (error) {
+      body.append(h("p", { class: "note" }, error.message));
+    }
+    if (number !== opened) return end?.();
+    close = end;
+    place.dataset.ready = "yes";
     state.did("opened", name);
   }
 

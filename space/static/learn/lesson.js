@@ -36,6 +36,7 @@ async function perform(context, start) {
   const end = Date.now() + STEPS.slice(start).reduce((sum, step) => sum + step.share, 0) * 60_000;
   let number = start;
   let open = false;
+  let isOver = false;
   root.classList.add("on-stage");
   root.requestFullscreen?.().catch(() => {}); // if refused, fill the window
   const timer = setInterval(tick, 1000);
@@ -53,6 +54,7 @@ async function perform(context, start) {
       state.reset(step.panel);
       state.set(step.at);
       await context.open(step.panel, true);
+      if (isOver || number !== i) return;
     }
     render();
   }
@@ -79,6 +81,7 @@ async function perform(context, start) {
   }
   let wasFull = false;
   function stop() {
+    isOver = true;
     clearInterval(timer);
     removeEventListener("keydown", keys, true);
     document.removeEventListener("fullscreenchange", left);

@@ -1,5 +1,5 @@
 // Noise to cover: every step of a generator, from layer to channel to one multiplication; and what muting does.
-import { h, address, attempt, button, choice, fetchPicture, field, get, line, number, picture, shape } from "./dom.js";
+import { h, address, attempt, button, choice, fetchPicture, field, get, latest, line, number, picture, shape } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
@@ -10,7 +10,7 @@ export async function mount(body) {
   const out = h("div", { class: "pair" });
   let layers = null;
   let sheet = null; // the maps of the chosen step: { image, columns }
-  let turn = 0;
+  const [newestLayers, newestSheet, newestProducts] = [latest(), latest(), latest()];
 
   const model = () => state.value("model", own);
   const seed = () => state.value("seed", "7");
@@ -34,9 +34,8 @@ export async function mount(body) {
   }
 
   async function load() {
-    const mine = ++turn;
-    const found = await attempt(note, () => get("layers.json", query()));
-    if (!found || mine !== turn) return;
+    const found = await newestLayers(() => attempt(note, () => get("layers.json", query())));
+    if (!found) return;
     layers = found;
     showStrip();
     showCovers();
@@ -91,8 +90,9 @@ export async function mount(body) {
       state.did("step", step);
     }
     markStep();
-    sheet = await attempt(note, () => fetchPicture("layer.webp", query({ step: step.number })));
-    if (!sheet) return;
+    const found = await newestSheet(() => attempt(note, () => fetchPicture("layer.webp", query({ step: step.number }))));
+    if (!found) return;
+    sheet = found;
     const channels = step.output[0];
     const canvas = h("canvas", { class: "pixels maps", width: sheet.image.width, height: sheet.image.height, tabindex: 0, role: "img", "aria-label": `${channels} maps; press Enter for the first, or click one` });
     canvas.getContext("2d").drawImage(sheet.image, 0, 0);
@@ -144,7 +144,7 @@ export async function mount(body) {
     });
     async function explain(y, x) {
       state.set({ y, x });
-      const found = await attempt(note, () => get("products.json", query({ step: step.number, channel, y, x })));
+      const found = await newestProducts(() => attempt(note, () => get("products.json", query({ step: step.number, channel, y, x }))));
       if (found) (products.replaceChildren(...productView(found, y, x)), state.did("product"));
     }
     view.replaceChildren(

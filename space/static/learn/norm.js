@@ -1,5 +1,5 @@
 // Batch normalisation: a cover and its batch in both modes, and the statistics behind it.
-import { h, address, attempt, button, choice, get, line, picture, s } from "./dom.js";
+import { h, address, attempt, button, choice, get, latest, line, picture, s } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
@@ -8,6 +8,7 @@ export async function mount(body) {
   const note = line();
   const rows = h("div", { class: "batches" });
   const numbers = h("div");
+  const newest = latest();
   const model = () => state.value("model", own);
   const seeds = () => state.value("seeds", "7,11,12,13");
   body.append(
@@ -29,7 +30,7 @@ export async function mount(body) {
     rows.replaceChildren(
       row("training", "Training mode, the batch's own statistics. Watch the first cover: it changes with its neighbours."),
       row("evaluation", "Evaluation mode, running averages. The first cover is always the same."));
-    const found = await attempt(note, () => get("norm.json", { ...query, layer: state.value("layer") }));
+    const found = await newest(() => attempt(note, () => get("norm.json", { ...query, layer: state.value("layer") })));
     if (!found) return;
     numbers.replaceChildren(
       choice("Layer", found.layers, found.layer, (layer) => (state.set({ layer }), show())),

@@ -1,5 +1,5 @@
 // Shapes: both networks of a recipe with all dimensions, and a calculator for one convolution.
-import { h, attempt, choice, field, get, line } from "./dom.js";
+import { h, attempt, choice, field, get, latest, line } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
@@ -9,6 +9,7 @@ export async function mount(body) {
   const drawing = h("div", { class: "drawing", tabindex: 0, role: "region", "aria-label": "Drawing of both networks" });
   const tables = h("div", { class: "tables" });
   const sizes = h("div");
+  const newest = latest();
   body.append(
     h("p", { class: "lead" }, "Every layer turns one block of numbers into another: channels × height × width. These are measured in a real pass through the network."),
     h("div", { class: "controls" }, choice("Recipe", recipes, state.value("recipe", "dcgan"), (recipe) => show({ recipe, resolution: "" })), sizes),
@@ -17,7 +18,7 @@ export async function mount(body) {
   async function show(changes) {
     state.set(changes);
     if (Object.keys(changes).length) state.did("recipe");
-    const found = await attempt(note, () => get("shapes.json", { recipe: state.value("recipe", "dcgan"), resolution: state.value("resolution") }));
+    const found = await newest(() => attempt(note, () => get("shapes.json", { recipe: state.value("recipe", "dcgan"), resolution: state.value("resolution") })));
     if (!found) return;
     sizes.replaceChildren(choice("Resolution", found.resolutions, found.resolution, (resolution) => show({ resolution })));
     drawing.innerHTML = found.svg;
@@ -33,11 +34,13 @@ function calculator() {
   const settings = { size: 64, kernel: 5, stride: 2, padding: 2, output_padding: 0, transposed: 0 };
   for (const part of state.value("conv").split(",").filter(Boolean).map(Number).entries()) settings[Object.keys(settings)[part[0]]] = part[1];
   const result = h("div", { class: "result", "aria-live": "polite" });
+  const newest = latest();
   const input = (name, text, min) => field(text, h("input", { type: "number", min, value: settings[name], oninput: (event) => ((settings[name] = Math.max(0, Math.floor(Number(event.target.value) || 0))), compute(true)) }));
   const check = h("input", { type: "checkbox", checked: Boolean(settings.transposed), onchange: () => ((settings.transposed = Number(check.checked)), compute(true)) });
   async function compute(byHand) {
     if (byHand) (state.set({ conv: Object.values(settings).join(",") }), state.did("calculated", settings));
-    const found = await get("convolution.json", settings).catch((error) => ({ possible: false, why: error.message }));
+    const found = await newest(() => get("convolution.json", settings).catch((error) => ({ possible: false, why: error.message })));
+    if (!found) return;
     result.replaceChildren(...(found.possible
       ? [h("strong", {}, found.formula.replaceAll(" x ", " × ")), ...found.remarks.map((text) => h("p", {}, text))]
       : [h("strong", {}, "Impossible."), h("p", {}, `${found.why[0].toUpperCase()}${found.why.slice(1).replaceAll("_", " ")}.`)]));

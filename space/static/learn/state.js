@@ -13,7 +13,7 @@ export function set(changes) {
     else query.set(name, value);
   }
   const search = new URLSearchParams(location.search);
-  search.set("tab", "learn");
+  if (document.querySelector(".learn")?.checkVisibility()) search.set("tab", "learn");
   history.replaceState(null, "", `?${search.toString().replaceAll("%2C", ",")}#${query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":")}`);
 }
 

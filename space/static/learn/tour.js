@@ -5,6 +5,7 @@ import * as state from "./state.js";
 
 let context = null;
 let stopWatching = null;
+let turn = 0; // counts pages shown and the tour left: a page that was still loading then is dropped
 let before = ""; // the address before the tour, restored at its end
 
 export function mount(body, given) {
@@ -30,6 +31,7 @@ export function resume(given) {
 
 async function show(number, asLinked = false) {
   const page = PAGES[number];
+  const mine = ++turn;
   stopWatching?.();
   if (!before) before = location.hash.includes("tour=") ? "#panel=tour" : location.hash;
   state.keep("page", number);
@@ -37,6 +39,8 @@ async function show(number, asLinked = false) {
     state.reset(page.panel);
     state.set({ ...page.at, tour: number + 1 });
     await context.open(page.panel, true);
+    if (mine !== turn) return;
+    if (state.value("panel") !== page.panel) return leave(false); // the visitor went to another panel
   }
   state.set({ tour: number + 1 });
   const bets = state.kept("bets", {});
@@ -78,6 +82,7 @@ async function show(number, asLinked = false) {
 }
 
 function leave(back) {
+  turn++;
   stopWatching?.();
   stopWatching = null;
   context.guide.replaceChildren();
