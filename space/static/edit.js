@@ -47,10 +47,10 @@ function preview(name, strip) {
 part(".looks").append(...looks.map(newSlider));
 part(".mix").hidden = !mixes;
 
-const state = () => ({ cover: cover.value.trim(), style: style.value.trim(), amounts: [...sliders.values()].map((slider) => slider.value) });
+const state = () => ({ cover: cover.value.trim(), settings: albumGan.editSettings, style: style.value.trim(), amounts: [...sliders.values()].map((slider) => slider.value) });
 
-function take({ cover: name, style: other, amounts }) {
-  [cover.value, style.value] = [name, other];
+function take({ cover: name, settings, style: other, amounts }) {
+  [cover.value, style.value, albumGan.editSettings] = [name, other, settings];
   [...sliders.values()].forEach((slider, i) => (slider.value = amounts[i]));
 }
 
@@ -66,6 +66,8 @@ function addressOf(ending, size) {
   return albumGan.coverUrl({ ...albumGan.byName(cover.value.trim()), truncation, label }, ending, more).replace(/^cover/, "edit");
 }
 
+const say = (text) => (part(".note").textContent = text);
+
 // While a slider moves, only its latest position is drawn, small; once it stops, large.
 let busy = false;
 async function show(large) {
@@ -74,20 +76,13 @@ async function show(large) {
   newest = url;
   if (busy) return;
   busy = true;
-  while (true) {
-    const address = newest;
-    const image = new Image();
-    image.src = address;
-    try {
-      await image.decode();
-      picture.src = address;
-      picture.alt = albumGan.describe(image, `${cover.value.trim()}, edited`);
-      part(".note").textContent = "";
-    } catch {
-      const answer = await fetch(address).catch(() => null);
-      part(".note").textContent = answer ? (answer.ok ? "" : await answer.text()) : "The page's computer is not responding.";
-    }
-    if (address === newest) break;
+  for (let address = ""; address !== newest; ) {
+    address = newest;
+    const image = await albumGan.fetchImage(address, () => address === newest && element.isConnected, say);
+    if (!image) continue; // refused, or a newer one is wanted
+    picture.src = address;
+    picture.alt = albumGan.describe(image, `${cover.value.trim()}, edited`);
+    say("");
   }
   busy = false;
 }
@@ -96,6 +91,7 @@ function settle() {
   states.push(state());
   albumGan.editing = cover.value.trim();
   albumGan.edits = editsNow();
+  albumGan.editStyle = style.value.trim();
   if (states.length > 1 || Object.keys(albumGan.edits).length) albumGan.remember("edit", [albumGan.editing]);
   show(true);
   const download = part("[data-edit=download]");
@@ -119,7 +115,7 @@ part("[data-edit=reset]").addEventListener("click", () => {
 });
 albumGan.editing ??= first;
 function begin() {
-  cover.value = albumGan.editing;
+  [cover.value, style.value] = [albumGan.editing, albumGan.editStyle];
   for (const [name, slider] of sliders) slider.value = albumGan.edits[name] ?? 0;
 }
 begin();

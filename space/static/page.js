@@ -51,14 +51,41 @@ window.albumGan = {
     return `covers.zip?${query}`;
   },
 
+  // The picture at a URL, as soon as the server draws it; null if it refuses, or once it is no longer wanted. `say` tells
+  // the visitor what the page waits for.
+  async fetchImage(url, isWanted, say) {
+    let waited = false;
+    for (let wait = 1500; ; wait = Math.min(2 * wait, 60_000)) {
+      const image = new Image();
+      image.src = url;
+      try {
+        await image.decode();
+        if (waited) say("");
+        return image;
+      } catch {
+        if (!isWanted()) return null;
+        waited = true;
+        const answer = await fetch(url).catch(() => null);
+        say(answer ? (answer.ok ? "" : await answer.text()) : "The page's computer is not responding.");
+        if (answer && answer.status >= 400 && answer.status < 500) return null;
+        await new Promise((done) => setTimeout(done, wait * (0.5 + Math.random())));
+        if (!isWanted()) return null;
+      }
+    }
+  },
+
   // The view that the address describes, for page.py's `wire_links`. If the server does not answer, the page keeps
-  // the wall that it was served with.
+  // the wall that it was served with; and the visitor's own, if one was asked for meanwhile.
   async restoreLink(wall, pins) {
     const same = { __type__: "update" };
     const query = new URLSearchParams(location.search);
     query.set("count", this.wallSize());
     const answer = await fetch(`view.json?${query}`).catch(() => null);
     const view = answer?.ok ? await answer.json() : null;
+    if (this.asked) {
+      setTimeout(() => (this.linkShown(this.asked, pins), this.remember("generate", this.wallNames(this.asked))));
+      return Array(7).fill(same);
+    }
     this.linked = view;
     setTimeout(() => this.linkShown(view?.wall ?? wall, view?.interpolate ?? pins)); // once gradio has the values
     if (!view) return Array(7).fill(same);
@@ -73,6 +100,7 @@ window.albumGan = {
       return {};
     }
   },
+  asked: null, // a wall that the visitor asked for before the link's view was there
   linked: null, // the link's view, until the wall changes
   isLinked: (wall) => ["seeds", "truncation", "label"].every((key) => String(wall[key]) === String(albumGan.linked?.wall[key])),
   linkShown(wall, pins) {
@@ -82,18 +110,23 @@ window.albumGan = {
     const { tab, upscale, truncation, label } = this.linked ?? {};
     if (upscale) this.onWall.send({ name: upscale, truncation, label });
     const edited = new URLSearchParams(location.search).get("seeds");
-    if (tab === "edit" && edited) this.edit(edited.includes(";") ? this.namesIn(edited)[0] : edited, null, this.linkedEdits());
+    if (tab === "edit" && edited) {
+      const name = edited.includes(";") ? this.namesIn(edited)[0] : edited;
+      this.edit(name, null, this.linkedEdits(), new URLSearchParams(location.search).get("style") ?? "");
+    }
   },
 
   // seeds: numbers, or text with names or words, in a form that the page can parse.
   remember(tab, seeds) {
     if (!this.wall) return;
-    const { truncation, label, model } = this.wall;
+    const { truncation, label } = { edit: this.editSettings, upscale: this.sent?.name === seeds && this.sent }[tab] || this.wall;
+    const { model } = this.wall;
     const list = Array.isArray(seeds) ? this.joined(seeds) : String(seeds);
     const query = new URLSearchParams({ tab, seeds: list.trim().replace(/\s*([,;])\s*/g, "$1"), truncation, model });
     if (label) query.set("label", label);
     if (tab === "edit" && Object.keys(this.edits).length) query.set("edits", JSON.stringify(this.edits));
-    history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}${tab === "learn" ? location.hash : ""}`);
+    if (tab === "edit" && this.editStyle) query.set("style", this.editStyle);
+    history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}${location.hash}`); // Learn's state is in the hash
   },
 
   // gradio gives the button around a picture no accessible name.
@@ -202,11 +235,10 @@ window.albumGan = {
   // Edit: the edited cover, and its {truncation, label} if they differ from the wall's.
   editing: null,
   edits: {}, // {direction: amount}, stored in the link
+  editStyle: "", // the cover it is mixed with, stored in the link
   editSettings: null,
-  edit(name, settings = null, edits = {}) {
-    this.editing = name;
-    this.editSettings = settings;
-    this.edits = edits;
+  edit(name, settings = null, edits = {}, style = "") {
+    Object.assign(this, { editing: name, editSettings: settings, edits, editStyle: style });
     this.onEdit?.(); // once its tab has been opened
   },
 
@@ -230,6 +262,7 @@ window.albumGan = {
 
   // The settings inside a PNG of this page: the text chunk `album_gan`. Nothing is uploaded.
   async readPicture(file) {
+    document.querySelector("[role=tab][data-tab-id=generate]")?.click(); // where the answer is shown
     const data = new DataView(await file.arrayBuffer());
     const text = (from, length) => String.fromCharCode(...new Uint8Array(data.buffer, from, length));
     try {
@@ -279,6 +312,11 @@ window.albumGan = {
   },
 };
 albumGan.load();
+addEventListener("storage", (event) => {
+  if (event.key !== "album-gan-kept") return; // kept in another tab of the browser
+  albumGan.load();
+  albumGan.onWall.showShelves?.();
+});
 addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
 addEventListener("drop", (event) => {
   const file = event.dataTransfer?.files[0];

@@ -7,14 +7,12 @@ let covers = []; // that the dialog browses: the wall, or a shelf
 let index = 0;
 let opened = null; // `at` of the cover opened last
 let chosen = new URLSearchParams(location.search).has("seeds"); // by the user; the page's first wall is cut to fit the screen
-const RETRY_AFTER = [1500, 3000, 6000, 12000]; // ms, while the queue is full
 
 for (const name of albumGan.setup.layouts) form.layout.add(new Option(name[0].toUpperCase() + name.slice(1), name));
 
 const say = (text) => (element.querySelector(".wall-note").textContent = text);
 const coversOn = (wall) => wall.seeds.map((seed, i) => ({ ...wall, seed, name: wall.names[i], typed: wall.typed?.[i] ?? "" }));
 const nameOf = albumGan.nameOf;
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 function newTile(i) {
   const tile = document.createElement("button");
@@ -24,38 +22,21 @@ function newTile(i) {
   return tile;
 }
 
-// Load the picture at a URL; while the queue is full, retries and says so.
-async function fetchImage(url, isWanted) {
-  for (const wait of [...RETRY_AFTER, 0]) {
-    const image = new Image();
-    image.src = url;
-    try {
-      await image.decode();
-      return image;
-    } catch {
-      if (!wait || !isWanted()) return null;
-      const answer = await fetch(url).catch(() => null);
-      say(answer ? `${answer.ok ? "" : await answer.text()}` : "The page's computer is not responding.");
-      await pause(wait * (0.5 + Math.random()));
-    }
-  }
-}
-
 // The old cover stays until the new one has loaded.
 async function turn(tile, cover) {
   const url = albumGan.coverUrl(cover);
   if (tile.dataset.url === url) return;
   tile.dataset.url = url;
   tile.setAttribute("aria-busy", "true");
-  const image = await fetchImage(url, () => tile.dataset.url === url);
+  const image = await albumGan.fetchImage(url, () => tile.isConnected && tile.dataset.url === url, (text) => say(text || shown().note));
   if (tile.dataset.url !== url) return; // superseded by a newer wall
+  tile.removeAttribute("aria-busy");
   if (!image) return delete tile.dataset.url; // the next wall tries again
   image.alt = albumGan.describe(image, nameOf(cover));
   const first = !tile.dataset.name;
   tile.dataset.name = nameOf(cover);
   tile.querySelector("img").replaceWith(image);
   tile.querySelector("span").textContent = nameOf(cover);
-  tile.removeAttribute("aria-busy");
   if (!first) image.classList.add("turned");
 }
 
@@ -105,7 +86,7 @@ function open(list, i, { note = "", meant = null } = {}) {
   part("details").open = false;
   show(cover);
   mark();
-  if (!dialog.open) {
+  if (!dialog.open && element.checkVisibility()) { // in a hidden tab it would be invisible, and the page inert
     dialog.showModal();
     dialog.focus(); // rather than its first button, for the arrow keys
   }
@@ -126,7 +107,7 @@ async function show(cover, words = {}) {
   small.href = albumGan.coverUrl(cover);
   small.download = download.download;
   dialog.setAttribute("aria-busy", "true");
-  const image = await fetchImage(large, () => dialog.open && dialog.dataset.large === large);
+  const image = await albumGan.fetchImage(large, () => dialog.open && dialog.dataset.large === large, (text) => (part(".note").textContent = text));
   if (dialog.dataset.large !== large) return;
   dialog.removeAttribute("aria-busy");
   if (!image) return;
@@ -166,6 +147,7 @@ const actions = {
   pin() {
     albumGan.chosen = nameOf(covers[index]);
     albumGan.onWall.pin();
+    if (!part("[data-action=settings]").hidden) part(".note").textContent = "Pinned covers have the wall's truncation and style.";
   },
   keep() {
     const { seed, name, typed = "", truncation, label, model } = covers[index];
@@ -175,7 +157,6 @@ const actions = {
   like() {
     dialog.close();
     say(`Looking for covers like ${nameOf(covers[index])} …`);
-    for (const tile of grid.children) tile.setAttribute("aria-busy", "true");
     trigger("near", { seed: covers[index].seed });
   },
 };
@@ -246,7 +227,10 @@ function shelf(name, title, list) {
 albumGan.onWall = {
   say,
   pin: () => trigger("pin"),
-  send: (cover) => trigger("send", { name: nameOf(cover), truncation: cover.truncation ?? 1, label: cover.label ?? "" }),
+  send(cover) {
+    albumGan.sent = { name: nameOf(cover), truncation: cover.truncation ?? 1, label: cover.label ?? "" };
+    trigger("send", albumGan.sent);
+  },
   restore: (settings) => trigger("restore", { settings }),
   showShelves() {
     const wall = props.value;
@@ -259,10 +243,13 @@ albumGan.onWall = {
 watch("value", () => {
   chosen = true;
   render();
+  if (!albumGan.wall) albumGan.asked = props.value;
   if (!albumGan.wall || albumGan.isLinked(props.value)) return; // this wall came from the address
   albumGan.linked = null;
   albumGan.wall = props.value;
-  albumGan.remember("generate", albumGan.wallNames(props.value));
+  albumGan.onWall.showShelves();
+  albumGan.showStrip();
+  if (element.checkVisibility()) albumGan.remember("generate", albumGan.wallNames(props.value));
 });
 render();
 albumGan.onWall.showShelves();

@@ -100,16 +100,22 @@ def lay_out(service: CoverService, kinds: tuple[str, str]) -> GenerateTab:
 def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
     """Connect the tab's own events; "send", "pin" and "edit" of the wall belong to other tabs."""
     handlers, wall, settings = Handlers(service), tab.wall, [tab.truncation, tab.label]
-    tab.new_wall.click(handlers.new_wall, [*settings, session], wall, js=WITH_SESSION, **QUICK)
-    tab.text.submit(handlers.find, [tab.text, wall, *settings, session], wall, js=WITH_SESSION, **QUICK)
-    tab.truncation.release(handlers.redraw, [wall, *settings], wall, **QUICK)
-    tab.label.input(handlers.redraw, [wall, *settings], wall, **QUICK)
-    wall.meant(handlers.find_meant, [wall, *settings, session], wall, js=WITH_SESSION, **QUICK)
     found = {**QUICK, "show_progress": "minimal"}
-    tab.picture.upload(handlers.find_picture, [tab.picture, *settings, session], wall, js=WITH_SESSION, **found)
-    wall.restore(handlers.restore, None, [*settings, wall], **QUICK)
-    wall.adopt(handlers.adopt, [wall], [*settings, wall], **QUICK)
-    wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **QUICK)
+    slow = [
+        tab.picture.upload(handlers.find_picture, [tab.picture, *settings, session], wall, js=WITH_SESSION, **found),
+        wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **QUICK),
+    ]
+    for search in slow:
+        search.failure(None, js="() => albumGan.onWall.say('')", api_visibility="private")  # nothing is looked for now
+    # Whatever the visitor asks for next: the searches' answers would come later and replace it.
+    newer = {**QUICK, "cancels": slow, "trigger_mode": "always_last"}
+    tab.new_wall.click(handlers.new_wall, [*settings, session], wall, js=WITH_SESSION, **newer)
+    tab.text.submit(handlers.find, [tab.text, wall, *settings, session], wall, js=WITH_SESSION, **newer)
+    tab.truncation.release(handlers.redraw, [wall, *settings], wall, **newer)
+    tab.label.input(handlers.redraw, [wall, *settings], wall, **newer)
+    wall.meant(handlers.find_meant, [wall, *settings, session], wall, js=WITH_SESSION, **newer)
+    wall.restore(handlers.restore, None, [*settings, wall], **newer)
+    wall.adopt(handlers.adopt, [wall], [*settings, wall], **newer)
 
 
 class Handlers:

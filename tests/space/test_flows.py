@@ -153,7 +153,7 @@ def test_more_like_this_shows_neighbours(visit):
     page = visit()
     tile(page, 3).click()
     page.get_by_role("button", name="More like this").click()
-    expect(page.get_by_text(f"Like {name_of(3)}")).to_be_visible()
+    expect(page.get_by_text(f"Like {name_of(3)}", exact=True)).to_be_visible()
     wait_for_wall(page)
     names = list(look(page))
     assert names[0] == name_of(3)
