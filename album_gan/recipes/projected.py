@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..metrics.kernel_distance import witness
 from ..networks.lite_generator import LiteGenerator
 from ..networks.projected_discriminator import ProjectedDiscriminator, groups_of
 from . import base
 from .augmentation import detailed_crops, diff_augment, random_crops
 from .losses import hinge_discriminator, hinge_generator
+from .memory import LatentPool, MemoryBank
 from .named_random import Draw
 
 
@@ -32,6 +32,7 @@ class Config:
     discriminator_size: int | None = None  # images are enlarged to this, at most twofold; default 192, below 128 px 128
     augmentation_share: float = 0.5  # probability of each augmentation; lower it for large data sets
     mixture_weight: float = 16.0  # of the distance between generated and real covers as distributions; 0: off
+    coverage_weight: float = 0.0  # of the distance from real covers to the generated ones nearest to them; 0: off
     hidden_labels: float = 0.1  # probability of replacing a label by 0, "any"
     refined_from: int | None = None  # two extra convolutions at levels of this many pixels or more; 64 refines texture
     detailed_crops: bool = False  # every fourth step judges crops of a quarter of the width, mostly letters and faces
@@ -60,7 +61,10 @@ class Recipe(base.Recipe):
         )
         discriminator = ProjectedDiscriminator(input_size=size, classes=self.classes, san=self.config.san)
         maps = sum(mix.out_channels for mix in discriminator.scale_mixing)
-        self.bank = MemoryBank(discriminator.backbone.head.weight.shape[0] + 4 * maps)
+        features = discriminator.backbone.head.weight.shape[0] + 4 * maps
+        self.bank = MemoryBank(features)
+        if self.config.coverage_weight:
+            self.pool = LatentPool(self.config.latent_dim, features)
         return generator, discriminator
 
     def prepare(self, discriminator: ProjectedDiscriminator, dtype: torch.dtype) -> None:
@@ -98,14 +102,40 @@ class Recipe(base.Recipe):
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
         _, (_, fake_scores) = self._judge(step, *self._features(step))
         terms = {"hinge": hinge_generator(fake_scores)}
-        if self.config.mixture_weight and shows_whole(step.draw):
-            real, fake = self.traits(step)
-            terms["mixture"] = self.config.mixture_weight * 2 * self.bank.witness(fake).mean()
-            step.rows_for_all = torch.cat([real, fake], 1).detach()
+        mixture, coverage = self.config.mixture_weight, self.config.coverage_weight
+        if (mixture or coverage) and shows_whole(step.draw):
+            rows = real, fake = self.traits(step)
+            if mixture:
+                terms["mixture"] = mixture * 2 * self.bank.witness(fake).mean()
+            if coverage:
+                terms["coverage"] = coverage * self._distance_to_nearest(step, real)
+                z, labels = with_labels(*step.inputs)
+                rows = *rows, z, labels[:, None]
+            step.rows_for_all = torch.cat(rows, 1).detach()
         return terms
 
     def after_generator_step(self, rows: Tensor) -> None:
-        self.bank.add(*rows.chunk(2, dim=1))
+        features = self.bank.real.shape[1]
+        real, fake, latents = rows.tensor_split([features, 2 * features], dim=1)
+        self.bank.add(real, fake)
+        if self.config.coverage_weight:
+            self.pool.add(latents[:, :-1], latents[:, -1], fake)
+
+    def _distance_to_nearest(self, step: base.Step, real: Tensor) -> Tensor:
+        """Of real covers, traits (B, D), to the generated ones of their label nearest to them, which are drawn again.
+
+        The mean squared difference of standardized traits, (). Real covers whose label is not in the pool do not count;
+        0 until the bank is full.
+        """
+        _, labels = with_labels(real, step.labels)
+        wanted = self.bank.standardized(real)
+        nearest, exists = self.pool.nearest(wanted, labels, self.bank.standardized)
+        inputs = self.pool.z[nearest], self.pool.labels[nearest].clamp(min=0)
+        fake = step.augment(step.generator(*inputs[: len(step.inputs)]).float())
+        taps = step.discriminator.backbone_features(fake)
+        drawn = self.bank.standardized(traits_of(step.discriminator, taps, step.discriminator.mix(taps)))
+        distances = (drawn - wanted).square().mean(1)
+        return (distances * exists * self.bank.is_full()).sum() / exists.sum().clamp(min=1)
 
     def _features(self, step: base.Step) -> tuple[list[Tensor], list[Tensor]]:
         """Mixed features of real and fake images, computed once for both sides, since the backbone is frozen."""
@@ -121,8 +151,8 @@ class Recipe(base.Recipe):
 
     def traits(self, step: base.Step) -> list[Tensor]:
         """Of real and fake covers, (B, D) each: the backbone's mean last layer, and mean features of each quarter."""
-        pairs = zip(self._features(step), step.memo["backbone"], strict=True)
-        return [torch.cat([step.discriminator.backbone.summary(found), quarters(maps)], 1) for maps, found in pairs]
+        mixed = self._features(step)
+        return [traits_of(step.discriminator, *pair) for pair in zip(step.memo["backbone"], mixed, strict=True)]
 
     @staticmethod
     def _judge(step: base.Step, real: list[Tensor], fake: list[Tensor]) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
@@ -153,34 +183,14 @@ def deinterleave(both: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(parts[0::2]), torch.cat(parts[1::2])
 
 
-class MemoryBank(nn.Module):
-    """Features of the last `SIZE` real and `SIZE` generated covers, (SIZE, D) each; saved in checkpoints.
+def with_labels(z: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Latents (B, D) and labels (B,), which are 0 if there are none."""
+    return z, torch.zeros(len(z), dtype=torch.long, device=z.device) if labels is None else labels
 
-    One batch is too small to estimate the mixture of covers; hundreds are enough (docs/decisions/the-mixture.md).
-    """
 
-    SIZE = 256  # a larger bank holds older fakes, and a generator that chases them oscillates
-
-    def __init__(self, features: int):
-        super().__init__()
-        self.register_buffer("real", torch.zeros(self.SIZE, features))
-        self.register_buffer("fake", torch.zeros(self.SIZE, features))
-        self.register_buffer("count", torch.zeros((), dtype=torch.long))  # rows filled so far, from the end
-
-    def witness(self, fake: Tensor) -> Tensor:
-        """Above 0 for overrepresented covers, below 0 for underrepresented ones: (B, D) -> (B,); 0 with an empty bank.
-
-        Unfilled rows get weight 0 instead of being sliced off, because `count` is known on the device only.
-        """
-        filled = torch.arange(self.SIZE, 0, -1, device=fake.device) <= self.count
-        precise = torch.float32 if fake.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
-        return witness(*(rows.to(precise) for rows in (fake, self.real, self.fake)), filled.to(precise))
-
-    def add(self, real: Tensor, fake: Tensor) -> None:
-        """Add as many of each, (B, D), and drop the oldest."""
-        for bank, rows in ((self.real, real), (self.fake, fake)):
-            bank.copy_(torch.cat([bank, rows.to(bank)])[-self.SIZE :])
-        self.count.add_(len(real)).clamp_(max=self.SIZE)
+def traits_of(discriminator: ProjectedDiscriminator, taps: list[Tensor], mixed: list[Tensor]) -> Tensor:
+    """What covers are compared by, (B, D): the backbone's mean last layer, and mean features of each quarter."""
+    return torch.cat([discriminator.backbone.summary(taps), quarters(mixed)], 1)
 
 
 def quarters(features: list[Tensor]) -> Tensor:

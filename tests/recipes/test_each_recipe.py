@@ -8,10 +8,10 @@ from tiny_recipes import RECIPES, build, step_of
 from torch import nn
 
 from album_gan.metrics.kernel_distance import witness
-from album_gan.recipes import losses
+from album_gan.recipes import losses, projected
 from album_gan.recipes.base import Step
+from album_gan.recipes.memory import LatentPool, MemoryBank
 from album_gan.recipes.named_random import Draw
-from album_gan.recipes.projected import MemoryBank
 from album_gan.training.ema import update_average
 
 
@@ -63,6 +63,47 @@ def test_a_memory_bank_forgets_the_oldest():
     bank.add(torch.full((100, 3), 11.0), torch.full((100, 3), -1.0))
     assert bank.real.min() == 1
     assert (bank.fake == -1).all()
+
+
+def test_a_pool_finds_the_nearest_of_the_same_label():
+    pool = LatentPool(2, 3)
+    features = torch.tensor([[0.0, 0, 0], [1, 0, 0], [5, 0, 0], [1, 0, 0]])
+    pool.add(torch.arange(8.0).view(4, 2), torch.tensor([1.0, 2, 1, 2]), features)
+    wanted = torch.tensor([[1.0, 0, 0], [3, 0, 0], [1, 0, 0]])
+    rows, exist = pool.nearest(wanted, torch.tensor([1, 1, 3]), lambda rows: rows)
+    assert exist.tolist() == [True, True, False]
+    assert pool.z[rows[:2]].tolist() == [[0, 1], [4, 5]]
+    for _ in range(LatentPool.SIZE // 4):
+        pool.add(torch.zeros(4, 2), torch.full((4,), 3.0), features)
+    assert pool.nearest(wanted, torch.tensor([1, 1, 3]), lambda rows: rows)[1].tolist() == [False, False, True]
+
+
+def test_projected_pulls_the_nearest_generated_cover_to_each_real_one():
+    torch.manual_seed(0)
+    recipe = projected.Recipe(projected.Config(coverage_weight=3.0, augmentation_share=0.0), 32)
+    recipe.classes = ("jazz", "pop")
+    generator, discriminator = recipe.build_networks()
+    step = step_of(recipe, generator, discriminator)
+    step.labels = torch.tensor([1, 1, 2, 2])
+    recipe.discriminator_terms(step)
+    assert recipe.generator_terms(step)["coverage"] == 0  # nothing is remembered yet
+    recipe.after_generator_step(step.rows_for_all)
+    z, labels = step.inputs
+    assert torch.equal(recipe.pool.z[-4:], z)
+    assert torch.equal(recipe.pool.labels[-4:], labels)
+
+    recipe.bank.add(torch.randn(MemoryBank.SIZE, recipe.bank.real.shape[1]), torch.zeros_like(recipe.bank.fake))
+    recipe.pool.labels[-4:] = torch.tensor([1, 2, 2, -1])
+    coverage = recipe.generator_terms(step)["coverage"]
+    real, fake = map(recipe.bank.standardized, recipe.traits(step))
+    pop = torch.cdist(real[2:], fake[1:3]).argmin(1) + 1
+    rows = torch.cat([torch.zeros(2, dtype=torch.long), pop])
+    images = generator(z[rows], torch.tensor([1, 1, 2, 2]))
+    drawn = recipe.traits(Step(step.real, images, step.inputs, generator, discriminator, step.draw, 0.0))[1]
+    expected = 3 * (recipe.bank.standardized(drawn) - real).square().mean()
+    assert coverage.item() == pytest.approx(expected.item(), rel=1e-4)
+    coverage.backward()
+    assert generator.label.weight.grad[1:].abs().sum() > 0
 
 
 def test_dcgan_latents_are_the_papers():
