@@ -51,7 +51,7 @@ class MemoryBank(nn.Module):
 
 
 class LatentPool(nn.Module):
-    """The last `SIZE` latents, with labels and the features of what they drew; saved in checkpoints, 41 MB.
+    """The last `SIZE` latents, with labels and the features of what they drew; saved in checkpoints, 40 MB.
 
     For implicit maximum likelihood estimation (Li and Malik 2018, arXiv:1809.09087) beside a GAN, as in Yu et al. 2020,
     "Inclusive GAN" (arXiv:2004.03355): docs/decisions/covering-real-covers.md.
