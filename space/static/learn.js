@@ -1,2 +1,6 @@
 // The Learn tab loads when it is opened.
-import(new URL("learn/files/learn.js", document.baseURI)).then(({ start }) => start(element.querySelector(".learn")));
+const place = element.querySelector(".learn");
+import(new URL("learn/files/learn.js", document.baseURI)).then(
+  ({ start }) => start(place),
+  () => (place.textContent = "This tab could not be loaded; reload the page."),
+);

@@ -254,8 +254,8 @@ window.albumGan = {
     };
     for (const name of ["pointerenter", "focusin"]) element.addEventListener(name, update);
     tool("link").addEventListener("click", async () => {
-      await navigator.clipboard?.writeText(location.href).catch(() => {});
-      tool("link").textContent = navigator.clipboard ? "Link copied" : "The link is in the address bar";
+      const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+      tool("link").textContent = copied ? "Link copied" : "The link is in the address bar";
     });
     element.querySelector("input").addEventListener("change", (event) => this.readPicture(event.target.files[0]));
   },

@@ -179,7 +179,10 @@
     await film(index);
     if (isDropped()) return;
     const cover = covers[index];
-    if (!cover?.film?.startsWith("blob:")) return void setTimeout(() => isDropped() || ((morphing = false), morph()), 400);
+    if (!cover?.film?.startsWith("blob:")) {
+      const wait = cover?.film === "loading" ? 400 : 3000; // the queue is full, or the server away
+      return void setTimeout(() => isDropped() || ((morphing = false), morph()), wait);
+    }
     video.src = cover.film;
     await video.play().catch(() => {});
     if (isDropped()) return video.pause();
