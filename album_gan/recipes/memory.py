@@ -66,13 +66,13 @@ class LatentPool(nn.Module):
         self.register_buffer("features", torch.zeros(self.SIZE, features))
 
     def nearest(
-        self, wanted: Tensor, labels: Tensor, standardized: Callable[[Tensor], Tensor]
+        self, targets: Tensor, labels: Tensor, standardized: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Of each of `wanted` (B, D), standardized, the row nearest to it among those of its label, (B,).
+        """The row nearest to each of `targets` (B, D), standardized, among rows of its label, and whether there is one.
 
-        The second (B,) says whether there is one.
+        Euclidean; (B,) both.
         """
-        distances = torch.cdist(wanted, standardized(self.features))
+        distances = torch.cdist(targets, standardized(self.features))
         distances, rows = distances.masked_fill(labels[:, None] != self.labels, torch.inf).min(1)
         return rows, distances.isfinite()
 

@@ -128,13 +128,13 @@ class Recipe(base.Recipe):
         0 until the bank is full.
         """
         _, labels = with_labels(real, step.labels)
-        wanted = self.bank.standardized(real)
-        nearest, exists = self.pool.nearest(wanted, labels, self.bank.standardized)
+        targets = self.bank.standardized(real)
+        nearest, exists = self.pool.nearest(targets, labels, self.bank.standardized)
         inputs = self.pool.z[nearest], self.pool.labels[nearest].clamp(min=0)
         fake = step.augment(step.generator(*inputs[: len(step.inputs)]).float())
         taps = step.discriminator.backbone_features(fake)
         drawn = self.bank.standardized(traits_of(step.discriminator, taps, step.discriminator.mix(taps)))
-        distances = (drawn - wanted).square().mean(1)
+        distances = (drawn - targets).square().mean(1)
         return (distances * exists * self.bank.is_full()).sum() / exists.sum().clamp(min=1)
 
     def _features(self, step: base.Step) -> tuple[list[Tensor], list[Tensor]]:

@@ -79,7 +79,7 @@ async function show(large) {
   for (let address = ""; address !== newest; ) {
     address = newest;
     const image = await albumGan.fetchImage(address, () => address === newest && element.isConnected, say);
-    if (!image) continue; // refused, or a newer one is wanted
+    if (!image) continue; // refused, or outdated
     picture.src = address;
     picture.alt = albumGan.describe(image, `${cover.value.trim()}, edited`);
     say("");

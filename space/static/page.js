@@ -51,9 +51,9 @@ window.albumGan = {
     return `covers.zip?${query}`;
   },
 
-  // The picture at a URL, as soon as the server draws it; null if it refuses, or once it is no longer wanted. `say` tells
+  // The picture at a URL, as soon as the server draws it; null if it refuses, or once it is outdated. `say` tells
   // the visitor what the page waits for.
-  async fetchImage(url, isWanted, say) {
+  async fetchImage(url, isCurrent, say) {
     let waited = false;
     for (let wait = 1500; ; wait = Math.min(2 * wait, 60_000)) {
       const image = new Image();
@@ -63,13 +63,13 @@ window.albumGan = {
         if (waited) say("");
         return image;
       } catch {
-        if (!isWanted()) return null;
+        if (!isCurrent()) return null;
         waited = true;
         const answer = await fetch(url).catch(() => null);
         say(answer ? (answer.ok ? "" : await answer.text()) : "The page's computer is not responding.");
         if (answer && answer.status >= 400 && answer.status < 500) return null;
         await new Promise((done) => setTimeout(done, wait * (0.5 + Math.random())));
-        if (!isWanted()) return null;
+        if (!isCurrent()) return null;
       }
     }
   },
@@ -82,8 +82,8 @@ window.albumGan = {
     query.set("count", this.wallSize());
     const answer = await fetch(`view.json?${query}`).catch(() => null);
     const view = answer?.ok ? await answer.json() : null;
-    if (this.asked) {
-      setTimeout(() => (this.linkShown(this.asked, pins), this.remember("generate", this.wallNames(this.asked))));
+    if (this.earlyWall) {
+      setTimeout(() => (this.linkShown(this.earlyWall, pins), this.remember("generate", this.wallNames(this.earlyWall))));
       return Array(7).fill(same);
     }
     this.linked = view;
@@ -100,7 +100,7 @@ window.albumGan = {
       return {};
     }
   },
-  asked: null, // a wall that the visitor asked for before the link's view was there
+  earlyWall: null, // a wall that the visitor chose before the link's view was there
   linked: null, // the link's view, until the wall changes
   isLinked: (wall) => ["seeds", "truncation", "label"].every((key) => String(wall[key]) === String(albumGan.linked?.wall[key])),
   linkShown(wall, pins) {

@@ -243,7 +243,7 @@ albumGan.onWall = {
 watch("value", () => {
   chosen = true;
   render();
-  if (!albumGan.wall) albumGan.asked = props.value;
+  if (!albumGan.wall) albumGan.earlyWall = props.value;
   if (!albumGan.wall || albumGan.isLinked(props.value)) return; // this wall came from the address
   albumGan.linked = null;
   albumGan.wall = props.value;
