@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ...inference.atomic import write_atomic
+from ...inference.atomic import remove_leftovers, write_atomic
 from . import selection, shards
 from .candidates import FORMAT_VERSION, gather
 from .cleaning import Cleaning
@@ -79,6 +79,8 @@ def build(config: BuildConfig) -> Summary:
         raise ValueError(f"source must hold covers, but none of {summary.total} files is kept: {reasons}")
 
     unfinished = work / f"data-{_digest(config, folders, names)}"
+    for folder in (unfinished, out):
+        remove_leftovers(folder, hours=0)  # of a killed build
     with tqdm(total=summary.kept, desc="writing", unit=" covers", disable=None) as bar:
         for count in shards.write_covers(files, choice, names, split, unfinished):
             bar.update(count)

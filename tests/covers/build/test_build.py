@@ -286,6 +286,23 @@ def killed_and_continued(tmp_path, kills: int, count: int) -> None:
     assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
 
 
+def test_a_build_killed_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
+    settings = config(tmp_path, pile(tmp_path / "pile", 40))
+    killed = [".train-00000-of-00001.parquet.0a1b2c3d.tmp", ".files.csv.gz.0a1b2c3d.tmp"]
+
+    def kill(unfinished: Path, _data: Path) -> None:
+        for folder, name in zip((unfinished, settings.out), killed, strict=True):
+            (folder / name).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("album_gan.covers.build.build._replace_folder", kill)
+        with pytest.raises(KeyboardInterrupt):
+            build(settings)
+    build(settings)
+    assert [path for path in settings.out.rglob(".*.tmp")] == []
+
+
 def test_killed_build_goes_on(tmp_path):
     killed_and_continued(tmp_path, kills=2, count=120)
 
