@@ -1,15 +1,15 @@
 """From the bytes of a picture to a square RGB array."""
 
-import functools
 import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
+from ..media.colours import to_srgb
 from ..media.picture_formats import readable_formats
 
-DECODER = 2  # increment whenever `decode` returns different pixels, to invalidate caches
+DECODER = 3  # increment whenever `decode` returns different pixels, to invalidate caches
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -65,45 +65,15 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """The picture in sRGB; None if it already is, or the profile is broken or does not fit its mode."""
-    if image.mode not in ("RGB", "CMYK", "L") or is_srgb(profile):
-        return None
-    try:
-        transform = _transform(profile, image.mode)
-        return ImageCms.applyTransform(image, transform)
-    except (ImageCms.PyCMSError, ValueError):
-        return None
-
-
-@functools.lru_cache(64)
-def is_srgb(profile: bytes) -> bool:
-    """Whether a colour profile is sRGB; broken ones count as sRGB."""
-    try:
-        return "srgb" in ImageCms.getProfileDescription(io.BytesIO(profile)).lower()
-    except Exception:
-        return True
-
-
-@functools.lru_cache(64)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    return ImageCms.buildTransform(io.BytesIO(profile), ImageCms.createProfile("sRGB"), mode, "RGB")
-
-
 def flattened(image: Image.Image) -> Image.Image:
     """Convert to 8-bit RGB, with transparency on white."""
     if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
         return _eight_bits(image).convert("RGB")
-    if has_transparency(image):
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def has_transparency(image: Image.Image) -> bool:
-    """Whether the mode of `image` can hold transparency."""
-    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -8,6 +8,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from ..inference.atomic import write_atomic
 from ..inference.pixels import SETTINGS_KEY, png_bytes
+from .colours import to_srgb
 from .picture_formats import readable_formats
 
 DOTS_PER_INCH = 300
@@ -112,14 +113,9 @@ def _unfit(picture: Image.Image, max_side: int) -> str:
 
 
 def _in_srgb(picture: Image.Image) -> Image.Image:
-    rgb = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     profile = picture.info.get("icc_profile")
-    if profile and picture.mode in ("RGB", "RGBA"):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            ImageCms.profileToProfile(rgb, source, ImageCms.createProfile("sRGB"), inPlace=True)
-        except (ImageCms.PyCMSError, OSError, ValueError):
-            pass  # a broken profile counts as none
+    converted = to_srgb(picture, profile) if profile else None
+    rgb = (converted or picture).convert("RGBA" if picture.has_transparency_data else "RGB")
     rgb.info = {name: value for name, value in picture.info.items() if name in (SETTINGS_KEY, "comment")}
     return rgb
 

@@ -4,29 +4,33 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from colour_profiles import swapped_primaries
+from PIL import Image
 
 from album_gan.covers.build.cleaning import Cleaning, clean
 from album_gan.covers.decoding import decode
 from album_gan.covers.synthetic import draw_cover
 
 
-def swapped_primaries() -> bytes:
-    """The profile of colours whose red is sRGB's green, and the other way round."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    profile = profile.replace("sRGB".encode("utf-16-be"), "test".encode("utf-16-be"))
-    return profile.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
-
-
 @pytest.mark.parametrize("resampling", ["lanczos", "cubic"])
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "transparent", "key colour", "palette"])
 def test_colour_profiles_give_the_same_colours_in_training_and_building(resampling, kind):
     cover, buffer = draw_cover(3, 128), io.BytesIO()
-    cover.save(buffer, kind, icc_profile=swapped_primaries(), **({"quality": 95} if kind == "JPEG" else {}))
-    cleaned = clean(buffer.getvalue(), f"a.{kind.lower()}", Cleaning(resolution=128, quality=98, resampling=resampling))
-    assert cleaned.notes == ["colour_profile"]
+    more = {"quality": 95} if kind == "JPEG" else {"transparency": (1, 2, 3)} if kind == "key colour" else {}
+    if kind == "transparent":
+        alpha = Image.new("L", cover.size, 255)
+        alpha.paste(0, (0, 0, 128, 64))
+        cover.putalpha(alpha)
+    saved = cover.quantize(256) if kind == "palette" else cover
+    saved.save(buffer, "JPEG" if kind == "JPEG" else "PNG", icc_profile=swapped_primaries(), **more)
+    name = "a.jpeg" if kind == "JPEG" else "a.png"
+    cleaned = clean(buffer.getvalue(), name, Cleaning(resolution=128, quality=98, resampling=resampling))
+    assert cleaned.notes == ["colour_profile", *(["transparency"] if kind == "transparent" else [])]
     built = np.asarray(Image.open(io.BytesIO(cleaned.jpeg))).astype(float)
     trained = decode(buffer.getvalue(), 128).astype(float)
+    if kind == "transparent":
+        assert (trained[:60] == 255).all()
+        trained, built, cover = trained[68:], built[68:], cover.convert("RGB").crop((0, 68, 128, 128))
     ignored = np.asarray(cover).astype(float)
     assert np.abs(trained - built).mean() < 4  # what encoding changes
     assert np.abs(trained - ignored[..., [1, 0, 2]]).mean() < 4

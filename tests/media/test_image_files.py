@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from colour_profiles import swapped_primaries
 from PIL import Image, ImageCms
 
 from album_gan.media import image_files
@@ -83,14 +84,19 @@ def test_read_picture_turns_upright_and_keeps_settings(tmp_path):
     assert image_files.read_picture(tmp_path / "lying.png").size == (4, 8)
 
 
-def test_read_picture_converts_to_srgb(tmp_path):
-    # A profile with the primaries of sRGB and a gamma of 1: mid-grey is far brighter than in sRGB.
-    linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    Image.new("RGB", (4, 4), (100, 150, 200)).save(tmp_path / "a.png", icc_profile=linear)
-    assert image_files.read_picture(tmp_path / "a.png").getpixel((0, 0)) == (100, 150, 200)
-    Image.new("RGB", (4, 4), (100, 150, 200)).save(tmp_path / "b.png", icc_profile=lab)  # does not fit RGB
-    assert image_files.read_picture(tmp_path / "b.png").getpixel((0, 0)) == (100, 150, 200)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_read_picture_converts_to_srgb(tmp_path, mode):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()  # does not fit RGB
+    colour, swapped = (100, 150, 200), (150, 100, 200)
+    for profile, expected in ((srgb, colour), (lab, colour), (swapped_primaries(), swapped)):
+        picture = Image.new("RGB", (4, 4), colour)
+        if mode == "RGBA":
+            picture.putalpha(7)
+        (picture.quantize(4) if mode == "P" else picture).save(tmp_path / "a.png", icc_profile=profile)
+        found = image_files.read_picture(tmp_path / "a.png")
+        assert np.abs(np.subtract(found.getpixel((0, 0))[:3], expected)).max() <= 2
+        assert mode != "RGBA" or found.getpixel((0, 0))[3] == 7
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
+from ...media.colours import is_srgb, to_srgb
 from ...media.picture_formats import readable_formats
-from ..decoding import flattened, has_transparency, is_srgb, squared, to_srgb, turn_of
+from ..decoding import flattened, squared, turn_of
 from . import perceptual_hash as perceptual
 from .disc_detector import looks_like_disc
 from .source_file import MAX_BYTES
@@ -317,7 +318,7 @@ def _decoded(data: bytes, image: Image.Image, settings: Cleaning, note: Callable
         image.load()
         cmyk = image.mode == "CMYK"
         upright = image if turn is None else image.transpose(turn)
-        transparent = has_transparency(upright) and _shows_transparency(upright)
+        transparent = upright.has_transparency_data and _shows_transparency(upright)
         converted = to_srgb(upright, profile) if profile else None
         flat = flattened(upright if converted is None else converted)
     except Image.DecompressionBombError as error:
