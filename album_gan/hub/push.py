@@ -29,6 +29,7 @@ from .privacy import public_record
 from .run_checkpoints import CHECKPOINT, latest_checkpoint
 
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
+LEFTOVERS = shutil.ignore_patterns(".*.tmp")  # of writers that were killed
 # Files that a push replaces; others in the repository belong to the owner.
 REPLACED = (
     "generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "log.jsonl", "evaluation.json",
@@ -126,7 +127,7 @@ def assemble(model: str, folder: Path, repo_id: str, data_rights: str | None = N
     pipe.save_pretrained(folder)
     for name in EXTRAS:
         if (source / name).is_dir():
-            shutil.copytree(source / name, folder / name)
+            shutil.copytree(source / name, folder / name, ignore=LEFTOVERS)
         elif (source / name).exists():
             shutil.copyfile(source / name, folder / name)
     if (folder / "training.json").exists():

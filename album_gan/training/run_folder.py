@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..hub.run_checkpoints import checkpoints, fetch_run, latest_checkpoint, read_state
+from ..inference.atomic import remove_leftovers
 from ..inference.model_store import PIPELINE_FILES, is_hub_id
 from .checkpoint import restore_replaced
 from .config import TrainingConfig
@@ -25,6 +26,8 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     named = config.resume_from_checkpoint
     output_dir = Path(config.output_dir)
     restore_replaced(output_dir)
+    for folder in (output_dir, output_dir / "history", output_dir / "samples"):
+        remove_leftovers(folder)  # of a killed run
     if named is None:
         return None
     if named != "latest":

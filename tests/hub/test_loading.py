@@ -47,6 +47,7 @@ def model(tiny_model, tmp_path_factory):
     (folder / "history").mkdir()
     for images in (0, 1_000, 1_200):
         Image.new("RGB", (384, 384), (images // 10,) * 3).save(folder / "history" / f"{images:09d}.webp")
+    (folder / "history" / ".000001300.webp.0a1b2c3d.tmp").write_bytes(b"half")  # of a killed run
     return folder, AlbumCoverPipeline.from_pretrained(folder)
 
 
@@ -97,6 +98,7 @@ def test_what_is_published(hub):
         ):
             assert f"{name}/{ending}" in files
     assert {"generator/lite_generator.py", "upscaler/cover_upscaler.py", "pipeline.py", "sheet.png"} <= files
+    assert not any(name.endswith(".tmp") for name in files)
     assert not state(hub)["private"]
 
 

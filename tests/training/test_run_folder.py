@@ -1,6 +1,7 @@
 """What a run may do to the folder that it trains in: start, refuse, overwrite, resume, and what it deletes."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -72,10 +73,14 @@ def test_resuming_from_an_earlier_checkpoint_sets_later_ones_aside(words, tmp_pa
     words += ["--checkpointing_steps", "1", "--checkpoints_total_limit", "4"]
     assert main([*words, "--max_train_steps", "4"]) == 0
     state = read_state(run / "checkpoint-2")
+    leftover = run / "history" / ".000000009.webp.0a1b2c3d.tmp"
+    leftover.write_bytes(b"half")
+    os.utime(leftover, (0, 0))
     earlier = ["--resume_from_checkpoint", str(run / "checkpoint-2"), "--checkpoints_total_limit", "1"]
     assert main([*words, *earlier, "--max_train_steps", "3"]) == 0
     assert [path.name for path in checkpoints(run)] == ["checkpoint-3"]  # the one just written
     assert read_state(run / "superseded-checkpoint-4")["step"] == 4
+    assert not leftover.exists()
     assert "a later checkpoint of this run is now" in capsys.readouterr().out
     assert read_state(run / "checkpoint-3")["run_id"] == state["run_id"]
 
