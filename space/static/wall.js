@@ -86,7 +86,7 @@ function open(list, i, { note = "", meant = null } = {}) {
   part("details").open = false;
   show(cover);
   mark();
-  if (!dialog.open && element.checkVisibility()) { // in a hidden tab it would be invisible, and the page inert
+  if (!dialog.open && albumGan.isShown(grid)) { // in a hidden tab it would be invisible, and the page inert
     dialog.showModal();
     dialog.focus(); // rather than its first button, for the arrow keys
   }
@@ -249,7 +249,7 @@ watch("value", () => {
   albumGan.wall = props.value;
   albumGan.onWall.showShelves();
   albumGan.showStrip();
-  if (element.checkVisibility()) albumGan.remember("generate", albumGan.wallNames(props.value));
+  if (albumGan.isShown(grid)) albumGan.remember("generate", albumGan.wallNames(props.value));
 });
 render();
 albumGan.onWall.showShelves();
