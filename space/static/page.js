@@ -6,7 +6,7 @@ window.albumGan = {
   pins: [], // names of pinned covers, A first
   onWall: {}, // set by wall.js: showShelves(), restore(settings), send(cover), pin(), say(text)
 
-  isShown: (element) => Boolean(element?.getClientRects().length), // not in a tab that is closed
+  isShown: (element) => Boolean(element?.getClientRects().length), // not in a tab or panel that is closed
   isPhone: () => innerWidth <= 600,
   // As many rows of eight as fit the screen; on a phone two rows of two.
   wallSize() {

@@ -14,8 +14,6 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-export const isShown = (element) => Boolean(element?.getClientRects().length); // not in a panel or tab that is closed
-
 export const s = (tag, attributes, ...children) => h(tag, { ...attributes, svg: true }, ...children);
 
 export function address(path, parameters = {}) {

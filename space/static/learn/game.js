@@ -1,5 +1,5 @@
 // The game on points, one step at a time.
-import { h, button, chart, choice, isShown, slider, still } from "./dom.js";
+import { h, button, chart, choice, slider, still } from "./dom.js";
 import * as state from "./state.js";
 import { DATA, DEFAULTS, Game, LOSSES } from "./toy.js";
 import { constant } from "./tensor.js";
@@ -78,7 +78,7 @@ export async function mount(body) {
     run.textContent = "Pause";
     state.did("run");
     const tick = () => {
-      if (!isShown(body)) return stop(); // another panel or tab is open
+      if (!albumGan.isShown(body)) return stop(); // another panel or tab is open
       const until = performance.now() + 40;
       do game.round(); while (!slow.checked && performance.now() < until);
       draw();

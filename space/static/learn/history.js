@@ -1,5 +1,5 @@
 // Time machine: the same seeds throughout the training of a model, beside its losses and kernel distances.
-import { h, address, attempt, button, chart, choice, get, isShown, latest, line, picture, still } from "./dom.js";
+import { h, address, attempt, button, chart, choice, get, latest, line, picture, still } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
@@ -25,7 +25,7 @@ export async function mount(body) {
     play.textContent = "Stop";
     if (Number(slider.value) >= 1000) slider.value = 0;
     timer = setInterval(() => {
-      if (!isShown(body)) return stop(); // another tab of the page is open
+      if (!albumGan.isShown(body)) return stop(); // another tab of the page is open
       slider.value = Number(slider.value) + (still() ? 100 : 12);
       draw(true);
       if (Number(slider.value) >= 1000) stop();

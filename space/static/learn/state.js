@@ -1,6 +1,4 @@
 // The tab's state, stored in the URL fragment: panels read and write their own keys, and links restore everything.
-import { isShown } from "./dom.js";
-
 const read = () => new URLSearchParams(location.hash.slice(1));
 
 export function value(name, otherwise = "") {
@@ -15,7 +13,7 @@ export function set(changes) {
     else query.set(name, value);
   }
   const search = new URLSearchParams(location.search);
-  if (isShown(document.querySelector(".learn"))) search.set("tab", "learn");
+  if (albumGan.isShown(document.querySelector(".learn"))) search.set("tab", "learn");
   history.replaceState(null, "", `?${search.toString().replaceAll("%2C", ",")}#${query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":")}`);
 }
 
