@@ -23,7 +23,7 @@ PORTS = itertools.count(20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER
 
 
 def free_port() -> int:
-    """Another one each time."""
+    """A free TCP port, another one each time."""
     for port in PORTS:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do

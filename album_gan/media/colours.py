@@ -7,7 +7,10 @@ from PIL import Image, ImageCms
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """The picture in sRGB, with its transparency; None if it already is, or the profile is broken or does not fit."""
+    """The picture in sRGB, mode RGB, or RGBA if it holds transparency.
+
+    None if it already is in sRGB, its mode has no 8-bit colours, or `profile` (ICC) is broken or does not fit the mode.
+    """
     if image.mode not in ("RGB", "RGBA", "CMYK", "L", "LA", "P", "PA") or is_srgb(profile):
         return None
     alpha = None
