@@ -13,13 +13,8 @@ from torch import Tensor, nn
 from ..light_diffusers import ModelMixin
 from .named_random import Draw
 
-SHARED = {
-    "base",
-    "losses",
-    "augmentation",
-    "memory",
-    "named_random",
-}  # shared by recipes; every other module here is a recipe
+# Shared by recipes; every other module here is a recipe.
+SHARED = {"base", "losses", "augmentation", "memory", "named_random"}
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ class MemoryBank(nn.Module):
 
     def add(self, real: Tensor, fake: Tensor) -> None:
         """Add as many of each, (B, D), and drop the oldest."""
-        for bank, rows in ((self.real, real), (self.fake, fake)):
-            bank.copy_(torch.cat([bank, rows.to(bank)])[-self.SIZE :])
+        append(self.real, real)
+        append(self.fake, fake)
         self.count.add_(len(real)).clamp_(max=self.SIZE)
 
     def is_full(self) -> Tensor:
@@ -78,5 +78,11 @@ class LatentPool(nn.Module):
 
     def add(self, z: Tensor, labels: Tensor, features: Tensor) -> None:
         """Add latents (B, latent_dim), labels (B,) and features (B, D), and drop the oldest."""
-        for pool, rows in ((self.z, z), (self.labels, labels), (self.features, features)):
-            pool.copy_(torch.cat([pool, rows.to(pool)])[-self.SIZE :])
+        append(self.z, z)
+        append(self.labels, labels)
+        append(self.features, features)
+
+
+def append(buffer: Tensor, rows: Tensor) -> None:
+    """Append rows (B, ...) to a buffer (N, ...) in place, and drop its first B."""
+    buffer.copy_(torch.cat([buffer, rows.to(buffer)])[-len(buffer) :])
