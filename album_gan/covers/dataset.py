@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from . import folders, synthetic
-from .columns import IMAGE_COLUMNS
+from .columns import IMAGE_COLUMNS, value_text
 from .decoding import decode, read_bytes
 from .labels import class_names, class_numbers, counts_by_name, find_label_column
 from .pixel_cache import PixelFile, decoded_pixels
@@ -166,7 +166,7 @@ def load_covers(source: CoverSource) -> Split:
     if held_out.all():
         raise ValueError(f"the data must hold more covers than the held-out share, got {len(rows)}; add some")
     if "group" in rows.column_names:
-        _warn_of_a_large_group(np.array(rows["group"])[held_out], len(rows))
+        _warn_of_a_large_group(np.array(rows["group"], object)[held_out], len(rows))
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     if source.label_column is not None:
@@ -186,7 +186,8 @@ def load_covers(source: CoverSource) -> Split:
 
 def _warn_of_a_large_group(held_out: np.ndarray, covers: int) -> None:
     """Warn if one group among those `held_out`, (N,), takes as many of all `covers` as are usually held out in all."""
-    for group, size in Counter(held_out.tolist()).most_common(1):
+    grouped = Counter(group for group in held_out.tolist() if value_text(group) is not None)
+    for group, size in grouped.most_common(1):
         if size > HELD_OUT_SHARE * covers:
             logger.warning(
                 "%d of %d covers are held out, %d of them because they share the group %r; "
@@ -217,11 +218,11 @@ def _rows(source: CoverSource) -> datasets.Dataset:
     if source.train_data_dir:
         files = folders.find_covers(Path(source.train_data_dir))
         if files.builder:
-            return _with_held_out(_load(files.builder, files.paths))
+            return _with_held_out(_load(files.builder, files.paths), source.image_column)
         return datasets.Dataset.from_dict(files.table()).cast_column("image", datasets.Image())
     if not source.dataset_name:
         raise ValueError("dataset_name or train_data_dir must say where the covers are; try --dataset_name synthetic")
-    return _with_held_out(_load(source.dataset_name, source.data_files))
+    return _with_held_out(_load(source.dataset_name, source.data_files), source.image_column)
 
 
 def _load(name: str, data_files: str | list[str] | None, streaming: bool = False) -> datasets.DatasetDict:
@@ -237,12 +238,13 @@ def _load(name: str, data_files: str | list[str] | None, streaming: bool = False
     return splits
 
 
-def _with_held_out(splits: datasets.DatasetDict) -> datasets.Dataset:
+def _with_held_out(splits: datasets.DatasetDict, image_column: str | None) -> datasets.Dataset:
     """All rows, including the covers that `album-gan covers build` put into a test split."""
     train, test = splits["train"], splits.get("test")
     if test is None or "group" not in test.column_names or test.features != train.features:
         return train
-    held_out = held_out_rows(test, image_column="")  # by their groups
+    image_column = find_image_column(test.features, image_column)
+    held_out = held_out_rows(test.cast_column(image_column, datasets.Image(decode=False)), image_column)
     return datasets.concatenate_datasets([train, test.select(np.flatnonzero(held_out))])
 
 

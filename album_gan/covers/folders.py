@@ -114,6 +114,7 @@ def read_metadata(file: Path) -> dict[str, dict[str, Any]]:
     try:
         table = readers[file.suffix](file, **options)
         names = table.pop("file_name")
+        table = table.astype(object).where(table.notna(), None)  # pandas has NaN for gaps, also among texts
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise ValueError(f"{file} must be a table with a column file_name, got {error!r}; mend or remove it") from error
     known = ({key: value for key, value in row.items() if value is not None} for row in table.to_dict("records"))

@@ -1,12 +1,12 @@
 """The fixed split: which covers are held out from all training."""
 
 import hashlib
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
+from .columns import value_text
 from .decoding import read_bytes
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def is_held_out(group: str) -> bool:
 
 
 def group_of(row: dict, image_column: str) -> str:
-    """The group of a row; without that column, each distinct file is its own group."""
-    if "group" in row:
+    """The group of a row; without one, each distinct file is its own group."""
+    if value_text(row.get("group")) is not None:
         return str(row["group"])
     try:
         return hashlib.sha256(read_bytes(row[image_column])).hexdigest()
@@ -33,10 +33,10 @@ def group_of(row: dict, image_column: str) -> str:
 
 def held_out_rows(rows: "datasets.Dataset", image_column: str) -> np.ndarray:
     """Which rows are held out, as (N,) bool."""
-    groups: Iterable[str]
-    if "group" in rows.column_names:
-        groups = map(str, rows["group"])
-    else:
-        pictures = tqdm(rows[image_column], desc="hashing covers", unit=" covers", disable=len(rows) < 2_000)
-        groups = (group_of({image_column: picture}, image_column) for picture in pictures)
-    return np.fromiter((is_held_out(group) for group in groups), bool, len(rows))
+    groups = list(rows["group"]) if "group" in rows.column_names else [None] * len(rows)
+    without = [index for index, group in enumerate(groups) if value_text(group) is None]
+    pictures = rows.select_columns(image_column).select(without)[image_column]
+    bar = tqdm(pictures, desc="hashing covers", unit=" covers", disable=len(without) < 2_000)
+    for index, picture in zip(without, bar, strict=True):
+        groups[index] = group_of({image_column: picture}, image_column)
+    return np.fromiter((is_held_out(str(group)) for group in groups), bool, len(rows))

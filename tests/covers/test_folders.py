@@ -1,5 +1,6 @@
 """What training reads out of a folder as people have them, and what it must leave alone."""
 
+import hashlib
 import io
 import json
 import tarfile
@@ -11,6 +12,7 @@ from PIL import Image
 from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.folders import find_covers
 from album_gan.covers.labels import class_name
+from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import draw_cover
 
 
@@ -75,6 +77,30 @@ def test_metadata_beside_and_above_pictures(tmp_path, kind):
     pictures = {Image.open(io.BytesIO(data)).tobytes(): genre for data, genre in expected.items()}
     for pixels, number in zip(split.train.all_pixels(), split.train.labels.tolist(), strict=True):
         assert split.train.classes[number] == pictures[pixels.tobytes()]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_gap_in_metadata_is_no_value(tmp_path, kind):
+    """pandas reads gaps among texts as NaN, whose text would be a class, and a group, of its own."""
+    save(tmp_path, 60)
+    genre, group = ["jazz", None], ["g1", None, None]
+    rows = [
+        {"file_name": f"{index:03d}.png", "genre": genre[index % 2], "group": group[index % 3]} for index in range(60)
+    ]
+    table = datasets.Dataset.from_list(rows)
+    file = tmp_path / f"metadata.{kind}"
+    {"csv": table.to_csv, "jsonl": table.to_json, "parquet": table.to_parquet}[kind](file)
+    split = load(tmp_path, label_column="genre")
+    assert split.train.classes == ("unknown", "jazz")
+    groups = [group[index % 3] or hashlib.sha256(png(index)).hexdigest() for index in range(60)]
+    assert len(split.held_out) == sum(map(is_held_out, groups)) > 0
+
+
+def test_lists_in_metadata_keep_their_first_value(tmp_path):
+    save(tmp_path, 20)
+    rows = [{"file_name": f"{index:03d}.png", "genre": ["rock", "pop"] if index % 2 else None} for index in range(20)]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert set(genres(tmp_path)) == {"rock", "unknown"}
 
 
 def test_a_metadata_file_without_file_names_says_so(tmp_path):
