@@ -155,8 +155,16 @@ class Split:
 def load_covers(source: CoverSource) -> Split:
     """Find the covers of `source` and split them. Nothing is decoded yet, except the beginning of a stream.
 
-    Raises ValueError for a source without covers, for a missing column, and for labels of a stream.
+    Raises ValueError for a source without covers, or two sources, for a missing column, for labels that are all gaps,
+    and for labels of a stream.
     """
+    if source.train_data_dir and source.dataset_name:
+        raise ValueError(
+            f"dataset_name and train_data_dir both say where the covers are, got {source.dataset_name!r} and "
+            f"{source.train_data_dir!r}; leave one out"
+        )
+    if source.data_files and not source.dataset_name:
+        raise ValueError("data_files are of a dataset_name, which is missing; name it, or leave data_files out")
     if source.streaming:
         return _load_stream(source)
     rows = _rows(source)
@@ -173,6 +181,8 @@ def load_covers(source: CoverSource) -> Split:
         column = find_label_column(rows.column_names, source.label_column)
         training = rows.select_columns(column).select(np.flatnonzero(~held_out))
         labels, classes = class_numbers(training[column], rows.features[column])
+        if len(classes) == 1:
+            raise ValueError(f"label_column must hold names, but {column!r} holds none; choose another, or leave it out")
     mixed: list[str] = []
     if source.mixture_column is not None:
         column = find_label_column(rows.column_names, source.mixture_column, "mixture_column")

@@ -162,6 +162,9 @@ def test_a_large_group_that_is_held_out_is_named(large, tmp_path, caplog):
         ({"train_data_dir": "{tmp}"}, "train_data_dir must hold pictures"),
         ({"dataset_name": "parquet", "data_files": "{tmp}/*.parquet"}, "does not load"),
         ({"train_data_dir": "{tmp}/mine", "image_column": "cover"}, "image_column must be one of image; got 'cover'"),
+        ({"train_data_dir": "{tmp}/mine", "label_column": "image"}, "must hold names, but 'image' holds none"),
+        ({"train_data_dir": "{tmp}/mine", "dataset_name": "synthetic"}, "both say where the covers are"),
+        ({"train_data_dir": "{tmp}/mine", "data_files": "*.parquet"}, "data_files are of a dataset_name"),
     ],
 )
 def test_bad_sources_say_what_is_wrong(tmp_path, settings, message):
