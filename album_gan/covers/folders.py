@@ -1,5 +1,6 @@
 """Finding the covers in a folder: parquet files, webdataset tars, or pictures with metadata files."""
 
+import logging
 import os
 import re
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .columns import IMAGE_COLUMNS
+
+logger = logging.getLogger(__name__)
 
 PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 # As in `datasets`' imagefolder; that builder itself skips every picture without a metadata row.
@@ -30,8 +33,14 @@ class CoverFiles:
         """Columns of pictures: `image` with paths, those of metadata files, and `label`, the class folder."""
         rows: dict[str, dict[str, Any]] = {path: {} for path in self.paths}
         for file in self.metadata:  # files nearer to the pictures come later, and win
-            for name, known in read_metadata(file).items():
+            described = read_metadata(file)
+            for name, known in described.items():
                 rows.get(str(file.parent / name), {}).update(known)
+            if described and not any(str(file.parent / name) in rows for name in described):
+                logger.warning(
+                    "%s describes %d files, none of which is a picture here; file_name must be relative to its folder, "
+                    "with the ending, got %r", file, len(described), next(iter(described)),
+                )  # fmt: skip
         names = sorted({name for row in rows.values() for name in row})
         columns = {name: [row.get(name) for row in rows.values()] for name in names}
         folders = [Path(path).parent.relative_to(self.root).as_posix() for path in self.paths]
@@ -113,10 +122,12 @@ def read_metadata(file: Path) -> dict[str, dict[str, Any]]:
     options = {"lines": True, "dtype": False} if file.suffix == ".jsonl" else {}
     try:
         table = readers[file.suffix](file, **options)
+        if "file_name" not in table:
+            raise ValueError(f"the columns {', '.join(map(str, table.columns))}")
         names = table.pop("file_name")
         table = table.astype(object).where(table.notna(), None)  # pandas has NaN for gaps, also among texts
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise ValueError(f"{file} must be a table with a column file_name, got {error!r}; mend or remove it") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ValueError(f"{file} must be a table with a column file_name, got {error}; mend or remove it") from error
     known = ({key: value for key, value in row.items() if value is not None} for row in table.to_dict("records"))
     return dict(zip(map(str, names), known, strict=True))
 

@@ -106,8 +106,19 @@ def test_lists_in_metadata_keep_their_first_value(tmp_path):
 def test_a_metadata_file_without_file_names_says_so(tmp_path):
     save(tmp_path, 12)
     (tmp_path / "metadata.csv").write_text("genre\nrock\n")
-    with pytest.raises(ValueError, match="must be a table with a column file_name"):
+    with pytest.raises(ValueError, match="must be a table with a column file_name, got the columns genre; mend"):
         load(tmp_path)
+
+
+def test_metadata_of_other_files_is_reported(tmp_path, caplog):
+    save(tmp_path, 12)
+    (tmp_path / "metadata.csv").write_text("file_name,genre\n000.PNG,rock\n001.PNG,jazz\n")
+    load(tmp_path)
+    assert "describes 2 files, none of which is a picture here" in caplog.text
+    (tmp_path / "metadata.csv").write_text("file_name,genre\n000.png,rock\n001.PNG,jazz\n")
+    caplog.clear()
+    load(tmp_path)
+    assert not caplog.text
 
 
 def test_labels_of_all_kinds_of_values():
