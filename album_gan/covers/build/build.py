@@ -22,6 +22,7 @@ from .report import FOLDER, report_page
 from .sources import Source, open_source
 
 WORK = ".candidates"  # in the data set's folder: candidates of the first phase, and downloads
+SOURCES = "sources.json"  # in WORK: names of the sources of the data set
 PLACEHOLDER_COPIES = 12
 
 
@@ -58,6 +59,7 @@ def build(config: BuildConfig) -> Summary:
         open_source(place, work / "downloads", config.image_column, config.folder_genre) for place in config.sources
     ]
     names = _unique_names(sources)
+    _refuse_to_replace(config.out, names)
     work.mkdir(parents=True, exist_ok=True)
 
     # Phase 1: clean each source into shards of candidates.
@@ -91,6 +93,7 @@ def build(config: BuildConfig) -> Summary:
     card = data_card(summary, names, config.cleaning, config.rights, filled)
     write_atomic(out / "README.md", card.encode("utf-8", "replace"), flush=True)
     _replace_folder(unfinished, out / "data")
+    write_atomic(work / SOURCES, json.dumps(names))
     return summary
 
 
@@ -99,7 +102,7 @@ def _check_out(config: BuildConfig) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"out must be a folder, got the file {config.out}; choose another place")
     if out.is_dir() and any(out.iterdir()) and not (out / WORK).is_dir():
-        raise ValueError(f"out must be empty or hold an earlier build; {config.out} does neither: choose another")
+        raise ValueError(f"out must be empty or hold an earlier build; {config.out} is neither: choose another")
     if not 0 <= config.workers <= 256:
         raise ValueError(f"num_workers must be from 0 to 256, got {config.workers}; the number of cores is usual")
     if config.placeholder_copies < 0 or config.placeholder_copies == 1:
@@ -110,6 +113,17 @@ def _check_out(config: BuildConfig) -> None:
         path = Path(place)
         if not place.startswith(("http://", "https://")) and path.is_dir() and out.is_relative_to(path.resolve()):
             raise ValueError(f"out must not lie in a source, but {config.out} lies in {place}; choose another place")
+
+
+def _refuse_to_replace(out: Path, names: list[str]) -> None:
+    """ValueError if the data set in `out` was built from sources of which none is among `names`."""
+    recorded = out / WORK / SOURCES
+    before = json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else []
+    if before and not set(before) & set(names):
+        raise ValueError(
+            f"out must not hold another data set, but {out} was built from {', '.join(before)}, and this build is from "
+            f"{', '.join(names)}; choose another place, or delete {out} first"
+        )
 
 
 def _command(config: BuildConfig) -> str:

@@ -171,6 +171,16 @@ def test_sources_together_are_one_set(tmp_path):
     assert arrows.items() <= {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}.items()
 
 
+def test_a_data_set_of_other_sources_is_not_replaced(tmp_path):
+    one, two = pile(tmp_path / "one", 8), pile(tmp_path / "two", 3, first=20)
+    build(config(tmp_path, one))
+    before = digests(tmp_path / "out")
+    with pytest.raises(ValueError, match=r"out was built from one, and this build is from two; choose another place"):
+        build(config(tmp_path, two))
+    assert digests(tmp_path / "out") == before
+    assert build(config(tmp_path, one, two)).kept == 11
+
+
 def test_editions_and_albums_share_a_group(tmp_path):
     folder = pile(tmp_path / "pile", 6)
     (folder / "ARTIST 2 - Title 2!.jpg").write_bytes(jpeg(50))
