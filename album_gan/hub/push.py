@@ -55,8 +55,9 @@ def push(
     or there is no room to assemble the files.
     """
     with explained(repo_id), temporary_folder() as temporary:
-        api = open_repository(repo_id, private, data_rights, token)
+        check_hub_id(repo_id)
         assemble(model, temporary, repo_id, data_rights)
+        api = open_repository(repo_id, private, data_rights, token)
         commit = api.upload_folder(
             repo_id=repo_id,
             folder_path=temporary,

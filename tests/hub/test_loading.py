@@ -102,6 +102,13 @@ def test_what_is_published(hub):
     assert not state(hub)["private"]
 
 
+def test_a_push_of_no_model_makes_no_repository(hub):
+    code, text = hub.run(CLI, "push", "runs/nope", "--repo-id", "me/nothing")
+    assert code != 0
+    assert "runs/nope" in text
+    assert "model/me/nothing" not in json.loads(hub.ask("/test/state"))
+
+
 def test_a_push_that_is_killed_leaves_the_repository_as_it_was(hub):
     """All other tests load from it after that."""
     assert state(hub) == hub.before
