@@ -21,10 +21,15 @@ CHECKPOINT = "checkpoint"  # folder of the checkpoint in a Hub repository
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The JSON part of a checkpoint. Raises ValueError if it is incomplete, corrupt, too new, or contains a pickle."""
+    """The JSON part of a checkpoint. Raises ValueError if it is incomplete, corrupt, too new, or contains a pickle.
+
+    PermissionError for one that this user may not read: it may well be whole.
+    """
     refuse_pickles(folder)
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    except PermissionError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{folder} is no whole checkpoint: {error}") from error
     check_state(state, folder)
@@ -32,6 +37,8 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder} has format {state['format_version']}; this version reads {FORMAT_VERSION}")
     try:
         found = sha256_of(folder / "state.safetensors")
+    except PermissionError:
+        raise
     except OSError as error:
         raise ValueError(f"{folder} is no whole checkpoint: {error}") from error
     if found != state["sha256"]:

@@ -50,7 +50,9 @@ def save_checkpoint(
         weights = temporary / "state.safetensors"
         save_file(dict(tensors), weights)
         record = {"format_version": FORMAT_VERSION, "sha256": sha256_of(weights), **state}
-        (temporary / "state.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+        about = temporary / "state.json"
+        about.write_text(json.dumps(record, indent=2), encoding="utf-8")
+        weights.chmod(about.stat().st_mode)  # safetensors lets only the owner read what it writes
         if beside is not None:
             beside(temporary)
         for path in (*temporary.rglob("*"), temporary):
@@ -114,7 +116,7 @@ def _load_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -
         if tensor.shape != tensors[key].shape:
             raise ValueError(
                 f"{where} does not fit: {key} must be {tuple(tensor.shape)}, got {tuple(tensors[key].shape)}; "
-                "use the run's own recipe and resolution"
+                "use the run's own settings"
             )
     with torch.no_grad():
         for key, tensor in own.items():
