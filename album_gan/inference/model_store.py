@@ -58,6 +58,11 @@ def find_model(
         return Path(__file__).parent.parent / BUNDLED[source or "bundled"]
     if Path(source).is_dir():
         refuse_pickles(Path(source), parts)
+        if (Path(source) / "state.safetensors").exists():
+            raise ValueError(
+                f"model must be a model's folder, but {source} is a checkpoint, for --resume_from_checkpoint; "
+                f"the run's model is in {Path(source).parent}"
+            )
         return Path(source)
     if not is_hub_id(str(source)):
         names = ", ".join(BUNDLED)
