@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,6 +67,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
+        if self.seed >= 2**63:
+            raise ValueError(f"seed must be below 2^63, got {self.seed}; choose a smaller one")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ValueError(f"minutes must be above 0, got {self.minutes}; leave it out to count steps")
         if not 0 < self.watching_share <= 1:
@@ -91,7 +94,9 @@ class TrainingConfig:
         Raises ValueError for a resolution or a label column that it does not support.
         """
         module = recipe_module(self.recipe)
-        recipe = module.Recipe(recipe_config or module.Config(), self.resolution)
+        recipe_config = recipe_config or module.Config()
+        check_numbers(self.recipe, recipe_config)
+        recipe = module.Recipe(recipe_config, self.resolution)
         if self.label_column and not recipe.takes_labels:
             takers = ", ".join(name for name, other in recipe_modules() if other.Recipe.takes_labels)
             raise ValueError(f"label_column is for {takers}, got recipe {self.recipe}; choose another, or leave it out")
@@ -108,3 +113,14 @@ class TrainingConfig:
         settings = dataclasses.asdict(self)
         del settings["overwrite"]  # applies to one start, not to the run
         return {**settings, self.recipe: dataclasses.asdict(recipe.config)}
+
+
+def check_numbers(recipe: str, settings: Any) -> None:
+    """ValueError unless a recipe's whole numbers are 1 or more (a number of codes: 0), and its others 0 or more."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        least = 1 if "int" in str(field.type) and not field.name.endswith("_codes") else 0
+        if not least <= value < math.inf:
+            raise ValueError(f"{recipe}.{field.name} must be at least {least}, got {value}; see train.py --help")
