@@ -11,6 +11,7 @@ from .options import (
     add_device_option,
     add_drawing_options,
     check_folder,
+    counted,
     load_pipeline,
     positive,
 )
@@ -45,6 +46,7 @@ def _generate(args: argparse.Namespace) -> None:
     pipeline = load_pipeline(args)
     pipeline.check_label(args.label)
     args.out.mkdir(parents=True, exist_ok=True)
+    names: set[str] = set()  # the same seed may be asked for twice
     with tqdm(total=len(chosen), unit="cover", disable=None) as progress:
         for start in range(0, len(chosen), args.batch_size):
             batch = chosen[start : start + args.batch_size]
@@ -54,10 +56,11 @@ def _generate(args: argparse.Namespace) -> None:
             for (seed, typed), image, settings in zip(batch, covers.images, covers.settings or [], strict=True):
                 name = file_name(typed) if typed else f"{seed:08d}"
                 write_atomic(args.out / f"{name}.png", png_bytes(image, settings))
+                names.add(name)
                 progress.update()
     for typed in dict.fromkeys(one.typed for one in chosen if near_miss(one.typed)):
         print(f"{typed!r} is no cover's name, so its words chose the seed; did you mean {near_miss(typed)}?")
-    print(f"{len(chosen)} covers in {args.out}")
+    print(f"{counted(len(names), 'cover')} in {args.out}")
 
 
 def add_interpolate(commands: Subparsers) -> None:
@@ -194,7 +197,7 @@ def _upscale(args: argparse.Namespace) -> None:
         if args.title or args.artist:
             enlarged = set_type(enlarged, args.title, args.artist, args.layout)
         save(enlarged, target, read_settings(picture))
-    print(f"{len(targets)} pictures in {args.out}")
+    print(f"{counted(len(targets), 'picture')} in {args.out}")
     if args.store:
         print(RIGHTS)
 

@@ -45,7 +45,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from ..evaluation.compare import evaluate
     from ..evaluation.table import table
 
-    extractors = tuple(args.extractors.split(",")) if args.extractors else None
+    extractors = tuple(name.strip() for name in args.extractors.split(",")) if args.extractors else None
     source = CoverSource(
         dataset_name=args.dataset_name,
         train_data_dir=args.train_data_dir,

@@ -84,3 +84,8 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f"out must be in a folder, but {existing} is a file; choose another place")
     if not os.access(existing, os.W_OK):
         raise ValueError(f"out must be in a folder you may write to, which {existing} is not; choose another place")
+
+
+def counted(number: int, noun: str) -> str:
+    """1 and "cover" -> "1 cover"; 1200 -> "1,200 covers"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

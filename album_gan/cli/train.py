@@ -53,9 +53,11 @@ def main(arguments: list[str], prog: str = "train.py") -> int:
     logging.basicConfig(format="%(message)s")
     try:
         command, config, recipe_config = parse(arguments, prog)
+        if command.on and not command.dry_run:
+            raise ValueError(f"on needs --dry_run: it prints the command for {command.on}, and starts nothing")
+        if command.price_per_hour is not None and not command.dry_run:
+            raise ValueError("price_per_hour needs --dry_run, which reckons what the run would cost; leave it out")
         if command.on:
-            if not command.dry_run:
-                raise ValueError(f"on needs --dry_run: it prints the command for {command.on}, and starts nothing")
             print("\n".join(launch.job(command.on, arguments, config)))
         elif command.dry_run:
             from ..training.dry_run import dry_run
@@ -137,7 +139,7 @@ def _preset_arguments(path: str | None) -> list[str]:
         preset = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(preset, dict):
             raise ValueError(f"it holds a {type(preset).__name__}")
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"config must be a JSON file of settings, but {path} is not: {error}") from error
     known = known_settings()
     arguments = []

@@ -54,7 +54,7 @@ def refused(run, tmp_path):
 
 
 def test_generate(run, tmp_path, tiny_pipeline):
-    code, out, err = run("generate --seeds 7-9,velvet-otter-042 --out a/b --truncation 0.8 --batch-size 3")
+    code, out, err = run("generate --seeds 7-9,velvet-otter-042,7 --out a/b --truncation 0.8 --batch-size 3")
     assert (code, out, err) == (0, "4 covers in a/b\n", "")
     names = sorted(file.name for file in (tmp_path / "a" / "b").iterdir())
     assert names == ["00000007.png", "00000008.png", "00000009.png", "09815048.png"]
@@ -68,6 +68,7 @@ def test_generate(run, tmp_path, tiny_pipeline):
 def test_options_with_underscores(run, tmp_path):
     assert run("generate --seeds=1 --out my_covers --batch_size=2")[0] == 0
     assert run("generate --seeds 2 --out my_covers --batch_size 2")[0] == 0
+    assert run("generate --seeds 2 --out one")[1] == "1 cover in one\n"
     assert sorted(file.name for file in (tmp_path / "my_covers").iterdir()) == [
         "00000001.png",
         "00000002.png",
