@@ -111,7 +111,7 @@ def take_over_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path 
         known = read_json(find_model(config.init_from, parts=("generator", "discriminator")) / "generator/config.json")
     for name in recipe.taken_over:
         value = known.get(name) if isinstance(known, dict) else None
-        if getattr(recipe.config, name) is None and type(value) is int:
+        if getattr(recipe.config, name) == getattr(recipe.Config(), name) and type(value) in (int, bool):
             recipe.config = dataclasses.replace(recipe.config, **{name: value})
 
 
@@ -131,11 +131,24 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
             if found.unexpected_keys or any(not may_be_new(key) for key in found.missing_keys):
                 raise RuntimeError(f"keys do not match: {found}")
         except RuntimeError as error:
-            kind, resolution = config.get("_class_name", "network"), config.get("resolution", "any")
             raise ValueError(
-                f"init_from {source!r} holds a {kind} of {resolution} px that does not fit this run's "
-                f"{type(network).__name__}; use the same recipe and resolution"
+                f"init_from {source!r} holds a {config.get('_class_name', 'network')} that does not fit this run's "
+                f"{type(network).__name__}{_differences(config, network)}; use the same recipe and settings"
             ) from error
+
+
+def _differences(config: dict[str, Any], network: ModelMixin) -> str:
+    """What `network` was built with otherwise than a published one with this config, as the end of a sentence."""
+    if config.get("_class_name") != type(network).__name__:
+        return ""
+    pairs = {name: (config[name], value) for name, value in network.config.items() if name in config}
+    pairs["classes"] = tuple(len(network_config.get("classes") or ()) for network_config in (config, network.config))
+    differing = [
+        f"{name} {there} there and {here} here"
+        for name, (there, here) in pairs.items()
+        if isinstance(here, int) and there != here
+    ]
+    return f" ({', '.join(differing)})" if differing else ""
 
 
 def may_be_new(key: str) -> bool:
