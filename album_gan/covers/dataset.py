@@ -182,7 +182,9 @@ def load_covers(source: CoverSource) -> Split:
         training = rows.select_columns(column).select(np.flatnonzero(~held_out))
         labels, classes = class_numbers(training[column], rows.features[column])
         if len(classes) == 1:
-            raise ValueError(f"label_column must hold names, but {column!r} holds none; choose another, or leave it out")
+            raise ValueError(
+                f"label_column must hold names, but {column!r} holds none; choose another, or leave it out"
+            )
     mixed: list[str] = []
     if source.mixture_column is not None:
         column = find_label_column(rows.column_names, source.mixture_column, "mixture_column")

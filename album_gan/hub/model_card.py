@@ -20,7 +20,18 @@ NOT_IN_COMMAND = (
     "data_rights", "report_to", "logging_steps", "checkpointing_steps", "checkpoints_total_limit", "overwrite",
 )  # fmt: skip
 # Entries of training.json that are no options of train.py; `batch_size` is the total of all processes.
-RESULTS = {"images", "steps", "hours", "covers", "held_out", "hardware", "data", "dataset_name", "batch_size"}
+RESULTS = {
+    "images",
+    "steps",
+    "hours",
+    "covers",
+    "classes",
+    "held_out",
+    "hardware",
+    "data",
+    "dataset_name",
+    "batch_size",
+}
 
 
 def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str | None) -> str:

@@ -34,7 +34,7 @@ from .ema import update_average
 from .gradients import GradientAverage, own_rows
 from .packaging import take_over_settings
 from .run import Run
-from .run_folder import find_checkpoint, refuse_to_overwrite
+from .run_folder import claimed, find_checkpoint, refuse_to_overwrite
 from .signals import stop_signals
 from .state import TrainingState
 from .watching.step_result import StepResult
@@ -50,30 +50,33 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     # --- Setup: settings, covers, processes, networks
     runtime.keep_freed_memory()
     recipe = config.build_recipe(recipe_config)
-    checkpoint = find_checkpoint(config)
-    if checkpoint is None:
-        refuse_to_overwrite(config)
-    if config.push_to_hub and config.hub_model_id and is_first_process():
-        open_repository(config.hub_model_id, data_rights=config.data_rights)  # fail now, not after hours
-    split, accelerator, state = set_up(config, recipe, checkpoint)
-    run = Run(config, state, split, accelerator)
-    if checkpoint is None:
-        run.begin()
-    else:
-        run.resume(checkpoint)
+    with claimed(Path(config.output_dir)) if is_first_process() else nullcontext():
+        checkpoint = find_checkpoint(config)
+        if checkpoint is None:
+            refuse_to_overwrite(config)
+        if config.push_to_hub and config.hub_model_id and is_first_process():
+            open_repository(config.hub_model_id, data_rights=config.data_rights)  # fail now, not after hours
+        split, accelerator, state = set_up(config, recipe, checkpoint)
+        run = Run(config, state, split, accelerator)
+        if checkpoint is None:
+            run.begin()
+        else:
+            run.resume(checkpoint)
 
-    # --- Training
-    trainer = Trainer(config, state, split, accelerator)
-    bar = tqdm(total=state.duration.known_end, initial=state.step, desc="training", unit="step", disable=not run.main)
-    with stop_signals() as stop, bar, state.writer:
-        for result in trainer.steps(stop):
-            run.watch(result, bar)
-            if state.step % config.checkpointing_steps == 0:
-                run.save_checkpoint()
+        # --- Training
+        trainer = Trainer(config, state, split, accelerator)
+        bar = tqdm(
+            total=state.duration.known_end, initial=state.step, desc="training", unit="step", disable=not run.main
+        )
+        with stop_signals() as stop, bar, state.writer:
+            for result in trainer.steps(stop):
+                run.watch(result, bar)
+                if state.step % config.checkpointing_steps == 0:
+                    run.save_checkpoint()
 
-    # --- Write the model of the finished or interrupted run
-    run.finish()
-    return Path(config.output_dir)
+        # --- Write the model of the finished or interrupted run
+        run.finish()
+        return Path(config.output_dir)
 
 
 def set_up(

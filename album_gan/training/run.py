@@ -33,7 +33,10 @@ class Run:
         self.main = accelerator.is_main_process
         self.labels = split.train.labels
         batch_size = config.train_batch_size * config.gradient_accumulation_steps * accelerator.num_processes
-        self.settings = {**config.settings(state.recipe), "batch_size": batch_size}
+        self.settings = {
+            **config.settings(state.recipe), "batch_size": batch_size, "covers": len(split.train),
+            "classes": list(state.recipe.classes),
+        }  # fmt: skip
 
     def begin(self) -> None:
         """Start a new run in an empty folder."""
@@ -114,7 +117,7 @@ class Run:
         state = self.state
         record = {
             "images": state.images, "steps": state.step, "hours": round(state.seconds / 3600, 3),
-            "covers": len(self.split.train), "held_out": len(self.split.held_out),
+            "held_out": len(self.split.held_out),
             "hardware": runtime.hardware(self.accelerator.num_processes), **self.settings,
         }  # fmt: skip
         return save_model(

@@ -1,12 +1,14 @@
 """Training with a column of labels, from the command line to a cover of a class."""
 
 import json
+import re
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
 import torch
+from drawn_covers import save_covers
 from tiny_recipes import RECIPES, build
 
 from album_gan import AlbumCoverPipeline
@@ -98,6 +100,38 @@ def test_labels_stay_with_their_covers(labelled, tmp_path, monkeypatch):
     assert len(seen) == 12 * 4 * 2
     assert all(label == expected for expected, label in seen)
     assert {label for _, label in seen} == {0, 1, 2}
+
+
+def test_a_resumed_run_keeps_its_classes(tmp_path, capsys):
+    """Rows of labels are known by number: with other names, one class would be drawn under another's."""
+    covers, run = tmp_path / "covers", tmp_path / "run"
+    for name in ("folk", "jazz", "rock"):
+        save_covers(covers / name, 20)
+    words = [
+        *QUICK,
+        "--recipe",
+        "cgan",
+        "--cgan.width",
+        "64",
+        "--label_column",
+        "auto",
+        "--train_data_dir",
+        str(covers),
+    ]
+    words += ["--output_dir", str(run), "--evaluation_images", "0"]
+    assert main([*words, "--max_train_steps", "1"]) == 0
+    before = (run / "log.jsonl").read_bytes()
+    (covers / "jazz").rename(covers / "zydeco")
+    assert main([*words, "--max_train_steps", "2", "--resume_from_checkpoint", "latest"]) == 2
+    error = capsys.readouterr().err
+    assert "label_column must give the same classes when a run is resumed, gone: jazz; new: zydeco; use" in error
+    assert (run / "log.jsonl").read_bytes() == before
+
+    (covers / "zydeco").rename(covers / "jazz")
+    for picture in sorted((covers / "rock").iterdir())[:10]:
+        picture.unlink()
+    assert main([*words, "--max_train_steps", "2", "--resume_from_checkpoint", "latest"]) == 0
+    assert re.search(r"covers was \d+ and is now \d+", capsys.readouterr().out)
 
 
 def test_labels_for_a_recipe_that_takes_none(labelled, tmp_path, capsys):

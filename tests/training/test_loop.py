@@ -85,12 +85,19 @@ def test_bare_call_prints_three_commands():
         (["--train_data_dir", "{tmp}/empty"], "train_data_dir must hold pictures"),
         (["--train_data_dir", "{tmp}/missing"], "train_data_dir must be a folder"),
         (["--train_batch_size", "0"], "train_batch_size must be at least 1, got 0"),
-        (["--resume_from_checkpoint", "{tmp}/none"], "is no whole checkpoint"),
+        (["--resume_from_checkpoint", "{tmp}/none"], "must be latest, a folder or a Hub id"),
         (["--init_from", "{tmp}/none"], "must be bundled, teaching, a folder or a Hub id"),
+        (["--output_dir", "{tmp}/file/run"], "output_dir must be a folder that you may write to"),
+        (["--seed", "9223372036854775808"], "seed must be below 2^63"),
+        (["--recipe", "dcgan", "--dcgan.width", "0"], "dcgan.width must be at least 1, got 0"),
+        (["--recipe", "dcgan", "--learning_rate", "-1"], "dcgan.learning_rate must be at least 0, got -1.0"),
+        (["--config", "nowhere.json"], "config must be a JSON file of settings, but nowhere.json is not"),
+        (["--price_per_hour", "2"], "price_per_hour needs --dry_run"),
     ],
 )
 def test_bad_input_is_one_line(more, message, my_covers, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
     more = [word.replace("{tmp}", str(tmp_path)) for word in more]
     output = tmp_path / "out"
     assert main([*("--train_data_dir", str(my_covers), "--output_dir", str(output), "--report_to", "none"), *more]) == 2

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from drawn_covers import save_covers
 from safetensors.torch import load_file
 
 from album_gan.hub.run_checkpoints import checkpoints, read_state
+from album_gan.training import run_folder
 from album_gan.training.checkpoint import restore_replaced
 from album_gan.training.config import TrainingConfig
 from album_gan.training.run_folder import clear_folder, refuse_to_overwrite
@@ -40,6 +43,44 @@ def test_a_second_run_in_a_used_folder_is_refused_and_changes_nothing(words, tmp
     assert "already holds a run" in error
     assert "--resume_from_checkpoint latest, choose another output_dir, or delete it with --overwrite" in error
     assert everything_in(run) == before
+
+
+def test_a_folder_in_use_is_left_alone(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run_folder, "SECONDS_TO_LET_GO", 0)
+    run = tmp_path / "run"
+    assert main([*words, "--max_train_steps", "1"]) == 0
+    before = everything_in(run)
+    holding = "import sys; from pathlib import Path; from album_gan.training.run_folder import claimed\n"
+    holding += "with claimed(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", holding, str(run)], stdin=-1, stdout=-1) as other:
+        assert other.stdout.readline() == b"held\n"
+        assert main([*words, "--max_train_steps", "2", "--resume_from_checkpoint", "latest"]) == 2
+        assert "in use by a run that has not ended" in capsys.readouterr().err
+        assert everything_in(run) == {**before, ".lock": b""}
+        other.kill()
+    assert main([*words, "--max_train_steps", "2", "--resume_from_checkpoint", "latest"]) == 0
+
+
+def test_a_runs_folder_stands_for_its_newest_checkpoint(words, tmp_path, capsys):
+    run, more = tmp_path / "run", tmp_path / "more"
+    assert main([*words, "--max_train_steps", "2", "--checkpointing_steps", "1"]) == 0
+    modes = {path.stat().st_mode & 0o777 for path in (run / "checkpoint-2").iterdir()}
+    assert len(modes) == 1  # whoever may read one file may read all
+    copied = [*words, "--output_dir", str(more), "--resume_from_checkpoint", str(run), "--max_train_steps", "3"]
+    assert main(copied) == 0
+    assert f"resuming from {run / 'checkpoint-2'}" in capsys.readouterr().out
+
+    fresh = [*words, "--output_dir", str(tmp_path / "fresh"), "--max_train_steps", "1"]
+    assert main([*fresh, "--init_from", str(run / "checkpoint-2")]) == 2
+    assert (
+        f"checkpoint-2 is a checkpoint, for --resume_from_checkpoint; the run's model is in {run}"
+        in capsys.readouterr().err
+    )
+    assert main([*fresh, "--init_from", str(run), "--dcgan.latent_dim", "50"]) == 2
+    assert (
+        "a DCGANGenerator that does not fit this run's DCGANGenerator (latent_dim 100 there and 50 here)"
+        in capsys.readouterr().err
+    )
 
 
 def test_overwriting_deletes_the_old_run_and_nothing_else(words, tmp_path):
