@@ -63,6 +63,10 @@ COMPOSITES = {
     "MinibatchDiscrimination": Kind(
         "minibatch discrimination", "Measures how close each picture is to the others of its batch: a collapse shows."
     ),
+    "Modulation": Kind(
+        "modulation",
+        "Scales and shifts each channel by numbers that the cover's own code decides; a shift may differ by place.",
+    ),
     "MinibatchDeviation": Kind("spread of the batch", "One more channel: how different the pictures of a batch are."),
 }
 

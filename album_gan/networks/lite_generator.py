@@ -1,4 +1,4 @@
-"""The default generator: a lighter FastGAN (Liu et al. 2021, arXiv:2101.04775), 3.9 M parameters at 128 px.
+"""The default generator: a lighter FastGAN (Liu et al. 2021, arXiv:2101.04775), 4 to 5 M parameters at 128 px.
 
 This file is self-contained: it is published beside the weights and needs only torch and diffusers.
 """
@@ -14,6 +14,9 @@ from ..light_diffusers import ConfigMixin, ModelMixin, register_to_config
 WIDTHS = {4: 256, 8: 256, 16: 192, 32: 128, 64: 64, 128: 32, 256: 16, 512: 8}
 TWO_CONVOLUTIONS = (8, 16, 32)  # they determine the composition; finer levels cost the most
 GROUP = 32  # images per BatchNorm group in training
+CODE = 128  # length of the code that modulates every level
+PATTERNS = 8  # maps by which shifts differ from place to place
+PATTERNED = (16, 32, 64)  # levels that have them; a letter of a 128 px cover is one to four pixels wide there
 EXCITATIONS = {32: 4, 64: 8, 128: 16, 256: 32}  # resolution of the gated channels: resolution that gates them
 
 
@@ -55,23 +58,57 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         return torch.cat([nn.BatchNorm2d.forward(self, part) for part in x.chunk(groups)])
 
 
-class UpBlock(nn.Module):
-    """Upsampling, one or two convolutions, optional refinement: (B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
+class Modulation(nn.Module):
+    """Scales and shifts normalised channels by a code of the cover, initialised to the identity.
 
-    def __init__(self, in_channels: int, out_channels: int, two_convolutions: bool, refined: bool):
+    Conditional BatchNorm as in BigGAN (Brock et al. 2019, arXiv:1809.11096, appendix B), but the code is computed from
+    the stem, so that whatever truncates, mixes or edits stems acts on all levels. With `size`, the shift also differs
+    from place to place, by PATTERNS learned maps of that size: without such, a convolution draws the same letter
+    wherever it draws letters.
+    """
+
+    def __init__(self, channels: int, size: int | None = None):
         super().__init__()
-        self.up = UpsampleConv(in_channels, out_channels)
-        self.up_norm = GroupedBatchNorm2d(out_channels)
-        self.conv = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False) if two_convolutions else None
-        self.norm = GroupedBatchNorm2d(out_channels) if two_convolutions else None
-        self.refinement = Refinement(out_channels) if refined else None
+        self.channels = channels
+        self.patterns = nn.Parameter(torch.randn(PATTERNS, size, size)) if size else None
+        self.amounts = nn.Linear(CODE, (2 + (PATTERNS if size else 0)) * channels)
+        nn.init.zeros_(self.amounts.weight)
+        nn.init.zeros_(self.amounts.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
-        x = F.leaky_relu(self.up_norm(self.up(x)), 0.2, inplace=self.training)
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        """(B, C, H, W), (B, CODE) -> (B, C, H, W)."""
+        gain, shift, places = self.amounts(code).tensor_split([self.channels, 2 * self.channels], dim=1)
+        shift = shift[:, :, None, None]
+        if self.patterns is not None:
+            maps = places.unflatten(1, (self.channels, PATTERNS)) @ self.patterns.flatten(1)
+            shift = shift + maps.unflatten(2, self.patterns.shape[1:])
+        return torch.addcmul(shift, x, 1 + gain[:, :, None, None])
+
+
+class UpBlock(nn.Module):
+    """Up to `level` px, one or two convolutions, optional refinement: (B, C_in, H, W) -> (B, C_out, 2H, 2W)."""
+
+    def __init__(self, in_channels: int, level: int, refined: bool, modulated: bool):
+        super().__init__()
+        channels, two_convolutions = WIDTHS[level], level in TWO_CONVOLUTIONS
+        self.up = UpsampleConv(in_channels, channels)
+        self.up_norm = GroupedBatchNorm2d(channels)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False) if two_convolutions else None
+        self.norm = GroupedBatchNorm2d(channels) if two_convolutions else None
+        self.refinement = Refinement(channels) if refined else None
+        self.up_modulation = Modulation(channels, level if level in PATTERNED else None) if modulated else None
+        self.modulation = Modulation(channels) if modulated and two_convolutions else None
+
+    def forward(self, x: Tensor, code: Tensor | None) -> Tensor:
+        """(B, C_in, H, W), the cover's code (B, CODE) if modulated -> (B, C_out, 2H, 2W)."""
+        x = self._activate(self.up_norm(self.up(x)), self.up_modulation, code)
         if self.conv is not None:
-            x = F.leaky_relu(self.norm(self.conv(x)), 0.2, inplace=self.training)
+            x = self._activate(self.norm(self.conv(x)), self.modulation, code)
         return x if self.refinement is None else self.refinement(x)
+
+    def _activate(self, x: Tensor, modulation: Modulation | None, code: Tensor | None) -> Tensor:
+        x = x if modulation is None else modulation(x, code)
+        return F.leaky_relu(x, 0.2, inplace=self.training)
 
 
 class Refinement(nn.Module):
@@ -120,7 +157,8 @@ class LiteGenerator(ModelMixin, ConfigMixin):
     With `classes` (names) it also takes labels (B,): n is the n-th class; 0, or no labels, is a cover of any class.
     `class_counts` (one more than `classes`) are the numbers of training covers with label 0, 1, ...: seeds draw labels
     in proportion. `mixtures` has such counts under other names: a genre is a mixture of visual styles.
-    Levels of `refined_from` px and more have a `Refinement`; by default none has.
+    Levels of `refined_from` px and more have a `Refinement`, and if `modulated` all have a `Modulation` by a code that
+    is computed from the stem; by default none has.
     """
 
     @register_to_config
@@ -132,6 +170,7 @@ class LiteGenerator(ModelMixin, ConfigMixin):
         class_counts: Sequence[int] = (),
         mixtures: Mapping[str, Sequence[int]] | None = None,
         refined_from: int | None = None,
+        modulated: bool = False,
         format_version: int = 1,
     ):
         super().__init__()
@@ -141,13 +180,16 @@ class LiteGenerator(ModelMixin, ConfigMixin):
         self.stem = nn.ConvTranspose2d(latent_dim, channels, 4, bias=False)
         self.stem_norm = GroupedBatchNorm2d(channels)
         self.register_buffer("stem_mean", torch.zeros(channels, 4, 4))
+        self.code = nn.Linear(channels * 16, CODE) if modulated else None
+        if modulated:
+            nn.init.orthogonal_(self.code.weight)
 
         levels = [level for level in WIDTHS if 4 < level <= resolution]
         self.blocks = nn.ModuleDict()
         self.excitations = nn.ModuleDict()
         for level in levels:
             refined = refined_from is not None and level >= refined_from
-            self.blocks[str(level)] = UpBlock(channels, WIDTHS[level], level in TWO_CONVOLUTIONS, refined)
+            self.blocks[str(level)] = UpBlock(channels, level, refined, modulated)
             channels = WIDTHS[level]
             if level in EXCITATIONS:
                 self.excitations[str(level)] = SkipLayerExcitation(WIDTHS[EXCITATIONS[level]], channels)
@@ -173,21 +215,28 @@ class LiteGenerator(ModelMixin, ConfigMixin):
     def paint(self, stem: Tensor, style: Tensor | None = None) -> Tensor:
         """Stem (B, 256, 4, 4) -> images (B, 3, resolution, resolution) in [-1, 1].
 
-        With another stem as `style`, the coarse levels of that one gate the fine levels: the composition of one cover
-        with the colours and textures of another.
+        With another stem as `style`, the coarse levels of that one gate the fine levels, and its code modulates them:
+        the composition of one cover with the colours and textures of another.
         """
         x, y = stem, stem if style is None else style
         gates = {4: y}
+        code = style_code = self._code(stem)
+        if style is not None:
+            style_code = self._code(style)
         for name in self.blocks:
-            x = self._level(x, gates, name)
+            x = self._level(x, gates, name, style_code if name in self.excitations else code)
             if int(name) in EXCITATIONS.values():  # gates are computed from the style's own features
-                y = x if style is None else self._level(y, gates, name)
+                y = x if style is None else self._level(y, gates, name, style_code)
                 gates[int(name)] = y
         return torch.tanh(self.to_rgb(x))
 
-    def _level(self, x: Tensor, gates: dict[int, Tensor], name: str) -> Tensor:
+    def _code(self, stem: Tensor) -> Tensor | None:
+        """Stem (B, 256, 4, 4) -> what modulates every level, (B, CODE); None if nothing does."""
+        return None if self.code is None else F.leaky_relu(self.code(stem.flatten(1)), 0.2)
+
+    def _level(self, x: Tensor, gates: dict[int, Tensor], name: str, code: Tensor | None) -> Tensor:
         """One level, gated by the coarse levels before it."""
-        x = self.blocks[name](x)
+        x = self.blocks[name](x, code)
         if name in self.excitations:
             x = self.excitations[name](gates[EXCITATIONS[int(name)]], x)
         return x

@@ -35,6 +35,7 @@ class Config:
     coverage_weight: float = 0.0  # of the distance from real covers to the generated ones nearest to them; 0: off
     hidden_labels: float = 0.1  # probability of replacing a label by 0, "any"
     refined_from: int | None = None  # two extra convolutions at levels of this many pixels or more; 64 refines texture
+    modulated: bool = False  # the stem scales and shifts the channels of all levels (conditional BatchNorm)
     detailed_crops: bool = False  # every fourth step judges crops of a quarter of the width, mostly letters and faces
     san: bool = False  # heads end in a direction with its own loss (SAN, arXiv:2301.12811); not from trained heads
     average_half_life: float = 20_000  # images
@@ -44,7 +45,7 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     takes_labels = takes_mixtures = True
-    taken_over = ("refined_from",)
+    taken_over = ("refined_from", "modulated")
     largest_auc = 0.99
     largest_gap = 5.0  # the hinge is flat from 2 on
 
@@ -58,6 +59,7 @@ class Recipe(base.Recipe):
             class_counts=self.class_counts,
             mixtures=self.mixtures,
             refined_from=self.config.refined_from,
+            modulated=self.config.modulated,
         )
         discriminator = ProjectedDiscriminator(input_size=size, classes=self.classes, san=self.config.san)
         maps = sum(mix.out_channels for mix in discriminator.scale_mixing)

@@ -153,7 +153,7 @@ def _differences(config: dict[str, Any], network: ModelMixin) -> str:
 
 def may_be_new(key: str) -> bool:
     """Whether the initial value of this weight has no effect, so that a trained network may lack it."""
-    return key.startswith("label") or ".refinement." in key
+    return key.startswith(("label", "code.")) or ".refinement." in key or "modulation." in key
 
 
 def _with_own_classes(weights: dict[str, Tensor], classes: Sequence[str], network: ModelMixin) -> dict[str, Tensor]:

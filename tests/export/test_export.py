@@ -72,8 +72,10 @@ GENRES = {"blues": [0, 1, 3], "ska": [0, 9, 1]}
 
 
 def test_onnx_with_classes():
-    network = LiteGenerator(resolution=32, classes=("jazz", "rock"), class_counts=[0, 1, 1], mixtures=GENRES).eval()
+    classes = {"classes": ("jazz", "rock"), "class_counts": [0, 1, 1], "mixtures": GENRES}
+    network = LiteGenerator(resolution=32, modulated=True, **classes).eval()
     network.label.weight.data[1:].normal_()
+    network.blocks["16"].up_modulation.amounts.weight.data.normal_(std=0.1)
     pipe = AlbumCoverPipeline(network)
     content = to_onnx(pipe)
     about = {item.key: item.value for item in onnx.load_from_string(content).metadata_props}

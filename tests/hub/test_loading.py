@@ -35,14 +35,15 @@ def python_blocks(text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def model(tiny_model, tmp_path_factory):
-    """The tiny model, refined, with an upscaler, as (folder, pipeline)."""
+    """The tiny model, refined and modulated, with an upscaler, as (folder, pipeline)."""
     folder = tmp_path_factory.mktemp("with_upscaler")
-    generator = LiteGenerator(32, refined_from=16).eval()
+    generator = LiteGenerator(32, refined_from=16, modulated=True).eval()
     generator.load_state_dict(AlbumCoverPipeline.from_pretrained(tiny_model).generator.state_dict(), strict=False)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(1)
         for level in ("16", "32"):
             generator.blocks[level].refinement.add.weight.normal_(std=0.05)
+            generator.blocks[level].up_modulation.amounts.weight.normal_(std=0.05)
     AlbumCoverPipeline(generator, CoverUpscaler(channels=8, blocks=1)).save_pretrained(folder)
     (folder / "history").mkdir()
     for images in (0, 1_000, 1_200):

@@ -18,6 +18,7 @@ from album_gan.networks.projected_discriminator import (
 )
 from album_gan.networks.r3gan import GroupedConv, GroupedConv2d
 from album_gan.recipes.projected import deinterleave, interleave
+from album_gan.training.packaging import may_be_new
 
 GENERATORS = [
     (LiteGenerator, {"resolution": 32}),
@@ -59,25 +60,63 @@ def test_latents_matter_more_than_labels_at_first():
     assert stems.var(0).mean() > 4 * stems.var(1).mean()
 
 
-def test_a_refinement_changes_nothing_until_it_learns():
+@pytest.mark.parametrize("added", [{"refined_from": 32}, {"modulated": True}], ids=lambda added: next(iter(added)))
+def test_what_is_added_to_a_generator_changes_nothing_until_it_learns(added):
     torch.manual_seed(0)
-    plain, refined = LiteGenerator(64).eval(), LiteGenerator(64, refined_from=32).eval()
-    found = refined.load_state_dict(plain.state_dict(), strict=False)
-    assert {key.partition(".refinement.")[0] for key in found.missing_keys} == {"blocks.32", "blocks.64"}
+    plain, larger = LiteGenerator(64).eval(), LiteGenerator(64, **added).eval()
+    found = larger.load_state_dict(plain.state_dict(), strict=False)
+    assert found.missing_keys
+    assert all(may_be_new(key) for key in found.missing_keys)
+    assert not any(may_be_new(key) for key in plain.state_dict())
     z = torch.randn(2, 128)
     images = plain(z)
-    assert torch.equal(refined(z), images)
-    assert refined.config.refined_from == 32
+    assert torch.equal(larger(z), images)
+    assert added.items() <= larger.config.items()
 
-    refined.train()
-    optimizer = torch.optim.SGD(refined.parameters(), 1e-3)
+    larger.train()
+    optimizer = torch.optim.SGD(larger.parameters(), 1e-3)
     for _ in range(2):  # what comes before a zero learns from the second step on
         optimizer.zero_grad()
-        refined(z).square().mean().backward()
+        larger(z).square().mean().backward()
         optimizer.step()
-    for name, parameter in refined.named_parameters():
+    for name, parameter in larger.named_parameters():
         assert parameter.grad.abs().sum() > 0, name
-    assert not torch.equal(refined.eval()(z), images)
+    assert not torch.equal(larger.eval()(z), images)
+
+
+def modulated() -> LiteGenerator:
+    """A generator whose modulation does something."""
+    torch.manual_seed(0)
+    generator = LiteGenerator(64, modulated=True).eval().requires_grad_(False)
+    for name, parameter in generator.named_parameters():
+        if name.endswith("amounts.weight"):
+            parameter.normal_(std=0.1)
+    return generator
+
+
+def test_modulation_lets_a_level_differ_from_place_to_place():
+    """A convolution draws the same wherever its input is the same, except near the border."""
+    flat, middle = torch.ones(1, 256, 4, 4), slice(30, 34)
+    plain, spread = (
+        generator.paint(flat)[0, :, middle, middle].std((1, 2)).mean()
+        for generator in (LiteGenerator(64).eval().requires_grad_(False), modulated())
+    )
+    assert plain < 1e-5
+    assert spread > 0.01
+
+
+def test_a_style_modulates_fine_levels_and_leaves_coarse_ones_alone():
+    generator = modulated()
+    own, style = generator.embed(torch.randn(2, 128)).split(1)
+    taken = {}
+    for level in ("8", "16", "32", "64"):
+        block = generator.blocks[level]
+        block.register_forward_hook(lambda _, given, __, level=level: taken.setdefault(level, []).append(given[1]))
+    generator.paint(own, style)
+    codes = generator._code(own), generator._code(style)
+    assert [torch.equal(taken[level][0], codes[0]) for level in taken] == [True, True, False, False]
+    assert [torch.equal(taken[level][0], codes[1]) for level in taken] == [False, False, True, True]
+    assert torch.equal(generator.paint(own, own), generator.paint(own))
 
 
 @pytest.mark.parametrize(("network_class", "config", "resolution"), DISCRIMINATORS)

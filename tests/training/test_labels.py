@@ -53,12 +53,13 @@ def projected(covers: str, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def styled(labelled, tmp_path_factory) -> Path:
-    """A run with classes, mixtures of them, and a refined generator."""
+    """A run with classes, mixtures of them, and a refined and modulated generator."""
     run = tmp_path_factory.mktemp("styled") / "run"
     words = projected(labelled, "--label_column", "pattern", "--mixture_column", "genre")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(labels, "SMALLEST_MIXTURE", 8)
-        assert main([*words, "--projected.refined_from", "32", "--output_dir", str(run)]) == 0
+        words += ["--projected.refined_from", "32", "--projected.modulated"]
+        assert main([*words, "--output_dir", str(run)]) == 0
     return run
 
 
@@ -158,29 +159,31 @@ def test_classes_can_be_added_to_a_trained_model(tmp_path):
         assert torch.equal(discriminator(images, any_class + 1), networks[1](images))  # nothing learned yet
 
 
-def test_a_run_has_the_refinements_of_the_model_that_it_starts_from(styled):
+def test_a_run_has_the_architecture_of_the_model_that_it_starts_from(styled):
     """So does one that resumes a run, and what is asked for counts."""
     module, run = RECIPES["projected"], styled
-    assert json.loads((run / "generator" / "config.json").read_text())["refined_from"] == 32
+    generator = json.loads((run / "generator" / "config.json").read_text())
+    assert (generator["refined_from"], generator["modulated"]) == (32, True)
 
     for asked, init_from, checkpoint, expected in (
-        (None, str(run), None, 32),
-        (None, None, latest_checkpoint(run), 32),
-        (16, str(run), None, 16),
-        (None, None, None, None),
+        ({}, str(run), None, (32, True)),
+        ({}, None, latest_checkpoint(run), (32, True)),
+        ({"refined_from": 16}, str(run), None, (16, True)),
+        ({}, None, None, (None, False)),
     ):
-        recipe = module.Recipe(module.Config(refined_from=asked), 32)
+        recipe = module.Recipe(module.Config(**asked), 32)
         config = TrainingConfig(recipe="projected", resolution=32, init_from=init_from)
         take_over_settings(recipe, config, checkpoint)
-        assert recipe.config.refined_from == expected
+        assert (recipe.config.refined_from, recipe.config.modulated) == expected
 
 
-def test_a_trained_model_can_be_refined(tmp_path):
+@pytest.mark.parametrize("added", [{"refined_from": 16}, {"modulated": True}], ids=lambda added: next(iter(added)))
+def test_a_trained_generator_can_be_extended(added, tmp_path):
     module = RECIPES["projected"]
     _, *networks = build("projected")
     for name, network in zip(("generator", "discriminator"), networks, strict=True):
         network.save_pretrained(tmp_path / name)
-    generator, discriminator = module.Recipe(module.Config(refined_from=16), 32).build_networks()
+    generator, discriminator = module.Recipe(module.Config(**added), 32).build_networks()
     load_initial_weights(str(tmp_path), generator, discriminator)
     z = torch.randn(2, 128)
     with torch.no_grad():
