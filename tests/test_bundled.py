@@ -29,7 +29,7 @@ def covers() -> np.ndarray:
 
 
 def test_it_is_small():
-    assert size_of(FOLDER / name for name in ("generator", "discriminator", "upscaler")) < 14e6
+    assert size_of(FOLDER / name for name in ("generator", "discriminator", "upscaler")) < 15e6
     assert size_of([TEACHING / "generator", TEACHING / "discriminator"]) < 8e6
     for folder in (FOLDER, TEACHING):
         assert size_of([folder / "history"]) < 2e6
@@ -138,7 +138,7 @@ SAYS = {
 
 # The real covers of these styles are as their names say; what the model draws of them is not. The second was learned
 # before details were judged closely (docs/training-log.md).
-UNLEARNED = ("figure in grey tones", "portrait on a pale ground")
+UNLEARNED = ("figure in grey tones",)
 BY_NAME = [
     pytest.param(style, marks=pytest.mark.xfail(strict=True, reason="not learned")) if style in UNLEARNED else style
     for style in SAYS
