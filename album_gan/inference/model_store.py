@@ -58,7 +58,7 @@ def find_model(
         return Path(__file__).parent.parent / BUNDLED[source or "bundled"]
     if Path(source).is_dir():
         refuse_pickles(Path(source), parts)
-        if (Path(source) / "state.safetensors").exists():
+        if (Path(source) / "state.safetensors").exists() and not (Path(source) / "model_index.json").exists():
             raise ValueError(
                 f"model must be a model's folder, but {source} is a checkpoint, for --resume_from_checkpoint; "
                 f"the run's model is in {Path(source).parent}"

@@ -49,7 +49,8 @@ def test_init_from_another_architecture_says_so(my_covers, tmp_path, capsys):
     assert main(command(my_covers, first, "dcgan", "--max_train_steps", 1)) == 0
     wider = command(my_covers, tmp_path / "x", "dcgan", "--init_from", first, "--dcgan.width", 128)
     assert main(wider) == 2
-    assert "does not fit this run's DCGANGenerator; use the same recipe" in capsys.readouterr().err
+    expected = "does not fit this run's DCGANGenerator (width 64 there and 128 here); use the same recipe"
+    assert expected in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 
