@@ -142,7 +142,7 @@ def _differences(config: dict[str, Any], network: ModelMixin) -> str:
     if config.get("_class_name") != type(network).__name__:
         return ""
     pairs = {name: (config[name], value) for name, value in network.config.items() if name in config}
-    pairs["classes"] = tuple(len(network_config.get("classes") or ()) for network_config in (config, network.config))
+    pairs["classes"] = len(config.get("classes") or ()), len(network.config.get("classes") or ())
     differing = [
         f"{name} {there} there and {here} here"
         for name, (there, here) in pairs.items()
