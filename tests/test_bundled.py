@@ -136,8 +136,8 @@ SAYS = {
 }  # fmt: skip
 
 
-# The real covers of these styles are as their names say; what the model draws of them is not. The second was learned
-# before details were judged closely (docs/training-log.md).
+# The real covers of these styles are as their names say; what the model draws of them is not
+# (docs/training-log.md).
 UNLEARNED = ("figure in grey tones",)
 BY_NAME = [
     pytest.param(style, marks=pytest.mark.xfail(strict=True, reason="not learned")) if style in UNLEARNED else style
