@@ -108,18 +108,8 @@ def test_a_resumed_run_keeps_its_classes(tmp_path, capsys):
     covers, run = tmp_path / "covers", tmp_path / "run"
     for name in ("folk", "jazz", "rock"):
         save_covers(covers / name, 20)
-    words = [
-        *QUICK,
-        "--recipe",
-        "cgan",
-        "--cgan.width",
-        "64",
-        "--label_column",
-        "auto",
-        "--train_data_dir",
-        str(covers),
-    ]
-    words += ["--output_dir", str(run), "--evaluation_images", "0"]
+    words = [*QUICK, "--recipe", "cgan", "--cgan.width", "64", "--evaluation_images", "0", "--label_column", "auto"]
+    words += ["--train_data_dir", str(covers), "--output_dir", str(run)]
     assert main([*words, "--max_train_steps", "1"]) == 0
     before = (run / "log.jsonl").read_bytes()
     (covers / "jazz").rename(covers / "zydeco")
