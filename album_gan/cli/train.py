@@ -56,7 +56,7 @@ def main(arguments: list[str], prog: str = "train.py") -> int:
         if command.on and not command.dry_run:
             raise ValueError(f"on needs --dry_run: it prints the command for {command.on}, and starts nothing")
         if command.price_per_hour is not None and not command.dry_run:
-            raise ValueError("price_per_hour needs --dry_run, which reckons what the run would cost; leave it out")
+            raise ValueError("price_per_hour needs --dry_run, which estimates what the run would cost; leave it out")
         if command.on:
             print("\n".join(launch.job(command.on, arguments, config)))
         elif command.dry_run:

@@ -107,6 +107,7 @@ class UpBlock(nn.Module):
         return x if self.refinement is None else self.refinement(x)
 
     def _activate(self, x: Tensor, modulation: Modulation | None, code: Tensor | None) -> Tensor:
+        """Normalised (B, C, H, W), code (B, CODE) -> (B, C, H, W), modulated if there is a modulation."""
         x = x if modulation is None else modulation(x, code)
         return F.leaky_relu(x, 0.2, inplace=self.training)
 

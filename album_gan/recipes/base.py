@@ -67,7 +67,7 @@ class Recipe(nn.Module):
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
     takes_labels = False
     takes_mixtures = False  # whether seeds can draw their classes from `mixtures`
-    taken_over: tuple[str, ...] = ()  # settings taken from the generator that a run starts from, unless set
+    taken_over: tuple[str, ...] = ()  # settings that follow the initial generator, if left at their defaults
     averaged_buffers: tuple[str, ...] = ()  # buffers to average over processes
     average_half_life: float = 5_000  # images, of the EMA of the generator's weights, which is published; 0: none
     # Limits beyond which the discriminator is too far ahead: its AUC and the gap between its mean scores for losses

@@ -102,7 +102,7 @@ def draw_samples(network: ModelMixin, seeds: Sequence[int]) -> list[Image.Image]
 
 
 def take_over_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path | None) -> None:
-    """Take architecture settings that `recipe` leaves unset from the checkpoint or `init_from`, so weights fit."""
+    """Take architecture settings left at their defaults from the checkpoint or `init_from`, so that weights fit."""
     if not recipe.taken_over or not (checkpoint or config.init_from):
         return
     if checkpoint:

@@ -102,7 +102,9 @@ def _check_out(config: BuildConfig) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"out must be a folder, got the file {config.out}; choose another place")
     if out.is_dir() and any(out.iterdir()) and not (out / WORK).is_dir():
-        raise ValueError(f"out must be empty or hold an earlier build; {config.out} is neither: choose another")
+        raise ValueError(
+            f"out must be empty or hold an earlier build, but {config.out} holds something else; choose another"
+        )
     if not 0 <= config.workers <= 256:
         raise ValueError(f"num_workers must be from 0 to 256, got {config.workers}; the number of cores is usual")
     if config.placeholder_copies < 0 or config.placeholder_copies == 1:
