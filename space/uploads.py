@@ -26,7 +26,7 @@ MAX_CLIENT_BYTES = 100_000_000  # per client; at most half of the total
 
 
 class RefusedError(Exception):
-    """The request is refused, and not read any further; the message is for its sender."""
+    """The request is refused; the message is for its sender."""
 
     def __init__(self, message: str, status: int = 413):
         super().__init__(message)
@@ -96,8 +96,9 @@ class BodyLimits:
                 text, status = "the upload cannot be read; send a form with one file that has a name", 400
             else:
                 raise
-            # The rest of the body is not read, so the connection cannot be used again.
-            await PlainTextResponse(text, status, {"Connection": "close"})(scope, receive, send)
+            # uvicorn drops what is still arriving. To close the connection now would reset it, and a client that is
+            # still sending would never see the answer; connections.py closes it when it has been idle.
+            await PlainTextResponse(text, status)(scope, receive, send)
 
     async def _limit_upload(self, request: HTTPConnection, receive: Callable) -> Callable:
         upload = self.quota.begin(address_of(request))

@@ -69,6 +69,13 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent(address):
     assert (status, b"at most 20 MB" in text, is_one_line(text)) == (413, True, True)
 
 
+@pytest.mark.parametrize("path", ["upload", "call/upscale"])
+def test_who_sends_too_much_before_reading_is_told_why(address, path):
+    """30 MB are more than the buffers of a connection hold."""
+    status, text = request(address, f"/gradio_api/{path}", "POST", b"x" * 30_000_000)
+    assert (status, b"must be at most" in text, is_one_line(text)) == (413, True, True)
+
+
 def test_calls_are_small_and_name_no_web_addresses(address):
     call = "/gradio_api/call/upscale"
     status, text = request(address, call, "POST", b'{"data": ["' + b"x" * 1_100_000 + b'"]}')
