@@ -41,7 +41,7 @@ class TrainingConfig:
     deterministic: bool = False  # on GPUs: only deterministic kernels, which are slower; CPUs are always deterministic
     seed: int = 0  # of all random numbers
     # Starting and resuming
-    init_from: str | None = None  # start from a trained model: bundled, a folder, or a Hub id
+    init_from: str | None = None  # start from a trained model (bundled, a folder, a Hub id), also of a lower resolution
     resume_from_checkpoint: str | None = None  # latest, a checkpoint's folder, or the Hub id of a pushed run
     checkpointing_steps: int = 500  # steps between checkpoints
     checkpoints_total_limit: int | None = 3  # older ones are deleted; the best by kid is in best/

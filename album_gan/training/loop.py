@@ -91,7 +91,7 @@ def set_up(
         recipe.class_counts = tuple(split.train.labels.bincount(minlength=len(split.train.classes)).tolist())
         recipe.mixtures = split.train.mixtures
     accelerator = start_processes(config)
-    return split, accelerator, TrainingState.start(config, recipe, accelerator)
+    return split, accelerator, TrainingState.start(config, recipe, accelerator, resumes=checkpoint is not None)
 
 
 class Trainer:

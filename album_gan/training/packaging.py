@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from ..hub.run_checkpoints import read_state
 from ..inference.atomic import write_atomic
-from ..inference.model_store import find_model, read_json, read_weights, write_weights
+from ..inference.model_store import find_model, load_network, read_json, read_weights, write_weights
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.upscaling import lanczos, one_pass
 from ..light_diffusers import ModelMixin
 from ..networks.cover_upscaler import SCALE
 from ..recipes.base import Recipe
 from ..recipes.named_random import Draw
+from . import growth
 from .config import TrainingConfig
 from .ema import reestimate_batch_norm, round_to_half
 
@@ -118,7 +119,8 @@ def take_over_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path 
 def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:
     """Copy a published model's weights into newly built networks; ValueError if they do not fit.
 
-    Classes are matched by name; other classes of the new networks keep their initialisation.
+    Classes are matched by name; other classes of the new networks keep their initialisation. A generator of the same
+    kind at a lower resolution fits too: the levels that it lacks are fitted to draw its covers enlarged (`growth`).
     """
     drawing = "generator" if is_generator(generator) else "upscaler"
     folder = find_model(source, parts=(drawing, "discriminator"))
@@ -126,15 +128,23 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
         weights = read_weights(folder / name)
         config = read_json(folder / name / "config.json")
         weights = _with_own_classes(weights, config.get("classes") or (), network)
+        grows = growth.can_grow(config, network)
+        if grows:
+            weights = growth.coarse_weights(weights)
         try:
             found = network.load_state_dict(weights, strict=False)
-            if found.unexpected_keys or any(not may_be_new(key) for key in found.missing_keys):
+            missing = [key for key in found.missing_keys if not may_be_new(key)]
+            if grows:
+                missing = [key for key in missing if not growth.is_finer(key, config["resolution"])]
+            if found.unexpected_keys or missing:
                 raise RuntimeError(f"keys do not match: {found}")
         except RuntimeError as error:
             raise ValueError(
                 f"init_from {source!r} holds a {config.get('_class_name', 'network')} that does not fit this run's "
                 f"{type(network).__name__}{_differences(config, network)}; use the same recipe and settings"
             ) from error
+        if grows:
+            growth.fit_finer_levels(network, load_network(folder / name, "paint"))  # type: ignore[arg-type]  # see can_grow
 
 
 def _differences(config: dict[str, Any], network: ModelMixin) -> str:

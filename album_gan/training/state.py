@@ -49,17 +49,21 @@ class TrainingState:
         self._started = time.monotonic()
 
     @classmethod
-    def start(cls, config: TrainingConfig, recipe: Recipe, accelerator: Accelerator) -> "TrainingState":
-        """A run at step 0: newly initialised, or with the weights of `config.init_from`."""
+    def start(
+        cls, config: TrainingConfig, recipe: Recipe, accelerator: Accelerator, resumes: bool = False
+    ) -> "TrainingState":
+        """A run at step 0: newly initialised, or with the weights of `config.init_from`, unless it `resumes` anyway."""
         with torch.random.fork_rng():
             torch.manual_seed(named_generator(config.seed, "initial weights").initial_seed())
             generator, discriminator = recipe.build_networks()
-        if config.init_from:
-            load_initial_weights(config.init_from, generator, discriminator)
         modules: tuple[nn.Module, ...] = (generator, discriminator, recipe)
         for module in modules:
             module.to(accelerator.device)
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it
+        if config.init_from and not resumes:
+            with accelerator.autocast():
+                load_initial_weights(config.init_from, generator, discriminator)
+        for module in modules:
             broadcast_weights(accelerator, module)
         if accelerator.mixed_precision == "bf16":
             recipe.prepare(discriminator, torch.bfloat16)
