@@ -27,6 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image, UnidentifiedImageError
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -139,8 +140,7 @@ class Lessons:
         if pair.discriminator is None:
             raise ValueError(f"{name} cannot judge here: {pair.missing}")
         if name not in self._critics:
-            companions = pair.generator(pair.latents(COMPANION_SEEDS))
-            self._critics[name] = Critic(pair.discriminator, companions)
+            self._critics[name] = Critic(pair.discriminator, pair.draw(COMPANION_SEEDS))
         return self._critics[name]
 
     async def _compute(self, request: Request, function: Callable[[], Any]) -> Any:
@@ -258,8 +258,7 @@ class Lessons:
             critic = self.critic_of(name)
             if request.method == "POST":
                 return critic.judge(picture_of(body)).as_json()
-            pair = self.pair(name)
-            return critic.judge_tensor(pair.generator(pair.latents([seed_of(query.get("seed", "1"))]))).as_json()
+            return critic.judge_tensor(self.pair(name).draw([seed_of(query.get("seed", "1"))])).as_json()
 
         return JSONResponse(await self._compute(request, compute))
 
@@ -269,12 +268,12 @@ class Lessons:
         """One layer's batch statistics beside its running statistics."""
 
         def compute() -> dict:
-            pair, latents = self._batch(request)
+            pair, inputs = self._batch(request)
             names = list(normalisation.norms_of(pair.generator))
             if not names:
                 raise ValueError("this generator has no batch normalisation; choose bundled or teaching")
             layer = request.query_params.get("layer") or names[0]
-            return {"layers": names, **normalisation.statistics(pair.generator, latents, layer)}
+            return {"layers": names, **normalisation.statistics(pair.generator, inputs, layer)}
 
         return JSONResponse(await self._compute(request, compute))
 
@@ -282,17 +281,17 @@ class Lessons:
         """A batch of covers in a row, in "training" or "evaluation" mode."""
 
         def compute() -> bytes:
-            pair, latents = self._batch(request)
+            pair, inputs = self._batch(request)
             training = request.query_params.get("mode") == "training"
-            return strip(normalisation.pictures(pair.generator, latents, training))
+            return strip(normalisation.pictures(pair.generator, inputs, training))
 
         return image(await self._compute(request, compute))
 
-    def _batch(self, request: Request) -> tuple[Pair, Tensor]:
+    def _batch(self, request: Request) -> tuple[Pair, tuple[Tensor, ...]]:
         query = request.query_params
         seeds = [seed_of(seed) for seed in query.get("seeds", "1,2,3,4").split(",")[:MAX_NEIGHBOURS]]
         pair = self.pair(query.get("model", self.own))
-        return pair, pair.latents(seeds)
+        return pair, pair.inputs(seeds)
 
     # --- Latent space
 
@@ -302,8 +301,9 @@ class Lessons:
         def compute() -> bytes:
             query = request.query_params
             pair = self.pair(query.get("model", self.own))
-            a, b, c = (pair.latents([seed_of(query.get(name, "1"))]) for name in "abc")
-            return strip(pair.generator(walks.arithmetic(a, b, c)))
+            z, *classes = pair.inputs([seed_of(query.get(name, "1")) for name in "abc"])
+            point = walks.arithmetic(*z.split(1))
+            return strip(walks.draw(pair.generator, point, torch.tensor([[1.0, -1.0, 1.0]]), *classes))
 
         return image(await self._compute(request, compute))
 
@@ -316,8 +316,9 @@ class Lessons:
 
         def compute() -> bytes:
             pair = self.pair(query.get("model", self.own))
-            first, last = (pair.latents([seed_of(query.get(name, "1"))]) for name in ("first", "last"))
-            return strip(pair.generator(getattr(walks, path)(first, last, STEPS)))
+            z, *classes = pair.inputs([seed_of(query.get(name, "1")) for name in ("first", "last")])
+            points = getattr(walks, path)(*z.split(1), STEPS)
+            return strip(walks.draw(pair.generator, points, walks.shares(STEPS), *classes))
 
         return image(await self._compute(request, compute))
 

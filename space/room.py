@@ -147,7 +147,7 @@ class Room:
                 size = (pair.resolution,) * 2
                 if not real:
                     seed = dice.randrange(SEED_COUNT)
-                    [picture] = to_pil(pair.generator(pair.latents([seed])))
+                    [picture] = to_pil(pair.draw([seed]))
                     more: dict[str, Any] = {"seed": seed}
                 elif (found := next_readable(files)) is not None:
                     picture, more = square(found).resize(size, Image.Resampling.LANCZOS), {}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..inference.class_labels import ClassLabels
 from ..inference.latents import latents_of
 from ..inference.model_store import BUNDLED, find_model, load_network, read_json
 from ..inference.pipeline import AlbumCoverPipeline
@@ -36,9 +37,15 @@ class Pair:
         """Resolution of the pictures, in pixels."""
         return self.generator.config.resolution
 
-    def latents(self, seeds: list[int]) -> Tensor:
-        """The latents of these seeds, (B, latent_dim)."""
-        return torch.from_numpy(latents_of(seeds, self.generator.config.latent_dim)).float()
+    def inputs(self, seeds: list[int]) -> tuple[Tensor, ...]:
+        """What the generator draws these seeds from: latents (B, latent_dim), and classes (B,) if it has any."""
+        z = torch.from_numpy(latents_of(seeds, self.generator.config.latent_dim)).float()
+        classes = ClassLabels.of(self.generator.config)
+        return (z, torch.tensor(classes.of_seeds(seeds))) if classes.names else (z,)
+
+    def draw(self, seeds: list[int]) -> Tensor:
+        """The covers of these seeds, as everywhere else: (B, 3, R, R) in [-1, 1]."""
+        return self.generator(*self.inputs(seeds))
 
 
 @lru_cache(maxsize=4)
@@ -95,7 +102,7 @@ def discriminator_of(folder: Path) -> tuple[nn.Module | None, str]:
 
 def trace_generator(pair: Pair, seed: int, mute: dict[int, list[int]] | None = None) -> Trace:
     """Trace the generator drawing one seed's cover. Raises ValueError as `trace`."""
-    return trace(pair.generator, pair.latents([seed]), mute=mute)
+    return trace(pair.generator, *pair.inputs([seed]), mute=mute)
 
 
 def trace_both(name: str, resolution: int | None = None) -> tuple[Trace, Trace]:
@@ -105,5 +112,5 @@ def trace_both(name: str, resolution: int | None = None) -> tuple[Trace, Trace]:
         small = torch.zeros(1, 3, (resolution or resolutions(name)[0]) // 4, (resolution or resolutions(name)[0]) // 4)
         drawing = trace(pair.generator, small, keep=False)
         return drawing, trace(pair.discriminator, drawing.output, keep=False)
-    drawing = trace(pair.generator, pair.latents([0]), keep=False)
+    drawing = trace(pair.generator, *pair.inputs([0]), keep=False)
     return drawing, trace(pair.discriminator, drawing.output, keep=False)

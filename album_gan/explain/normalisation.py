@@ -36,19 +36,19 @@ def batch_statistics(network: nn.Module, only: str | None = None) -> Iterator[No
 
 
 @torch.no_grad()
-def pictures(network: nn.Module, latents: Tensor, training: bool, only: str | None = None) -> Tensor:
-    """Images (B, 3, R, R) for latents (B, latent_dim), in training or evaluation mode."""
+def pictures(network: nn.Module, inputs: tuple[Tensor, ...], training: bool, only: str | None = None) -> Tensor:
+    """Images (B, 3, R, R) from what `Pair.inputs` returns, in training or evaluation mode."""
     if not training:
-        return network(latents)
+        return network(*inputs)
     with batch_statistics(network, only):
-        return network(latents)
+        return network(*inputs)
 
 
 @torch.no_grad()
-def statistics(network: nn.Module, latents: Tensor, layer: str) -> dict[str, Any]:
+def statistics(network: nn.Module, inputs: tuple[Tensor, ...], layer: str) -> dict[str, Any]:
     """Mean and spread of each input channel of a layer: of this batch, and running averages.
 
-    Raises ValueError for an unknown layer.
+    `inputs` as in `pictures`. Raises ValueError for an unknown layer.
     """
     norms = norms_of(network)
     if layer not in norms:
@@ -56,7 +56,7 @@ def statistics(network: nn.Module, latents: Tensor, layer: str) -> dict[str, Any
     given: list[Tensor] = []
     hook = norms[layer].register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
     try:
-        network(latents)
+        network(*inputs)
     finally:
         hook.remove()
     norm = norms[layer]

@@ -1,5 +1,7 @@
 """Arithmetic and walks in the latent space of a generator."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -16,8 +18,8 @@ def on_sphere(z: Tensor) -> Tensor:
 
 def line(first: Tensor, last: Tensor, steps: int) -> Tensor:
     """Latents (steps, D) on the straight line between two (1, D), which passes through the empty middle."""
-    share = torch.linspace(0, 1, steps)[:, None]
-    return first * (1 - share) + last * share
+    share = shares(steps)
+    return share[:, :1] * first + share[:, 1:] * last
 
 
 def sphere(first: Tensor, last: Tensor, steps: int) -> Tensor:
@@ -26,3 +28,20 @@ def sphere(first: Tensor, last: Tensor, steps: int) -> Tensor:
     angle = torch.acos(cosine).clamp_min(1e-4)
     share = torch.linspace(0, 1, steps)[:, None]
     return (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / torch.sin(angle)
+
+
+def shares(steps: int) -> Tensor:
+    """Of the first and the last, (steps, 2), from (1, 0) to (0, 1)."""
+    last = torch.linspace(0, 1, steps)[:, None]
+    return torch.cat([1 - last, last], 1)
+
+
+def draw(generator: Any, points: Tensor, shares: Tensor, classes: Tensor | None = None) -> Tensor:
+    """Images (S, 3, R, R) of points (S, D) between E covers of these classes (E,).
+
+    A class is not a point in latent space, so the stems of all classes are mixed, in `shares` (S, E), which sum to 1.
+    """
+    if classes is None:
+        return generator(points)
+    stems = torch.stack([generator.embed(points, one.expand(len(points))) for one in classes], 1)
+    return generator.paint((shares[:, :, None, None, None] * stems).sum(1))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from album_gan import AlbumCoverPipeline
 from album_gan.explain import guide, maps, walks
 from album_gan.explain.critic import Critic
 from album_gan.explain.history import course_of
@@ -58,9 +59,9 @@ def test_a_sheet_holds_every_channel(teaching):
 
 
 def test_shares_of_places_add_up_to_the_score(teaching):
-    companions = pictures(teaching.generator, teaching.latents([1, 2]), training=False)
+    companions = pictures(teaching.generator, teaching.inputs([1, 2]), training=False)
     critic = Critic(teaching.discriminator, companions)
-    image = teaching.generator(teaching.latents([9]))
+    image = teaching.draw([9])
     verdict = critic.judge_tensor(image)
     assert verdict.score == pytest.approx(teaching.discriminator(image).item(), abs=1e-4)
     assert sum(map(sum, verdict.scales[0].scores)) == pytest.approx(verdict.score, abs=1e-3)
@@ -70,8 +71,8 @@ def test_shares_of_places_add_up_to_the_score(teaching):
 
 def test_the_bundled_critic_tells_drawn_covers_from_the_projects_own():
     pair = bundled_pair("bundled")
-    critic = Critic(pair.discriminator, pair.generator(pair.latents(list(range(100, 107)))))
-    verdict = critic.judge_tensor(pair.generator(pair.latents([3])))
+    critic = Critic(pair.discriminator, pair.draw(list(range(100, 107))))
+    verdict = critic.judge_tensor(pair.draw([3]))
     assert [scale.name for scale in verdict.scales] == ["fine texture", "edges", "parts", "composition"]
     mean = sum(scale.mean for scale in verdict.scales) / 4
     assert verdict.score == pytest.approx(mean, abs=1e-4)
@@ -79,16 +80,16 @@ def test_the_bundled_critic_tells_drawn_covers_from_the_projects_own():
 
 
 def test_statistics_are_those_of_the_batch_and_nothing_is_left_changed(teaching):
-    latents = teaching.latents([1, 2, 3])
+    inputs = teaching.inputs([1, 2, 3])
     before = {name: value.clone() for name, value in teaching.generator.state_dict().items()}
     name = list(norms_of(teaching.generator))[1]
-    found = statistics(teaching.generator, latents, name)
-    step = next(step for step in trace(teaching.generator, latents).steps if step.name == name)
+    found = statistics(teaching.generator, inputs, name)
+    step = next(step for step in trace(teaching.generator, *inputs).steps if step.name == name)
     assert found["channels"] == step.output[0]
-    stamp = trace(teaching.generator, latents).steps[step.number - 1].value
+    stamp = trace(teaching.generator, *inputs).steps[step.number - 1].value
     assert np.allclose(found["batch_mean"], stamp.mean((0, 2, 3)).numpy(), atol=1e-3)
-    trained = pictures(teaching.generator, latents, training=True)
-    assert not torch.allclose(trained, pictures(teaching.generator, latents, training=False), atol=0.05)
+    trained = pictures(teaching.generator, inputs, training=True)
+    assert not torch.allclose(trained, pictures(teaching.generator, inputs, training=False), atol=0.05)
     assert all(torch.equal(value, before[name]) for name, value in teaching.generator.state_dict().items())
     assert not teaching.generator.training
 
@@ -102,6 +103,28 @@ def test_walks_end_where_they_should_and_the_arc_keeps_its_length():
     assert walks.sphere(first, last, 5)[2].norm() > 0.9 * min(first.norm(), last.norm())
     assert walks.arithmetic(first, last, last).norm() == pytest.approx(128**0.5, rel=1e-4)
     assert torch.allclose(walks.arithmetic(first, last, last), walks.on_sphere(first), atol=1e-4)
+
+
+def test_the_lesson_draws_the_same_cover_of_a_seed_as_the_pipeline():
+    """Alone, in a trace, and at the ends of walks, whatever class the seed draws."""
+    pair, pipe = bundled_pair("bundled"), AlbumCoverPipeline.from_pretrained("bundled")
+    seeds = [7, 11, 12]
+    assert len(set(pipe.classes_of(seeds))) == 3
+    expected = pipe(seeds=seeds, output_type="pt").images
+
+    def assert_drawn(images, *rows):
+        assert torch.allclose(images / 2 + 0.5, expected[list(rows)], atol=1 / 255)
+
+    z, classes = pair.inputs(seeds)
+    assert_drawn(pair.draw(seeds), 0, 1, 2)
+    assert_drawn(trace_generator(pair, 11).output.clamp(-1, 1), 1)
+    assert_drawn(pictures(pair.generator, pair.inputs([12]), training=False), 2)
+    for path in (walks.line, walks.sphere):
+        walk = walks.draw(pair.generator, path(*z[:2].split(1), 3), walks.shares(3), classes[:2])
+        assert_drawn(walk[[0, 2]], 0, 1)
+    a_without_b_and_with_b = walks.arithmetic(z[:1], z[1:2], z[1:2])
+    shares = torch.tensor([[1.0, -1.0, 1.0]])
+    assert_drawn(walks.draw(pair.generator, a_without_b_and_with_b, shares, classes[[0, 1, 1]]), 0)
 
 
 def test_every_recipe_has_a_card_and_the_tree_has_one_root():

@@ -25,9 +25,9 @@ def remember(seen, key, module, inputs, output):
 @pytest.mark.parametrize(("name", "resolution"), CASES)
 def test_shapes_agree_with_forward_hooks(name, resolution):
     pair = pair_of(name, resolution)
-    drawing = trace(pair.generator, pair.latents([3]), keep=False)
+    drawing = trace(pair.generator, *pair.inputs([3]), keep=False)
     assert drawing.output.shape == (1, 3, resolution, resolution)
-    for network, given in ((pair.generator, pair.latents([3])), (pair.discriminator, drawing.output)):
+    for network, given in ((pair.generator, *pair.inputs([3])), (pair.discriminator, drawing.output)):
         seen, kinds = {}, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.BatchNorm2d, torch.nn.Linear)
         hooks = [
             module.register_forward_hook(partial(remember, seen, key))
@@ -55,7 +55,7 @@ def test_shapes_agree_with_forward_hooks(name, resolution):
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_step_begins_where_an_earlier_one_ended(name):
     pair = pair_of(name, resolutions(name)[0])
-    steps = trace(pair.generator, pair.latents([3]), keep=False).steps
+    steps = trace(pair.generator, *pair.inputs([3]), keep=False).steps
     for step in steps:
         assert all(-1 <= source < step.number for source in step.sources)
         if step.kind.name == "reshape":
@@ -81,7 +81,7 @@ def test_dcgan_is_the_one_of_the_papers_figure():
 
 def test_a_grown_half_leaves_parameters_unused():
     pair = recipe_pair("progressive", 32, width=32, latent_dim=32)
-    steps = trace(pair.generator, pair.latents([1]), keep=False)
+    steps = trace(pair.generator, *pair.inputs([1]), keep=False)
     assert steps.unused == 3 * (32 + 1) * 3  # to_rgb of 4, 8 and 16 px
 
 
