@@ -51,7 +51,6 @@ from album_gan.explain.networks import (
     trace_generator,
 )
 from album_gan.explain.trace import ALL, Trace
-from album_gan.inference.latents import seed_of
 from album_gan.inference.model_store import BUNDLED, find_model
 from album_gan.inference.pixels import grid, to_pil
 from album_gan.recipes.base import recipe_module
@@ -59,7 +58,7 @@ from album_gan.space.errors import answers_errors
 from album_gan.space.routes import number, result_of
 from album_gan.space.service import CoverService
 from album_gan.space.theme import STATIC, lesson_page
-from album_gan.space.validation import whole_number
+from album_gan.space.validation import check_seeds, whole_number
 
 MAX_TRACES = 6  # kept, some 10 MB each
 MAX_SIDE = 4096  # pixels of a picture to be scored
@@ -120,7 +119,7 @@ class Lessons:
         return list(dict.fromkeys([self.own, *BUNDLED, *RECIPES]))
 
     def _trace(self, query: Any) -> Trace:
-        name, seed = query.get("model", self.own), seed_of(query.get("seed", "1"))
+        name, seed = query.get("model", self.own), one_seed(query.get("seed", "1"))
         mute = muted(query.get("mute", ""))
         key = (name, seed, json.dumps(sorted(mute.items())))
         with self._lock:
@@ -258,7 +257,7 @@ class Lessons:
             critic = self.critic_of(name)
             if request.method == "POST":
                 return critic.judge(picture_of(body)).as_json()
-            return critic.judge_tensor(self.pair(name).draw([seed_of(query.get("seed", "1"))])).as_json()
+            return critic.judge_tensor(self.pair(name).draw([one_seed(query.get("seed", "1"))])).as_json()
 
         return JSONResponse(await self._compute(request, compute))
 
@@ -289,7 +288,7 @@ class Lessons:
 
     def _batch(self, request: Request) -> tuple[Pair, tuple[Tensor, ...]]:
         query = request.query_params
-        seeds = [seed_of(seed) for seed in query.get("seeds", "1,2,3,4").split(",")[:MAX_NEIGHBOURS]]
+        seeds = [chosen.seed for chosen in check_seeds(query.get("seeds", "1,2,3,4"))[:MAX_NEIGHBOURS]]
         pair = self.pair(query.get("model", self.own))
         return pair, pair.inputs(seeds)
 
@@ -301,7 +300,7 @@ class Lessons:
         def compute() -> bytes:
             query = request.query_params
             pair = self.pair(query.get("model", self.own))
-            z, *classes = pair.inputs([seed_of(query.get(name, "1")) for name in "abc"])
+            z, *classes = pair.inputs([one_seed(query.get(name, "1")) for name in "abc"])
             point = walks.arithmetic(*z.split(1))
             return strip(walks.draw(pair.generator, point, torch.tensor([[1.0, -1.0, 1.0]]), *classes))
 
@@ -316,7 +315,7 @@ class Lessons:
 
         def compute() -> bytes:
             pair = self.pair(query.get("model", self.own))
-            z, *classes = pair.inputs([seed_of(query.get(name, "1")) for name in ("first", "last")])
+            z, *classes = pair.inputs([one_seed(query.get(name, "1")) for name in ("first", "last")])
             points = getattr(walks, path)(*z.split(1), STEPS)
             return strip(walks.draw(pair.generator, points, walks.shares(STEPS), *classes))
 
@@ -363,6 +362,14 @@ def folder_of(model: str | None) -> Path | None:
         return find_model(model, parts=("discriminator", "history/*", "log.jsonl"), variant="fp16")
     except (OSError, ValueError):
         return None
+
+
+def one_seed(text: str) -> int:
+    """The seed that a number, a name or any words choose. ValueError for none or several."""
+    chosen = check_seeds(text)
+    if len(chosen) > 1:
+        raise ValueError(f"seed must be one number or name, got {len(chosen)}; take one of them")
+    return chosen[0].seed
 
 
 def muted(text: str) -> dict[int, list[int]]:

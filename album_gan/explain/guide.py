@@ -7,7 +7,12 @@ from typing import Any
 from ..recipes.base import recipe_module
 from .networks import RECIPES, resolutions
 
-NOTATION = "D is the discriminator before any sigmoid, x a real cover, G(z) a drawn one, s(t) = log(1 + exp t)."
+NOTATION = (
+    "D is the discriminator before any sigmoid, x a real cover, G(z) a drawn one, s(t) = log(1 + exp t); y is a label, "
+    "c a code that the network Q reads off the picture, f features inside D, h a penalty on weights far from their "
+    "past mean, u a point between x and G(z), L(x) how badly D repeats x, k and γ weights, P a frozen network, "
+    "d the distance of many drawn covers from many real ones."
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ CARDS = {
     "wgan": Card(
         2017, "dcgan",
         "The critic no longer says real or fake: it measures a distance. Clipped weights keep it from being too steep.",
-        "E D(G(z)) - E D(x), weights within ±0.01", "-E D(G(z))", "To see a loss that falls as pictures improve.",
+        "E D(G(z)) - E D(x), weights within ±0.01", "-E D(G(z))",
+        "To see a loss that comes closer to 0 as pictures improve.",
     ),
     "wgan_gp": Card(
         2017, "wgan", "A penalty on slopes other than 1 instead of clipping. Nearly any network trains with it.",
@@ -68,7 +74,7 @@ CARDS = {
     "projected": Card(
         2021, "dcgan",
         "The discriminator sees a picture through a frozen, pretrained network. It knows edges and letters at once.",
-        "E max(0, 1 - D(P(x))) + E max(0, 1 + D(P(G(z))))", "-E D(P(G(z)))",
+        "E max(0, 1 - D(P(x))) + E max(0, 1 + D(P(G(z))))", "-E D(P(G(z))) + 16 d(P(G(z)), P(x))",
         "For covers: hundreds to a hundred thousand of them, even without a GPU.",
     ),
     "r3gan": Card(

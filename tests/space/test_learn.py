@@ -208,7 +208,7 @@ def test_gradients_of_gradients_are_right(visit):
 
 @pytest.mark.slow
 def test_what_the_game_teaches_is_true(visit):
-    """A penalised critic's points find the ring; a generator that is much too quick collapses."""
+    """A penalised critic's loss follows the distance; a generator that steps too often collapses."""
     page = visit("?tab=learn#panel=game")
     ready(page, "game")
     found = page.evaluate(
@@ -220,13 +220,49 @@ def test_what_the_game_teaches_is_true(visit):
             for (let i = 0; i < rounds; i++) game.round();
             return [before, game.distance(), game.modes()];
         };
-        const collapsed = { data: "ring", loss: "dcgan", generatorRate: 0.02, discriminatorRate: 0.0005, turns: 1 };
-        return [play({ data: "two", loss: "wgan_gp" }, 160), play(collapsed, 120)];
+        const presets = (await import(new URL("learn/files/game.js", document.baseURI))).PRESETS;
+        const ranks = (values) => {
+            const order = values.map((value, i) => [value, i]).sort((a, b) => a[0] - b[0]);
+            const found = [];
+            order.forEach(([, i], rank) => (found[i] = rank));
+            return found;
+        };
+        const spread = ({ data, rows }) => {
+            const deviation = (axis) => {
+                const values = Array.from({ length: rows }, (_, i) => data[2 * i + axis]);
+                const mean = values.reduce((a, b) => a + b) / rows;
+                return values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / rows;
+            };
+            return Math.sqrt(deviation(0) + deviation(1));
+        };
+        // The rank correlation of the discriminator's loss, mean of ten rounds, with the true distance.
+        const told = (name) => {
+            const game = new Game(presets[name]);
+            for (let i = 0; i < 300; i++) game.round();
+            const each = 10 * game.turns;
+            const distances = game.distances.map((point) => point[1]);
+            const total = (points) => points.reduce((sum, point) => sum + point[1], 0);
+            const losses = distances.map((_, i) => total(game.losses.discriminator.slice(i * each, (i + 1) * each)));
+            const [a, b, middle] = [ranks(losses), ranks(distances), (distances.length - 1) / 2];
+            const product = (u, v) => u.reduce((sum, value, i) => sum + (value - middle) * (v[i] - middle), 0);
+            return product(a, b) / product(a, a);
+        };
+        const collapsed = new Game(presets["Collapse"]);
+        const seen = [];
+        for (let i = 0; i < 150; i++) {
+            collapsed.round();
+            if (i >= 50 && i % 10 === 0) seen.push([collapsed.modes(), spread(collapsed.drawn())]);
+        }
+        const [critic, classic] = [told("A loss that does"), told("A loss that tells nothing")];
+        return [play({ data: "two", loss: "wgan_gp" }, 160), seen, critic, classic];
     }"""
     )
-    (before, after, _), (_, _, modes) = found
+    (before, after, _), collapsed, critic, classic = found
     assert after < before / 2
-    assert modes <= 2
+    assert max(modes for modes, _ in collapsed) <= 2
+    assert np.median([spread for _, spread in collapsed]) < 0.5  # the ring's own is 1.5
+    assert critic < -0.5
+    assert critic < classic - 0.25
 
 
 def test_a_cover_depends_on_its_neighbours_in_training_mode_only(server, visit):
@@ -278,6 +314,14 @@ ACTIONS = {
 }
 
 
+LIT_IS_IN_SIGHT = """() => {
+    const box = (name) => document.querySelector(`.learn ${name}`).getBoundingClientRect();
+    const [lit, card] = [box(".lit"), box(".card")];
+    const beside = lit.right <= card.left || lit.left >= card.right;
+    return lit.top >= 0 && lit.top + Math.min(lit.height, 40) <= (beside ? innerHeight : card.top);
+}"""
+
+
 @pytest.mark.slow
 @both_sizes
 def test_the_whole_tour(visit, size):
@@ -298,6 +342,7 @@ def test_the_whole_tour(visit, size):
         else:
             if panel != "guide":
                 expect(page.locator(".learn .lit").first).to_be_visible()
+                assert page.evaluate(LIT_IS_IN_SIGHT), number
             expect(card).to_be_in_viewport()
             ACTIONS[panel](page, None)
         expect(card.locator(".see")).not_to_be_empty()

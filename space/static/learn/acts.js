@@ -28,8 +28,8 @@ export const ACTS = [
   {
     title: "What goes wrong", minutes: 12,
     steps: [
-      { panel: "game", at: { data: "two", loss: "dcgan" }, ask: "Press Run. The points get closer: what will the losses do?", reveal: "They hover. A loss of 5 is neither good nor bad: it says how the players stand." },
-      { panel: "game", at: { data: "ring", loss: "dcgan", generatorRate: "0.02", discriminatorRate: "0.0005", turns: "1" }, ask: "The generator learns forty times as fast as its judge. And now?", reveal: "Collapse: one or two hills of eight, all points together." },
+      { panel: "game", at: { data: "pair", loss: "dcgan" }, ask: "Press Run. The points get closer: what will the losses do?", reveal: "They hover. A loss of 5 is neither good nor bad: it says how the players stand." },
+      { panel: "game", at: { data: "ring", loss: "dcgan", generatorRate: "0.005", discriminatorRate: "0.02", turns: "1", generatorTurns: "10" }, ask: "The generator takes ten steps for each of its judge's. And now?", reveal: "Collapse: all points gather in one place and jump together." },
       { panel: "wrong", at: { run: "1" }, ask: "What went wrong in this run?", reveal: "Pixels from 0 to 1 where the generator draws from -1 to 1: all is pale." },
       { panel: "wrong", at: { run: "2" }, ask: "And in this one?", reveal: "Three of four covers are copies of one. The generator learns what it is shown most." },
       { panel: "norm", at: { seeds: "7,11,12,13" }, ask: "Does a cover depend on its neighbours?", reveal: "In training mode, yes: batch normalisation uses the batch. Drawing uses running averages." },
@@ -46,7 +46,7 @@ export const ACTS = [
 ];
 
 export const QUESTIONS = [
-  { question: "What does the generator learn from?", options: ["Real covers, which it copies", "The discriminator's slope at its own pictures", "The names of the covers"], answer: 1, why: "It never sees a real cover: only how the discriminator's score changes with its pixels." },
+  { question: "What does the generator learn from?", options: ["Real covers, which it copies", "The discriminator's slope at its own pictures", "The names of the covers"], answer: 1, why: "In a GAN it never sees a real cover: only how the discriminator's score changes with its pixels. (The model of this page has one more teacher, which compares what a network notices in many drawn covers with what it notices in real ones.)" },
   { question: "W = 32, F = 5, S = 2, P = 2: what comes out of the convolution?", options: ["14", "16", "18"], answer: 1, why: "floor((32 - 5 + 2 × 2) / 2) + 1 = 16." },
   { question: "A DCGAN's generator has a loss of 5. Is that bad?", options: ["Yes", "No", "It cannot be said from the loss"], answer: 2, why: "The loss says how the two players stand. Look at samples, or at a distance to covers that training never showed." },
   { question: "All seeds give nearly the same cover. What is this called, and what do you do?", options: ["Overfitting: train on", "Collapse: go back, slower rates or another recipe", "Truncation: turn it up"], answer: 1, why: "It seldom recovers: take the last checkpoint before it." },

@@ -1,5 +1,5 @@
 // The critic: the discriminator's score of a picture, overall and by place.
-import { h, address, attempt, button, choice, field, get, latest, line, picture } from "./dom.js";
+import { h, address, attempt, button, choice, field, fixed, get, latest, line, picture } from "./dom.js";
 import * as state from "./state.js";
 
 const SIDE = 256; // pixels to which an uploaded picture is reduced
@@ -44,13 +44,13 @@ export async function mount(body) {
 
   function show({ score: total, scales }, src, alt) {
     const word = total > 0.5 ? "looks real" : total < -0.5 ? "looks drawn" : "cannot tell";
-    score.replaceChildren(h("strong", {}, total.toFixed(2)), h("span", {}, word),
+    score.replaceChildren(h("strong", {}, fixed(total, 2)), h("span", {}, word),
       h("meter", { min: -6, max: 6, low: -0.5, high: 0.5, optimum: 6, value: Math.max(-6, Math.min(6, total)), "aria-label": "Score from drawn to real" }));
     views.replaceChildren(
       h("figure", {}, picture(src, alt), h("figcaption", {}, alt)),
       ...scales.map((scale) => h("figure", {},
         h("div", { class: "overlay" }, picture(src, `${alt}, with what the critic says of its ${scale.name}`), heat(scale.scores)),
-        h("figcaption", {}, scales.length > 1 ? `${scale.name}: ${scale.mean.toFixed(2)}` : "Shares of the places; they add up to the score"))));
+        h("figcaption", {}, scales.length > 1 ? `${scale.name}: ${fixed(scale.mean, 2)}` : "Shares of the places; they add up to the score"))));
   }
 
   const [first, network] = [seed.value, model()];
@@ -70,6 +70,6 @@ function heat(scores) {
   return h("div", { class: "heat", style: `grid-template-columns: repeat(${size}, 1fr)`, "aria-hidden": true },
     scores.flat().map((value) => {
       const strength = Math.min(0.72, Math.abs(value) / 6);
-      return h("span", { style: `background: rgb(${value > 0 ? "255 180 60" : "60 120 255"} / ${strength})` }, size <= 9 ? value.toFixed(size > 4 ? 0 : 1) : "");
+      return h("span", { style: `background: rgb(${value > 0 ? "255 180 60" : "60 120 255"} / ${strength})` }, size <= 9 ? fixed(value, size > 4 ? 0 : 1) : "");
     }));
 }

@@ -118,7 +118,7 @@ export function chart(series, { width = innerWidth < 760 ? Math.max(260, innerWi
     drawing.append(s("line", { x1: left, x2: width - right, y1: py(y), y2: py(y), class: "grid" }));
     drawing.append(s("text", { x: left - 6, y: py(y) + 5, "text-anchor": "end" }, short(y)));
   }
-  drawing.append(s("text", { x: left, y: height - 8 }, short(x0)), s("text", { x: width - right, y: height - 8, "text-anchor": "end" }, `${short(x1)} ${x}`));
+  drawing.append(s("text", { x: left, y: height - 8 }, short(x0)), s("text", { x: width - right, y: height - 8, "text-anchor": "end" }, `${x1 - x0 < 1e-6 ? "" : short(x1)} ${x}`));
   series.forEach((one, i) => {
     const points = one.points.map((point) => `${px(point[0]).toFixed(1)},${py(point[1]).toFixed(1)}`).join(" ");
     drawing.append(s("polyline", { points, style: `stroke: ${one.colour ?? COLOURS[i]}`, class: one.dashed ? "dashed" : "" }));
@@ -128,5 +128,8 @@ export function chart(series, { width = innerWidth < 760 ? Math.max(260, innerWi
   const legend = h("p", { class: "legend" }, series.map((one, i) => h("span", {}, h("i", { style: `background: ${one.colour ?? COLOURS[i]}` }), one.name)));
   return h("figure", { class: "chart" }, drawing, legend);
 }
+
+// A number with so many digits, without "-0".
+export const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0(?:\.0+)?)$/, "$1");
 
 const short = (value) => (Math.abs(value) >= 1e6 ? `${+(value / 1e6).toPrecision(2)}M` : Math.abs(value) >= 1e4 ? `${Math.round(value / 1e3)}k` : String(+value.toPrecision(2)));

@@ -4,14 +4,14 @@ import * as state from "./state.js";
 import { DATA, DEFAULTS, Game, LOSSES } from "./toy.js";
 import { constant } from "./tensor.js";
 
-const PRESETS = {
-  "A loss that tells nothing": { data: "two", loss: "dcgan" },
-  "A loss that does": { data: "two", loss: "wgan_gp", penalty: 1 },
-  "Collapse": { data: "ring", loss: "dcgan", generatorRate: 0.02, discriminatorRate: 0.0005, turns: 1 },
+export const PRESETS = {
+  "A loss that tells nothing": { data: "pair", loss: "dcgan" },
+  "A loss that does": { data: "pair", loss: "wgan_gp", generatorRate: 0.001, turns: 4 },
+  "Collapse": { data: "ring", loss: "dcgan", generatorRate: 0.005, discriminatorRate: 0.02, turns: 1, generatorTurns: 10 },
   "No penalty": { data: "ring", loss: "wgan_gp", penalty: 0 },
   "With penalty": { data: "ring", loss: "wgan_gp", penalty: 1 },
 };
-const NAMES = ["data", "loss", "generatorRate", "discriminatorRate", "turns", "penalty", "seed"];
+const NAMES = ["data", "loss", "generatorRate", "discriminatorRate", "turns", "generatorTurns", "penalty", "seed"];
 const SIZE = 440;
 const REACH = 2.4; // of the axes, in both directions
 
@@ -59,6 +59,7 @@ export async function mount(body) {
       slider("Learning rate of the generator", { min: 0, max: 0.03, step: 0.0005, value: settings.generatorRate }, live("generatorRate")),
       slider("Learning rate of the discriminator", { min: 0, max: 0.03, step: 0.0005, value: settings.discriminatorRate }, live("discriminatorRate")),
       slider("Discriminator steps per round", { min: 1, max: 8, value: settings.turns }, live("turns")),
+      slider("Generator steps per round", { min: 1, max: 12, value: settings.generatorTurns }, live("generatorTurns")),
       settings.loss === "wgan_gp" ? slider("Weight of the penalty", { min: 0, max: 5, step: 0.1, value: settings.penalty }, live("penalty")) : "");
   }
 

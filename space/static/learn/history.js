@@ -14,7 +14,7 @@ export async function mount(body) {
   let courses = {};
   let timer = 0;
   body.append(
-    h("p", { class: "lead" }, "The same 64 seeds, from noise to covers. Losses do not say how good the pictures are; the kernel distance to covers that training never showed does."),
+    h("p", { class: "lead" }, "The same 64 seeds, from noise to covers. Losses do not say how good the pictures are; the kernel distance to covers that training never showed does. (\"mixture\" is a second teacher of the bundled model's generator: how far many drawn covers are from many real ones, by what a network notices in them.)"),
     h("div", { class: "controls" }, choice("Models", [[shown().join(","), "side by side"], ...trained.map((name) => [name, name])], state.value("models", shown().join(",")), (names) => (state.set({ models: names }), load())),
       h("label", { class: "field wide-field" }, h("span", {}, "Noise to covers"), slider), play),
     note, machines);

@@ -19,7 +19,7 @@ export function mount(body, context) {
     h("h3", {}, "What the room did"),
     h("p", {}, "Bets of the tour, runs that were diagnosed, the game and the questions are kept in this browser. A link brings them back."),
     h("div", { class: "tools" }, button("Make the link", () => {
-      const href = `${location.origin}${location.pathname}?tab=learn#panel=lesson&did=${pack(deeds())}`;
+      const href = albumGan.shared(`${location.pathname}?tab=learn#panel=lesson&did=${pack(deeds())}`);
       replayLink.replaceChildren(h("a", { href, target: "_blank", rel: "noopener", "data-do": "did" }, "What this room did"));
       navigator.clipboard?.writeText(href).catch(() => {});
     }, { "data-do": "make-link" }), button("Forget all", () => { for (const name of ["bets", "wrong", "quiz", "room", "page"]) state.keep(name, name === "page" ? 0 : name === "room" ? [] : {}); replayLink.textContent = "Forgotten."; })),
@@ -44,7 +44,7 @@ async function perform(context, start) {
   function tick() {
     const left = Math.max(0, Math.round((end - Date.now()) / 60_000));
     const plan = Math.round(STEPS.slice(number).reduce((sum, step) => sum + step.share, 0));
-    clock.textContent = `${left} minutes left${left < plan - 1 ? `, plan says ${plan}: hurry` : ""}`;
+    clock.textContent = `${left} minute${left === 1 ? "" : "s"} left${left < plan - 1 ? `, plan says ${plan}: hurry` : ""}`;
   }
   async function show(i) {
     number = i;
@@ -123,7 +123,7 @@ async function replay(body) {
     body.append(
       h("p", { class: "lead" }, "What a room did in its lesson."),
       bets.length ? h("div", {}, h("h3", {}, "Bets"), list(bets)) : "",
-      did.room?.length ? h("div", {}, h("h3", {}, "Fool the critic"), list(did.room.map(([real, yes, no, critic], i) => [`Cover ${i + 1}, ${real ? "real" : "drawn"}; the critic said ${critic ? "real" : "drawn"}; the room:`, `${Number(yes)} real, ${Number(no)} drawn`, yes > no === Boolean(real)]))) : "",
+      did.room?.length ? h("div", {}, h("h3", {}, "Fool the critic"), list(did.room.map(([real, yes, no, critic], i) => [`Cover ${i + 1}, ${real ? "real" : "drawn"}; the critic said ${critic ? "real" : "drawn"}; the room:`, `${Number(yes)} real, ${Number(no)} drawn`, yes !== no && yes > no === Boolean(real)]))) : "",
       Object.keys(did.quiz ?? {}).length ? h("div", {}, h("h3", {}, "Five questions"), h("p", {}, `${right} of ${QUESTIONS.length} right.`), list(QUESTIONS.map((one, i) => [one.question, one.options[did.quiz[i]] ?? "no answer", did.quiz[i] === one.answer]))) : "",
       Object.keys(did.wrong ?? {}).length ? h("div", {}, h("h3", {}, "Runs"), list(Object.entries(did.wrong).map(([run, good]) => [`The run "${String(run).slice(0, 20)}" was diagnosed`, good ? "as it is" : "otherwise", good]))) : "",
       h("p", { class: "fine" }, "Nothing about people is in this link: counts and choices only."));

@@ -37,7 +37,7 @@ export async function mount(body) {
     if (key === shown) return;
     shown = key;
     const cover = (text) => picture(address(`room/${view.game}/${view.round}.webp`), text);
-    const score = h("p", { class: "count" }, `The room ${view.score.room}, the critic ${view.score.critic}, of ${view.score.of}. ${view.players} phones.`);
+    const score = h("p", { class: "count" }, `The room ${view.score.room}, the critic ${view.score.critic}, of ${view.score.of}. ${view.players} phone${view.players === 1 ? "" : "s"}.`);
     const invitation = h("div", { class: "invitation" }, view.url ? h("div", { class: "qr", role: "img", "aria-label": "QR code of the page for phones" }) : "", h("p", {}, view.url || "Phones cannot reach this page; start it with --lan. At this computer, open /vote in another window."));
     if (view.qr) invitation.firstChild.innerHTML = view.qr;
     const source = h("p", { class: "fine" }, view.source);
@@ -72,7 +72,7 @@ const unpack = (text) => JSON.parse(atob(text.replaceAll("-", "+").replaceAll("_
 
 function link(rounds) {
   const short = rounds.map((one) => [Number(one.is_real), one.name, one.index, Number(one.critic), one.real, one.drawn]);
-  const href = `${location.pathname}?tab=learn#panel=room&replay=${pack(short)}`;
+  const href = albumGan.shared(`${location.pathname}?tab=learn#panel=room&replay=${pack(short)}`);
   return h("p", {}, h("a", { href, target: "_blank", rel: "noopener", "data-do": "replay" }, "A link that replays what the room did"));
 }
 

@@ -66,7 +66,11 @@ async function show(number, asLinked = false) {
   }
   function light(on) {
     document.querySelectorAll(".learn .lit").forEach((element) => element.classList.remove("lit"));
-    if (on) context.place.querySelector(page.lit)?.classList.add("lit");
+    const element = on && context.place.querySelector(page.lit);
+    if (!element) return;
+    element.classList.add("lit");
+    element.style.scrollMarginBottom = `${card.offsetHeight + 32}px`; // the card lies over the end of the window
+    element.scrollIntoView({ block: "nearest" });
   }
   stopWatching = state.watch((what) => {
     if (what === "opened" && state.value("panel") !== page.panel) return leave(false); // the visitor went to another panel

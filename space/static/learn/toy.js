@@ -7,7 +7,7 @@ export const DATA = {
   pair: { dimensions: 2, title: "two clouds, in two dimensions", modes: [[-1.2, -0.6], [1.2, 0.6]], spread: 0.25 },
 };
 export const LOSSES = { dcgan: "DCGAN: cross-entropy", wgan: "WGAN: clipped weights", wgan_gp: "WGAN-GP: penalty on the slope" };
-export const DEFAULTS = { data: "ring", loss: "wgan_gp", generatorRate: 0.002, discriminatorRate: 0.004, turns: 2, penalty: 1, seed: 1 };
+export const DEFAULTS = { data: "ring", loss: "wgan_gp", generatorRate: 0.002, discriminatorRate: 0.004, turns: 2, generatorTurns: 1, penalty: 1, seed: 1 };
 const BATCH = 64;
 const NOISE = 3;
 const CLIP = 0.08;
@@ -84,7 +84,7 @@ export class Game {
 
   round() {
     for (let turn = 0; turn < this.turns; turn++) this.stepDiscriminator();
-    this.stepGenerator();
+    for (let turn = 0; turn < this.generatorTurns; turn++) this.stepGenerator();
     this.steps++;
     if (this.steps % 10 === 0) this.distances.push([this.steps, this.distance()]);
   }

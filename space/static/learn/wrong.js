@@ -8,7 +8,7 @@ const CAUSES = {
   strong: ["A discriminator that is too strong", "The discriminator learns twenty times as fast as the generator. Its loss is almost 0: it is never wrong, so its slope is flat and the generator hears only that everything is bad.", "A lower learning rate for the discriminator, or a loss that does not saturate (wgan_gp, projected's hinge)."],
   copies: ["Duplicates left in", "Three of four covers are the same picture. The generator learns what it is shown most: that one, again and again.", "album-gan covers build finds duplicates and keeps one of each."],
   still: ["A generator that never takes a step", "The first picture is as good as the last. Only the discriminator learns, and its loss falls to nothing.", "Give the generator's parameters to its optimizer, and call step() on it."],
-  collapse: ["Collapse", "All seeds give nearly the same picture. It may change, but all change together; what one picture wins, the discriminator takes away in the next moment.", "Restart from a checkpoint before it, with a lower learning rate; a larger batch; or a recipe that sees the batch at once."],
+  collapse: ["Collapse", "For more than half of the run all seeds give nearly the same picture. It may change, but all change together; what one picture wins, the discriminator takes away in the next moment. Here they part again in the end; many runs never do.", "Restart from a checkpoint before it, with a lower learning rate; a larger batch; or a recipe that sees the batch at once."],
 };
 const ORDER = ["range", "copies", "still", "sound", "collapse", "strong"];
 
@@ -56,7 +56,7 @@ export async function mount(body) {
       answer.replaceChildren(
         h("h3", {}, `${guess === name ? "Yes." : "No:"} ${title}.`), h("p", {}, why), h("p", {}, h("b", {}, "Cure: "), cure),
         h("p", {}, h("b", {}, "The log says: "), run.alarms.length ? [...new Map(run.alarms.map((alarm) => [alarm.name, alarm])).values()].map((alarm) => `${alarm.name}: ${alarm.saw} ${alarm.means} Try: ${alarm.attempt}`).join(" ") : "no alarm."),
-        chart([{ name: "variety of the samples, real covers are 1", points: [[0, run.diversity[0][1]], ...run.diversity] }], { low: 0, high: 1.1, label: "Variety", x: "covers" }),
+        chart([{ name: "variety of the samples, real covers are 1", points: run.diversity }], { low: 0, high: 1.1, label: "Variety", x: "covers" }),
         button("Next run", () => show((i + 1) % names.length)));
       state.keep("wrong", { ...state.kept("wrong", {}), [name]: guess === name });
       state.did("diagnosed", guess === name);
@@ -65,7 +65,9 @@ export async function mount(body) {
       h("div", { class: "columns" },
         h("div", {}, film, count, h("label", { class: "field" }, h("span", {}, "Noise to the end"), slider), h("div", { class: "tools" }, button("Play the film", play))),
         h("div", {}, chart(losses, { label: "Losses", x: "covers" }), h("h3", {}, "What went wrong?"), bets, answer)));
-    seek(frames - 1);
+    const [alike] = run.diversity.reduce((least, point) => (point[1] < least[1] ? point : least));
+    const nearest = run.moments.reduce((best, images, k) => (Math.abs(images - alike) < Math.abs(run.moments[best] - alike) ? k : best), 0);
+    seek(name === "collapse" ? nearest : frames - 1); // it is over in the last frame
   }
   show(number);
   return () => clearInterval(timer);
