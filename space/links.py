@@ -1,5 +1,6 @@
 """The view that a link describes: ?tab=&seeds=&truncation=&label=&model=, any of which may be missing or invalid."""
 
+import html
 import re
 from collections.abc import Mapping, Sequence
 
@@ -34,7 +35,7 @@ def wall_value(
 
 
 def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int) -> dict:
-    """The page's view for a link's fields; invalid fields are ignored.
+    """The page's view for a link's fields; invalid fields are ignored, and `notice`, as HTML, says so of seeds.
 
     `interpolate` and `upscale` are the text for these tabs, names or any words; None leaves them unchanged.
     Without seeds the wall has `count` covers.
@@ -42,7 +43,7 @@ def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int)
     tab = query.get("tab") if query.get("tab") in TABS else TABS[0]
     text = query.get("seeds", "").strip()
     truncation = _valid(check_truncation, query.get("truncation"), DEFAULT_TRUNCATION)
-    seeds = _valid(check_seeds, text, []) if text and tab == "generate" else []
+    seeds = _valid(check_seeds, text, []) if tab == "generate" else []
     label = query.get("label") if query.get("label") in pipe.all_labels else ""
     opening, picked = opening_wall(pipe.fingerprint)
     pins = join_names(_valid(check_several, text, [])[:MAX_PINS])
@@ -54,7 +55,7 @@ def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int)
         "wall": wall_value(pipe.fingerprint, seeds or opening[:count], truncation, label, note),
         "interpolate": pins if text and tab == "interpolate" else None,
         "upscale": next((one.name for one in _chosen(text)), "")[:200] if text and tab == "upscale" else None,
-        "notice": _notice(query.get("model", ""), pipe.fingerprint),
+        "notice": _notice(query.get("model", ""), pipe.fingerprint) or _problem(text),
     }
 
 
@@ -72,6 +73,14 @@ def _valid(check, value, default):
         return check(value)
     except ValueError:
         return default
+
+
+def _problem(text: str) -> str:
+    try:
+        check_seeds(text or "0")
+    except ValueError as error:
+        return html.escape(str(error), quote=False)
+    return ""
 
 
 def _notice(model: str, fingerprint: str) -> str:

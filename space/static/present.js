@@ -17,7 +17,7 @@
   const form = part("form");
   const field = part("input");
   const video = part("video");
-  let covers = []; // {seed, name, small, large: Image, film: URL of the film to the next cover}
+  let covers = []; // {seed, name, typed, small, large: Image, film: URL of the film to the next cover, onStage: typed here, plain: not set in type}
   let index = 0;
   let morphing = false;
   let turn = 0; // counts pictures: what was prepared for an earlier one is dropped
@@ -30,7 +30,7 @@
   const settings = () => ({ truncation: albumGan.wall?.truncation, label: albumGan.wall?.label });
 
   // A name typed on stage is set on its cover.
-  const largeUrl = (cover) => albumGan.coverUrl({ ...cover, ...settings() }, "webp", { size: 512, title: cover.onStage ? cover.typed : "" });
+  const largeUrl = (cover) => albumGan.coverUrl({ ...cover, ...settings() }, "webp", { size: 512, title: cover.onStage && !cover.plain ? cover.typed : "" });
 
   async function deal() {
     const answer = await fetch("deal.json?count=16").catch(() => null);
@@ -73,7 +73,7 @@
     unveil();
     caption(cover);
     dissolve(cover.small.src, `Album cover ${albumGan.nameOf(cover)}`);
-    cover.large.decode().then(() => covers[index] === cover && extra === "" && dissolve(cover.large.src, picture.alt)).catch(() => {});
+    sharpen(cover);
     mark();
     invite(cover.onStage ? cover.typed : "");
     if (covers[index - 3]?.film?.startsWith?.("blob:")) {
@@ -81,6 +81,19 @@
       Object.assign(covers[index - 3], { film: undefined, small: undefined, large: undefined });
     }
     prepare(index);
+  }
+
+  async function sharpen(cover) {
+    const isShown = () => covers[index] === cover && extra === "";
+    if (await cover.large.decode().then(() => true, () => false)) return void (isShown() && dissolve(cover.large.src, picture.alt));
+    if (!cover.onStage || !cover.typed || cover.plain) return;
+    const answer = await fetch(largeUrl(cover)).catch(() => null);
+    if (answer?.status !== 404) return; // the server is busy or away
+    const reason = await answer.text(); // the name cannot be set in type
+    cover.plain = true;
+    cover.large = Object.assign(new Image(), { src: largeUrl(cover) });
+    if (isShown()) part(".pin").textContent = reason;
+    sharpen(cover);
   }
 
   let extra = ""; // shown in place of a cover: "sheet", "sum", "mean"
@@ -137,7 +150,8 @@
     const text = answer ? await answer.text() : "The page's computer is not responding.";
     if (!isOpen() || covers !== list) return; // left meanwhile
     if (!answer?.ok) return void (part(".pin").textContent = text);
-    const { wall } = JSON.parse(text);
+    const { wall, notice } = JSON.parse(text);
+    if (notice) return void (part(".pin").innerHTML = notice);
     covers.splice(index + 1, 0, ...wall.seeds.map((seed, i) => ({ seed, name: wall.names[i], typed: wall.typed[i], onStage: Boolean(wall.typed[i]) })));
     if (covers[index]) covers[index].film = undefined; // it ended on another cover
     show(index + 1);
