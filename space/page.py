@@ -89,3 +89,6 @@ def wire_address(tabs: dict[str, gr.Tab], wall, morph, large) -> None:
         component, value = seeds[name]
         script = f"(wall) => albumGan.remember({name!r}, {value})"
         tab.select(inputs=component, outputs=None, js=script, **SCRIPT)
+    for name, field in (("interpolate", morph.seeds), ("upscale", large.name)):
+        script = f"(text) => albumGan.rememberTyped({name!r}, text)"
+        gr.on([field.submit, field.blur], inputs=field, outputs=None, js=script, **SCRIPT)

@@ -31,6 +31,7 @@ function newSlider(name) {
 }
 
 function preview(name, strip) {
+  if (!cover.value.trim()) return;
   const { truncation, label } = albumGan.editSettings ?? albumGan.wall ?? {};
   const address = (amount) => albumGan.coverUrl({ ...albumGan.byName(cover.value.trim()), truncation, label }, "webp", { edits: JSON.stringify(amount ? { [name]: amount } : {}) }).replace(/^cover/, "edit");
   if (strip.dataset.of === address(3)) return;
@@ -71,6 +72,7 @@ const say = (text) => (part(".note").textContent = text);
 // While a slider moves, only its latest position is drawn, small; once it stops, large.
 let busy = false;
 async function show(large) {
+  if (!cover.value.trim()) return say("Type a seed or a name.");
   const url = addressOf("webp", large ? 512 : "");
   if (url === newest) return;
   newest = url;
@@ -88,6 +90,7 @@ async function show(large) {
 }
 
 function settle() {
+  if (!cover.value.trim()) return say("Type a seed or a name.");
   states.push(state());
   albumGan.editing = cover.value.trim();
   albumGan.edits = editsNow();

@@ -23,6 +23,13 @@ window.albumGan = {
 
   // A cover's name is the text typed for it, or its seed's readable name. Typed text may contain characters that no path can.
   nameOf: (cover) => cover.typed || cover.name,
+  // An address that others can open: on this computer itself the page is at 127.0.0.1, phones know it by another.
+  shared(href) {
+    const { url } = this.setup.invitation ?? {};
+    const here = new URL(href, location.href);
+    const isLocal = ["localhost", "[::1]"].includes(here.hostname) || here.hostname.startsWith("127.");
+    return url && isLocal ? `${new URL(url).origin}${here.pathname}${here.search}${here.hash}` : here.href;
+  },
   fileName: (name) => name.replace(/[\x00-\x1f/\\:*?"<>|]+/g, "-").slice(0, 80),
   isExact: (text) => /^\s*(\d{1,8}|[a-z]+[\s_-]+[a-z]+[\s_-]+\d{3})\s*$/i.test(text),
   byName: (text) => (albumGan.isExact(text) ? { seed: text, name: text } : { seed: text, name: text, typed: text }),
@@ -83,16 +90,19 @@ window.albumGan = {
     query.set("count", this.wallSize());
     const answer = await fetch(`view.json?${query}`).catch(() => null);
     const view = answer?.ok ? await answer.json() : null;
+    const pinned = view?.interpolate ?? this.keptPins();
+    if (pinned) this.isSuggestion = false; // chosen by the user
+    const unchanged = [same, same, same, same, pinned ?? same, same, same];
     if (this.earlyWall) {
-      setTimeout(() => (this.linkShown(this.earlyWall, pins), this.remember("generate", this.wallNames(this.earlyWall))));
-      return Array(7).fill(same);
+      setTimeout(() => (this.linkShown(this.earlyWall, pinned ?? pins), this.remember("generate", this.wallNames(this.earlyWall))));
+      return unchanged;
     }
     this.linked = view;
-    setTimeout(() => this.linkShown(view?.wall ?? wall, view?.interpolate ?? pins)); // once gradio has the values
-    if (!view) return Array(7).fill(same);
+    setTimeout(() => this.linkShown(view?.wall ?? wall, pinned ?? pins)); // once gradio has the values
+    if (!view) return unchanged;
     const notice = view.notice ? { ...same, value: view.notice, visible: true } : same;
     const tab = { ...same, selected: view.tab };
-    return [tab, view.truncation, view.label, view.wall, view.interpolate ?? same, view.upscale ?? same, notice];
+    return [tab, view.truncation, view.label, view.wall, pinned ?? same, view.upscale ?? same, notice];
   },
   linkedEdits() {
     try {
@@ -106,7 +116,6 @@ window.albumGan = {
   isLinked: (wall) => ["seeds", "truncation", "label"].every((key) => String(wall[key]) === String(albumGan.linked?.wall[key])),
   linkShown(wall, pins) {
     this.wall = wall;
-    if (this.linked?.interpolate) this.isSuggestion = false; // chosen by the user
     this.pinned(pins);
     const { tab, upscale, truncation, label } = this.linked ?? {};
     if (upscale) this.onWall.send({ name: upscale, truncation, label });
@@ -128,6 +137,12 @@ window.albumGan = {
     if (tab === "edit" && Object.keys(this.edits).length) query.set("edits", JSON.stringify(this.edits));
     if (tab === "edit" && this.editStyle) query.set("style", this.editStyle);
     history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}${location.hash}`); // Learn's state is in the hash
+  },
+
+  // A field is also left by going to another tab, which has then put its own address there.
+  rememberTyped(tab, text) {
+    const isOpen = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId === tab;
+    if (isOpen && text.trim()) this.remember(tab, text);
   },
 
   // gradio gives the button around a picture no accessible name.
@@ -159,12 +174,26 @@ window.albumGan = {
     const names = parts.map((name) => name.trim()).filter(Boolean);
     return (names.length === 1 && !this.isExact(names[0]) ? names[0].split(",").map((name) => name.trim()).filter(Boolean) : names).slice(0, 8);
   },
+  // Pins survive reloading, in this tab of the browser.
+  keptPins() {
+    try {
+      return sessionStorage.getItem("album-gan-pins") || null;
+    } catch {
+      return null;
+    }
+  },
+  keepPins(text) {
+    try {
+      sessionStorage.setItem("album-gan-pins", text);
+    } catch {}
+  },
   joined: (names) => names.join(names.every((name) => albumGan.isExact(String(name))) ? ", " : "; "),
   wallNames: (wall) => wall.seeds.map((seed, i) => wall.typed?.[i] || seed),
   pinned(text) {
     this.suggested ??= text;
     this.isSuggestion &&= text === this.suggested;
     this.pins = this.isSuggestion ? [] : this.namesIn(text);
+    this.keepPins(this.isSuggestion ? "" : text);
     this.stops = this.namesIn(text);
     this.onWall.showShelves?.();
     this.showStrip();
@@ -255,7 +284,7 @@ window.albumGan = {
     };
     for (const name of ["pointerenter", "focusin"]) element.addEventListener(name, update);
     tool("link").addEventListener("click", async () => {
-      const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+      const copied = await navigator.clipboard?.writeText(this.shared(location.href)).then(() => true, () => false);
       tool("link").textContent = copied ? "Link copied" : "The link is in the address bar";
     });
     element.querySelector("input").addEventListener("change", (event) => this.readPicture(event.target.files[0]));
@@ -313,6 +342,8 @@ window.albumGan = {
   },
 };
 albumGan.load();
+// What is typed into the menu of styles replaces the choice, so that it is searched for.
+addEventListener("focusin", (event) => event.target.matches?.("#label input") && setTimeout(() => event.target.select()));
 addEventListener("storage", (event) => {
   if (event.key !== "album-gan-kept") return; // kept in another tab of the browser
   albumGan.load();

@@ -49,7 +49,7 @@ def lay_out(first: list[int]) -> InterpolateTab:
         with gr.Column(scale=1, min_width=280):
             seeds = gr.Textbox(
                 ", ".join(map(name_of, first)),
-                label=f"Pinned covers, two to {MAX_PINS}",
+                label=f"Pinned covers, 2 to {MAX_PINS}",
                 info="Pin them on the wall, or write names, seeds or any words here, separated by semicolons.",
                 lines=3,
                 max_length=2000,

@@ -1,6 +1,7 @@
 # ruff: noqa: F811  fixtures come from browsing.py
 """The page as a person uses it, in Chromium: clicks, and a look at the pixels that came back."""
 
+import re
 from io import BytesIO
 from urllib.parse import urlparse
 
@@ -317,8 +318,56 @@ def test_a_name_typed_on_stage(visit):
     page.keyboard.press("Enter")
     expect(stage.get_by_role("heading")).to_have_text("The Flat Tyres")
     page.wait_for_function("document.querySelector('.present img.cover').src.includes('title=The+Flat+Tyres')")
+    page.keyboard.press("t")
+    page.keyboard.type("123456789012")
+    page.keyboard.press("Enter")
+    expect(stage.locator(".pin")).to_contain_text("from 0 to 99999999")
+    expect(stage.get_by_role("heading")).to_have_text("The Flat Tyres")
+    page.keyboard.press("t")
+    page.keyboard.insert_text("Maria 🎸")  # no font of ours can set it, so its cover is shown without type
+    page.keyboard.press("Enter")
+    expect(stage.get_by_role("heading")).to_have_text("Maria 🎸")
+    expect(stage.locator(".pin")).to_contain_text("no bundled font")
+    page.wait_for_function("/size=512(?!.*title)/.test(document.querySelector('.present img.cover').src)")
     page.keyboard.press("0")
     expect(stage.get_by_role("heading")).to_have_text("The mean cover")
     page.go_back()
     expect(stage).to_be_hidden()
     expect(page.locator(".wall .tile").first).to_be_visible()
+
+
+def test_what_was_typed_and_pinned_survives_reloading(visit):
+    page = visit("?tab=interpolate")
+    field = page.locator("#pinned textarea, #pinned input").first
+    field.fill("4711; Maria")
+    field.blur()
+    page.wait_for_function("location.search.includes('seeds=4711;Maria') || location.search.includes('4711%3BMaria')")
+    page.reload()
+    expect(field).to_have_value(f"{name_of(4711)}; Maria")
+    page.get_by_role("tab", name="Generate").click()
+    page.wait_for_function("location.search.includes('tab=generate')")
+    page.reload()
+    page.wait_for_function("window.albumGan?.pins.length === 2")
+
+    page.get_by_role("tab", name="Upscale").click()
+    field = page.locator("#which textarea, #which input").first
+    field.fill("Maria")
+    field.press("Enter")
+    page.wait_for_function("location.search.includes('tab=upscale&seeds=Maria')")
+
+
+def test_a_shared_address_is_one_that_phones_can_open(visit):
+    page = visit()
+    page.evaluate("albumGan.setup.invitation = { url: 'http://192.0.2.2:7860/' }")
+    assert page.evaluate("albumGan.shared('/?tab=learn#panel=room')") == "http://192.0.2.2:7860/?tab=learn#panel=room"
+    page.evaluate("albumGan.setup.invitation = {}")
+    assert page.evaluate("albumGan.shared(location.href)") == page.url
+
+
+def test_an_empty_field_of_edit_says_what_to_do(visit):
+    page = visit("?tab=edit&seeds=5")
+    field = page.locator("[name=cover]")
+    expect(field).to_have_value(re.compile("."))
+    field.fill("")
+    field.blur()
+    expect(page.get_by_text("Type a seed or a name.")).to_be_visible()
