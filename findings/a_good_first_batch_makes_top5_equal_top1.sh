@@ -1,16 +1,16 @@
 #!/bin/sh
 # torchmetrics 1.9.0: in a `MetricCollection`, whether two metrics are one is decided by the values they have after the first
-# batch. Top-1 and top-5 accuracy of a classifier, by which a conditional generator's covers are scored, have equal
-# counts where the first batch is right altogether: they are merged then, and for the rest of the run and of the process
-# top-5 is a second name of top-1, whatever later batches hold; `reset` does not part them. If a single cover of the first
-# batch is not in the first place, both are right ever after. So the reported top-5 hangs on the order of the data,
-# on the batch size (small ones are sooner right), and on whether a run begins with easy covers, say with a check on
-# real ones. The default, average="macro", is meant; "micro" has counts that differ. `_equal_metric_states` in
-# collections.py compares names and values of states, not the metrics' arguments; known of other metrics (issues 2596, 2916),
-# there closed. `compute_groups=False` is right.
+# batch. Top-1 and top-5 accuracy of a classifier, by which a conditional generator's covers are scored, have equal counts
+# where the first batch is right altogether: they are merged then, and for the rest of the run and of the process top-5 is a
+# second name of top-1, whatever later batches hold; `reset` does not part them. If a single cover of the first batch is not
+# in the first place, both are right ever after. So the reported top-5 hangs on the order of the data, on the batch size
+# (small ones are sooner right), and on whether a run begins with easy covers, say with a check on real ones. The default,
+# average="macro", is meant; "micro" has counts that differ. `_equal_metric_states` in collections.py compares names and
+# values of states, not the metrics' arguments; known of other metrics (issues 2596, 2916), there closed.
+# `compute_groups=False` is right.
 #
-# Guess beforehand, as the documentation leads to expect: groups are found from what the metrics are, so top-5 is independent.
-# (Merging by first values was remembered and suspected.)
+# Guess beforehand, as the documentation leads to expect: groups are found from what the metrics are, so top-5 is
+# independent. (Merging by first values was remembered and suspected.)
 # Seen, first batch right, 20 further ones guessed among 10 classes: top-1 0.161, top-5 0.161; after `reset` and another run
 # 0.113 and 0.113; without groups 0.161 and 0.542; with one of 32 wrong in the first batch 0.160 and 0.542.
 set -eu

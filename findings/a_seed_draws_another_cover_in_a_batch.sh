@@ -1,15 +1,15 @@
 #!/bin/sh
-# torch 2.13.0, CPU: of one seed, `torch.randn(1, 100)` is the first row of `torch.randn(64, 100)` but for its last 16 values.
-# 100 is DCGAN's size of the latent. So the cover with which a seed begins a batch is not the cover of that seed drawn by
-# itself, but one that looks related: 84 of 100 values are shared. With 64, 128 or 512 values the rows are the same to
-# the last bit, so whoever tests it with another network finds that a row does not depend on the batch. Uniform
-# numbers (`rand`) have no such seam. The values are made of uniform ones in blocks of 16;
-# if the number of all values is no multiple of 16, the last 16 are drawn anew, overwriting part of the block before
-# (`normal_fill`, aten/src/ATen/native/cpu/DistributionTemplates.h); 100 is no multiple, 6,400 is. Below 16 values another
-# algorithm is used, which is known (issue 80202); above it the rows look safe, and are for powers of two.
+# torch 2.13.0, CPU: of one seed, `torch.randn(1, 100)` is the first row of `torch.randn(64, 100)` but for its last 16
+# values. 100 is DCGAN's size of the latent. So the cover with which a seed begins a batch is not the cover of that seed
+# drawn by itself, but one that looks related: 84 of 100 values are shared. With 64, 128 or 512 values the rows are the same
+# to the last bit, so whoever tests it with another network finds that a row does not depend on the batch. Uniform numbers
+# (`rand`) have no such seam. The values are made of uniform ones in blocks of 16; if the number of all values is no multiple
+# of 16, the last 16 are drawn anew, overwriting part of the block before (`normal_fill`,
+# aten/src/ATen/native/cpu/DistributionTemplates.h); 100 is no multiple, 6,400 is. Below 16 values another algorithm is used,
+# which is known (issue 80202); above it the rows look safe, and are for powers of two.
 #
-# Guess beforehand, as most people would have it: the same row, since a generator is a sequence; or else another one altogether.
-# (Remembering `normal_fill`, a seam in the last 16 values was suspected.)
+# Guess beforehand, as most people would have it: the same row, since a generator is a sequence; or else another one
+# altogether. (Remembering `normal_fill`, a seam in the last 16 values was suspected.)
 # Seen, values that differ between a latent drawn alone and as the first of 2 and of 64, by size: 64 0 and 0, 100 16 and 16,
 # 120 16 and 16, 128 0 and 0, 512 0 and 0; `rand` 0. Drawn by an untrained DCGAN the two covers have a correlation of 0.90.
 set -eu

@@ -1,17 +1,18 @@
 #!/bin/sh
 # torch 2.13.0: within one `torch.autocast` block a network does not change, however often its optimizer steps. The block
-# keeps each fp32 weight's copy in bf16 or fp16, made when it is first used, until the outermost block ends
-# (`cached_cast` in aten/src/ATen/autocast_mode.cpp; the key is the tensor, writes to it are not noticed). A step of a GAN's
-# training of which the whole stands in one block, as one writes it to indent once, or with accelerate's `autocast`, is
-# therefore another algorithm: WGAN's five critic steps all start from the first critic's answers, so that they are one
-# step five times as large if the optimizer is SGD; and the generator is trained against the critic of the step before. Only
-# what autocast leaves in fp32 moves: normalisation, that is. The backward pass raises nothing, as a copied weight saves
-# nothing that could be freed. Losses are plausible, since each new block begins with fresh copies. With `cache_enabled=False`,
-# with the forward passes alone in a block of their own, or in a model that is in bf16, all is right.
+# keeps each fp32 weight's copy in bf16 or fp16, made when it is first used, until the outermost block ends (`cached_cast` in
+# aten/src/ATen/autocast_mode.cpp; the key is the tensor, writes to it are not noticed). A step of a GAN's training of which
+# the whole stands in one block, as one writes it to indent once, or with accelerate's `autocast`, is therefore another
+# algorithm: WGAN's five critic steps all start from the first critic's answers, so that they are one step five times as
+# large if the optimizer is SGD; and the generator is trained against the critic of the step before. Only what autocast
+# leaves in fp32 moves: normalisation, that is. The backward pass raises nothing, as a copied weight saves nothing that could
+# be freed. Losses are plausible, since each new block begins with fresh copies. With `cache_enabled=False`, with the forward
+# passes alone in a block of their own, or in a model that is in bf16, all is right.
 #
 # Guess beforehand, as the code reads: each forward pass sees the weights of that moment. (The probe was made because the
 # cache was remembered; stale weights were suspected. So was that weights first used under `no_grad` get no gradient, which
-# is not so any more.)
+# is not so any more. Another project was hit in 2026, pull request 186 of Flow-Factory; the documentation of `cache_enabled`
+# does not say it.)
 # Seen, the critic's loss at five steps on one batch: fp32 0.024 -0.051 -0.104 -0.148 -0.188; within one autocast 0.024 five
 # times; with a block for each pass, and without cache, as in fp32 to 0.0003.
 set -eu

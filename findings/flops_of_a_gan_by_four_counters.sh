@@ -1,20 +1,19 @@
 #!/bin/sh
-# Two errors in counting a GAN's operations, of a factor of 4 and of the number of groups.
-# torchinfo 1.8.0 and thop 0.1.1.post2209072238 count a transposed convolution as if each of its outputs were a sum over the whole
-# kernel, that is by the size of its output (`calculate_macs` in layer_info.py, `count_convNd` in basic_hooks.py). With
-# stride 2 an output has a quarter of it, so a DCGAN generator gets four times its operations; PyTorch's FlopCounterMode and
-# fvcore 0.1.5.post20221221 count by the input and are right. Compared by the former, a generator that enlarges by upsampling and
-# convolution looks as costly as one of transposed convolutions, though it is four times so.
-# torch 2.13.0's FlopCounterMode counts the backward pass of a convolution in groups as if the weights' gradient had none
-# (`conv_backward_flop` in torch/utils/flop_counter.py, whose comment says that it skips groups): the forward pass
-# becomes cheaper with groups, the backward pass by half at most, so that with G groups it is G + 1 times the forward
-# pass. A discriminator of grouped or depthwise convolutions thus seems to save nothing in training; model utilisation
-# computed from it is too high by as much.
+# Two errors in counting a GAN's operations, of a factor of 4 and of the number of groups. torchinfo 1.8.0 and thop
+# 0.1.1.post2209072238 count a transposed convolution as if each of its outputs were a sum over the whole kernel, that is by
+# the size of its output (`calculate_macs` in layer_info.py, `count_convNd` in basic_hooks.py). With stride 2 an output has a
+# quarter of it, so a DCGAN generator gets four times its operations; PyTorch's FlopCounterMode and fvcore 0.1.5.post20221221
+# count by the input and are right. Compared by the former, a generator that enlarges by upsampling and convolution looks as
+# costly as one of transposed convolutions, though it is four times so. torch 2.13.0's FlopCounterMode counts the backward
+# pass of a convolution in groups as if the weights' gradient had none (`conv_backward_flop` in torch/utils/flop_counter.py,
+# whose comment says that it skips groups): the forward pass becomes cheaper with groups, the backward pass by half at most,
+# so that with G groups it is G + 1 times the forward pass. A discriminator of grouped or depthwise convolutions thus seems
+# to save nothing in training; model utilisation computed from it is too high by as much.
 #
-# Guess beforehand: counters agree but for multiplications counted as one or two operations; backward is twice the forward pass
-# in any convolution. (For both, the errors as they were found had been suspected from having read the code.)
-# Seen, DCGAN generator, millions of multiplications, by hand 104.6: FlopCounterMode 104.6, fvcore 104.6, torchinfo 428.3, thop
-# 428.8. Backward in forward passes, 1, 4, 16 and 64 groups of 64 channels: 2, 5, 17, 65.
+# Guess beforehand: counters agree but for multiplications counted as one or two operations; backward is twice the forward
+# pass in any convolution. (For both, the errors as they were found had been suspected from having read the code.)
+# Seen, DCGAN generator, millions of multiplications, by hand 104.6: FlopCounterMode 104.6, fvcore 104.6, torchinfo 428.3,
+# thop 428.8. Backward in forward passes, 1, 4, 16 and 64 groups of 64 channels: 2, 5, 17, 65.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,17 +1,20 @@
 #!/bin/sh
-# torch 2.13.0, CPU: a fused optimizer gives each weight the moments of another one, if the weights lie in memory in
-# another order than the optimizer's state. That is so for a run that was saved as usual and is resumed with
+# torch 2.13.0, CPU: a fused optimizer gives each weight the moments of another one, if the weights lie in memory in another
+# order than the optimizer's state. That is so for a run that was saved as usual and is resumed with
 # `memory_format=torch.channels_last`, which is faster for convolutions, or whose model is changed to it after the first
 # step: weights and gradients get the new order, `load_state_dict` and `to` leave the state in the old one. Adam, AdamW and
 # SGD with momentum are wrong alike; without `fused=True` each is right. Nothing is raised, shapes agree, and the losses look
 # like a restart that has to settle. On CUDA the fused kernel compares strides and raises an error
 # (`check_fast_path_restrictions`); the CPU's (native/FusedAdam.cpp, native/cpu/FusedAdamKernel.cpp) compares only the number
-# of tensors, and walks along the raw memory of weight, gradient and moments.
+# of tensors, and walks along the raw memory of weight, gradient and moments. The same befalls gradients that are assigned to
+# `weight.grad` from `torch.autograd.grad`, if pictures are channels_last and the model is not: they have the pictures'
+# order.
 #
-# Guess beforehand, as the documentation leads to expect: the step of the plain optimizer, or CUDA's error. (The probe was made
-# because the kernel was remembered to use raw pointers; mixed-up moments were suspected.)
-# Seen, first step after resuming, mean difference of a convolution's weights to the plain optimizer's, as a share of the step:
-# plain, either order 0.00000; fused, old order 0.00000; fused, channels_last Adam 0.83, AdamW 0.83, SGD 1.03.
+# Guess beforehand, as the documentation leads to expect: the step of the plain optimizer, or CUDA's error. (The probe was
+# made because the kernel was remembered to use raw pointers; mixed-up moments were suspected.)
+# Seen, first step after resuming, mean difference of a convolution's weights to the plain optimizer's, as a share of the
+# step: plain, either order 0.00000; fused, old order 0.00000; fused, channels_last Adam 0.83, AdamW 0.83, SGD 1.03.
+# Gradients assigned from `autograd.grad`, SGD: plain 0.00000 (the same gradients through `backward`), fused 0.2.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -68,4 +71,24 @@ for name, optimizer_for in OPTIMIZERS.items():
         error = ((weight - right).abs().mean() / change).item()
         print(f"{name:5} {'fused' if fused else 'plain'} {str(order)[6:]:17} error {error:.5f} of the step")
         assert error > 0.1 if fused and order == torch.channels_last else error < 1e-3
+
+weights = {}
+pictures = torch.randn(8, 16, 16, 16, generator=generator).to(memory_format=torch.channels_last)
+for name, fused, assigned in (("backward", False, False), ("plain", False, True), ("fused", True, True)):
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Conv2d(16, 32, 3), nn.ReLU(), nn.Conv2d(32, 8, 3))
+    before = model[2].weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=fused)
+    loss = model(pictures).square().mean()
+    if assigned:
+        for parameter, gradient in zip(model.parameters(), torch.autograd.grad(loss, list(model.parameters()))):
+            parameter.grad = gradient
+    else:
+        loss.backward()
+    optimizer.step()
+    weights[name] = model[2].weight.detach().clone()
+change = (weights["backward"] - before).abs().mean()
+errors = {name: ((weight - weights["backward"]).abs().mean() / change).item() for name, weight in weights.items()}
+print("assigned gradients:", *(f"{name} {error:.5f}" for name, error in errors.items()))
+assert errors["plain"] < 1e-3 and errors["fused"] > 0.1
 PYTHON

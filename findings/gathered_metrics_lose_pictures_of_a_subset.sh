@@ -1,15 +1,15 @@
 #!/bin/sh
 # accelerate 1.15.0, even in a single process: `gather_for_metrics` throws away rows of an epoch's last batch that are no
-# duplicates, if the loader draws fewer or more pictures than the dataset has. With `SubsetRandomSampler`, a usual way to split
-# off validation, with `WeightedRandomSampler(num_samples=...)`, which balances classes, or `RandomSampler(num_samples=...)`,
-# the number of rows to keep is still the length of the dataset modulo the batch (`DataLoaderStateMixin.begin` in
-# data_loader.py). With a `Subset` of the same pictures it is right. A quantity that has more rows than the batch, as when real
-# and drawn pictures are concatenated, is cut to that number as well, which drops the drawn ones of the last batch altogether
-# (`_adjust_samples` in `Accelerator.gather_for_metrics`). So a validation score leaves out pictures, other ones in each
-# epoch. Nothing warns.
+# duplicates, if the loader draws fewer or more pictures than the dataset has. With `SubsetRandomSampler`, a usual way to
+# split off validation, with `WeightedRandomSampler(num_samples=...)`, which balances classes, or
+# `RandomSampler(num_samples=...)`, the number of rows to keep is still the length of the dataset modulo the batch
+# (`DataLoaderStateMixin.begin` in data_loader.py). With a `Subset` of the same pictures it is right. A quantity that has
+# more rows than the batch, as when real and drawn pictures are concatenated, is cut to that number as well, which drops the
+# drawn ones of the last batch altogether (`_adjust_samples` in `Accelerator.gather_for_metrics`). So a validation score
+# leaves out pictures, other ones in each epoch. Nothing warns.
 #
-# Guess beforehand, as the documentation leads to expect: only duplicates are dropped that were added to make batches even, of
-# which there are none in one process; 250 of 250. (The length of the dataset was remembered, and the loss suspected. For
+# Guess beforehand, as the documentation leads to expect: only duplicates are dropped that were added to make batches even,
+# of which there are none in one process; 250 of 250. (The length of the dataset was remembered, and the loss suspected. For
 # pairs no guess was written down.)
 # Seen, 250 of 1,000 pictures in batches of 32: 232 with each of the three samplers, 250 with Subset; pairs, 500 rows: 474.
 set -eu

@@ -1,19 +1,20 @@
 #!/bin/sh
-# datasets 5.2.0 with accelerate 1.15.0: a streamed dataset that is split as datasets' documentation says, shuffled first, then
-# `take` for validation and `skip` for training, is split anew in every epoch, if its loader was prepared by accelerate. From
-# the second epoch on the network is trained with half of the validation pictures or more, others in each epoch, while an
-# equal number of training pictures is left out. `set_epoch` changes the shuffle that stands before the split; datasets never
-# calls it by itself, and with a plain DataLoader the split stays. The prepared loader calls it at the start of each pass with
-# the number of passes (`DataLoaderShard.__iter__` and `set_epoch`, data_loader.py). For the same reason a dataset that was
-# never shuffled, in a loader that does not shuffle, comes in another order of its shards from a later pass on
-# (`IterableDataset._prepare_ex_iterable_for_iteration` shuffles the sources in every epoch but 0): scores that are put beside
-# those of an earlier pass belong to other pictures, and of concatenated parts the last may come first.
+# datasets 5.2.0 with accelerate 1.15.0: a streamed dataset that is split as datasets' documentation says, shuffled first,
+# then `take` for validation and `skip` for training, is split anew in every epoch, if its loader was prepared by accelerate.
+# From the second epoch on the network is trained with half of the validation pictures or more, others in each epoch, while
+# an equal number of training pictures is left out. `set_epoch` changes the shuffle that stands before the split; datasets
+# never calls it by itself, and with a plain DataLoader the split stays. The prepared loader calls it at the start of each
+# pass with the number of passes (`DataLoaderShard.__iter__` and `set_epoch`, data_loader.py). For the same reason a dataset
+# that was never shuffled, in a loader that does not shuffle, comes in another order of its shards from a later pass on
+# (`IterableDataset._prepare_ex_iterable_for_iteration` shuffles the sources in every epoch but 0): scores that are put
+# beside those of an earlier pass belong to other pictures, and of concatenated parts the last may come first.
 #
 # Guess beforehand, as the documentation leads to expect: training never shows a validation picture, and what is not shuffled
 # keeps its order. (Both were suspected when they were tested: a dataset's own `set_epoch` had just been seen to change what
 # `take` takes, on which there had been no guess.)
 # Seen, of 20 validation pictures of 100, in training in passes 1, 2, 3, 4: plain loader 0, 0, 0, 0; prepared 0, 10, 17, 12.
-# First picture of each shard of an unshuffled dataset: plain loader 0, 4, 8, 12 in each pass; prepared 12, 8, 0, 4 in the third.
+# First picture of each shard of an unshuffled dataset: plain loader 0, 4, 8, 12 in each pass; prepared 12, 8, 0, 4 in the
+# third.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
