@@ -35,9 +35,9 @@ class Config:
     coverage_weight: float = 0.0  # of the distance from real covers to the generated ones nearest to them; 0: off
     hidden_labels: float = 0.1  # probability of replacing a label by 0, "any"
     refined_from: int | None = None  # two extra convolutions at levels of this many pixels or more; 64 refines texture
-    modulated: bool = False  # the stem scales and shifts the channels of all levels (conditional BatchNorm)
+    modulated: bool = False  # the stem scales and shifts all levels (conditional BatchNorm); for trained models
     detailed_crops: bool = False  # every fourth step judges crops of a quarter of the width, mostly letters and faces
-    san: bool = False  # heads end in a direction with its own loss (SAN, arXiv:2301.12811); not from trained heads
+    san: bool = False  # heads end in a direction with its own loss (SAN, arXiv:2301.12811); not for trained heads
     average_half_life: float = 20_000  # images
     decay: float = 0.3  # final part of the run in which the learning rate falls to 0
 
