@@ -75,6 +75,7 @@ def fit_finer_levels(generator: LiteGenerator, smaller: LiteGenerator) -> float:
         for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
             weight.grad = gradient
         optimizer.step()
+        optimizer.zero_grad()
         scheduler.step()
         torch.clear_autocast_cache()  # holds the weights of before the step
     return loss.item()

@@ -21,7 +21,11 @@ LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, {})
 
 
 @pytest.mark.parametrize(
-    ("hard", "seconds"), [(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 5), (256, 25)], ids=["soft", "hard"]
+    ("hard", "seconds"),
+    [
+        pytest.param(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 5, id="soft", marks=pytest.mark.slow),
+        pytest.param(256, 25, id="hard"),
+    ],
 )
 def test_silent_connections_do_not_stop_the_page(tiny_model, tmp_path, hard, seconds):
     """A soft limit is raised, so that they do no harm; under a hard one they are closed after a while."""

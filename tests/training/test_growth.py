@@ -43,6 +43,7 @@ def test_a_larger_generator_draws_the_model_s_covers_enlarged(tmp_path, monkeypa
             covers = growth.enlarged(smaller(z, 2 * labels), 64)  # rock, or any
             differences.append((larger.eval()(z, labels) - covers).abs().mean().item())
     assert differences[1] < differences[0] / 2
+    assert all(weight.grad is None for weight in larger.parameters())  # nothing for the run's first step to add to
     coarse = growth.coarse_weights(smaller.state_dict())
     own = larger.state_dict()
     assert {key for key in coarse if not torch.equal(coarse[key], own[key])} == {"label.weight"}  # other classes
