@@ -74,8 +74,12 @@ def limited(protocol: type, limit: int) -> Callable:
             if len(self.connections) > limit or of_client > max(16, limit // 2):
                 transport.abort()
                 return
-            self._last_cycle, self._age = None, 0
+            self._last_cycle, self._age, self._received = None, 0, False
             self.loop.call_later(IDLE_TIMEOUT, self._close_if_idle)
+
+        def data_received(self, data: bytes) -> None:
+            self._received = True
+            super().data_received(data)
 
         def _close_if_idle(self) -> None:
             """Called every IDLE_TIMEOUT seconds; "cycle" is uvicorn's word for a request with its response."""
@@ -84,8 +88,11 @@ def limited(protocol: type, limit: int) -> Callable:
             cycle = getattr(self, "cycle", None)
             self._age = self._age + IDLE_TIMEOUT if cycle is self._last_cycle else 0
             is_idle = cycle is None or cycle.response_complete
-            still_arriving = not is_idle and cycle.more_body
-            if (is_idle and cycle is self._last_cycle) or (still_arriving and self._age >= UPLOAD_TIMEOUT):
+            # Also the rest of a refused request, which is dropped: closed before, its sender may miss the answer.
+            arrives = cycle is not None and cycle.more_body and (not is_idle or self._received)
+            self._received = False
+            is_silent = is_idle and cycle is self._last_cycle and not arrives
+            if is_silent or (arrives and self._age >= UPLOAD_TIMEOUT):
                 self.transport.abort()
                 return
             self._last_cycle = cycle

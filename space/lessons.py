@@ -295,7 +295,7 @@ class Lessons:
     # --- Latent space
 
     async def sum(self, request: Request) -> Response:
-        """a, b, c and a - b + c."""
+        """The cover of a - b + c."""
 
         def compute() -> bytes:
             query = request.query_params

@@ -35,10 +35,11 @@ def wall_value(
 
 
 def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int) -> dict:
-    """The page's view for a link's fields; invalid fields are ignored, and `notice`, as HTML, says so of seeds.
+    """The page's view for a link's fields; invalid fields are ignored.
 
     `interpolate` and `upscale` are the text for these tabs, names or any words; None leaves them unchanged.
-    Without seeds the wall has `count` covers.
+    Without seeds the wall has `count` covers. `notice` (HTML, "" if none) says that the link is from another model, or
+    why its seeds cannot be used.
     """
     tab = query.get("tab") if query.get("tab") in TABS else TABS[0]
     text = query.get("seeds", "").strip()
@@ -53,9 +54,9 @@ def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int)
         "truncation": truncation,
         "label": label,
         "wall": wall_value(pipe.fingerprint, seeds or opening[:count], truncation, label, note),
-        "interpolate": pins if text and tab == "interpolate" else None,
+        "interpolate": (pins or None) if tab == "interpolate" else None,
         "upscale": next((one.name for one in _chosen(text)), "")[:200] if text and tab == "upscale" else None,
-        "notice": _notice(query.get("model", ""), pipe.fingerprint) or _problem(text),
+        "notice": _other_model(query.get("model", ""), pipe.fingerprint) or _seeds_error(text),
     }
 
 
@@ -75,7 +76,7 @@ def _valid(check, value, default):
         return default
 
 
-def _problem(text: str) -> str:
+def _seeds_error(text: str) -> str:
     try:
         check_seeds(text or "0")
     except ValueError as error:
@@ -83,7 +84,7 @@ def _problem(text: str) -> str:
     return ""
 
 
-def _notice(model: str, fingerprint: str) -> str:
+def _other_model(model: str, fingerprint: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{8}", model) or model == fingerprint:
         return ""
     return f"This link is from another model ({model}). This one, {fingerprint}, draws other covers."

@@ -96,8 +96,8 @@ class BodyLimits:
                 text, status = "the upload cannot be read; send a form with one file that has a name", 400
             else:
                 raise
-            # uvicorn drops what is still arriving. To close the connection now would reset it, and a client that is
-            # still sending would never see the answer; connections.py closes it when it has been idle.
+            # uvicorn drops what is still arriving. Closing the connection now would reset it before a client that is
+            # still sending reads the answer; connections.py closes it once nothing arrives.
             await PlainTextResponse(text, status)(scope, receive, send)
 
     async def _limit_upload(self, request: HTTPConnection, receive: Callable) -> Callable:

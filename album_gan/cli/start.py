@@ -101,8 +101,12 @@ def _options(args: argparse.Namespace, more: list[str], covers: int) -> tuple[li
     chosen, why = settings_for(covers, hardware(1), choose_device(args.device) != "cpu")
     given = _given(more)
     fits = {"recipe": "projected", "resolution": chosen["resolution"]}
-    if "init_from" in given or any(given.get(name, value) != value for name, value in fits.items()):
-        chosen = {name: chosen[name] for name in ("minutes", "train_batch_size") if name in chosen}
+    changed = [name for name, value in fits.items() if given.get(name, value) != value]
+    if "init_from" in given or changed:
+        kept = ["minutes", "train_batch_size"]
+        if changed == ["resolution"] and given["resolution"] in ("256", "512"):
+            kept.append("init_from")  # the bundled model grows
+        chosen = {name: chosen[name] for name in kept if name in chosen}
         why = f"{covers:,} covers, with settings of yours."
     if "max_train_steps" in given:
         del chosen["minutes"]

@@ -23,6 +23,6 @@ def advice(covers: int, recipe: str, resolution: int, init_from: str | None) -> 
     """Better options for a run on this number of covers; None if its own are fine."""
     if covers >= FEW_COVERS or init_from:
         return None
-    fits = (recipe, resolution) == ("projected", 128)
+    fits = recipe == "projected" and resolution >= 128  # the bundled model's, or one that it can grow to
     options = "--init_from bundled" if fits else "--recipe projected --resolution 128 --init_from bundled"
     return f"ADVICE: {covers:,} covers are few to start from nothing. Start from a model that draws covers: {options}"

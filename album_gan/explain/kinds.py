@@ -48,6 +48,7 @@ JOINED = Kind("joined", "Puts maps side by side as more channels.")
 PIXEL_NORM = Kind("pixel normalisation", "Scales the channels of each pixel to a mean square of 1.")
 DIRECTION = Kind("normalised latent", "Scales the latent to a fixed length: only its direction counts.")
 UNIFORM = Kind("normal to uniform", "Maps normal latents to uniform ones in -1 to 1, which the paper uses.")
+LABELLED = Kind("sum", "Adds the vector of the label to the latent.")
 EMBEDDING = Kind("embedding", "Looks up the learned vector of a label.")
 MAXOUT = Kind("maxout", "Each unit is the largest of several weighted sums.")
 FADE = Kind("fade", "Mixes a coarse and a fine picture while the network grows.")
@@ -81,8 +82,9 @@ def _reshape(flowing: list[Tensor], output: Tensor, args: tuple, kwargs: dict[st
 
 
 def _sum(flowing: list[Tensor], output: Tensor, args: tuple, kwargs: dict[str, Any]) -> Kind | None:
-    same = len(flowing) == 2 and flowing[0].shape == flowing[1].shape == output.shape and output.ndim == 4
-    return SKIP if same else None
+    if len(flowing) != 2 or not flowing[0].shape == flowing[1].shape == output.shape:
+        return None
+    return {4: SKIP, 2: LABELLED}.get(output.ndim)
 
 
 def _product(flowing: list[Tensor], output: Tensor, args: tuple, kwargs: dict[str, Any]) -> Kind | None:

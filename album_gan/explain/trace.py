@@ -87,7 +87,7 @@ class _Watcher(TorchFunctionMode):
         self.mute, self.keep = mute, keep
         self.steps: list[Step] = []
         self.modules: list[tuple[str, nn.Module]] = []
-        self.composite: tuple[nn.Module, Kind, Tensor] | None = None  # a module that counts as one step
+        self.composite: tuple[nn.Module, Kind, list[Tensor]] | None = None  # a module that counts as one step
         self.alive: list[Tensor] = []  # ids are valid only while their tensors live
         self.source: dict[int, int] = {}  # id of a tensor that depends on the input: step that computed it
         self.weights: dict[int, frozenset[str]] = {}  # id of a weight, or of a tensor made of weights: their names
@@ -103,8 +103,9 @@ class _Watcher(TorchFunctionMode):
     def enter(self, name: str, module: nn.Module, arguments: tuple) -> None:
         self.modules.append((name, module))
         kind = COMPOSITES.get(type(module).__name__)
-        if kind and self.composite is None and any(id(argument) in self.source for argument in arguments):
-            self.composite = module, kind, arguments[0]
+        flowing = [argument for argument in arguments if id(argument) in self.source]
+        if kind and self.composite is None and flowing:
+            self.composite = module, kind, flowing
 
     def leave(self, module: nn.Module, arguments: tuple, output: Any) -> Any:
         if self.composite is not None and self.composite[0] is module:
@@ -112,7 +113,7 @@ class _Watcher(TorchFunctionMode):
             self.composite = None
             own = frozenset(f"{self.modules[-1][0]}.{name}" for name, _ in module.named_parameters())
             first = output[0] if isinstance(output, tuple) else output
-            recorded = self._record(kind, [entered], first, own, {}, f"{tuple(first.shape[1:])}")
+            recorded = self._record(kind, entered, first, own, {}, f"{tuple(first.shape[1:])}")
             output = (recorded, *output[1:]) if isinstance(output, tuple) else recorded
         self.modules.pop()
         return output

@@ -31,17 +31,17 @@ def sphere(first: Tensor, last: Tensor, steps: int) -> Tensor:
 
 
 def shares(steps: int) -> Tensor:
-    """Of the first and the last, (steps, 2), from (1, 0) to (0, 1)."""
+    """Weights of the two ends at each step, (steps, 2), from (1, 0) to (0, 1)."""
     last = torch.linspace(0, 1, steps)[:, None]
     return torch.cat([1 - last, last], 1)
 
 
-def draw(generator: Any, points: Tensor, shares: Tensor, classes: Tensor | None = None) -> Tensor:
+def draw(generator: Any, points: Tensor, weights: Tensor, classes: Tensor | None = None) -> Tensor:
     """Images (S, 3, R, R) of points (S, D) between E covers of these classes (E,).
 
-    A class is not a point in latent space, so the stems of all classes are mixed, in `shares` (S, E), which sum to 1.
+    A class is not a point in latent space, so the stems of all classes are mixed by `weights` (S, E), which sum to 1.
     """
     if classes is None:
         return generator(points)
     stems = torch.stack([generator.embed(points, one.expand(len(points))) for one in classes], 1)
-    return generator.paint((shares[:, :, None, None, None] * stems).sum(1))
+    return generator.paint((weights[:, :, None, None, None] * stems).sum(1))

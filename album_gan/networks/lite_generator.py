@@ -82,7 +82,7 @@ class Modulation(nn.Module):
         if self.patterns is not None:
             maps = places.unflatten(1, (self.channels, PATTERNS)) @ self.patterns.flatten(1)
             shift = shift + maps.unflatten(2, self.patterns.shape[1:])
-            if x.is_contiguous(memory_format=torch.channels_last):  # so is the sum then, which BatchNorm needs
+            if x.is_contiguous(memory_format=torch.channels_last):  # else BatchNorm's gradient is slow
                 shift = shift.contiguous(memory_format=torch.channels_last)
         return torch.addcmul(shift, x, 1 + gain[:, :, None, None])
 

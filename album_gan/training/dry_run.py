@@ -89,7 +89,7 @@ def measure(
     short = dataclasses.replace(
         config, train_batch_size=batch_size, max_train_steps=uncounted + counted, minutes=None, report_to="none"
     )
-    split, accelerator, state = set_up(short, short.build_recipe(recipe_config))
+    split, accelerator, state = set_up(short, short.build_recipe(recipe_config), fit=False)
     cuda = accelerator.device.type == "cuda"
     if cuda:
         torch.cuda.empty_cache()

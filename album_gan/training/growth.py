@@ -42,7 +42,7 @@ def coarse_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def is_finer(key: str, resolution: int) -> bool:
-    """Whether a larger generator's weight belongs to what a model of `resolution` pixels does not have."""
+    """Whether a weight of the larger generator has no counterpart in a model of `resolution` pixels."""
     level = re.match(r"(?:blocks|excitations)\.(\d+)\.", key)
     return key.startswith(COLOURS) or (level is not None and int(level[1]) > resolution)
 

@@ -80,9 +80,12 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
 
 
 def set_up(
-    config: TrainingConfig, recipe: Recipe, checkpoint: Path | None = None
+    config: TrainingConfig, recipe: Recipe, checkpoint: Path | None = None, fit: bool = True
 ) -> tuple[Split, Accelerator, TrainingState]:
-    """Covers, processes and networks at step 0, with the checkpoint's architecture. Errors as in `train`."""
+    """Covers, processes and networks at step 0, with the checkpoint's architecture. Errors as in `train`.
+
+    `fit`: as in `load_initial_weights`.
+    """
     take_over_settings(recipe, config, checkpoint)
     split = load_covers(config.source)
     recipe.classes = split.train.classes[1:]
@@ -91,7 +94,7 @@ def set_up(
         recipe.class_counts = tuple(split.train.labels.bincount(minlength=len(split.train.classes)).tolist())
         recipe.mixtures = split.train.mixtures
     accelerator = start_processes(config)
-    return split, accelerator, TrainingState.start(config, recipe, accelerator, resumes=checkpoint is not None)
+    return split, accelerator, TrainingState.start(config, recipe, accelerator, checkpoint is not None, fit)
 
 
 class Trainer:

@@ -116,11 +116,12 @@ def take_over_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path 
             recipe.config = dataclasses.replace(recipe.config, **{name: value})
 
 
-def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin) -> None:
+def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin, fit: bool = True) -> None:
     """Copy a published model's weights into newly built networks; ValueError if they do not fit.
 
     Classes are matched by name; other classes of the new networks keep their initialisation. A generator of the same
-    kind at a lower resolution fits too: the levels that it lacks are fitted to draw its covers enlarged (`growth`).
+    kind at a lower resolution fits too: the levels that it lacks are fitted to draw its covers enlarged (`growth`),
+    unless `fit` is false.
     """
     drawing = "generator" if is_generator(generator) else "upscaler"
     folder = find_model(source, parts=(drawing, "discriminator"))
@@ -143,7 +144,7 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
                 f"init_from {source!r} holds a {config.get('_class_name', 'network')} that does not fit this run's "
                 f"{type(network).__name__}{_differences(config, network)}; use the same recipe and settings"
             ) from error
-        if grows:
+        if grows and fit:
             growth.fit_finer_levels(network, load_network(folder / name, "paint"))  # type: ignore[arg-type]  # see can_grow
 
 

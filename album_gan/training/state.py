@@ -50,9 +50,13 @@ class TrainingState:
 
     @classmethod
     def start(
-        cls, config: TrainingConfig, recipe: Recipe, accelerator: Accelerator, resumes: bool = False
+        cls, config: TrainingConfig, recipe: Recipe, accelerator: Accelerator, resumes: bool = False, fit: bool = True
     ) -> "TrainingState":
-        """A run at step 0: newly initialised, or with the weights of `config.init_from`, unless it `resumes` anyway."""
+        """A run at step 0: newly initialised, or with the weights of `config.init_from`.
+
+        These are not loaded if the run `resumes`, since a checkpoint will replace them. `fit`: as in
+        `load_initial_weights`.
+        """
         with torch.random.fork_rng():
             torch.manual_seed(named_generator(config.seed, "initial weights").initial_seed())
             generator, discriminator = recipe.build_networks()
@@ -62,7 +66,7 @@ class TrainingState:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it
         if config.init_from and not resumes:
             with accelerator.autocast():
-                load_initial_weights(config.init_from, generator, discriminator)
+                load_initial_weights(config.init_from, generator, discriminator, fit)
         for module in modules:
             broadcast_weights(accelerator, module)
         if accelerator.mixed_precision == "bf16":

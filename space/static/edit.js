@@ -84,7 +84,7 @@ async function show(large) {
     if (!image) continue; // refused, or outdated
     picture.src = address;
     picture.alt = albumGan.describe(image, `${cover.value.trim()}, edited`);
-    say("");
+    if (cover.value.trim()) say("");
   }
   busy = false;
 }

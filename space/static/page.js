@@ -28,7 +28,7 @@ window.albumGan = {
     const { url } = this.setup.invitation ?? {};
     const here = new URL(href, location.href);
     const isLocal = ["localhost", "[::1]"].includes(here.hostname) || here.hostname.startsWith("127.");
-    return url && isLocal ? `${new URL(url).origin}${here.pathname}${here.search}${here.hash}` : here.href;
+    return url && isLocal ? new URL(`${here.search}${here.hash}`, url).href : here.href;
   },
   fileName: (name) => name.replace(/[\x00-\x1f/\\:*?"<>|]+/g, "-").slice(0, 80),
   isExact: (text) => /^\s*(\d{1,8}|[a-z]+[\s_-]+[a-z]+[\s_-]+\d{3})\s*$/i.test(text),
@@ -88,9 +88,11 @@ window.albumGan = {
     const same = { __type__: "update" };
     const query = new URLSearchParams(location.search);
     query.set("count", this.wallSize());
+    const kept = this.keptPins(); // before the field changes for the first time
     const answer = await fetch(`view.json?${query}`).catch(() => null);
     const view = answer?.ok ? await answer.json() : null;
-    const pinned = view?.interpolate ?? this.keptPins();
+    const linked = view?.interpolate === pins ? null : view?.interpolate; // the suggestion stays one
+    const pinned = linked ?? kept;
     if (pinned) this.isSuggestion = false; // chosen by the user
     const unchanged = [same, same, same, same, pinned ?? same, same, same];
     if (this.earlyWall) {

@@ -166,7 +166,11 @@
     await image.decode().catch(() => {});
     if (turn !== mine || !isOpen()) return;
     part(".pin").textContent = "";
-    if (!image.naturalWidth) return;
+    if (!image.naturalWidth) {
+      const answer = await fetch(url).catch(() => null);
+      if (turn === mine && isOpen() && !answer?.ok) part(".pin").textContent = answer ? await answer.text() : "The page's computer is not responding.";
+      return;
+    }
     headline(name, beneath);
     extra = kind;
     dissolve(url, name);

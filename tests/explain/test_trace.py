@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_recipes import RECIPES, SMALL
 
-from album_gan.explain.networks import recipe_pair, resolutions, trace_both
+from album_gan.explain.networks import bundled_pair, recipe_pair, resolutions, trace_both
 from album_gan.explain.trace import ALL, trace
 
 CASES = [(name, resolution) for name in RECIPES for resolution in resolutions(name)]
@@ -63,6 +63,13 @@ def test_every_step_begins_where_an_earlier_one_ended(name):
         if "kernel" in step.settings or step.kind.name == "enlargement":
             assert step.arithmetic.endswith(f"= {step.output[-1]}")
     assert [size for size in (4, 8, 16) if any(step.output[-1] == size for step in steps)] or name == "vanilla"
+
+
+def test_every_step_of_the_bundled_generator_is_used():
+    """The label's too, which is added to the latent."""
+    steps = trace(bundled_pair("bundled").generator, *bundled_pair("bundled").inputs([3]), keep=False).steps
+    used = {source for step in steps for source in step.sources}
+    assert used == set(range(-1, len(steps) - 1))
 
 
 def test_dcgan_is_the_one_of_the_papers_figure():

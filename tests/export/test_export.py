@@ -312,8 +312,9 @@ def test_the_bundled_models_file_is_the_pages_sibling(browser, tmp_path):
     assert main(["export", "--format", "html", "--out", str(tmp_path / "covers.html")]) == 0
     size = (tmp_path / "covers.html").stat().st_size
     assert size < 30_000_000
-    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
-    assert f"{size / 1e6:.0f} MB file that draws" in readme
+    root, stated = Path(__file__).parents[2], f"{size / 1e6:.0f} MB"
+    assert f"{stated} file that draws" in " ".join((root / "README.md").read_text().split())
+    assert f"The HTML file ({stated})" in (root / "docs/loading.md").read_text()
     page = browser.new_context(viewport={"width": 1440, "height": 900}, offline=True).new_page()
     page.goto((tmp_path / "covers.html").as_uri())
     page.locator("#wall button[data-drawn]").nth(15).wait_for(timeout=60_000)

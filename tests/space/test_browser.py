@@ -339,6 +339,12 @@ def test_a_name_typed_on_stage(visit):
 def test_what_was_typed_and_pinned_survives_reloading(visit):
     page = visit("?tab=interpolate")
     field = page.locator("#pinned textarea, #pinned input").first
+    field.focus()
+    field.blur()  # puts the suggestion into the address
+    page.wait_for_function("location.search.includes('seeds=')")
+    page.reload()
+    page.wait_for_function("window.albumGan?.wall")
+    assert page.evaluate("albumGan.pins") == []  # nobody has pinned it
     field.fill("4711; Maria")
     field.blur()
     page.wait_for_function("location.search.includes('seeds=4711;Maria') || location.search.includes('4711%3BMaria')")

@@ -74,6 +74,22 @@ def test_a_connection_that_says_nothing_or_never_ends_its_request_is_closed(tiny
             assert silent.recv(1) == b""
 
 
+@pytest.mark.slow
+def test_a_slow_sender_is_told_why_its_upload_is_refused(tiny_model, tmp_path):
+    """It sends for longer than an idle connection is kept."""
+    from album_gan.space.connections import IDLE_TIMEOUT
+
+    port = free_port()
+    with serve(tiny_model, port, tmp_path), socket.create_connection(("127.0.0.1", port)) as client:
+        host = f"Host: 127.0.0.1:{port}"
+        client.sendall(f"POST /gradio_api/upload HTTP/1.1\r\n{host}\r\nContent-Length: 50000000\r\n\r\n".encode())
+        begin = time.monotonic()
+        while time.monotonic() - begin < 2 * IDLE_TIMEOUT + 5:
+            client.sendall(b"x" * 100_000)
+            time.sleep(0.5)
+        assert client.recv(1000).startswith(b"HTTP/1.1 413")
+
+
 def test_connections_that_cannot_be_accepted_do_not_fill_the_log():
     """As asyncio logs them, once for each of the thousands that it tries."""
     from album_gan.space.connections import FewAcceptErrors

@@ -100,6 +100,7 @@ def test_a_link_shows_what_is_right_in_it(tiny_pipeline, query, shown):
     view = view_of_link(tiny_pipeline, query, 4)
     assert shown.items() <= view.items()
     assert ("another model" in view["notice"]) == ("model" in query)
+    assert view["notice"].startswith("seeds ") == (query.get("seeds") in ("9-1", "1,,2"))
     seeds = [5] if query.get("seeds") == "5" else [0, 1, 2, 3]
     assert view["wall"]["seeds"] == seeds
 

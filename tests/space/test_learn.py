@@ -342,7 +342,7 @@ def test_the_whole_tour(visit, size):
         else:
             if panel != "guide":
                 expect(page.locator(".learn .lit").first).to_be_visible()
-                assert page.evaluate(LIT_IS_IN_SIGHT), number
+                page.wait_for_function(LIT_IS_IN_SIGHT)
             expect(card).to_be_in_viewport()
             ACTIONS[panel](page, None)
         expect(card.locator(".see")).not_to_be_empty()
