@@ -22,7 +22,7 @@ from .distributed import is_first_process
 
 STEPS = 200
 BATCH_SIZE = 16
-LEARNING_RATE = 2e-3  # falls to 0
+LEARNING_RATE = 2e-3  # falls to a hundredth of it
 COLOURS = "to_rgb."  # the layer whose input depends on the resolution
 
 
@@ -47,11 +47,11 @@ def is_finer(key: str, resolution: int) -> bool:
     return key.startswith(COLOURS) or (level is not None and int(level[1]) > resolution)
 
 
-def fit_finer_levels(generator: LiteGenerator, smaller: LiteGenerator) -> float:
+def fit_finer_levels(generator: LiteGenerator, smaller: LiteGenerator) -> None:
     """Train the levels that `smaller` lacks to draw its covers enlarged; the others stay as they are.
 
-    `generator` must have the weights of `smaller`. The loss is the mean absolute difference of pixels, over seeded
-    latents; returns its last value, in units of [-1, 1].
+    `generator` must have the weights of `smaller`. The loss is the mean absolute difference of pixels in [-1, 1], over
+    seeded latents and labels.
     """
     resolution, device = smaller.config.resolution, generator.device
     smaller.to(device).eval()
@@ -63,7 +63,6 @@ def fit_finer_levels(generator: LiteGenerator, smaller: LiteGenerator) -> float:
     optimizer = torch.optim.Adam(weights, LEARNING_RATE)
     scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-2, STEPS)
     classes = len(generator.config.classes)
-    loss = torch.zeros(())
     for step in tqdm(range(STEPS), "growing", leave=False, disable=not is_first_process()):
         rng = named_generator(step, "growth")
         z = torch.randn(BATCH_SIZE, generator.config.latent_dim, generator=rng).to(device)
@@ -72,13 +71,11 @@ def fit_finer_levels(generator: LiteGenerator, smaller: LiteGenerator) -> float:
             stem = generator.embed(z, labels)
             target = enlarged(smaller.paint(stem), generator.config.resolution)
         loss = (generator.paint(stem).float() - target).abs().mean()
-        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
-            weight.grad = gradient
+        loss.backward(inputs=weights)
         optimizer.step()
         optimizer.zero_grad()
         scheduler.step()
         torch.clear_autocast_cache()  # holds the weights of before the step
-    return loss.item()
 
 
 def enlarged(images: Tensor, size: int) -> Tensor:
