@@ -213,14 +213,13 @@ def test_what_the_game_teaches_is_true(visit):
     ready(page, "game")
     found = page.evaluate(
         """async () => {
-        const { Game } = await import(new URL("learn/files/toy.js", document.baseURI));
+        const { Game, PRESETS: presets } = await import(new URL("learn/files/toy.js", document.baseURI));
         const play = (settings, rounds) => {
             const game = new Game(settings);
             const before = game.distance();
             for (let i = 0; i < rounds; i++) game.round();
             return [before, game.distance(), game.modes()];
         };
-        const presets = (await import(new URL("learn/files/game.js", document.baseURI))).PRESETS;
         const ranks = (values) => {
             const order = values.map((value, i) => [value, i]).sort((a, b) => a[0] - b[0]);
             const found = [];

@@ -1,5 +1,7 @@
 // The lesson for a room: five acts in 45 minutes, as in docs/lesson.md. Each step: the panel to open, the question to ask,
 // and what the next key press reveals.
+import { PRESETS } from "./toy.js";
+
 export const MINUTES = 45;
 export const ACTS = [
   {
@@ -28,8 +30,8 @@ export const ACTS = [
   {
     title: "What goes wrong", minutes: 12,
     steps: [
-      { panel: "game", at: { data: "pair", loss: "dcgan" }, ask: "Press Run. The points get closer: what will the losses do?", reveal: "They hover. A loss of 5 is neither good nor bad: it says how the players stand." },
-      { panel: "game", at: { data: "ring", loss: "dcgan", generatorRate: "0.005", discriminatorRate: "0.02", turns: "1", generatorTurns: "10" }, ask: "The generator takes ten steps for each of its judge's. And now?", reveal: "Collapse: all points gather in one place and jump together." },
+      { panel: "game", at: PRESETS["A loss that tells nothing"], ask: "Press Run. The points get closer: what will the losses do?", reveal: "They hover. A loss of 5 is neither good nor bad: it says how the players stand." },
+      { panel: "game", at: PRESETS["Collapse"], ask: "The generator takes ten steps for each of its judge's. And now?", reveal: "Collapse: all points gather in one place and jump together." },
       { panel: "wrong", at: { run: "1" }, ask: "What went wrong in this run?", reveal: "Pixels from 0 to 1 where the generator draws from -1 to 1: all is pale." },
       { panel: "wrong", at: { run: "2" }, ask: "And in this one?", reveal: "Three of four covers are copies of one. The generator learns what it is shown most." },
       { panel: "norm", at: { seeds: "7,11,12,13" }, ask: "Does a cover depend on its neighbours?", reveal: "In training mode, yes: batch normalisation uses the batch. Drawing uses running averages." },

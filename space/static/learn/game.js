@@ -1,16 +1,9 @@
 // The game on points, one step at a time.
 import { h, button, chart, choice, slider, still } from "./dom.js";
 import * as state from "./state.js";
-import { DATA, DEFAULTS, Game, LOSSES } from "./toy.js";
+import { DATA, DEFAULTS, Game, LOSSES, PRESETS } from "./toy.js";
 import { constant } from "./tensor.js";
 
-export const PRESETS = {
-  "A loss that tells nothing": { data: "pair", loss: "dcgan" },
-  "A loss that does": { data: "pair", loss: "wgan_gp", generatorRate: 0.001, turns: 4 },
-  "Collapse": { data: "ring", loss: "dcgan", generatorRate: 0.005, discriminatorRate: 0.02, turns: 1, generatorTurns: 10 },
-  "No penalty": { data: "ring", loss: "wgan_gp", penalty: 0 },
-  "With penalty": { data: "ring", loss: "wgan_gp", penalty: 1 },
-};
 const NAMES = ["data", "loss", "generatorRate", "discriminatorRate", "turns", "generatorTurns", "penalty", "seed"];
 const SIZE = 440;
 const REACH = 2.4; // of the axes, in both directions

@@ -1,5 +1,7 @@
 // The pages of the guided tour: each says one thing, asks for one action and shows one thing. `at` is the panel's state,
 // `lit` the highlighted elements, `until` the required action; bets are made before the reveal.
+import { PRESETS } from "./toy.js";
+
 export const PAGES = [
   {
     title: "Two networks, one game",
@@ -49,20 +51,20 @@ export const PAGES = [
   {
     title: "Is a loss of 5 bad?",
     text: "In a DCGAN the loss measures how the two players stand, not how good the pictures are.",
-    panel: "game", at: { data: "pair", loss: "dcgan" }, lit: ".tools", ask: "Press Run and compare the losses with the true distance.", until: ["run"],
+    panel: "game", at: PRESETS["A loss that tells nothing"], lit: ".tools", ask: "Press Run and compare the losses with the true distance.", until: ["run"],
     see: "The distance falls, the losses hover: the opponent has improved as well. A loss of 5 by itself is neither good nor bad.",
     bet: { question: "The points get closer to the real ones. What will the losses do?", options: ["Both fall to 0", "They hover", "Both rise"], answer: 1 },
   },
   {
     title: "A loss that tells something",
     text: "A Wasserstein critic measures a distance, and its loss is minus that: it comes closer to 0 as the points come closer.",
-    panel: "game", at: { data: "pair", loss: "wgan_gp", generatorRate: "0.001", turns: "4" }, lit: ".tools", ask: "Press Run.", until: ["run"],
+    panel: "game", at: PRESETS["A loss that does"], lit: ".tools", ask: "Press Run.", until: ["run"],
     see: "The critic's loss climbs towards 0, not without noise, while the true distance falls. The penalty keeps the critic's slope near 1.",
   },
   {
     title: "Collapse",
     text: "A generator may find one picture that wins, and draw nothing else.",
-    panel: "game", at: { data: "ring", loss: "dcgan", generatorRate: "0.005", discriminatorRate: "0.02", turns: "1", generatorTurns: "10" }, lit: ".tools", ask: "Press Run and count the hills that are found.", until: ["run"],
+    panel: "game", at: PRESETS["Collapse"], lit: ".tools", ask: "Press Run and count the hills that are found.", until: ["run"],
     see: "All points gather in one place, on a hill or between two, and jump together. On covers: every seed draws the same one.",
     bet: { question: "The generator takes ten steps for each of its judge's. What happens?", options: ["It learns faster", "All points gather in one place", "Nothing"], answer: 1 },
   },

@@ -8,6 +8,14 @@ export const DATA = {
 };
 export const LOSSES = { dcgan: "DCGAN: cross-entropy", wgan: "WGAN: clipped weights", wgan_gp: "WGAN-GP: penalty on the slope" };
 export const DEFAULTS = { data: "ring", loss: "wgan_gp", generatorRate: 0.002, discriminatorRate: 0.004, turns: 2, generatorTurns: 1, penalty: 1, seed: 1 };
+// What differs from DEFAULTS in the experiments of the panel, the tour and the lesson.
+export const PRESETS = {
+  "A loss that tells nothing": { data: "pair", loss: "dcgan" },
+  "A loss that does": { data: "pair", loss: "wgan_gp", generatorRate: 0.001, turns: 4 },
+  "Collapse": { data: "ring", loss: "dcgan", generatorRate: 0.005, discriminatorRate: 0.02, turns: 1, generatorTurns: 10 },
+  "No penalty": { data: "ring", loss: "wgan_gp", penalty: 0 },
+  "With penalty": { data: "ring", loss: "wgan_gp", penalty: 1 },
+};
 const BATCH = 64;
 const NOISE = 3;
 const CLIP = 0.08;
