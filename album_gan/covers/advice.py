@@ -10,12 +10,12 @@ def settings_for(covers: int, machine: str, gpu: bool) -> tuple[dict[str, str], 
     minutes = {(False, True): "60", (False, False): "480", (True, True): "30", (True, False): "240"}[gpu, few]
     options = {"minutes": minutes, **({"train_batch_size": "64"} if gpu else {})}
     if few or not gpu:
-        reason = "are few" if few else "need more than a night on CPUs when one starts from nothing"
+        reason = "are few" if few else "need more than a night on CPUs when one starts from scratch"
         options |= {"init_from": "bundled", "resolution": "128"}
         why = f"{covers:,} covers {reason}: it starts from the bundled model, at 128 px"
     else:
         options["resolution"] = "256" if covers >= MANY_COVERS else "128"
-        why = f"{covers:,} covers are enough to start from nothing, at {options['resolution']} px"
+        why = f"{covers:,} covers are enough to start from scratch, at {options['resolution']} px"
     return options, f"{why}, on {machine}."
 
 
@@ -25,4 +25,4 @@ def advice(covers: int, recipe: str, resolution: int, init_from: str | None) -> 
         return None
     fits = recipe == "projected" and resolution >= 128  # the bundled model's, or one that it can grow to
     options = "--init_from bundled" if fits else "--recipe projected --resolution 128 --init_from bundled"
-    return f"ADVICE: {covers:,} covers are few to start from nothing. Start from a model that draws covers: {options}"
+    return f"ADVICE: {covers:,} covers are few to start from scratch. Start from a model that draws covers: {options}"

@@ -126,7 +126,7 @@ def test_dry_run_measures_and_leaves_nothing(covers, tmp_path, capsys):
         re.search(r"then 10 steps with batches of 2 and 10 with 4; .*\nabout \d+ s more", text)
         or torch.cuda.is_available()
     )
-    assert "covers are few to start from nothing" in text
+    assert "covers are few to start from scratch" in text
     assert "--recipe projected --resolution 128 --init_from bundled" in text
     assert re.search(r"at most [\d.]+ GB of memory with batches of 4", text)
     assert re.search(r"[\d.]+ GB of disk for .*run, 0.00 GB for decoded covers", text)
