@@ -30,7 +30,7 @@ def build_page(service: CoverService, about: str, kinds: tuple[str, str]) -> gr.
             with gr.Tab("Generate", id="generate") as generate_tab:
                 wall = generate.lay_out(service, kinds)
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
-                morph = interpolate.lay_out(first[:3])
+                morph = interpolate.lay_out(first[:3], service.pipe.generator.config.resolution)
             with gr.Tab("Upscale", id="upscale") as upscale_tab:
                 large = upscale.lay_out(service, first[0])
             with gr.Tab("Edit", id="edit") as edit_tab:

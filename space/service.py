@@ -139,7 +139,14 @@ class CoverService:
     # Films -----------------------------------------------------------------------------------------------------
 
     def frames(
-        self, seeds: list[int], frames: int, loop: bool, truncation: float, label: str | None, lane: Lane
+        self,
+        seeds: list[int],
+        frames: int,
+        loop: bool,
+        truncation: float,
+        label: str | None,
+        lane: Lane,
+        size: int | None = None,
     ) -> Iterator[Image.Image]:
         """`pipe.interpolate`, holding the lock for a few frames at a time. Raises ValueError immediately."""
         with self.lock.hold(lane):
@@ -153,7 +160,7 @@ class CoverService:
                 if len(some) < BATCH_SIZE:
                     return
 
-        return draw()
+        return draw() if size is None else (self.enlarge(frame, size, None, lane) for frame in draw())
 
     def film(self, first: Cover, last: Cover, client: Client = ANYBODY) -> Future:
         """A future mp4 that morphs one cover into another, drawn once for all requests. Raises QueueFullError."""

@@ -11,6 +11,7 @@ MAX_PINS = 8
 MAX_EDIT = 3.0  # in both directions
 MAX_SIDE = 4096  # pixels of an uploaded picture
 FORMATS = ("mp4", "gif", "webp")
+LARGE_FRAME = 512  # pixels of a film for a projector; 0.1 s a frame on two cores
 
 
 class Cover(NamedTuple):
@@ -81,6 +82,14 @@ def check_format(name: str) -> str:
     if name not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {str(name)[:20]!r}")
     return name
+
+
+def check_frame_size(value: str | float | None, resolution: int) -> int | None:
+    """Parse the size of a film's frames: None for a model's `resolution`, to or None as it is. Raises ValueError."""
+    if value in (None, ""):
+        return None
+    size = whole_number(value, "size", resolution, max(resolution, LARGE_FRAME), f"{LARGE_FRAME} suits a projector")
+    return None if size == resolution else size
 
 
 def check_edits(text: str, names: list[str]) -> dict[str, float]:

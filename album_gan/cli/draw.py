@@ -79,6 +79,7 @@ def add_interpolate(commands: Subparsers) -> None:
         default=True,
         help="return to the first cover (default)",
     )
+    added.add_argument("--size", type=int, metavar="PIXELS", help="enlarge frames as `upscale`; 512 suits a projector")
     added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .mp4, .gif or .webp")
 
 
@@ -96,7 +97,9 @@ def _interpolate(args: argparse.Namespace) -> None:
     from ..media.video import write_animation
 
     pipeline = load_pipeline(args)
-    frames = pipeline.interpolate(seeds, args.frames, args.loop, args.truncation, args.batch_size, args.label)
+    frames = pipeline.interpolate(
+        seeds, args.frames, args.loop, args.truncation, args.batch_size, args.label, args.size
+    )  # fmt: skip
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_animation(tqdm(frames, total=args.frames, unit="frame", disable=None), args.out, args.fps)
     print(f"{args.frames} frames in {args.out}")

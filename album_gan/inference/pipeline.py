@@ -58,7 +58,7 @@ from .model_store import (
 from .output import AlbumCoverOutput
 from .pixels import to_pil, to_zero_one
 from .precision import full_precision
-from .upscaling import Engine, find_engine, upscale
+from .upscaling import Engine, check_sizes, find_engine, upscale
 from .word_lists import NOUNS  # noqa: F401  latents.py needs it, and diffusers downloads only what this file names
 
 Labels = int | str | None
@@ -316,14 +316,18 @@ class AlbumCoverPipeline(DiffusionPipeline):
         truncation: float = DEFAULT_TRUNCATION,
         batch_size: int = 16,
         label: str | None = None,
+        size: int | None = None,
     ) -> Iterator[Image.Image]:
         """Frames of a smooth path from seed to seed, drawn as they are consumed; a loop returns to the first.
 
-        Raises ValueError at once, not at the first frame, for fewer than 2 seeds or frames, a wrong seed,
-        truncation or label, or batch_size below 1.
+        With `size`, in pixels, they are enlarged as by `upscale`: 512 takes ten times as long as 128. Raises ValueError
+        at once, not at the first frame, for fewer than 2 seeds or frames, a wrong seed, truncation or label, batch_size
+        below 1, or a size below the generator's or above 4096.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {batch_size}; 16 is usual")
+        if size is not None:
+            check_sizes(self.generator.config.resolution, size)
         points = truncate(self.stems_of(seeds, label), self.generator.stem_mean, truncation)
         path = smooth_path(points.float().cpu().numpy(), frames, loop)
 
@@ -331,7 +335,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             for start in range(0, frames, batch_size):
                 yield from to_pil(self._paint(self._tensor(path[start : start + batch_size])))
 
-        return draw()
+        return draw() if size is None else (self.upscale(frame, size) for frame in draw())
 
     def upscale(self, image: Image.Image, size: int, engine: str | None = None) -> Image.Image:
         """Enlarge a picture until its longer side has `size` pixels. See `upscaling.upscale` and `find_engine`.

@@ -52,7 +52,11 @@ def upscale(image: Image.Image, size: int, engine: Engine | None = None) -> Imag
 
 def check_upscale(image: Image.Image, size: int) -> None:
     """Raise the ValueError that `upscale` would raise, without enlarging anything."""
-    longer = max(image.size)
+    check_sizes(max(image.size), size)
+
+
+def check_sizes(longer: int, size: int) -> None:
+    """As `check_upscale`, for a picture whose longer side has `longer` pixels."""
     if not MIN_SIZE <= longer <= MAX_SIZE:
         raise ValueError(f"pictures must be from {MIN_SIZE} to {MAX_SIZE} pixels long to be enlarged, got {longer}")
     if not longer <= size <= MAX_SIZE:

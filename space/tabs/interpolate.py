@@ -13,9 +13,11 @@ from album_gan.space.session import read_session
 from album_gan.space.temp_files import new_folder
 from album_gan.space.validation import (
     FORMATS,
+    LARGE_FRAME,
     MAX_FRAMES,
     MAX_PINS,
     check_format,
+    check_frame_size,
     check_seeds,
     check_several,
     check_truncation,
@@ -23,7 +25,7 @@ from album_gan.space.validation import (
 )
 
 SPEEDS = {"half": 0.5, "normal": 1.0, "double": 2.0}
-FRAMES_PER_UPDATE = 24  # of the progress, when the job can also be cancelled
+FRAMES_PER_UPDATE = 8  # of the progress, when the job can also be cancelled
 UNCHANGED = (gr.skip(),) * 4
 
 
@@ -35,6 +37,7 @@ class InterpolateTab:
     seconds: gr.Slider
     speed: gr.Radio
     format: gr.Radio
+    size: gr.Radio
     loop: gr.Checkbox
     make: JobButton
     strip: gr.HTML
@@ -43,8 +46,8 @@ class InterpolateTab:
     download: gr.DownloadButton
 
 
-def lay_out(first: list[int]) -> InterpolateTab:
-    """Create the tab, with the seeds `first` in its field."""
+def lay_out(first: list[int], resolution: int) -> InterpolateTab:
+    """Create the tab, with the seeds `first` in its field; `resolution` is the model's, in pixels."""
     with gr.Row(elem_classes="split"):
         with gr.Column(scale=1, min_width=280):
             seeds = gr.Textbox(
@@ -59,6 +62,13 @@ def lay_out(first: list[int]) -> InterpolateTab:
             seconds = gr.Slider(2, longest, longest, step=1, label="Length in seconds", buttons=[], elem_id="length")
             speed = gr.Radio(list(SPEEDS), value="normal", label="Speed")
             format = gr.Radio(FORMATS, value="mp4", label="Download as")
+            size = gr.Radio(
+                [(f"{resolution} pixels", resolution), (f"{LARGE_FRAME} pixels, for a projector", LARGE_FRAME)],
+                value=resolution,
+                label="Size",
+                visible=resolution < LARGE_FRAME,
+                elem_id="film-size",
+            )
             loop = gr.Checkbox(True, label="Back to the first cover, for an endless loop")
             make = JobButton("Morph", "morph")
         with gr.Column(scale=2, min_width=280):
@@ -82,12 +92,12 @@ def lay_out(first: list[int]) -> InterpolateTab:
                 1, 90, 1, step=1, label="Frame", visible=False, elem_id="scrub", buttons=[], interactive=True
             )
             download = gr.DownloadButton("Download", visible=False, elem_id="download-loop")
-    return InterpolateTab(seeds, seconds, speed, format, loop, make, strip, video, scrub, download)
+    return InterpolateTab(seeds, seconds, speed, format, size, loop, make, strip, video, scrub, download)
 
 
 def wire(tab: InterpolateTab, service: CoverService, settings: list, session: gr.Textbox) -> None:
     """`settings` are Generate's truncation and label."""
-    inputs = [tab.seeds, tab.seconds, tab.speed, tab.loop, tab.format, *settings, session]
+    inputs = [tab.seeds, tab.seconds, tab.speed, tab.loop, tab.format, tab.size, *settings, session]
     outputs = [tab.strip, tab.video, tab.scrub, tab.download]
     tab.make.wire(Handlers(service).morph, inputs, outputs, tab.video, also=(tab.seeds.submit,))
     # Scrubbing happens in the browser, which has the whole video.
@@ -109,6 +119,7 @@ class Handlers:
         speed: str,
         loop: bool,
         format: str,
+        size: int,
         truncation: float,
         label: str,
         session: str,
@@ -118,13 +129,14 @@ class Handlers:
         """The animation as mp4, in which browsers can seek, and in the format to download."""
         seeds, count, fps = check_loop(text, seconds, speed)
         check_format(format)
+        frame_size = check_frame_size(size, self.service.pipe.generator.config.resolution)
         client = self.service.client(request, read_session(session).presenter)
-        with self.service.jobs.join(client, "film", count > FILM_FRAMES) as job:
+        with self.service.jobs.join(client, "film", is_large(count, frame_size)) as job:
             for _ in waiting(job, progress):
                 yield UNCHANGED
             frames = []
             by, label = check_truncation(truncation), label or None
-            for frame in self.service.frames(seeds, count, bool(loop), by, label, client.lane):
+            for frame in self.service.frames(seeds, count, bool(loop), by, label, client.lane, frame_size):
                 frames.append(frame)
                 if len(frames) % FRAMES_PER_UPDATE == 0:
                     progress(len(frames) / count, desc=f"Frame {len(frames)} of {count}")
@@ -158,6 +170,11 @@ def check_loop(text: str, seconds: float, speed: str) -> tuple[list[int], int, i
     return seeds, count, round(FPS * SPEEDS[speed])
 
 
+def is_large(count: int, frame_size: int | None) -> bool:
+    """Whether a film of `count` frames, enlarged to `frame_size` pixels if given, is a large job."""
+    return count > FILM_FRAMES or frame_size is not None
+
+
 def add_api(service: CoverService) -> None:
     """The endpoint /interpolate."""
 
@@ -167,6 +184,7 @@ def add_api(service: CoverService) -> None:
         frames: float = 60,
         loop: bool = True,
         format: str = "mp4",
+        size: float | None = None,
         request: gr.Request = None,  # gradio's
         progress=gr.Progress(),  # noqa: B008
     ) -> str:
@@ -177,6 +195,7 @@ def add_api(service: CoverService) -> None:
             frames: from 2 to 240, at 30 per second.
             loop: whether it leads back to the first cover.
             format: "mp4", "gif" or "webp".
+            size: of the frames in pixels, enlarged by the model's upscaler, up to 512; empty for the model's own size.
 
         Returns:
             The animation's file.
@@ -184,10 +203,11 @@ def add_api(service: CoverService) -> None:
         numbers = [seed for seed, _ in check_seeds(seeds)]
         count = whole_number(frames, "frames", 2, MAX_FRAMES, "90 is three seconds")
         check_format(format)
+        frame_size = check_frame_size(size, service.pipe.generator.config.resolution)
         client = service.client(request)
-        with service.jobs.join(client, "film", count > FILM_FRAMES) as job:
+        with service.jobs.join(client, "film", is_large(count, frame_size)) as job:
             job.wait()
-            drawn = service.frames(numbers, count, bool(loop), DEFAULT_TRUNCATION, None, client.lane)
+            drawn = service.frames(numbers, count, bool(loop), DEFAULT_TRUNCATION, None, client.lane, frame_size)
             file = new_folder() / f"loop.{format}"
             write_animation(progress.tqdm(drawn, total=count, desc="frames"), file, FPS)
         return str(file)
@@ -198,6 +218,7 @@ def add_api(service: CoverService) -> None:
             gr.Number(60, label="frames"),
             gr.Checkbox(True, label="loop"),
             gr.Textbox("mp4", label="format"),
+            gr.Number(None, label="size"),
         ]
         gr.Button().click(
             interpolate,

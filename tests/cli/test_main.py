@@ -89,6 +89,12 @@ def test_interpolate(run, tmp_path, ending):
             assert (image.n_frames, image.size) == (6, (32, 32))
 
 
+def test_a_film_for_a_projector(run, tmp_path):
+    assert run("interpolate --seeds 1,2,3 --frames 3 --size 80 --out loop.webp") == (0, "3 frames in loop.webp\n", "")
+    with Image.open(tmp_path / "loop.webp") as image:
+        assert (image.n_frames, image.size) == (3, (80, 80))
+
+
 def test_upscale_keeps_settings(run, tmp_path):
     save_png(Image.new("RGB", (32, 16), (9, 99, 199)), tmp_path / "a.png", {"seed": 3})
     Image.new("RGB", (20, 20), (200, 10, 10)).save(tmp_path / "b.jpg")
@@ -141,6 +147,7 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
         ("interpolate --seeds 1,2 --out folder.gif", "out must be a file"),
         ("interpolate --seeds 1,2 --out taken/x.gif", "taken is a file"),
         ("interpolate --seeds 1,2 --truncation nan --out x.gif", "truncation must be"),
+        ("interpolate --seeds 1,2 --size 16 --out x.gif", "size must be from 32, the picture's longer side, to 4096"),
         (
             "upscale good.png --size 31 --out x",
             "size must be from 32, the picture's longer side, to 4096, got 31",

@@ -229,6 +229,13 @@ def test_interpolation_passes_through_its_seeds(tiny_pipeline):
     assert np.abs(open_[[0, 2, 4]] - covers).max() <= 1
 
 
+def test_frames_of_an_interpolation_are_enlarged(tiny_pipeline):
+    covers = tiny_pipeline(seeds=[3, 4]).images
+    frames = tiny_pipeline.interpolate([3, 4], frames=2, loop=False, truncation=1.0, size=80)
+    for frame, cover in zip(frames, covers, strict=True):
+        assert np.abs(pixels([frame]) - pixels([tiny_pipeline.upscale(cover, 80)])).max() <= 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -238,6 +245,7 @@ def test_interpolation_passes_through_its_seeds(tiny_pipeline):
         ({"seeds": [1, 2], "truncation": -1}, "truncation must be"),
         ({"seeds": [1, ""]}, "empty text"),
         ({"seeds": [1, 2], "batch_size": 0}, "batch_size must be"),
+        ({"seeds": [1, 2], "size": 16}, "size must be from 32"),
     ],
 )
 def test_interpolation_refuses_before_the_first_frame(tiny_pipeline, arguments, message):

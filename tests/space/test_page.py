@@ -85,6 +85,11 @@ def test_interpolate_returns_an_animation(client, ending, kind):
             assert sum(1 for _ in video.decode(video=0)) == 6
 
 
+def test_frames_of_a_film_are_enlarged(client):
+    with Image.open(client.predict("1,2", 3, False, "webp", 48, api_name="/interpolate")) as animation:
+        assert (animation.n_frames, animation.size) == (3, (48, 48))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -92,6 +97,7 @@ def test_interpolate_returns_an_animation(client, ending, kind):
         (("1,2", 1, True, "mp4"), "frames must be"),
         (("1,2", 241, True, "mp4"), "240"),
         (("1,2", 6, True, "../exe"), "format must be"),
+        (("1,2", 6, True, "mp4", 31), "size must be a whole number from 32 to 512"),
     ],
 )
 def test_interpolate_says_what_is_wrong(client, arguments, words):
