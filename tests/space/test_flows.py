@@ -202,6 +202,7 @@ def test_a_link_shows_the_same_pixels_in_another_browser(visit):
 
 def test_a_morph_can_be_cancelled(visit):
     page = visit("?tab=interpolate&seeds=1,2")
+    page.get_by_label("512 pixels, for a projector").check()
     page.locator("#morph").click()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
@@ -209,6 +210,7 @@ def test_a_morph_can_be_cancelled(visit):
     expect(page.locator("#loop video")).to_have_count(0)
     page.locator("#length input[type=range]").fill("2")
     page.get_by_label("double").check()
+    page.get_by_label("32 pixels").check()
     page.locator("#morph").click()  # and the next one runs
     page.wait_for_function("document.querySelector('#loop video')?.readyState >= 2")
     assert page.eval_on_selector("#loop video", "video => video.duration") == pytest.approx(1, abs=0.1)

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import av
 import gradio as gr
 import numpy as np
 import pytest
@@ -51,6 +52,14 @@ def test_a_loop_is_checked_before_it_waits(service):
     for wrong in (("1-9", 2, "normal"), ("1,2", 9, "normal"), ("1,2", 2, "fast")):
         with pytest.raises(ValueError, match="must"):
             interpolate.check_loop(*wrong)
+
+
+def test_a_film_for_a_projector_is_enlarged(service):
+    morph = interpolate.Handlers(service).morph("1, 2", 1, "normal", True, "mp4", 64, 1.0, "", PHONE, REQUEST)
+    *_, (_, video, _, _) = morph
+    with av.open(video.value["path"]) as film:
+        frames = list(film.decode(video=0))
+    assert (len(frames), frames[0].width, frames[0].height) == (30, 64, 64)
 
 
 def test_an_enlargement_is_checked_by_the_header_alone(service, tmp_path):
