@@ -16,10 +16,20 @@ from .checkpoint import restore_replaced
 from .config import TrainingConfig
 
 # Files of a run, which `overwrite` deletes; everything else in the folder belongs to the user.
-OURS = (
-    "checkpoint-*", "superseded-*", "best", "generator", "upscaler", "discriminator", "samples", "history",
-    "model_index.json", "training.json", "log.jsonl", "progress.html",
+OF_A_MODEL = (
+    "model_index.json", "training.json",
+    *(f"{network}/{file}" for network in ("generator", "upscaler", "discriminator")
+      for file in ("config.json", "*.safetensors", "*.py")),
 )  # fmt: skip
+OURS = (
+    "log.jsonl", "progress.html", "history/[0-9]*.webp", "samples/[0-9]*.png",
+    *(f"samples/{name}.png" for name in ("before", "now", "nearest")),
+    *(f"{folder}/state.{ending}" for folder in ("checkpoint-[0-9]*", "superseded-checkpoint-[0-9]*", "best")
+      for ending in ("json", "safetensors")),
+    *OF_A_MODEL, *(f"best/{name}" for name in OF_A_MODEL),
+    "album_gan/events.out.tfevents.*", "album_gan/*/events.out.tfevents.*", "album_gan/*/hparams.yml",
+)  # fmt: skip
+SIGNS_OF_A_RUN = ("log.jsonl", "progress.html", "training.json", "checkpoint-*/state.json")
 NOT_COMPARED = ("resume_from_checkpoint", "output_dir", "overwrite")
 LOCK = ".lock"
 SECONDS_TO_LET_GO = 10  # data workers hold the lock of a killed run until they notice, which takes up to five
@@ -66,6 +76,7 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     """
     named = config.resume_from_checkpoint
     output_dir = Path(config.output_dir)
+    refuse_foreign_files(output_dir)
     restore_replaced(output_dir)
     for folder in (output_dir, output_dir / "history", output_dir / "samples"):
         remove_leftovers(folder)  # of a killed run
@@ -86,14 +97,31 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     return found
 
 
+def refuse_foreign_files(output_dir: Path) -> None:
+    """ValueError if files in `output_dir` have names of a run's files, but there is no run: they are the user's."""
+    found = _named_as_of_a_run(output_dir)
+    if found and not _holds_a_run(output_dir):
+        raise ValueError(
+            f"output_dir must be new, empty or a run's, {output_dir} holds {found[0].relative_to(output_dir)}, which "
+            "no run has written, and a run would replace such files; choose another output_dir"
+        )
+
+
 def refuse_to_overwrite(config: TrainingConfig) -> None:
-    """Make sure that a new run does not mix with an existing one in its folder.
+    """Make sure that a new run does not mix with an existing one in its folder, nor with the covers.
 
     Raises ValueError for a folder that holds a run, unless `config.overwrite` is set, or
-    `resume_from_checkpoint latest` found no checkpoint in it.
+    `resume_from_checkpoint latest` found no checkpoint in it; and for one that is, holds or lies in `train_data_dir`.
     """
     output_dir = Path(config.output_dir)
-    found = _files_of_run(output_dir)
+    if config.train_data_dir:
+        covers, run = Path(config.train_data_dir).resolve(), output_dir.resolve()
+        if covers.is_relative_to(run) or run.is_relative_to(covers):
+            raise ValueError(
+                f"output_dir must be apart from train_data_dir {config.train_data_dir}, or samples would become covers, "
+                f"and --overwrite could delete covers; got {output_dir}, choose another"
+            )
+    found = _named_as_of_a_run(output_dir)
     if found and not config.overwrite and config.resume_from_checkpoint != "latest":
         raise ValueError(
             f"output_dir {output_dir} already holds a run ({found[0].name}); resume it with --resume_from_checkpoint "
@@ -117,14 +145,28 @@ def refuse_another_run(output_dir: Path, record: dict[str, Any]) -> None:
 
 def clear_folder(config: TrainingConfig) -> None:
     """Delete the run in `output_dir`, and nothing else there."""
-    for path in _files_of_run(Path(config.output_dir)):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    output_dir = Path(config.output_dir)
+    if not _holds_a_run(output_dir):
+        return
+    files = _named_as_of_a_run(output_dir)
+    for path in files:
+        path.unlink()
+    folders = {folder for path in files for folder in path.parents if folder.is_relative_to(output_dir)}
+    for folder in sorted(folders - {output_dir}, reverse=True):  # inner ones first
+        with suppress(OSError):  # holds files of the user
+            folder.rmdir()
 
 
-def _files_of_run(output_dir: Path) -> list[Path]:
-    finished = (output_dir / "model_index.json").exists()  # only then are files with such common names the run's
-    patterns = (*OURS, *PIPELINE_FILES) if finished else OURS
-    return sorted(path for pattern in patterns for path in output_dir.glob(pattern))
+def _holds_a_run(output_dir: Path) -> bool:
+    return any(found for sign in SIGNS_OF_A_RUN for found in output_dir.glob(sign))
+
+
+def _named_as_of_a_run(output_dir: Path) -> list[Path]:
+    patterns = list(OURS)
+    for folder in ("", "best/"):
+        if (output_dir / folder / "model_index.json").exists():  # else files with such common names are the user's
+            patterns += [f"{folder}{name}" for name in PIPELINE_FILES]
+    return sorted(path for pattern in patterns for path in output_dir.glob(pattern) if path.is_file())
 
 
 def set_aside_newer(output_dir: Path, step: int) -> list[Path]:

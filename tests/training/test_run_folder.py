@@ -98,13 +98,59 @@ def test_overwriting_deletes_the_old_run_and_nothing_else(words, tmp_path):
     assert [line["step"] for line in lines if "step" in line] == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    "more", [[], ["--overwrite"], ["--resume_from_checkpoint", "latest"], ["--overwrite", "--seed", "1"]]
+)
+@pytest.mark.parametrize("name", ["samples/1.png", "history/02.webp", "best/training.json", "generator/config.json"])
+def test_pictures_in_folders_named_as_a_runs_are_the_users(words, tmp_path, capsys, name, more):
+    mine = tmp_path / "run" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert main([*words, "--max_train_steps", "1", *more]) == 2
+    assert f"holds {name}, which no run has written" in " ".join(capsys.readouterr().err.split())
+    assert everything_in(tmp_path / "run") == {name: b"mine"}
+
+
+def test_overwriting_keeps_the_users_files_in_a_runs_folders(words, tmp_path):
+    run = tmp_path / "run"
+    assert main([*words, "--max_train_steps", "1"]) == 0
+    mine = ["best/1.jpg", "history/mine.webp", "samples/favourite.png", "checkpoint-1/notes.txt", "album_gan/notes.txt"]
+    for name in mine:
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("mine")
+    clear_folder(TrainingConfig(output_dir=str(run), report_to="none", overwrite=True))
+    assert everything_in(run) == dict.fromkeys(mine, b"mine")
+
+
+@pytest.mark.parametrize("inside", [".", "covers", "more"])
+def test_covers_and_run_are_in_separate_folders(words, tmp_path, capsys, inside):
+    covers = tmp_path / "covers"
+    before = everything_in(covers)
+    output_dir = {".": tmp_path, "covers": covers, "more": covers / "more"}[inside]
+    words[words.index("--output_dir") + 1] = str(output_dir)
+    assert main([*words, "--max_train_steps", "1", "--overwrite"]) == 2
+    assert "output_dir must be apart from train_data_dir" in capsys.readouterr().err
+    assert everything_in(covers) == before
+
+
+def test_overwriting_deletes_the_tracker_files_of_the_old_run(words, tmp_path):
+    run = tmp_path / "run"
+    words[words.index("--report_to") + 1] = "tensorboard"
+    assert main([*words, "--max_train_steps", "1"]) == 0
+    old = set((run / "album_gan").rglob("*"))
+    assert old
+    assert main([*words, "--max_train_steps", "1", "--overwrite"]) == 0
+    assert old.isdisjoint((run / "album_gan").rglob("*"))
+
+
 def test_overwriting_deletes_the_code_of_a_finished_run_alone(tmp_path):
     config = TrainingConfig(output_dir=str(tmp_path), report_to="none", overwrite=True)
     for name in ("pipeline.py", "latents.py", "mine.py", "log.jsonl"):
         (tmp_path / name).write_text("")
     clear_folder(config)
     assert {path.name for path in tmp_path.iterdir()} == {"pipeline.py", "latents.py", "mine.py"}
-    (tmp_path / "model_index.json").write_text("{}")
+    for name in ("model_index.json", "training.json"):
+        (tmp_path / name).write_text("{}")
     clear_folder(config)
     assert {path.name for path in tmp_path.iterdir()} == {"mine.py"}
 
