@@ -38,20 +38,28 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--minutes", type=float, metavar="N", help="duration of training; default: by size and machine")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="auto (default): a GPU if any")
-    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="print what it would do, and stop")
+    parser.add_argument(
+        "--dry-run", "--dry_run", action="store_true", help="print what it would do, measure a few steps, and stop"
+    )
     parser.add_argument("--no-browser", "--no_browser", action="store_true", help="do not open the run's page")
     args, more = parser.parse_known_args(arguments)
     out = args.out or Path("runs") / _name_of(args.sources[0])
     covers, run = out / "covers", out / "run"
     try:
         return _steps(args, more, covers, run)
+    except SystemExit as finished:  # after a message about the training's options
+        return int(finished.code or 0)
     except KeyboardInterrupt:
-        print("the same command resumes", file=sys.stderr)
+        print("interrupted" if args.dry_run else "the same command resumes", file=sys.stderr)
         return INTERRUPTED
 
 
 def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -> int:
     from .train import main as train
+
+    # --- 0: refuse what cannot be trained, before the pictures are cleaned
+    options, _ = _options(args, more, _rows(covers) or _count(args.sources))
+    _check(["--train_data_dir", str(covers), *options, "--output_dir", str(run)], run)
 
     # --- 1: build a clean data set
     build = ["covers", "build", *args.sources, "--out", str(covers)]
@@ -84,6 +92,17 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
     if not code:
         print("train on:        the same command, with more --minutes")
     return code
+
+
+def _check(words: list[str], run: Path) -> None:
+    """Raise ValueError for wrong training options or others than those of a run to resume, SystemExit for unknown ones."""
+    from ..hub.run_checkpoints import latest_checkpoint
+    from ..training.run_folder import refuse_other_networks
+    from .train import parse
+
+    _, config, _ = parse(words, "album-gan train")
+    if checkpoint := latest_checkpoint(run):
+        refuse_other_networks(checkpoint, config, "with another --out")
 
 
 def _in_a_process(command: list[str]) -> int:

@@ -34,7 +34,7 @@ from .ema import update_average
 from .gradients import GradientAverage, own_rows
 from .packaging import take_over_settings
 from .run import Run
-from .run_folder import claimed, find_checkpoint, refuse_to_overwrite
+from .run_folder import claimed, find_checkpoint, refuse_other_networks, refuse_to_overwrite
 from .signals import stop_signals
 from .state import TrainingState
 from .watching.step_result import StepResult
@@ -54,6 +54,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         checkpoint = find_checkpoint(config)
         if checkpoint is None:
             refuse_to_overwrite(config)
+        else:
+            refuse_other_networks(checkpoint, config)
         if config.push_to_hub and config.hub_model_id and is_first_process():
             open_repository(config.hub_model_id, data_rights=config.data_rights)  # fail now, not after hours
         split, accelerator, state = set_up(config, recipe, checkpoint)

@@ -118,8 +118,8 @@ def refuse_to_overwrite(config: TrainingConfig) -> None:
         covers, run = Path(config.train_data_dir).resolve(), output_dir.resolve()
         if covers.is_relative_to(run) or run.is_relative_to(covers):
             raise ValueError(
-                f"output_dir must be apart from train_data_dir {config.train_data_dir}, or samples would become covers, "
-                f"and --overwrite could delete covers; got {output_dir}, choose another"
+                f"output_dir must be apart from train_data_dir {config.train_data_dir}, else samples become covers and "
+                f"--overwrite could delete covers; got {output_dir}, choose another"
             )
     found = _named_as_of_a_run(output_dir)
     if found and not config.overwrite and config.resume_from_checkpoint != "latest":
@@ -183,15 +183,26 @@ def set_aside_newer(output_dir: Path, step: int) -> list[Path]:
     return moved
 
 
+def refuse_other_networks(checkpoint: Path, config: TrainingConfig, another: str = "in another output_dir") -> None:
+    """ValueError, before covers are decoded, if `config` has another recipe or resolution than the checkpoint.
+
+    `another` says where to start another run.
+    """
+    before = read_state(checkpoint)["config"]
+    for name in ("recipe", "resolution"):
+        if before.get(name) != (value := getattr(config, name)):
+            raise ValueError(
+                f"{name} must stay {before.get(name)!r}, as in the run that is resumed, got {value!r}; "
+                f"start another run {another}"
+            )
+
+
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Differences between a checkpoint's settings and the current ones, a sentence each.
 
     What `before` lacks is not compared: older checkpoints did not record it, or a push left it out as private.
-    Raises ValueError for settings that must not change.
+    Raises ValueError for other classes.
     """
-    for name in ("recipe", "resolution"):
-        if before.get(name) != now[name]:
-            raise ValueError(f"{name} must stay {before.get(name)!r} when a run is resumed, got {now[name]!r}")
     classes = before.get("classes", now["classes"])
     if classes != now["classes"]:
         gone = [name for name in classes if name not in now["classes"]]

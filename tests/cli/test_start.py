@@ -1,6 +1,7 @@
 """`album-gan start`: one command from a pile of pictures to a model, which resumes when it is typed again."""
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from album_gan.cli.main import main
 from album_gan.cli.start import _options
 from album_gan.covers.advice import advice, settings_for
 from album_gan.covers.synthetic import draw_cover
+from album_gan.hub.run_checkpoints import sha256_of
 
 TINY = ("--recipe", "dcgan", "--dcgan.width", "8", "--resolution", "32", "--train_batch_size", "4")
 TINY += (
@@ -104,6 +106,38 @@ def test_mistakes_are_one_line(words, message, tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["start", *words]) == 2
     assert message in capfd.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--resoluton", "64"), "Unrecognized options: --resoluton"),
+        (("--train_batch_size", "0"), "train_batch_size must be"),
+        (
+            ("--resolution", "64"),
+            "resolution must stay 32, as in the run that is resumed, got 64; start another run with",
+        ),
+        (
+            ("--recipe", "cgan"),
+            "recipe must stay 'dcgan', as in the run that is resumed, got 'cgan'; start another run",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_the_pictures_are_cleaned(
+    pile, tmp_path, monkeypatch, capfd, more, message
+):
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "runs" / "my_pile" / "run" / "checkpoint-7" / "state.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    state = {"format_version": 1, "sha256": sha256_of(weights), "step": 7, "images": 28, "seconds": 1}
+    state["config"] = {"recipe": "dcgan", "resolution": 32}
+    (weights.parent / "state.json").write_text(json.dumps(state))
+    assert main(["start", str(pile), "--recipe", "dcgan", "--resolution", "32", *more]) == 2
+    printed = capfd.readouterr()
+    assert message in printed.err + printed.out
+    assert "1 of 3" not in printed.out
+    assert not (tmp_path / "runs" / "my_pile" / "covers").exists()
 
 
 @pytest.mark.slow
