@@ -132,7 +132,8 @@ def about_model(pipe: AlbumCoverPipeline, model: str | None, count: int | None) 
     name = Path(model).name if model and Path(model).is_dir() else model or "bundled"  # a Hub id stays whole
     line = f"Model {name} ({pipe.fingerprint}): {numbers:.1f} million numbers"
     learned = f" that learned from {count:,} album covers" if isinstance(count, int) else ""
-    return f"{line}{learned}. Each cover here is drawn from 128 random ones and never existed."
+    latents = pipe.generator.config.latent_dim
+    return f"{line}{learned}. Each cover here is drawn from {latents} random ones and never existed."
 
 
 def announce(address: str, invite: Invitation, lan: bool, presenter_key: str) -> None:

@@ -95,7 +95,7 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
 
 
 def _check(words: list[str], run: Path) -> None:
-    """Raise ValueError for wrong training options or others than those of a run to resume, SystemExit for unknown ones."""
+    """Raise ValueError for options that are wrong or do not fit the run to resume, SystemExit for unknown ones."""
     from ..hub.run_checkpoints import latest_checkpoint
     from ..training.run_folder import refuse_other_networks
     from .train import parse

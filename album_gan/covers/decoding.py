@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ..media.colours import to_srgb
 from ..media.picture_formats import readable_formats
@@ -32,6 +32,9 @@ def decode(encoded: bytes, resolution: int) -> np.ndarray:
         image = image if turn is None else image.transpose(turn)
         converted = to_srgb(image, profile) if profile else None
         return np.asarray(squared(flattened(image if converted is None else converted), resolution))
+    except UnidentifiedImageError as error:
+        what = "it is of no format that can be read" if encoded else "the file is empty"
+        raise ValueError(f"not a readable picture: {what}") from error
     except Exception as error:  # broken pictures make decoders raise OSError, SyntaxError, struct.error, IndexError ...
         raise ValueError(f"not a readable picture: {error}") from error
 

@@ -55,6 +55,11 @@ def find_covers(folder: Path) -> CoverFiles:
     Uses parquet files with pictures if there are any, else pictures, else tars. So img2dataset's parquet files without
     pictures do not hide the pictures that they describe. ValueError if there is no folder, or no covers in it.
     """
+    if folder.is_file():
+        raise ValueError(
+            f"train_data_dir must be a folder, {folder} is a file; "
+            f"album-gan covers build {folder} --out my_covers makes a folder of an archive"
+        )
     if not folder.is_dir():
         raise ValueError(f"train_data_dir must be a folder, got {str(folder)!r}, which is not one")
     files = visible_files(folder)

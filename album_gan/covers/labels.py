@@ -1,6 +1,7 @@
 """Classes of covers for recipes that take labels."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import datasets
@@ -23,7 +24,9 @@ def find_label_column(columns: Sequence[str], name: str, field: str = "label_col
             )
         return found
     if name not in columns:
-        raise ValueError(f"{field} must be one of {', '.join(columns)}; got {name!r}")
+        near = get_close_matches(name, columns, n=1)
+        question = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{field} must be one of {', '.join(columns)}; got {name!r}{question}")
     return name
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ..covers.advice import FEW_COVERS
 from .findings import Context, Finding
 
 
@@ -20,3 +21,6 @@ def check_covers(context: Context) -> Iterator[Finding]:
         yield Finding("note", text, "album-gan covers build YOUR_PICTURES --out my_covers   # leaves them out")
     else:
         yield Finding("ok", f"{train:,} to train on, {probe.get('held_out'):,} held out")
+        if train < FEW_COVERS:
+            text = "few to start from scratch; start from a model that draws covers"
+            yield Finding("note", text, "accelerate launch train.py --init_from bundled ...")

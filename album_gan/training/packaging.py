@@ -143,6 +143,7 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
             raise ValueError(
                 f"init_from {source!r} holds a {config.get('_class_name', 'network')} that does not fit this run's "
                 f"{type(network).__name__}{_differences(config, network)}; use the same recipe and settings"
+                f"{_resolution_for(config, network)}"
             ) from error
         if grows and fit:
             growth.fit_finer_levels(network, load_network(folder / name, "paint"))  # type: ignore[arg-type]  # see can_grow
@@ -153,13 +154,18 @@ def _differences(config: dict[str, Any], network: ModelMixin) -> str:
     if config.get("_class_name") != type(network).__name__:
         return ""
     pairs = {name: (config[name], value) for name, value in network.config.items() if name in config}
-    pairs["classes"] = len(config.get("classes") or ()), len(network.config.get("classes") or ())
     differing = [
         f"{name} {there} there and {here} here"
         for name, (there, here) in pairs.items()
         if isinstance(here, int) and there != here
     ]
     return f" ({', '.join(differing)})" if differing else ""
+
+
+def _resolution_for(config: dict[str, Any], network: ModelMixin) -> str:
+    """The resolution to choose for a published network with this config, as the end of a sentence, if it differs."""
+    there, here = config.get("resolution"), network.config.get("resolution")
+    return f", such as --resolution {there}" if isinstance(there, int) and there != here else ""
 
 
 def may_be_new(key: str) -> bool:

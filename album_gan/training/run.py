@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from .. import runtime
+from ..covers.advice import advice
 from ..covers.dataset import Split
 from ..hub.push import push
 from ..hub.run_checkpoints import read_state
@@ -132,6 +133,10 @@ class Run:
         if self.main:
             self.state.writer.wait()
             self.monitor.finish(self.state.images, self.write_model(self.output_dir))
+            if self.state.step < self.state.duration.end:
+                end = self.state.duration.known_end
+                of = f" of {end:,}" if end else ""
+                print(f"stopped at step {self.state.step:,}{of}; --resume_from_checkpoint latest resumes")
             print(f"see the covers:  album-gan demo --model {self.output_dir}")
             if self.config.push_to_hub:
                 assert self.config.hub_model_id is not None  # as TrainingConfig checks
@@ -149,8 +154,13 @@ class Run:
         """Start logging, to the run's folder and a tracker."""
         config, state, split = self.config, self.state, self.split
         if self.main:
-            where = f"{precision_name(self.accelerator)} on {self.accelerator.device}"
+            processes = self.accelerator.num_processes
+            where = f"{precision_name(self.accelerator)} on {self.accelerator.device}, "
+            where += "1 process" if processes == 1 else f"{processes} processes"
             print(f"{split.train} to train on, {len(split.held_out):,} held out; {where}")
+            few = advice(len(split.train), config.recipe, config.resolution, config.init_from)
+            if few and state.step == 0 and config.dataset_name != "synthetic":
+                print(few)
             self.output_dir.mkdir(parents=True, exist_ok=True)
             self.monitor = Monitor(
                 self.output_dir, state.images, state.recipe, f"{config.recipe} at {config.resolution} px",

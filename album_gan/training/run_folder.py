@@ -84,7 +84,10 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
         return None
     if named != "latest" and not Path(named).exists():
         if is_hub_id(named):
-            return fetch_run(named, output_dir)
+            try:
+                return fetch_run(named, output_dir)
+            except OSError as error:
+                raise OSError(f"resume_from_checkpoint {named!r} is no folder, and as a Hub id: {error}") from error
         raise OSError(
             f"resume_from_checkpoint must be latest, a folder or a Hub id, got {named!r}, which is none of them"
         )
@@ -211,11 +214,10 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             "label_column must give the same classes when a run is resumed, "
             f"gone: {_listed(gone)}; new: {_listed(new)}; use the run's covers, or start another run with --init_from"
         )
-    return [
-        f"{name} was {value!r} and is now {now.get(name)!r}"
-        for name, value in before.items()
-        if name not in NOT_COMPARED and value != now.get(name)
-    ]
+    changed = [name for name, value in before.items() if name not in NOT_COMPARED and value != now.get(name)]
+    if "train_batch_size" in changed and "batch_size" in changed:
+        changed.remove("batch_size")  # follows from it
+    return [f"{name} was {before[name]!r} and is now {now.get(name)!r}" for name in changed]
 
 
 def _listed(names: list[str]) -> str:

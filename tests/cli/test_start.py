@@ -115,11 +115,11 @@ def test_mistakes_are_one_line(words, message, tmp_path, capfd, monkeypatch):
         (("--train_batch_size", "0"), "train_batch_size must be"),
         (
             ("--resolution", "64"),
-            "resolution must stay 32, as in the run that is resumed, got 64; start another run with",
+            "resolution must stay 32, as in the run that is resumed, got 64; start another run",
         ),
         (
             ("--recipe", "cgan"),
-            "recipe must stay 'dcgan', as in the run that is resumed, got 'cgan'; start another run",
+            "recipe must stay 'dcgan', as in the run that is resumed, got 'cgan'; start",
         ),
     ],
 )

@@ -72,9 +72,16 @@ def test_decode_turns_flattens_and_crops():
         assert decode(encoded(Image.new(mode, (50, 50)), kind), 32).shape == (32, 32, 3)
 
 
-@pytest.mark.parametrize("broken", [b"", b"no picture", encoded(draw_cover(1), "JPEG")[:900]])
-def test_decode_refuses_what_is_broken(broken):
-    with pytest.raises(ValueError, match="not a readable picture"):
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (b"", "the file is empty"),
+        (b"no picture", "it is of no format that can be read"),
+        (encoded(draw_cover(1), "JPEG")[:900], "truncated"),
+    ],
+)
+def test_decode_says_what_is_broken(broken, why):
+    with pytest.raises(ValueError, match=f"not a readable picture: .*{why}"):
         decode(broken, 32)
 
 
@@ -163,6 +170,7 @@ def test_a_large_group_that_is_held_out_is_named(large, tmp_path, caplog):
         ({"dataset_name": "parquet", "data_files": "{tmp}/*.parquet"}, "does not load"),
         ({"train_data_dir": "{tmp}/mine", "image_column": "cover"}, "image_column must be one of image; got 'cover'"),
         ({"train_data_dir": "{tmp}/mine", "label_column": "image"}, "must hold names, but 'image' holds none"),
+        ({"train_data_dir": "{tmp}/mine", "label_column": "imgae"}, "must be .*got 'imgae'; did you mean 'image'?"),
         ({"train_data_dir": "{tmp}/mine", "dataset_name": "synthetic"}, "both say where the covers are"),
         ({"train_data_dir": "{tmp}/mine", "data_files": "*.parquet"}, "data_files are of a dataset_name"),
     ],

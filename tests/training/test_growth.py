@@ -83,7 +83,10 @@ def test_who_cannot_grow_is_told_the_resolutions(my_covers, tmp_path, capsys):
     saved(large, 64)
     down = command(my_covers, tmp_path / "down", "projected", "--max_train_steps", 1, "--init_from", large)
     assert main(down) == 2
-    assert "(resolution 64 there and 32 here); use the same recipe and settings" in capsys.readouterr().err
+    assert (
+        "(resolution 64 there and 32 here); use the same recipe and settings, such as --resolution 64"
+        in capsys.readouterr().err
+    )
     assert main(command(my_covers, tmp_path / "classic", "dcgan", "--max_train_steps", 1)) == 0
     up = ["--init_from", tmp_path / "classic", "--resolution", 64]
     assert main(command(my_covers, tmp_path / "up", "dcgan", "--max_train_steps", 1, *up)) == 2

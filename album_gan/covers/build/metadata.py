@@ -36,8 +36,8 @@ def labels_from_name(name: str, archive: str = "") -> dict[str, str | int]:
     if archive.startswith("album_covers_"):
         fields = stem.split("_")
         return labels_from({"artist": fields[2].replace("-", " ")}) if len(fields) > 2 else {}
-    artist, dash, title = stem.partition(" - ")
-    return labels_from({"artist": artist, "title": title}) if dash else {}
+    artist, *title = re.split(r" [-\u2013\u2014] ", stem, maxsplit=1)  # hyphen, en dash, em dash
+    return labels_from({"artist": artist, "title": title[0]}) if title else {}
 
 
 def labels_from_sidecar(name: str, data: bytes) -> dict[str, str | int]:

@@ -253,8 +253,9 @@ class Monitor:
         return best
 
     def finish(self, images: int, network: ModelMixin) -> None:
-        """Write the last sheet, drawn by the final model, and a page that no longer refreshes."""
+        """Write the last sheet and thumbnails, drawn by the final model, and a page that no longer refreshes."""
         covers = draw_samples(network, SHEET_SEEDS)
+        self.run_log.save_thumbnails(images, covers)
         self.run_log.sheet(images, covers)
         self.run_log.preview(covers)
         self.describe(images, covers)

@@ -80,7 +80,11 @@ def write_page(
     coming = status.next_picture if status.next_picture is not None and status.next_picture < math.inf else None
     if seconds and coming is not None:
         seconds = min(seconds, math.ceil(coming) + 2)
-    parts = [f"<h1>{escape(title)}</h1>", _stands(status), f"<p>{images:,} images shown{_speed(losses)}.</p>"]
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        _stands(status),
+        f"<p>{images:,} images shown{_speed(losses, over=not seconds)}.</p>",
+    ]
     if seconds:
         box = f'<input type="checkbox" id="refresh" data-seconds="{seconds}" checked>'
         parts.append(f'<label class="fine">{box} refresh this page by itself</label>')
@@ -98,12 +102,12 @@ def write_page(
     write_atomic(output_dir / "progress.html", page)
 
 
-def _speed(losses: Sequence[dict[str, Any]]) -> str:
+def _speed(losses: Sequence[dict[str, Any]], over: bool) -> str:
     if not losses:
         return ""
     waiting = losses[-1].get("waiting_for_data", 0)
     slow = f"; {waiting:.0%} of the time waits for data: raise dataloader_num_workers" if waiting > 0.1 else ""
-    return f", {losses[-1]['images_per_second']:,} a second now{slow}"
+    return f", {losses[-1]['images_per_second']:,} a second {'at the end' if over else 'now'}{slow}"
 
 
 def _stands(status: Status) -> str:
@@ -124,10 +128,19 @@ def _alarm(
             )
         checked = "" if evaluations else " Most checks come with the first evaluation."
         return f'<p class="calm">No alarm so far.{checked}</p>'
-    latest = alarms[-1]
-    alarm = {name: escape(text) for name, text in latest["alarm"].items()}
+    latest = {one["alarm"]["name"]: one for one in alarms}  # of each kind
+    return "".join(
+        _alarm_box(one, sum(other["alarm"]["name"] == name for other in alarms))
+        for name, one in sorted(latest.items(), key=lambda item: item[1]["images"], reverse=True)
+    )
+
+
+def _alarm_box(record: dict[str, Any], times: int) -> str:
+    """An alarm from the log, which has been raised so many times."""
+    alarm = {name: escape(text) for name, text in record["alarm"].items()}
+    often = f"; {times} times so far" if times > 1 else ""
     return (
-        f'<div class="alarm"><b>{alarm["name"]}</b>, at {latest["images"]:,} images; {len(alarms)} so far. '
+        f'<div class="alarm"><b>{alarm["name"]}</b>, at {record["images"]:,} images{often}. '
         f"<br>{alarm['saw']}<br>{alarm['means']}<br>Try: {alarm['attempt']}</div>"
     )
 
@@ -198,7 +211,7 @@ def _kernel_distance(evaluations: Sequence[dict[str, Any]]) -> str:
         "real covers": curve("kid_floor"),
     }
     known = {mark: KERNEL_DISTANCE.scale * value for mark, value in ruler().items()}
-    now, beside = KERNEL_DISTANCE.show(last["kid"]), f"{name} of known pictures: {ruler_line()}."
+    now, beside = KERNEL_DISTANCE.show(last["kid"]), f"{name} of known pictures, at 128 px: {ruler_line()}."
     return (
         f"{text}{ruler_chart(known, KERNEL_DISTANCE.scale * last['kid'], name)}{chart(curves)}"
         f'{chart({recall.name: curve("recall")})}<p class="fine">{escape(beside)}</p>'

@@ -204,6 +204,8 @@ def test_labels_are_found_and_bounded():
     assert len(labels_from({"artist": "x" * 5000})["artist"]) == 300
     assert labels_from_name("x/1_2_john-lee-hooker_gold.jpg", "album_covers_j.tar") == {"artist": "john lee hooker"}
     assert labels_from_name("x/1_2_a.jpg", "other.tar") == {}
+    for dash in "-\u2013\u2014":
+        assert labels_from_name(f"x/A-ha {dash} Take {dash} On.jpg") == {"artist": "A-ha", "title": f"Take {dash} On"}
 
 
 @pytest.mark.parametrize("place", ["nowhere", "a b/c", "notes.txt"])

@@ -50,6 +50,17 @@ def test_no_calm_beside_a_discriminator_that_has_won(tmp_path):
     assert "discriminator/hinge is near zero" in won
 
 
+def test_each_kind_of_alarm_is_shown_once(tmp_path):
+    def raised(name: str, images: int) -> dict:
+        return {"images": images, "alarm": {"name": name, "saw": f"seen at {images}", "means": "m", "attempt": "a"}}
+
+    alarms = [raised("collapse", 100), raised("discriminator ahead", 100), raised("collapse", 200)]
+    page = page_of(tmp_path, [{"images": 300, "step": 1, "discriminator/hinge": 0.9, **LOSS}, *alarms], seconds=0)
+    assert "<b>collapse</b>, at 200 images; 2 times so far. <br>seen at 200" in page
+    assert "<b>discriminator ahead</b>, at 100 images. <br>seen at 100" in page
+    assert "20.0 a second at the end" in page
+
+
 def test_a_distance_stands_beside_known_ones_and_the_bundled_run(tmp_path):
     images, kid = bundled_kernel_distances()[3]
     page = page_of(tmp_path, [{"images": 500_000, **MEASURED, "kid": kid}])
