@@ -4,6 +4,7 @@ import argparse
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ..inference.atomic import write_atomic
 from ..inference.latents import check_truncation
@@ -29,6 +30,10 @@ def add_evaluate(commands: Subparsers) -> None:
         help="feature spaces to measure in; default: efficientnet-lite2,stlpips-vgg",
     )
     added.add_argument("--truncation", type=float, default=1.0, metavar="T", help="default 1")
+    added.add_argument(
+        "--beside", type=Path, action="append", default=[], metavar="FILE",
+        help="JSON of another model's evaluation, to print both side by side; may be repeated",
+    )  # fmt: skip
     added.add_argument("--out", type=Path, metavar="FILE", help="also write the numbers as JSON")
     add_device_option(added)
 
@@ -37,13 +42,14 @@ def _evaluate(args: argparse.Namespace) -> None:
     check_truncation(args.truncation)
     if args.out:
         check_folder(args.out.parent)
+    others = {str(path): _read(path) for path in args.beside}
     if find_spec("datasets") is None:
         raise ImportError(
             "evaluate needs datasets, which is not installed; run: pip install 'album-gan[train,evaluate]'"
         )
     from ..covers.dataset import CoverSource
     from ..evaluation.compare import evaluate
-    from ..evaluation.table import table
+    from ..evaluation.table import check_comparable, side_by_side, table
 
     extractors = tuple(name.strip() for name in args.extractors.split(",")) if args.extractors else None
     source = CoverSource(
@@ -58,3 +64,20 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(args.out, json.dumps(result, indent=2) + "\n")
+    for name, other in others.items():
+        check_comparable(result, other, name)
+    if others:
+        print(f"\n{side_by_side({str(args.model or 'bundled'): result, **others})}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """An evaluation that was written with --out. Raises ValueError for anything else, OSError if there is no file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("spaces"), dict):
+        raise ValueError(
+            f"beside must be a file that evaluate --out has written, {path} is none; evaluate that model first"
+        )
+    return found

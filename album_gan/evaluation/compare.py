@@ -55,7 +55,7 @@ def evaluate(
             bar.update(len(drawn) - bar.n)
         pixels = np.stack([np.asarray(image) for image in drawn])
         bar.set_description("comparing")
-        result = {"model": pipeline.fingerprint, "truncation": truncation}
+        result = {"model": pipeline.fingerprint, "resolution": resolution, "truncation": truncation}
         return result | _compare(pixels, held_out, training, spaces, None, bar, device)
 
 

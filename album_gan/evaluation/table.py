@@ -1,5 +1,6 @@
 """The numbers of an evaluation as text, for model cards and commands. Does not import torch or datasets."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..metrics.measures import KERNEL_DISTANCE, MEASURES, Measure, ruler, ruler_line
@@ -24,6 +25,33 @@ def table(result: dict[str, Any]) -> str:
     lines.append(f"power against held-out covers in dB, by octave (cycles per picture): {octaves}")
     known = [f"  {space}: {ruler_line(space)}" for space in spaces if ruler(space)]
     return "\n".join([*lines, *([f"for comparison, {KERNEL_DISTANCE.name}, at 128 px:"] if known else []), *known])
+
+
+def check_comparable(result: dict[str, Any], other: dict[str, Any], name: str) -> None:
+    """Raise ValueError unless `other`, called `name`, was measured like `result`, as far as that is known."""
+    for field in ("samples", "truncation", "resolution", "held_out"):
+        if field in result and result[field] != other.get(field):
+            raise ValueError(
+                f"{name} must be measured like this model, with {field} {result[field]}, got {other.get(field)}; "
+                "evaluate it with the same options"
+            )
+
+
+def side_by_side(results: Mapping[str, dict[str, Any]]) -> str:
+    """Evaluations as text, by the names of their models: a block for each feature space, one column per model."""
+    first = next(iter(results.values()))
+    names = list(results)
+    column = max(14, *(len(name) + 2 for name in names))
+    lines = []
+    for space, numbers in first["spaces"].items():
+        rows = [(_measure(key), key) for key in numbers]
+        width = max(len(space), *(len(name) for (name, _), _ in rows)) + 2
+        lines.append(f"{space:<{width}}" + "".join(f"{name:>{column}}" for name in names))
+        for (name, measure), key in rows:
+            found = (result["spaces"].get(space, {}).get(key) for result in results.values())
+            cells = ("" if value is None else measure.show(value) for value in found)
+            lines.append(f"{name:<{width}}" + "".join(f"{cell:>{column}}" for cell in cells))
+    return "\n".join(lines)
 
 
 def _measure(key: str) -> tuple[str, Measure]:

@@ -13,7 +13,7 @@ from album_gan.covers.synthetic import draw_cover
 from album_gan.evaluation.compare import compare, in_one_space
 from album_gan.evaluation.extractors import EXTRACTORS, cached_features, features_of
 from album_gan.evaluation.table import table
-from album_gan.metrics.measures import ruler_line
+from album_gan.metrics.measures import KERNEL_DISTANCE, ruler_line
 
 pytestmark = pytest.mark.long
 
@@ -91,7 +91,22 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
     assert {name.strip() for name in bars} <= {"drawing", "comparing", "decoding covers"}
     result = json.loads(out.read_text())
     assert set(result["spaces"]) == set(EXTRACTORS)
-    assert result["samples"] == 20
+    assert (result["resolution"], result["samples"]) == (32, 20)
+    assert main([*words, "--beside", str(out), "--extractors", "stlpips-vgg"]) == 0
+    *_, block = capsys.readouterr().out.split("\n\n")
+    heading, distance, *_ = block.splitlines()
+    assert heading.split() == ["stlpips-vgg", str(tiny_model), str(out)]
+    here, there = distance.rsplit(maxsplit=2)[1:]
+    assert here == there == KERNEL_DISTANCE.show(result["spaces"]["stlpips-vgg"]["kid"])
+    assert main([*words[:-1], "30", "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
+    assert "must be measured like this model, with samples 30, got 20" in capsys.readouterr().err
+
+
+def test_what_is_no_evaluation_is_refused_before_anything_is_measured(tiny_model, tmp_path, capsys):
+    for text in ("no JSON", "[]", '{"spaces": 1}'):
+        (tmp_path / "other.json").write_text(text)
+        assert main(["evaluate", "--model", str(tiny_model), "--beside", str(tmp_path / "other.json")]) == 2
+        assert "beside must be a file that evaluate --out has written" in capsys.readouterr().err
 
 
 def test_no_covers_is_one_line(tiny_model, tmp_path, capsys):
