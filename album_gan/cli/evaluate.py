@@ -42,14 +42,17 @@ def _evaluate(args: argparse.Namespace) -> None:
     check_truncation(args.truncation)
     if args.out:
         check_folder(args.out.parent)
+    from ..evaluation.table import check_comparable, side_by_side, table
+
     others = {str(path): _read(path) for path in args.beside}
+    for name, other in others.items():
+        check_comparable({"samples": args.samples, "truncation": args.truncation}, other, name)
     if find_spec("datasets") is None:
         raise ImportError(
             "evaluate needs datasets, which is not installed; run: pip install 'album-gan[train,evaluate]'"
         )
     from ..covers.dataset import CoverSource
     from ..evaluation.compare import evaluate
-    from ..evaluation.table import check_comparable, side_by_side, table
 
     extractors = tuple(name.strip() for name in args.extractors.split(",")) if args.extractors else None
     source = CoverSource(
