@@ -28,9 +28,10 @@ def chart(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
         lines.append(f'<polyline points="{path}" style="fill:none;stroke:{colour};stroke-width:2"/>')
         lines.append(f'<circle cx="{places[-1][0]:.1f}" cy="{places[-1][1]:.1f}" r="3" style="fill:{colour}"/>')
         names.append(f'<tspan dx="14" style="fill:{colour}">{escape(name)}</tspan>')
+    bottom = f'<text x="6" y="{HEIGHT - BOTTOM}">{low:.3g}</text>' if low < high else ""
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(", ".join(curves))} over images shown">'
-        f'{"".join(lines)}<text x="6" y="{TOP + 6}">{high:.3g}</text><text x="6" y="{HEIGHT - BOTTOM}">{low:.3g}</text>'
+        f'{"".join(lines)}<text x="6" y="{TOP + 6}">{high:.3g}</text>{bottom}'
         f'<text x="{LEFT - 14}" y="{HEIGHT - 12}">0{"".join(names)}</text>'
         f'<text x="{WIDTH - RIGHT / 2}" y="{HEIGHT - 12}" text-anchor="end">{right:,} images</text></svg>'
     )
