@@ -23,4 +23,4 @@ def check_covers(context: Context) -> Iterator[Finding]:
         yield Finding("ok", f"{train:,} to train on, {probe.get('held_out'):,} held out")
         if train < FEW_COVERS:
             text = "few to start from scratch; start from a model that draws covers"
-            yield Finding("note", text, "accelerate launch train.py --init_from bundled ...")
+            yield Finding("note", text, "accelerate launch train.py --train_data_dir YOUR_COVERS --init_from bundled")

@@ -9,9 +9,12 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from loopback import ROOT
+
+from album_gan.doctor.covers import check_covers
 
 GOOD, BAD = "hf_goodTokenOfTheTests", "hf_badTokenOfTheTests"
 
@@ -203,6 +206,13 @@ def test_without_a_token_and_behind_a_login_page(doctor, broken_torch, hub):
     assert "can be reached; no token" in line(text, "hub", "OK")
     _, text = doctor(packages=broken_torch, HF_ENDPOINT=f"{hub}/hotel")
     assert "a login page of this network?" in line(text, "hub", "note")
+
+
+def test_few_covers_are_noted():
+    [_, few] = check_covers(SimpleNamespace(covers={"train": 689, "held_out": 73, "broken": []}))
+    assert (few.status, "--init_from bundled" in few.fix) == ("note", True)
+    [enough] = check_covers(SimpleNamespace(covers={"train": 3_000, "held_out": 300, "broken": []}))
+    assert enough.status == "ok"
 
 
 @pytest.mark.slow
