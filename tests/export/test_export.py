@@ -88,6 +88,7 @@ def test_onnx_with_classes():
     assert '<option value="2">rock</option>' in page
 
 
+@pytest.mark.slow
 def test_mixtures_in_javascript(browser):
     """The menu's numbers after the classes are mixtures, from which seeds draw the classes that Python draws."""
     network = LiteGenerator(32, classes=("a", "b"), class_counts=[0, 1, 1], mixtures=GENRES).eval()

@@ -85,8 +85,11 @@ def test_a_runs_folder_stands_for_its_newest_checkpoint(words, tmp_path, capsys)
 
 def test_overwriting_deletes_the_old_run_and_nothing_else(words, tmp_path):
     run = tmp_path / "run"
+    words[words.index("--report_to") + 1] = "tensorboard"
     assert main([*words, "--max_train_steps", "6", "--checkpointing_steps", "3"]) == 0
     (run / "notes.txt").write_text("mine")
+    tracked = set((run / "album_gan").rglob("*"))
+    assert tracked
     old = read_state(run / "checkpoint-6")["run_id"]
     # Of the new run, none may be taken for the oldest: its step numbers are lower.
     more = ["--overwrite", "--checkpointing_steps", "1", "--checkpoints_total_limit", "2"]
@@ -94,14 +97,20 @@ def test_overwriting_deletes_the_old_run_and_nothing_else(words, tmp_path):
     assert [path.name for path in checkpoints(run)] == ["checkpoint-2", "checkpoint-3"]
     assert read_state(run / "checkpoint-3")["run_id"] != old
     assert (run / "notes.txt").read_text() == "mine"
+    assert tracked.isdisjoint((run / "album_gan").rglob("*"))
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "step" in line] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
-    "more", [[], ["--overwrite"], ["--resume_from_checkpoint", "latest"], ["--overwrite", "--seed", "1"]]
+    ("name", "more"),
+    [
+        ("samples/1.png", ["--overwrite"]),
+        ("history/02.webp", ["--resume_from_checkpoint", "latest"]),
+        ("best/training.json", []),
+        ("generator/config.json", ["--overwrite"]),
+    ],
 )
-@pytest.mark.parametrize("name", ["samples/1.png", "history/02.webp", "best/training.json", "generator/config.json"])
 def test_pictures_in_folders_named_as_a_runs_are_the_users(words, tmp_path, capsys, name, more):
     mine = tmp_path / "run" / name
     mine.parent.mkdir(parents=True)
@@ -131,16 +140,6 @@ def test_covers_and_run_are_in_separate_folders(words, tmp_path, capsys, inside)
     assert main([*words, "--max_train_steps", "1", "--overwrite"]) == 2
     assert "output_dir must be apart from train_data_dir" in capsys.readouterr().err
     assert everything_in(covers) == before
-
-
-def test_overwriting_deletes_the_tracker_files_of_the_old_run(words, tmp_path):
-    run = tmp_path / "run"
-    words[words.index("--report_to") + 1] = "tensorboard"
-    assert main([*words, "--max_train_steps", "1"]) == 0
-    old = set((run / "album_gan").rglob("*"))
-    assert old
-    assert main([*words, "--max_train_steps", "1", "--overwrite"]) == 0
-    assert old.isdisjoint((run / "album_gan").rglob("*"))
 
 
 def test_overwriting_deletes_the_code_of_a_finished_run_alone(tmp_path):

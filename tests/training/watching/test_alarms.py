@@ -158,6 +158,7 @@ def test_a_critic_that_diverges(covers, tmp_path, monkeypatch):
     assert found["discriminator ahead"] <= EVERY
 
 
+@pytest.mark.slow
 def test_a_healthy_run_raises_none(covers, tmp_path):
     assert alarms_of(covers, tmp_path, "dcgan", 2 * LIMIT, "--dcgan.width", "32") == {}
 
