@@ -29,6 +29,7 @@ OURS = (
     *OF_A_MODEL, *(f"best/{name}" for name in OF_A_MODEL),
     "album_gan/events.out.tfevents.*", "album_gan/*/events.out.tfevents.*", "album_gan/*/hparams.yml",
 )  # fmt: skip
+FOLDERS = ("best", "checkpoint-*", "superseded-*", "generator", "upscaler", "discriminator", "samples", "history")
 SIGNS_OF_A_RUN = ("log.jsonl", "progress.html", "training.json", "checkpoint-*/state.json")
 NOT_COMPARED = ("resume_from_checkpoint", "output_dir", "overwrite")
 LOCK = ".lock"
@@ -101,12 +102,16 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
 
 
 def refuse_foreign_files(output_dir: Path) -> None:
-    """ValueError if files in `output_dir` have names of a run's files, but there is no run: they are the user's."""
-    found = _named_as_of_a_run(output_dir)
+    """ValueError if files or folders in `output_dir` have names of a run's, but there is no run: they are the user's.
+
+    A run replaces best/ and checkpoints as a whole.
+    """
+    folders = [path for name in FOLDERS for path in output_dir.glob(name) if path.is_dir() and any(path.iterdir())]
+    found = folders + _run_files(output_dir)
     if found and not _holds_a_run(output_dir):
         raise ValueError(
             f"output_dir must be new, empty or a run's, {output_dir} holds {found[0].relative_to(output_dir)}, which "
-            "no run has written, and a run would replace such files; choose another output_dir"
+            "no run has written, and a run would replace it; choose another output_dir"
         )
 
 
@@ -124,7 +129,7 @@ def refuse_to_overwrite(config: TrainingConfig) -> None:
                 f"output_dir must be apart from train_data_dir {config.train_data_dir}, else samples become covers and "
                 f"--overwrite could delete covers; got {output_dir}, choose another"
             )
-    found = _named_as_of_a_run(output_dir)
+    found = _run_files(output_dir)
     if found and not config.overwrite and config.resume_from_checkpoint != "latest":
         raise ValueError(
             f"output_dir {output_dir} already holds a run ({found[0].name}); resume it with --resume_from_checkpoint "
@@ -151,7 +156,7 @@ def clear_folder(config: TrainingConfig) -> None:
     output_dir = Path(config.output_dir)
     if not _holds_a_run(output_dir):
         return
-    files = _named_as_of_a_run(output_dir)
+    files = _run_files(output_dir)
     for path in files:
         path.unlink()
     folders = {folder for path in files for folder in path.parents if folder.is_relative_to(output_dir)}
@@ -164,7 +169,8 @@ def _holds_a_run(output_dir: Path) -> bool:
     return any(found for sign in SIGNS_OF_A_RUN for found in output_dir.glob(sign))
 
 
-def _named_as_of_a_run(output_dir: Path) -> list[Path]:
+def _run_files(output_dir: Path) -> list[Path]:
+    """Files with the names of a run's."""
     patterns = list(OURS)
     for folder in ("", "best/"):
         if (output_dir / folder / "model_index.json").exists():  # else files with such common names are the user's

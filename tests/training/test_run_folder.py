@@ -109,14 +109,17 @@ def test_overwriting_deletes_the_old_run_and_nothing_else(words, tmp_path):
         ("history/02.webp", ["--resume_from_checkpoint", "latest"]),
         ("best/training.json", []),
         ("generator/config.json", ["--overwrite"]),
+        ("best/1.jpg", ["--overwrite"]),
+        ("checkpoint-1/mine.txt", []),
+        ("model_index.json", ["--overwrite"]),
     ],
 )
 def test_pictures_in_folders_named_as_a_runs_are_the_users(words, tmp_path, capsys, name, more):
     mine = tmp_path / "run" / name
-    mine.parent.mkdir(parents=True)
+    mine.parent.mkdir(parents=True, exist_ok=True)
     mine.write_text("mine")
     assert main([*words, "--max_train_steps", "1", *more]) == 2
-    assert f"holds {name}, which no run has written" in " ".join(capsys.readouterr().err.split())
+    assert f"holds {name.partition('/')[0]}, which no run has written" in " ".join(capsys.readouterr().err.split())
     assert everything_in(tmp_path / "run") == {name: b"mine"}
 
 
