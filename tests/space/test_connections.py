@@ -20,10 +20,11 @@ resource = pytest.importorskip("resource", reason="limits of open files are a ma
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, {})); " + START
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hard", "seconds"),
     [
-        pytest.param(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 5, id="soft", marks=pytest.mark.slow),
+        pytest.param(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 5, id="soft"),
         pytest.param(256, 25, id="hard"),
     ],
 )
