@@ -158,8 +158,10 @@ class Run:
             where = f"{precision_name(self.accelerator)} on {self.accelerator.device}, "
             where += "1 process" if processes == 1 else f"{processes} processes"
             print(f"{split.train} to train on, {len(split.held_out):,} held out; {where}")
-            few = advice(len(split.train), config.recipe, config.resolution, config.init_from)
-            if few and state.step == 0 and config.dataset_name != "synthetic":
+            # A stream's covers are not counted, and synthetic ones are for trying things out.
+            counted = split.train.stream is None and config.dataset_name != "synthetic"
+            few = advice(len(split.train), config.recipe, config.resolution, config.init_from) if counted else None
+            if few and state.step == 0:
                 print(few)
             self.output_dir.mkdir(parents=True, exist_ok=True)
             self.monitor = Monitor(
