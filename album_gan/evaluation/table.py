@@ -1,10 +1,11 @@
 """The numbers of an evaluation as text, for model cards and commands. Does not import torch or datasets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..metrics.measures import KERNEL_DISTANCE, MEASURES, Measure, ruler, ruler_line
 
+COLUMN = 22  # characters, of a feature space
 SUBSET_DRAWS = 50  # draws over which "of_draws" numbers are averaged
 
 
@@ -17,10 +18,10 @@ def table(result: dict[str, Any]) -> str:
     lines = [f"{result['samples']:,} samples against {result['held_out']:,} held-out covers"]
     if result["subset"]:
         lines[0] += f"; of draws: means of {SUBSET_DRAWS} draws of {result['subset']} of each"
-    lines.append(" " * width + "".join(f"{name:>22}" for name in spaces))
+    lines.append(_row("", width, spaces, COLUMN))
     for (name, measure), key in rows:
         cells = (measure.show(numbers[key]) if key in numbers else "" for numbers in spaces.values())
-        lines.append(f"{name:<{width}}" + "".join(f"{cell:>22}" for cell in cells))
+        lines.append(_row(name, width, cells, COLUMN))
     octaves = ", ".join(f"{octave}: {value:+.1f}" for octave, value in result["spectrum_db"].items())
     lines.append(f"power against held-out covers in dB, by octave (cycles per picture): {octaves}")
     known = [f"  {space}: {ruler_line(space)}" for space in spaces if ruler(space)]
@@ -46,12 +47,16 @@ def side_by_side(results: Mapping[str, dict[str, Any]]) -> str:
     for space, numbers in first["spaces"].items():
         rows = [(_measure(key), key) for key in numbers]
         width = max(len(space), *(len(name) for (name, _), _ in rows)) + 2
-        lines.append(f"{space:<{width}}" + "".join(f"{name:>{column}}" for name in names))
+        lines.append(_row(space, width, names, column))
         for (name, measure), key in rows:
             found = (result["spaces"].get(space, {}).get(key) for result in results.values())
             cells = ("" if value is None else measure.show(value) for value in found)
-            lines.append(f"{name:<{width}}" + "".join(f"{cell:>{column}}" for cell in cells))
+            lines.append(_row(name, width, cells, column))
     return "\n".join(lines)
+
+
+def _row(name: str, width: int, cells: Iterable[str], column: int) -> str:
+    return f"{name:<{width}}" + "".join(f"{cell:>{column}}" for cell in cells)
 
 
 def _measure(key: str) -> tuple[str, Measure]:
