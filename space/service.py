@@ -148,7 +148,10 @@ class CoverService:
         lane: Lane,
         size: int | None = None,
     ) -> Iterator[Image.Image]:
-        """`pipe.interpolate`, holding the lock for a few frames at a time. Raises ValueError immediately."""
+        """`pipe.interpolate`, holding the lock for a few frames at a time, or for a tile if enlarged to `size` pixels.
+
+        Raises ValueError immediately.
+        """
         with self.lock.hold(lane):
             path = self.pipe.interpolate(seeds, frames, loop, truncation, BATCH_SIZE, label)
 

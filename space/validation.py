@@ -85,7 +85,10 @@ def check_format(name: str) -> str:
 
 
 def check_frame_size(value: str | float | None, resolution: int) -> int | None:
-    """Parse the size of a film's frames: None for a model's `resolution`, to or None as it is. Raises ValueError."""
+    """Parse the size of a film's frames, `resolution` (the model's) to 512 pixels; None if they are not enlarged.
+
+    Raises ValueError.
+    """
     if value in (None, ""):
         return None
     size = whole_number(value, "size", resolution, max(resolution, LARGE_FRAME), f"{LARGE_FRAME} suits a projector")

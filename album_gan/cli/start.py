@@ -59,7 +59,7 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
 
     # --- 0: refuse what cannot be trained, before the pictures are cleaned
     options, _ = _options(args, more, _rows(covers) or _count(args.sources))
-    _check(["--train_data_dir", str(covers), *options, "--output_dir", str(run)], run)
+    _refuse_untrainable(["--train_data_dir", str(covers), *options, "--output_dir", str(run)], run)
 
     # --- 1: build a clean data set
     build = ["covers", "build", *args.sources, "--out", str(covers)]
@@ -94,7 +94,7 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
     return code
 
 
-def _check(words: list[str], run: Path) -> None:
+def _refuse_untrainable(words: list[str], run: Path) -> None:
     """Raise ValueError for options that are wrong or do not fit the run to resume, SystemExit for unknown ones."""
     from ..hub.run_checkpoints import latest_checkpoint
     from ..training.run_folder import refuse_other_networks

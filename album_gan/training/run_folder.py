@@ -15,12 +15,12 @@ from ..inference.model_store import PIPELINE_FILES, is_hub_id
 from .checkpoint import restore_replaced
 from .config import TrainingConfig
 
-# Files of a run, which `overwrite` deletes; everything else in the folder belongs to the user.
 OF_A_MODEL = (
     "model_index.json", "training.json",
     *(f"{network}/{file}" for network in ("generator", "upscaler", "discriminator")
       for file in ("config.json", "*.safetensors", "*.py")),
 )  # fmt: skip
+# Files of a run, which `overwrite` deletes; everything else in the folder belongs to the user.
 OURS = (
     "log.jsonl", "progress.html", "history/[0-9]*.webp", "samples/[0-9]*.png",
     *(f"samples/{name}.png" for name in ("before", "now", "nearest")),
@@ -29,6 +29,7 @@ OURS = (
     *OF_A_MODEL, *(f"best/{name}" for name in OF_A_MODEL),
     "album_gan/events.out.tfevents.*", "album_gan/*/events.out.tfevents.*", "album_gan/*/hparams.yml",
 )  # fmt: skip
+# Folders of a run. They are refused where there is no run, whatever is in them: some are replaced as a whole.
 FOLDERS = ("best", "checkpoint-*", "superseded-*", "generator", "upscaler", "discriminator", "samples", "history")
 SIGNS_OF_A_RUN = ("log.jsonl", "progress.html", "training.json", "checkpoint-*/state.json")
 NOT_COMPARED = ("resume_from_checkpoint", "output_dir", "overwrite")
