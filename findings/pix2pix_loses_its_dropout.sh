@@ -9,8 +9,8 @@
 # coremltools', of traced and of exported models. What is left draws one picture for an input, by layers that now see
 # what they were never given in training. Only OpenVINO's conversion of the ONNX file refuses: "Training mode is not
 # supported for Dropout op"; onnxsim 0.8.1 keeps the node. Those who asked about onnxruntime (its issue 9333, of 2021)
-# were told that it is by design. Where:
-# dropout_elimination.cc of onnxruntime; `aten::dropout` in op_table.cpp of OpenVINO's frontend for PyTorch.
+# were told that it is by design. Where: dropout_elimination.cc of onnxruntime; `aten::dropout` in op_table.cpp of
+# OpenVINO's frontend for PyTorch.
 #
 # Guess beforehand: still random, or an error. (That OpenVINO and coremltools drop it was suspected, at 55 to 70%, of
 # onnxslim at 50%; of onnxruntime not, and a first test, with dropout last, seemed to show that it doesn't.)
