@@ -17,12 +17,3 @@ def settings_for(covers: int, machine: str, gpu: bool) -> tuple[dict[str, str], 
         options["resolution"] = "256" if covers >= MANY_COVERS else "128"
         why = f"{covers:,} covers are enough to start from scratch, at {options['resolution']} px"
     return options, f"{why}, on {machine}."
-
-
-def advice(covers: int, recipe: str, resolution: int, init_from: str | None) -> str | None:
-    """Better options for a run on this number of covers; None if its own are fine."""
-    if covers >= FEW_COVERS or init_from:
-        return None
-    fits = recipe == "projected" and resolution >= 128  # the bundled model's, or one that it can grow to
-    options = "--init_from bundled" if fits else "--recipe projected --resolution 128 --init_from bundled"
-    return f"ADVICE: {covers:,} covers are few to start from scratch. Start from a model that draws covers: {options}"

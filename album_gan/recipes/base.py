@@ -66,6 +66,7 @@ class Recipe(nn.Module):
     discriminator_steps = 1  # per generator step
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
     takes_labels = False
+    without_labels: str | None = None  # the recipe that this one is without a label column
     takes_mixtures = False  # whether seeds can draw their classes from `mixtures`
     taken_over: tuple[str, ...] = ()  # settings that follow the initial generator, if left at their defaults
     averaged_buffers: tuple[str, ...] = ()  # buffers to average over processes

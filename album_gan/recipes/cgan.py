@@ -35,6 +35,7 @@ class Recipe(base.Recipe):
     largest_auc = 0.99
     largest_gap = 9.0  # certainties of 99 % and 1 %
     takes_labels = True
+    without_labels = "dcgan"
 
     def build_networks(self) -> tuple[DCGANGenerator, DCGANDiscriminator]:
         config = self.config

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import runtime
-from ..covers.advice import advice
 from ..covers.dataset import Split
 from ..covers.pixel_cache import cache_folder
 from ..metrics.measures import KERNEL_DISTANCE, ruler_line
 from ..recipes.named_random import Draw
+from .advice import advice
 from .config import TrainingConfig
 from .distributed import is_first_process, precision_name
 from .loop import Trainer, set_up
@@ -74,8 +74,8 @@ def dry_run(config: TrainingConfig, recipe_config: Any = None, price_per_hour: f
     yield from disk(config, state, len(split.train) + len(split.held_out))
     yield from duration(config, state, len(split.train), measured.images_per_second, processes, price_per_hour)
     yield from quality(config, measured.images_per_second, price_per_hour)
-    if hint := advice(len(split.train), config.recipe, config.resolution, config.init_from):
-        yield f"\n{hint}"
+    for line in advice(split, config, state.recipe):
+        yield f"\n{line}"
 
 
 # --- Measuring

@@ -8,11 +8,11 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from .. import runtime
-from ..covers.advice import advice
 from ..covers.dataset import Split
 from ..hub.push import push
 from ..hub.run_checkpoints import read_state
 from ..light_diffusers import ModelMixin
+from .advice import advice
 from .checkpoint import rotate_checkpoints
 from .config import TrainingConfig
 from .distributed import any_process, check_same_weights, of_first_process, precision_name
@@ -158,11 +158,8 @@ class Run:
             where = f"{precision_name(self.accelerator)} on {self.accelerator.device}, "
             where += "1 process" if processes == 1 else f"{processes} processes"
             print(f"{split.train} to train on, {len(split.held_out):,} held out; {where}")
-            # A stream's covers are not counted, and synthetic ones are for trying things out.
-            counted = split.train.stream is None and config.dataset_name != "synthetic"
-            few = advice(len(split.train), config.recipe, config.resolution, config.init_from) if counted else None
-            if few and state.step == 0:
-                print(few)
+            for line in advice(split, config, state.recipe) if state.step == 0 else ():
+                print(line)
             self.output_dir.mkdir(parents=True, exist_ok=True)
             self.monitor = Monitor(
                 self.output_dir, state.images, state.recipe, f"{config.recipe} at {config.resolution} px",

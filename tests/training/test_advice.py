@@ -1,0 +1,54 @@
+"""Advice at the start of a run: given where another choice draws better covers, and nowhere else."""
+
+import pytest
+
+from album_gan.covers.dataset import CoverSource, load_covers
+from album_gan.covers.synthetic import draw_cover
+from album_gan.recipes.base import recipe_module
+from album_gan.training import advice as module
+from album_gan.training.advice import advice
+from album_gan.training.config import TrainingConfig
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("few")
+    for index in range(12):
+        draw_cover(index, 32).save(folder / f"{index}.png")
+    return load_covers(CoverSource(train_data_dir=str(folder), resolution=32))
+
+
+def lines(split, recipe: str, classes: tuple[str, ...] = (), **options) -> list[str]:
+    config = TrainingConfig(recipe=recipe, train_data_dir="covers", output_dir="run", **options)
+    built = recipe_module(recipe).Recipe(recipe_module(recipe).Config(), config.resolution)
+    built.classes = classes
+    return list(advice(split, config, built))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "resolution", "options"),
+    [
+        ("projected", 128, "--init_from bundled"),
+        ("projected", 64, "--recipe projected --resolution 128 --init_from bundled"),
+        ("dcgan", 128, "--recipe projected --resolution 128 --init_from bundled"),
+    ],
+)
+def test_few_covers_had_better_start_from_a_trained_model(split, recipe, resolution, options):
+    [line] = lines(split, recipe, resolution=resolution)
+    assert line.startswith(f"ADVICE: {len(split.train)} covers are few")
+    assert line.endswith(f": {options}")
+
+
+def test_nothing_is_said_of_a_trained_model_or_enough_covers(split, monkeypatch):
+    assert lines(split, "projected", init_from="bundled") == []
+    monkeypatch.setattr(module, "FEW_COVERS", len(split.train))
+    assert lines(split, "dcgan") == []
+
+
+def test_a_conditional_gan_without_labels_is_named(split, monkeypatch):
+    monkeypatch.setattr(module, "FEW_COVERS", 0)
+    [line] = lines(split, "cgan", resolution=64)
+    assert line.startswith("ADVICE: cgan without a label column trains as dcgan. ")
+    assert line.endswith(": --label_column genre")
+    assert lines(split, "cgan", classes=("jazz", "rock"), resolution=64) == []
+    assert lines(split, "projected") == []
