@@ -128,7 +128,7 @@ def _build_covers(args: argparse.Namespace) -> None:
 
         check_push(args.push_to_hub, args.public, args.data_rights)
     summary = build(config)
-    print(f"{summary.kept} covers from {summary.total} files in {args.out}; why: {args.out / 'report.html'}")
+    print(f"{summary.kept} covers from {summary.pictures} files in {args.out}; why: {args.out / 'report.html'}")
     if args.push_to_hub:
         print(f"pushed to {push(args.out, args.push_to_hub, args.public)}")
 

@@ -38,6 +38,11 @@ class Summary:
         """Files in all sources."""
         return sum(map(Counter.total, self.files.values()))
 
+    @property
+    def pictures(self) -> int:
+        """Files in all sources, except those that only describe others."""
+        return self.total - sum(outcomes["label_file"] for outcomes in self.files.values())
+
 
 def summarize(files: Candidates, choice: Choice, sources: list[str], split: dict[str, np.ndarray]) -> Summary:
     """Count everything, and use the first rows as examples of each step."""

@@ -9,14 +9,15 @@ from .counts import Summary
 def data_card(summary: Summary, sources: list[str], settings: Cleaning, rights: str | None, splits: list[str]) -> str:
     """README.md of the data set, with the front matter that the Hub and `datasets` read."""
     paths = "".join(f"\n      - split: {name}\n        path: data/{name}-*.parquet" for name in splits)
-    kept, rejected = summary.kept, summary.total - summary.kept
+    kept, rejected = summary.kept, summary.pictures - summary.kept
     reasons = sum(summary.files.values(), Counter())
-    del reasons["kept"]
+    del reasons["kept"], reasons["label_file"]
     table = "\n".join(f"| {step} | {count:,} | {STEPS[step][1]} |" for step, count in reasons.most_common())
     notes = "\n".join(f"| {step} | {count:,} | {STEPS[step][1]} |" for step, count in summary.notes.most_common())
     labels = "\n".join(f"| {name} | {count:,} | {count / max(kept, 1):.0%} |" for name, count in summary.labels.items())
     origins = "\n".join(
-        f"| {_cell(name)} | {counts.total():,} | {counts['kept']:,} |" for name, counts in summary.files.items()
+        f"| {_cell(name)} | {counts.total() - counts['label_file']:,} | {counts['kept']:,} |"
+        for name, counts in summary.files.items()
     )
     switched = "".join(
         f"Steps {text}: {', '.join(steps)}.\n"
@@ -37,7 +38,7 @@ configs:
 
 # Album covers
 
-{kept:,} square covers of at most {settings.resolution} pixels, from {summary.total:,} files; {rejected:,} were
+{kept:,} square covers of at most {settings.resolution} pixels, from {summary.pictures:,} files; {rejected:,} were
 rejected. {summary.splits["train"]:,} are to train on, {summary.splits["test"]:,} held out for evaluation, by hash of
 `group`: no group is on both sides.
 

@@ -71,7 +71,7 @@ def report_page(
     thumbnails: bool,
 ) -> str:
     """The report as HTML. File names are untrusted text: everything is escaped."""
-    kept, total = summary.kept, summary.total
+    kept, total = summary.kept, summary.pictures
     left_out = total - kept
     parts = [
         f"<h1>{kept:,} covers from {total:,} files</h1>"
@@ -84,10 +84,10 @@ def report_page(
     parts += [f"<p class=note>{html.escape(NOTE)}</p>"] if thumbnails else []
     for name, counts in summary.files.items():
         rows = [(step, count, _why(step)) for step, count in counts.most_common()]
-        parts.append(f"<h2>{html.escape(name)}: {counts.total():,} files</h2>{_rows(rows, counts.total())}")
+        parts.append(f"<h2>{html.escape(name)}: {counts.total():,} files</h2>{_rows(rows, counts.total(), noted=True)}")
     parts.append(_remedies(summary, settings, command))
     noted = [(step, count, STEPS[step][1]) for step, count in summary.notes.most_common()]
-    parts.append(f"<h2>Used after a repair, or with a flag</h2>{_rows(noted, kept)}")
+    parts.append(f"<h2>Used after a repair, or with a flag</h2>{_rows(noted, kept, noted=True)}")
     parts.append("<h2>What is in it</h2><div class=grid>")
     tables: list[tuple[str, Mapping]] = [
         ("Smaller side of the originals, pixels", dict(sorted(summary.sides.items()))),
@@ -167,8 +167,8 @@ def _next(summary: Summary) -> str:
     )
 
 
-def _rows(rows: list[tuple[str, int, str]], total: int) -> str:
-    """A table of names, counts, shares as bars, and notes."""
+def _rows(rows: list[tuple[str, int, str]], total: int, noted: bool = False) -> str:
+    """A table of names, counts, shares as bars, and notes, if `noted`: then the bars of all such tables align."""
     lines = []
     for name, count, note in rows:
         share = count / max(total, 1)
@@ -177,7 +177,7 @@ def _rows(rows: list[tuple[str, int, str]], total: int) -> str:
         lines.append(
             f"<tr><td class=name>{html.escape(shown)}<td class=n>{count:,}<td class=n>{share:.1%}"
             f"<td class=bars><span class='bar {kind}' style='width:{min(share, 1):.2%}'></span>"
-            + (f"<td class=why>{html.escape(note)}" if any(note for _, _, note in rows) else "")
+            + (f"<td class=why>{html.escape(note)}" if noted else "")
         )
     return f"<table>{''.join(lines)}</table>" if lines else "<p>None.</p>"
 

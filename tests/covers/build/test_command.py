@@ -217,6 +217,11 @@ def test_an_img2dataset_folder_is_one_set(tmp_path, capsys, layout):
     assert set(found.values()) == {"rock"}
     ends = {Path(name).suffix: outcome for name, outcome in outcomes(tmp_path / "out").items() if "stats" not in name}
     assert ends == {".png": "kept", ".json": "label_file", ".txt": "label_file", ".parquet": "label_file"}
+    card = (tmp_path / "out" / "README.md").read_text()
+    others = sum(outcome != "label_file" for outcome in outcomes(tmp_path / "out").values()) - 8
+    assert f"from {8 + others} files; {others} were\nrejected" in card
+    assert "label_file" not in card
+    assert f"<h1>8 covers from {8 + others} files</h1>" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_parquet_files_without_pictures_alone_say_so(tmp_path, capsys):
