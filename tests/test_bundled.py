@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from album_gan import AlbumCoverPipeline
 from album_gan.covers.build.styles import Styles, describe
 from album_gan.inference.model_store import read_weights
-from album_gan.networks.projected_discriminator import EfficientNetLite0, ProjectedDiscriminator
+from album_gan.networks.projected_discriminator import EfficientNetLite, ProjectedDiscriminator
 
 pytestmark = pytest.mark.long
 
@@ -171,7 +171,7 @@ def test_covers_are_in_the_style_of_their_seed(covers):
     pipe = AlbumCoverPipeline.from_pretrained()
     assert list(styles.names) == pipe.labels
     images = torch.from_numpy(covers / 127.5 - 1).permute(0, 3, 1, 2)
-    found = styles.of(describe(EfficientNetLite0(), images)) + 1
+    found = styles.of(describe(EfficientNetLite(), images)) + 1
     own = np.array(pipe.classes_of(range(64)))
     share = (found == own).mean()
     by_chance = np.mean([(found == np.roll(own, shift)).mean() for shift in range(1, 64)])

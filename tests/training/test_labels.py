@@ -18,6 +18,7 @@ from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.synthetic import rows
 from album_gan.hub import model_card
 from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
+from album_gan.inference.model_store import load_network
 from album_gan.media.image_files import read_settings
 from album_gan.recipes import cgan
 from album_gan.training.config import TrainingConfig
@@ -178,6 +179,19 @@ def test_a_trained_generator_can_be_extended(added, tmp_path):
     z = torch.randn(2, 128)
     with torch.no_grad():
         assert torch.equal(generator.eval()(z), networks[0].eval()(z))
+
+
+def test_a_second_network_is_added_to_a_trained_model_and_then_taken_over(labelled, tmp_path, capsys):
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    assert main(projected(labelled, "--label_column", "pattern", "--output_dir", str(one))) == 0
+    words = projected(labelled, "--label_column", "pattern", "--init_from", str(one), "--output_dir", str(two))
+    assert main([*words, "--projected.second_network"]) == 0
+    words = projected(labelled, "--label_column", "genre", "--init_from", str(two), "--output_dir", str(three))
+    assert main(words) == 0
+    config = json.loads((three / "discriminator" / "config.json").read_text())
+    assert (config["second_network"], config["classes"]) == (True, ["jazz", "rock"])
+    found = load_network(three / "discriminator", "forward").state_dict()
+    assert len(found["second.labels.0.weight"]) == len(found["labels.0.weight"]) == 3
 
 
 def test_mixtures_need_classes_and_a_column(labelled, tmp_path, capsys):

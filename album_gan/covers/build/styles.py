@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...inference.pixels import to_unit_range
-from ...networks.projected_discriminator import EfficientNetLite0
+from ...networks.projected_discriminator import EfficientNetLite
 from ..decoding import decode, read_bytes
 
 RESOLUTION = 128  # at which covers are described, so that covers generated at 128 px can be too
@@ -57,7 +57,7 @@ class Styles:
 
 def describe_covers(rows: datasets.Dataset, image_column: str) -> np.ndarray:
     """Encoded covers -> descriptions (N, 1328). ValueError for an unreadable one."""
-    backbone = EfficientNetLite0()
+    backbone = EfficientNetLite()
     found = []
     for start in tqdm(range(0, len(rows), BATCH_SIZE), desc="describing covers", unit="batch"):
         pictures = rows[start : start + BATCH_SIZE][image_column]
@@ -67,7 +67,7 @@ def describe_covers(rows: datasets.Dataset, image_column: str) -> np.ndarray:
 
 
 @torch.inference_mode()
-def describe(backbone: EfficientNetLite0, images: Tensor) -> np.ndarray:
+def describe(backbone: EfficientNetLite, images: Tensor) -> np.ndarray:
     """Images (B, 3, H, W) in [-1, 1] -> descriptions, (B, 1280 + 48) float32.
 
     The mean last layer of `backbone` at unit length, and a 4x4 colour thumbnail at half that length.
