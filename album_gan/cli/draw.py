@@ -41,26 +41,25 @@ def _generate(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..inference.atomic import write_atomic
-    from ..inference.pixels import file_name, png_bytes
+    from ..inference.pixels import file_names, png_bytes
 
     pipeline = load_pipeline(args)
     pipeline.check_label(args.label)
     args.out.mkdir(parents=True, exist_ok=True)
-    names: set[str] = set()  # the same seed may be asked for twice
+    chosen = list(dict.fromkeys(chosen))  # the same seed may be asked for twice
+    names = iter(file_names(one.typed or f"{one.seed:08d}" for one in chosen))
     with tqdm(total=len(chosen), unit="cover", disable=None) as progress:
         for start in range(0, len(chosen), args.batch_size):
             batch = chosen[start : start + args.batch_size]
             covers = pipeline(
                 seeds=batch, truncation=args.truncation, label=args.label, batch_size=args.batch_size
             )  # fmt: skip
-            for (seed, typed), image, settings in zip(batch, covers.images, covers.settings or [], strict=True):
-                name = file_name(typed) if typed else f"{seed:08d}"
-                write_atomic(args.out / f"{name}.png", png_bytes(image, settings))
-                names.add(name)
+            for image, settings in zip(covers.images, covers.settings or [], strict=True):
+                write_atomic(args.out / f"{next(names)}.png", png_bytes(image, settings))
                 progress.update()
     for typed in dict.fromkeys(one.typed for one in chosen if near_miss(one.typed)):
         print(f"{typed!r} is no cover's name, so its words chose the seed; did you mean {near_miss(typed)}?")
-    print(f"{counted(len(names), 'cover')} in {args.out}")
+    print(f"{counted(len(chosen), 'cover')} in {args.out}")
 
 
 def add_interpolate(commands: Subparsers) -> None:

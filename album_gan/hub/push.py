@@ -51,8 +51,8 @@ def push(
     Everything is one commit: an interrupted push leaves the repository unchanged, and earlier states remain as
     revisions. Without `data_rights` a new repository is private: a model should not be published without a statement on
     the rights to its training covers.
-    Raises ValueError for a malformed id and for a public repository without `data_rights`, OSError if the Hub refuses
-    or there is no room to assemble the files.
+    Raises ValueError for a malformed id, and for a public repository with `private` or without `data_rights`; OSError
+    if the Hub refuses or there is no room to assemble the files.
     """
     with explained(repo_id), temporary_folder() as temporary:
         check_hub_id(repo_id)
@@ -76,6 +76,11 @@ def open_repository(
     with explained(repo_id):
         api.create_repo(repo_id, private=private or data_rights is None, exist_ok=True)
         public = not api.repo_info(repo_id).private
+    if public and private:
+        raise ValueError(
+            f"private must be left out for {repo_id}, which is public; make it private in its settings on the Hub, or "
+            "push to another repository"
+        )
     if public and data_rights is None:
         raise ValueError(
             f"data_rights must be given for {repo_id}, which is public; say what may be done with its training covers "

@@ -13,7 +13,7 @@ from PIL import Image
 from ..light_diffusers import ImagePipelineOutput
 from .atomic import write_atomic
 from .latents import name_of
-from .pixels import file_name, grid, png_bytes
+from .pixels import file_names, grid, png_bytes
 
 SHOWN = 64  # covers in a notebook's grid
 
@@ -44,13 +44,9 @@ class AlbumCoverOutput(ImagePipelineOutput):
         """
         pictures = self._pictures()
         Path(folder).mkdir(parents=True, exist_ok=True)
-        files: list[Path] = []
-        for place, (picture, name) in enumerate(zip(pictures, self.names, strict=True)):
-            file = Path(folder) / f"{file_name(name)}.png"
-            if file in files:
-                file = file.with_name(f"{file_name(name)} {place + 1}.png")
+        files = [Path(folder) / f"{name}.png" for name in file_names(self.names)]
+        for place, (file, picture) in enumerate(zip(files, pictures, strict=True)):
             write_atomic(file, png_bytes(picture, self.settings[place] if self.settings else None))
-            files.append(file)
         return files
 
     def grid(self, columns: int | None = None, gap: int = 0) -> Image.Image:

@@ -6,6 +6,8 @@ This is the only module that knows the range. Byte 0 is -1, byte 255 is 1, and b
 import io
 import json
 import re
+from collections.abc import Iterable
+from itertools import chain, count
 
 import numpy as np
 import torch
@@ -102,3 +104,14 @@ def png_bytes(image: Image.Image, settings: dict | None = None, **options: objec
 def file_name(name: str) -> str:
     """A cover's name as the name of a file, without ending, that every system takes."""
     return re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "-", name).strip(" .-")[:80].strip(" .") or "cover"
+
+
+def file_names(names: Iterable[str]) -> list[str]:
+    """`file_name` of each, numbered if an earlier one is the same, "Bus", "Bus 2", or differs in case alone."""
+    found: list[str] = []
+    taken: set[str] = set()
+    for plain in map(file_name, names):
+        numbered = (f"{plain} {number}" for number in count(2))
+        found.append(next(name for name in chain([plain], numbered) if name.casefold() not in taken))
+        taken.add(found[-1].casefold())
+    return found

@@ -246,6 +246,7 @@ old = HfApi().repo_info("me/again").sha
 assert main(["push", second, "--repo-id", "me/again"]) == 0
 assert AlbumCoverPipeline.from_pretrained("me/again", revision=old).fingerprint == before[0]
 assert main(["push", first, "--repo-id", public]) == 2
+assert main(["push", first, "--repo-id", public, "--private", "--data-rights", "x"]) == 2
 assert AlbumCoverPipeline.from_pretrained("me/again").fingerprint == before[1]
 os.environ.pop("HF_TOKEN")
 assert main(["push", first, "--repo-id", "me/new", "--data-rights", "x"]) == 2
@@ -263,6 +264,7 @@ def test_pushing_again_continues_and_what_is_refused(hub, model, tmp_path):
     assert now["private"]
     assert "NOTES.md" in now["files"]
     assert "data_rights must be given for me/album-covers, which is public" in text
+    assert "private must be left out for me/album-covers, which is public" in text
     assert "me/new cannot be written to: the Hub answers 401; log in with `hf auth login`" in text
     assert state(hub) == hub.before
 

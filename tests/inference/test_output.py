@@ -28,6 +28,9 @@ def test_names_and_files(tiny_pipeline, tmp_path):
 def test_one_name_twice_makes_two_files(tiny_pipeline, tmp_path):
     files = tiny_pipeline([7, 7]).save(tmp_path)
     assert len({*files}) == len([*tmp_path.glob("*.png")]) == 2
+    files = tiny_pipeline(["Bus 2", "Bus", "bus", "A/C", "A:C"]).save(tmp_path / "alike")
+    assert [file.stem for file in files] == ["Bus 2", "Bus", "bus 3", "A-C", "A-C 2"]
+    assert len([*(tmp_path / "alike").glob("*.png")]) == 5
 
 
 def test_a_collection_holds_one_cover_an_item(tiny_pipeline):
