@@ -1,5 +1,6 @@
 """What a generator computes on the way to a cover, layer by layer, and what a discriminator thinks of pictures."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,13 +27,14 @@ class Layer:
 def layers_while(draw: Callable[[], Any], generator: nn.Module) -> list[Layer]:
     """The modules of a generator in the order in which `draw()`, which draws one picture with it, leaves them.
 
-    A block comes after the layers in it.
+    A block comes after the layers in it. Other threads may draw with the generator meanwhile.
     """
+    thread = threading.get_ident()
     layers: list[Layer] = []
 
     def note(name: str, module: nn.Module) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
+            if isinstance(output, Tensor) and threading.get_ident() == thread:
                 parameters = sum(parameter.numel() for parameter in module.parameters())
                 layers.append(Layer(name, type(module).__name__, parameters, output[0].clone()))
 

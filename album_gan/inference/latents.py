@@ -206,10 +206,10 @@ def _shown(value: object) -> str:
 
 
 def check_truncation(truncation: float) -> float:
-    """Return the truncation; ValueError unless it is from 0 to 1.5."""
+    """Return the truncation as a plain number; ValueError unless it is from 0 to 1.5."""
     if not 0 <= truncation <= MAX_TRUNCATION:
         raise ValueError(f"truncation must be from 0 to {MAX_TRUNCATION}, got {truncation}; 1 changes nothing")
-    return truncation
+    return float(truncation)
 
 
 def truncate(stem: Any, mean: Any, truncation: float) -> Any:

@@ -10,8 +10,8 @@ beside those of `model_store.PIPELINE_FILES`, and imports nothing else of this p
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -38,6 +38,7 @@ from .inside import COMPANIONS, Layer, layers_while, scores_of
 from .latents import (
     DEFAULT_TRUNCATION,
     Chosen,
+    check_truncation,
     latents_of,
     name_of,
     seed_of,
@@ -78,7 +79,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
     generator: Any
     upscaler: Any
     _discriminator: Any = None  # loaded when it is first asked
-    _find_discriminator: Callable[[], Path] | None = None  # its folder, which the Hub may have to be asked for
+    _find_discriminator: partial[Path] | None = None  # in its model's folder, which may be on the Hub
 
     def __init__(self, generator: ModelMixin, upscaler: ModelMixin | None = None) -> None:
         super().__init__()
@@ -120,10 +121,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
             load_network(folder / "generator", "paint", variant),
             None if place is None else load_network(place, "reach", variant),
         )
-        pipeline._find_discriminator = lambda: (
-            find_model(source, revision, bool(local_files_only), token, ("discriminator",), "fp16", cache_dir)
-            / "discriminator"
-        )
+        pipeline._find_discriminator = partial(
+            find_model, source, revision, bool(local_files_only),
+            parts=("discriminator",), variant="fp16", cache_dir=cache_dir, token=token,
+        )  # fmt: skip
         if dtype is not None and dtype != torch.float32:
             _ = pipeline.fingerprint  # of the true weights: rounded ones would give another
             pipeline.to(dtype)
@@ -211,7 +212,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             "model": self.fingerprint,
             "seed": seed,
             "name": name_of(seed),
-            "truncation": truncation,
+            "truncation": check_truncation(truncation),
             "label": label or None,
             **({"typed": words} if words else {}),
         }
@@ -269,6 +270,9 @@ class AlbumCoverPipeline(DiffusionPipeline):
         ]
         if len(given) > 1:
             raise ValueError(f"covers need seeds, latents or stems, got {' and '.join(given)}; pass one of them")
+        if given and (num_images is not None or generator is not None):
+            random = "num_images" if num_images is not None else "generator"
+            raise ValueError(f"{random} is for covers of random seeds, got {given[0]} too; pass one of them")
         if output_type not in ("pil", "np", "pt"):
             raise ValueError(f"output_type must be pil, np or pt, got {output_type!r}")
         if batch_size < 1:
@@ -375,12 +379,19 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError("critic needs the model's folder: load it with album_gan's AlbumCoverPipeline")
         pictures = [images] if isinstance(images, Image.Image) else list(images)
         if self._discriminator is None:
-            folder = self._find_discriminator()
+            folder = self._find_discriminator() / "discriminator"
             if not (folder / "config.json").is_file():
                 raise OSError(f"{folder.parent} comes without its discriminator; train.py and push write one")
             self._discriminator = load_network(folder, "forward", "fp16").eval().to(self.device)
         drawn = self(range(COMPANIONS), truncation=1.0, output_type="pt").images
         return scores_of(pictures, self._discriminator, 2 * drawn - 1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copies: without the token, which must not get into files."""
+        state = self.__dict__.copy()
+        if self._find_discriminator is not None:
+            state["_find_discriminator"] = partial(self._find_discriminator, token=None)
+        return state
 
     @property
     def _classes(self) -> ClassLabels:
@@ -395,8 +406,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
     def _checked(self, values: Any, name: str, shape: tuple) -> torch.Tensor:
         values = torch.as_tensor(values)
-        if len(values) == 0 or tuple(values.shape[1:]) != shape:
+        if values.ndim == 0 or len(values) == 0 or tuple(values.shape[1:]) != shape:
             raise ValueError(f"{name} must have the shape (B, {', '.join(map(str, shape))}), got {tuple(values.shape)}")
+        if not torch.isfinite(values).all():
+            raise ValueError(f"{name} must be finite numbers, got some that are infinite or not numbers")
         return values
 
     @torch.inference_mode()

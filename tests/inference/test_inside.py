@@ -1,5 +1,7 @@
 """Layers lead to the cover, and the critic of a pipeline says what the Learn tab says."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from PIL import Image
@@ -19,6 +21,14 @@ def test_the_last_layer_is_the_cover(tiny_pipeline):
     cover = tiny_pipeline("The Flat Tyres", truncation=0.8).images[0]
     assert to_pil(torch.tanh(layers[-1].output)[None])[0].tobytes() == cover.tobytes()
     assert not any(module._forward_hooks for module in tiny_pipeline.generator.modules())
+
+
+def test_layers_are_those_of_this_threads_cover(tiny_pipeline):
+    alone = tiny_pipeline.layers(3)
+    with ThreadPoolExecutor(3) as pool:
+        several = list(pool.map(tiny_pipeline.layers, [3, 4, 5] * 4))
+    assert [[layer.name for layer in layers] for layers in several] == [[layer.name for layer in alone]] * 12
+    torch.testing.assert_close([layer.output for layer in several[0]], [layer.output for layer in alone])
 
 
 def test_the_critic_is_that_of_the_learn_tab():

@@ -195,6 +195,9 @@ def test_truncation_draws_towards_the_mean(tiny_pipeline):
         ({"seeds": 1, "truncation": 2}, "truncation must be"),
         ({"seeds": 1, "output_type": "jpeg"}, "output_type must be"),
         ({"num_images": 0}, "num_images"),
+        ({"seeds": 1, "num_images": 4}, "num_images is for covers of random seeds, got seeds too"),
+        ({"seeds": 1, "generator": torch.Generator()}, "generator is for covers of random seeds, got seeds too"),
+        ({"latents": np.full((1, 128), np.nan)}, "latents must be finite numbers"),
         ({"seeds": 1, "batch_size": 0}, "batch_size"),
         ({"latents": np.zeros((1, 64))}, r"latents must have the shape \(B, 128\)"),
         ({"latents": np.zeros((0, 128))}, "latents must have"),
@@ -217,6 +220,8 @@ def test_settings_draw_the_cover_again(tiny_pipeline):
         "label": None,
     }
     assert json.loads(json.dumps(settings)) == settings
+    for number in (np.float32(0.5), torch.tensor(0.5)):
+        assert json.loads(json.dumps(tiny_pipeline([1], truncation=number).settings))[0]["truncation"] == 0.5
 
 
 def test_interpolation_passes_through_its_seeds(tiny_pipeline):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import shutil
 
 import numpy as np
@@ -88,6 +89,16 @@ def test_every_generator_makes_a_pipeline(network_class, tmp_path):
     assert loaded.fingerprint == pipeline.fingerprint
     assert len(list(loaded.interpolate("1,2", frames=3, loop=False))) == 3
     assert np.abs(pixels(loaded(seeds=1).images) - pixels(pipeline(seeds=1).images)).max() <= 2
+
+
+def test_a_pickled_pipeline_draws_the_same_and_holds_no_token(tiny_model):
+    pipe = AlbumCoverPipeline.from_pretrained(tiny_model, token="hf_secret", device="cpu")
+    data = pickle.dumps(pipe)
+    assert b"hf_secret" not in data
+    again = pickle.loads(data)
+    assert again([7]).images[0].tobytes() == pipe([7]).images[0].tobytes()
+    with pytest.raises(OSError, match="comes without its discriminator"):
+        again.critic(pipe([7]).images)
 
 
 def test_loading_leaves_the_random_state_alone(tiny_model):
