@@ -90,4 +90,5 @@ def hardware(processes: int) -> str:
 
     if torch.cuda.is_available():
         return f"{processes} x {torch.cuda.get_device_name()}"
-    return f"{torch.get_num_threads() * processes} CPU cores ({platform.machine()})"
+    cores = torch.get_num_threads() * processes
+    return f"{cores} CPU {'core' if cores == 1 else 'cores'} ({platform.machine()})"

@@ -188,7 +188,7 @@ def by_hand(pipe: AlbumCoverPipeline, repo_id: str) -> str:
     else:
         module = type(pipe.generator).__module__.rpartition(".")[2]
         code = FROM_ITS_FILE.format(module=module, name=name).lstrip()
-        needs = f"From the files alone, with torch, safetensors and the `{module}.py` beside the weights"
+        needs = f"From the files alone, with torch, safetensors, diffusers and the `{module}.py` beside the weights"
     return f"{needs}:\n\n```python\n{code.replace('me/album-covers', repo_id)}```"
 
 
