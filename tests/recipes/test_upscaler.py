@@ -1,6 +1,7 @@
 """The recipe that enlarges: what it makes small, what it gives back, and a run of it from start to model."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -83,6 +84,7 @@ def test_it_learns_to_enlarge_edges():
     assert np.mean(pixels[-4:]) < 0.7 * np.mean(pixels[:4]), pixels
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_model_that_enlarges(tmp_path):
     config = TrainingConfig(
         recipe="upscaler", dataset_name="synthetic", resolution=32, output_dir=str(tmp_path), train_batch_size=4,

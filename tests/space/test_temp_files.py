@@ -81,7 +81,9 @@ def test_another_users_folder_and_planted_links_do_not_keep_the_page_from_starti
     assert mine.exists()
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", pytest.param("SIGINT", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["SIGTERM", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SIGHUP", "SIGINT"))]
+)
 def test_uploads_are_gone_when_the_page_ends_and_a_killed_pages_when_the_next_one_starts(tiny_model, tmp_path, name):
     left = tmp_path / "album-gan-page-999999-x" / "upload" / "upload.png"
     make_old(left, left.parent, left.parent.parent)

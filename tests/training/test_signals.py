@@ -79,8 +79,10 @@ def assert_nothing_lost(run: Path, output: str) -> None:
     ("recipe", "name"),
     [
         ("wgan", "SIGINT"),
-        ("dcgan", "SIGHUP"),
-        *(pytest.param(recipe, "SIGTERM", marks=pytest.mark.slow) for recipe in ("dcgan", "wgan")),
+        *(
+            pytest.param(*both, marks=pytest.mark.slow)
+            for both in (("dcgan", "SIGHUP"), ("dcgan", "SIGTERM"), ("wgan", "SIGTERM"))
+        ),
     ],
 )
 def test_a_signal_to_the_whole_group_saves_all(recipe, name, begin, tmp_path):
