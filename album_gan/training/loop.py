@@ -35,7 +35,7 @@ from .gradients import GradientAverage, own_rows
 from .packaging import take_over_settings
 from .run import Run
 from .run_folder import claimed, find_checkpoint, refuse_other_networks, refuse_to_overwrite
-from .signals import stop_signals
+from .signals import lasting_output, stop_signals
 from .state import TrainingState
 from .watching.step_result import StepResult
 
@@ -50,7 +50,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
     # --- Setup: settings, covers, processes, networks
     runtime.keep_freed_memory()
     recipe = config.build_recipe(recipe_config)
-    with claimed(Path(config.output_dir)) if is_first_process() else nullcontext():
+    with lasting_output(), claimed(Path(config.output_dir)) if is_first_process() else nullcontext():
         checkpoint = find_checkpoint(config)
         if checkpoint is None:
             refuse_to_overwrite(config)

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
@@ -37,9 +39,7 @@ def stop_signals() -> Iterator[StopRequest]:
     def receive(number: int, _frame: object) -> None:
         request.received = True
         signal.signal(number, previous[number])
-        if number == getattr(signal, "SIGHUP", None):
-            _detach_from_terminal()
-        else:
+        with suppress(OSError):  # nobody may be there to read it, see `lasting_output`
             os.write(2, b"\nstopping after this step; once more ends the run at once\n")
 
     previous = {number: signal.signal(number, receive) for number in numbers}
@@ -50,17 +50,43 @@ def stop_signals() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-def _detach_from_terminal() -> None:
-    """Redirect output to nowhere, because writing to a closed terminal is an error."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        if os.isatty(stream) or not _writable(stream):
-            os.dup2(nowhere, stream)
+@contextmanager
+def lasting_output() -> Iterator[None]:
+    """Output that cannot end a run: what nobody reads any more, or has no room, is dropped.
 
-
-def _writable(stream: int) -> bool:
+    Ctrl-C under `| tee` ends the reader before the run is saved, and a closed terminal takes no output either.
+    """
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(_LastingStream, streams)
     try:
-        os.write(stream, b"")
-    except OSError:
-        return False
-    return True
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+class _LastingStream:
+    """A text stream that is redirected to nowhere at the first write that fails."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._redirect_to_nowhere()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._redirect_to_nowhere()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _redirect_to_nowhere(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)

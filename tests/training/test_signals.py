@@ -67,6 +67,31 @@ def begin(covers, tmp_path):
         process.communicate()
 
 
+LAUNCHER = (sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1")
+
+
+@pytest.mark.parametrize("launcher", [(), pytest.param(LAUNCHER, marks=pytest.mark.slow)], ids=["train.py", "launcher"])
+@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGHUP", marks=pytest.mark.slow)])
+def test_a_run_whose_output_nobody_reads_any_more_saves_all(launcher, name, begin, tmp_path):
+    """Ctrl-C in `train.py | tee log` ends tee as well, and before the run."""
+    process = begin("wgan", *launcher)
+    process.stdout.close()
+    process.stdout = None
+    os.killpg(process.pid, getattr(signal, name))
+    process.wait(60)
+    deadline = time.monotonic() + 60
+    while group := [line for line in members(process.pid) if "train.py" in line]:  # a launcher may end first
+        assert time.monotonic() < deadline, group
+        time.sleep(0.1)
+    assert_nothing_lost(tmp_path / "run", "")
+
+
+def members(group: int) -> list[str]:
+    """Command lines of the processes of a group."""
+    listed = subprocess.run(["ps", "-eo", "pgid=,args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if line.split()[0] == str(group)]
+
+
 def assert_nothing_lost(run: Path, output: str) -> None:
     """A model, and a checkpoint of the very step at which the run ended."""
     assert "Traceback" not in output, output[-3000:]
