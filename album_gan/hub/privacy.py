@@ -14,6 +14,9 @@ def public_record(record: dict[str, Any]) -> dict[str, Any]:
     public = {name: value for name, value in record.items() if name not in PRIVATE}
     if not is_public_id(public.get("init_from")) and public.get("init_from") not in (None, *BUNDLED):
         public["init_from"] = "a private model"
+    name = public.get("dataset_name")
+    if isinstance(name, str) and not name.isidentifier():  # a plain word is a builder, such as parquet
+        public["dataset_name"] = public_name(name)
     return public
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from ..covers.dataset import CoverSource
@@ -109,9 +110,16 @@ class TrainingConfig:
         return recipe
 
     def settings(self, recipe: Recipe) -> dict[str, Any]:
-        """All settings of a run as JSON, for checkpoints, trackers and the model card."""
+        """All settings of a run as JSON, for checkpoints, trackers and the model card.
+
+        A folder that looks like a name on the Hub, "runs/mine", is written as an absolute path: from another folder it
+        would be taken for such a name, and be published.
+        """
         settings = dataclasses.asdict(self)
         del settings["overwrite"]  # applies to one start, not to the run
+        for name in ("init_from", "dataset_name"):
+            if is_hub_id(settings[name]) and Path(settings[name]).exists():
+                settings[name] = str(Path(settings[name]).resolve())
         return {**settings, self.recipe: dataclasses.asdict(recipe.config)}
 
 

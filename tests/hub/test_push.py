@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
+from tiny_recipes import RECIPES
 
 from album_gan import AlbumCoverPipeline
 from album_gan.hub.model_card import card, check_card, eval_results
-from album_gan.hub.privacy import public_name
+from album_gan.hub.privacy import public_name, public_record
 from album_gan.hub.push import assemble, push
+from album_gan.training.config import TrainingConfig
 
 ROOT = Path(__file__).parent.parent.parent
 WITHOUT_ALBUM_GAN = """
@@ -148,6 +150,21 @@ def test_a_full_temporary_folder_is_named(tiny_model, tmp_path):
     assert f"could not be written to {tmp_path}" in text.splitlines()[-1]
     assert text.splitlines()[-1].endswith("make room there, or set TMPDIR to another folder")
     assert not list(tmp_path.iterdir())
+
+
+def test_folders_are_not_taken_for_names_on_the_hub_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "clients" / "secret").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    config = TrainingConfig(init_from="clients/secret", dataset_name="clients/secret", recipe="dcgan")
+    record = config.settings(RECIPES["dcgan"].Recipe(RECIPES["dcgan"].Config(), 64))
+    monkeypatch.chdir(tmp_path / "clients")
+    assert public_record(record)["init_from"] == "a private model"
+    assert public_record(record)["dataset_name"] == public_name(record["dataset_name"]) == "a private collection"
+    config = TrainingConfig(init_from="me/model", dataset_name="me/covers", recipe="dcgan")
+    record = config.settings(RECIPES["dcgan"].Recipe(RECIPES["dcgan"].Config(), 64))
+    public = public_record(record)
+    assert (public["init_from"], public["dataset_name"]) == ("me/model", "me/covers")
+    assert public_record({"dataset_name": "parquet"})["dataset_name"] == "parquet"
 
 
 def test_private_data_is_not_named():
