@@ -149,6 +149,13 @@ class DiffusionPipeline:
 
 @dataclass
 class ImagePipelineOutput:
-    """What a pipeline returns."""
+    """What a pipeline returns; its fields are also there by name, `out["images"]`, and those that are set by place."""
 
     images: Any
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The fields that are set."""
+        return tuple(value for value in vars(self).values() if value is not None)
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        return vars(self)[key] if isinstance(key, str) else self.to_tuple()[key]

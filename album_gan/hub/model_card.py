@@ -64,6 +64,7 @@ def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str 
         classes=classes(pipe),
         data_rights=data_rights or NOT_STATED,
         by_hand=by_hand(pipe, repo_id),
+        began=began(record["settings"]),
         command=training_command(record["settings"]),
         numbers=numbers(measured) if measured else "Not measured yet; `album-gan evaluate` does it.",
         memorisation=memorisation(measured),
@@ -104,6 +105,12 @@ def read_record(folder: Path) -> dict[str, Any]:
         "data": record.get("data") or public_name(record.get("dataset_name")),
         "settings": record,
     }
+
+
+def began(settings: dict[str, Any]) -> str:
+    """What the command below is that of, for a run that began with a trained model."""
+    source = settings.get("init_from")
+    return f" It began with the weights of `{source}`; this is the command of the last run:" if source else ""
 
 
 def training_command(settings: dict[str, Any]) -> str:

@@ -69,13 +69,22 @@ def one_of(name: str, value: Any, alias: str, other: Any) -> Any:
     return other if value is None else value
 
 
+def check_dtype(dtype: Any) -> None:
+    """Raise ValueError unless it is None or torch's name of floating-point numbers."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"dtype must be torch.float32, torch.float16 or torch.bfloat16, got {dtype!r}")
+
+
 def device_of_map(device_map: str | torch.device | None) -> str | torch.device | None:
     """diffusers' device_map as the one device that a model as small as ours lies on."""
     if device_map in ("auto", "balanced"):
         return best_device()
-    if isinstance(device_map, dict):
-        raise ValueError("device_map must be a device or auto, got a dict; these networks fit on one device")
-    return device_map
+    try:
+        return device_map if device_map is None else torch.device(device_map)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device_map must be a device or auto, got {device_map!r}; these networks fit on one device"
+        ) from error
 
 
 def best_device() -> str:

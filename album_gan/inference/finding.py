@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .latents import name_of
+from .pixels import check_picture
 
 STARTS = 64  # seeds from 0 on, of which the most similar one is where the descent starts
 POOL = 8_192  # seeds from 0 on, among which the nearest one is searched
@@ -48,8 +49,9 @@ def find(pipe: Any, picture: Image.Image, steps: int = STEPS, generator: Any = N
     """The seed and the stem of an `AlbumCoverPipeline` that are nearest to a picture, which is cropped to a square.
 
     Deterministic. `generator`, by default the pipeline's, draws what is compared: a page may let others draw between.
-    Raises ValueError for `steps` below 1.
+    Raises ValueError for `steps` below 1, and for what is no picture.
     """
+    check_picture(picture)
     if steps < 1:
         raise ValueError(f"steps must be 1 or more, got {steps}; {STEPS} is usual")
     generator = generator or pipe.generator.eval()

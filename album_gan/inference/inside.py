@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .pixels import to_tensor
+from .pixels import check_picture, to_tensor
 
 COMPANIONS = 7  # drawn covers that are judged beside a picture: a batch of one would look like a collapse
 
@@ -64,7 +64,11 @@ def scores_of(images: Sequence[Image.Image], discriminator: nn.Module, companion
 
 
 def square_tensor(image: Image.Image, side: int) -> Tensor:
-    """The middle square of a picture, resized to `side` pixels: (1, 3, side, side) in [-1, 1]."""
+    """The middle square of a picture, resized to `side` pixels: (1, 3, side, side) in [-1, 1].
+
+    Raises ValueError for what is no picture.
+    """
+    check_picture(image)
     edge = min(image.size)
     left, top = (image.width - edge) // 2, (image.height - edge) // 2
     square = image.convert("RGB").crop((left, top, left + edge, top + edge))

@@ -25,6 +25,7 @@ from ..light_diffusers import DiffusionPipeline, ModelMixin
 from .arguments import (
     Seeds,
     best_device,
+    check_dtype,
     chosen_list,
     device_of_map,
     one_of,
@@ -109,6 +110,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         Raises OSError when there is no such model, ValueError when it is not one of ours or is damaged.
         """
         dtype = one_of("dtype", dtype, "torch_dtype", torch_dtype)
+        check_dtype(dtype)
         device = one_of("device", device, "device_map", device_of_map(device_map))
         folder = find_model(
             source, revision, bool(local_files_only), token, ("generator", "upscaler"), variant, cache_dir

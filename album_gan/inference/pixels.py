@@ -67,6 +67,14 @@ def to_zero_one(images: torch.Tensor) -> torch.Tensor:
     return (_checked(images) + 1) / 2
 
 
+def check_picture(picture: Image.Image) -> None:
+    """Raise ValueError unless it is a PIL picture that has pixels."""
+    if not isinstance(picture, Image.Image):
+        raise ValueError(f"picture must be a PIL image, got {type(picture).__name__}; see PIL.Image.open and fromarray")
+    if not min(picture.size):
+        raise ValueError(f"picture must have pixels, got {picture.width}x{picture.height}")
+
+
 def to_tensor(pictures: list[Image.Image]) -> torch.Tensor:
     """Pictures of one size -> float32 (B, 3, H, W) in [-1, 1]; ValueError for none or for mixed sizes."""
     sizes = {picture.size for picture in pictures}

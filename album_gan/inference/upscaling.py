@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from .pixels import to_pil, to_unit_range
+from .pixels import check_picture, to_pil, to_unit_range
 from .precision import full_precision
 
 MIN_SIZE, MAX_SIZE = 8, 4096
@@ -52,6 +52,7 @@ def upscale(image: Image.Image, size: int, engine: Engine | None = None) -> Imag
 
 def check_upscale(image: Image.Image, size: int) -> None:
     """Raise the ValueError that `upscale` would raise, without enlarging anything."""
+    check_picture(image)
     check_sizes(max(image.size), size)
 
 

@@ -81,6 +81,7 @@ def test_pushed_private_and_loaded_again(hub, tmp_path):
     assert (0 < count < kept, shape) == (True, [2, 32, 32, 3])
     code, text = hub(CLI, "covers", "build", "me/covers", "--out", "again", *small)
     assert (code, f"{kept} covers from" in text) == (0, True), text
+    assert 'load_dataset("me/covers"' in (tmp_path / "made" / "README.md").read_text()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -10,6 +11,7 @@ from album_gan import AlbumCoverPipeline
 from album_gan.covers.synthetic import draw_cover
 from album_gan.explain.critic import Critic
 from album_gan.explain.networks import bundled_pair
+from album_gan.inference.inside import square_tensor
 from album_gan.inference.pixels import to_pil
 
 
@@ -39,6 +41,17 @@ def test_the_critic_is_that_of_the_learn_tab():
     critic = Critic(bundled_pair("bundled").discriminator, companions)
     assert scores == pytest.approx([critic.judge(picture).score for picture in pictures], abs=1e-3)
     assert pipe.critic(pictures[0]) == pytest.approx(scores[:1], abs=1e-4)
+
+
+@pytest.mark.parametrize("picture", [np.zeros((8, 8, 3), np.uint8), "cover.png", Image.new("RGB", (0, 9))], ids=type)
+def test_what_is_no_picture_is_named(tiny_pipeline, picture):
+    for use in (
+        lambda: tiny_pipeline.upscale(picture, 200),
+        lambda: tiny_pipeline.find(picture),
+        lambda: square_tensor(picture, 32),
+    ):
+        with pytest.raises(ValueError, match=r"picture must (be a PIL image, got (ndarray|str)|have pixels, got 0x9)"):
+            use()
 
 
 def test_a_model_without_its_discriminator_says_so(tiny_pipeline, tiny_model):

@@ -25,6 +25,13 @@ def test_names_and_files(tiny_pipeline, tmp_path):
     assert len({*covers.save(tmp_path / "new")}) == 5
 
 
+def test_fields_by_name_and_place_as_in_diffusers(tiny_pipeline):
+    covers = tiny_pipeline([7, 8])
+    assert covers["images"] is covers[0] is covers.to_tuple()[0] is covers.images
+    assert covers[1] == covers["seeds"] == [7, 8]
+    assert len(tiny_pipeline(stems=tiny_pipeline.stems_of([7])).to_tuple()) == 1
+
+
 def test_one_name_twice_makes_two_files(tiny_pipeline, tmp_path):
     files = tiny_pipeline([7, 7]).save(tmp_path)
     assert len({*files}) == len([*tmp_path.glob("*.png")]) == 2

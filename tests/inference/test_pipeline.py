@@ -164,9 +164,12 @@ def test_diffusers_names_for_dtype_and_device(tiny_model):
     assert load(tiny_model, torch_dtype=torch.bfloat16).generator.dtype == torch.bfloat16
     for device_map in ("cpu", "auto", "balanced", torch.device("cpu")):
         assert len(load(tiny_model, device_map=device_map, torch_dtype=torch.float32)(seeds=1).images) == 1
+    for wrong in ({"torch_dtype": "float16"}, {"dtype": torch.int8}, {"device_map": "sequential"}, {"device_map": {}}):
+        with pytest.raises(ValueError, match=r"(dtype|device_map) must be "):
+            load(tiny_model, **wrong)
     with pytest.raises(ValueError, match="dtype and torch_dtype are one option"):
         load(tiny_model, dtype=torch.float32, torch_dtype=torch.bfloat16)
-    with pytest.raises(ValueError, match="device_map must be a device or auto, got a dict"):
+    with pytest.raises(ValueError, match=r"device_map must be .* fit on one device"):
         load(tiny_model, device_map={"generator": 0})
 
 

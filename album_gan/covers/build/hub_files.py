@@ -9,9 +9,10 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from ...inference.atomic import NO_SPACE, NOT_ALLOWED
+from ...inference.atomic import NO_SPACE, NOT_ALLOWED, write_atomic
 from ...inference.model_store import check_hub_id, is_hub_id
 from ..folders import PICTURE_ENDINGS
+from .data_card import HERE
 
 FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *PICTURE_ENDINGS)  # endings that no Hub id has
 # If there is no connection, huggingface_hub raises its HTTP client's errors, and the client changes with its version.
@@ -67,6 +68,8 @@ def push(folder: Path, repo_id: str, public: bool) -> str:
     with _explained(f"push_to_hub {repo_id!r} cannot be written to"):
         api = HfApi()
         address = api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        write_atomic(folder / "README.md", card.replace(HERE, repo_id))
         api.upload_folder(
             repo_id=repo_id,
             repo_type="dataset",
