@@ -46,7 +46,7 @@ MEASURES = {
         Measure("nearest_training_cover", "distance to the nearest training cover",
                 "in units of held-out covers': below 1 it leans on its training covers, below 0.5 it copies them"),
         Measure("closer_than_any_held_out", "closer to a training cover than any held-out cover",
-                "share of samples: copies"),
+                "share of samples; these are copies"),
     )
 }  # fmt: skip
 KERNEL_DISTANCE = MEASURES["kid"]
