@@ -39,8 +39,7 @@ def stop_signals() -> Iterator[StopRequest]:
     def receive(number: int, _frame: object) -> None:
         request.received = True
         signal.signal(number, previous[number])
-        with suppress(OSError):  # nobody may be there to read it, see `lasting_output`
-            os.write(2, b"\nstopping after this step; once more ends the run at once\n")
+        _tell(number)
 
     previous = {number: signal.signal(number, receive) for number in numbers}
     try:
@@ -48,6 +47,16 @@ def stop_signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _tell(number: int) -> None:
+    """Say that the run stops; on the terminal too, for Ctrl-C under `| tee` has ended who would have shown it there."""
+    text = b"\nstopping after this step; once more ends the run at once\n"
+    with suppress(OSError):
+        os.write(2, text)
+    if number == signal.SIGINT and not os.isatty(2):
+        with suppress(OSError), open("/dev/tty", "wb", buffering=0) as terminal:
+            terminal.write(text)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -84,6 +86,32 @@ def test_a_run_whose_output_nobody_reads_any_more_saves_all(launcher, name, begi
         assert time.monotonic() < deadline, group
         time.sleep(0.1)
     assert_nothing_lost(tmp_path / "run", "")
+
+
+def test_ctrl_c_under_tee_says_that_it_stops_and_saves_all(covers, tmp_path):
+    """As in a terminal, which sends the signal to the whole pipeline."""
+    options = [*("--recipe", "dcgan", *RECIPES["dcgan"], "--train_data_dir", covers, "--output_dir", tmp_path / "run")]
+    options += ["--resolution", 32, "--train_batch_size", 4, "--dataloader_num_workers", 0, "--report_to", "none"]
+    options += ["--max_train_steps", 100_000, "--checkpointing_steps", 5, "--evaluation_images", 0]
+    words = shlex.join(map(str, [sys.executable, "train.py", *options]))
+    script = f"cd {shlex.quote(str(ROOT))} && {words} 2>&1 | tee {shlex.quote(str(tmp_path / 'log'))}"
+    child, terminal = pytest.importorskip("pty").fork()
+    if child == 0:
+        os.environ |= {"ALBUM_GAN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+        os.execvp("sh", ["sh", "-c", script])
+    deadline, shown = time.monotonic() + 150, b""
+    while not (tmp_path / "run" / "checkpoint-5").exists():
+        assert time.monotonic() < deadline, shown[-2000:]
+        if select.select([terminal], [], [], 0.1)[0]:
+            shown += os.read(terminal, 65536)
+    os.write(terminal, b"\x03")
+    with contextlib.suppress(OSError):  # what a terminal gives that nobody has open any more
+        while more := os.read(terminal, 65536):
+            shown += more
+    os.waitpid(child, 0)
+    os.close(terminal)
+    assert b"stopping after this step" in shown
+    assert_nothing_lost(tmp_path / "run", (tmp_path / "log").read_text())
 
 
 def members(group: int) -> list[str]:
