@@ -80,11 +80,12 @@ def device_of_map(device_map: str | torch.device | None) -> str | torch.device |
     if device_map in ("auto", "balanced"):
         return best_device()
     try:
-        return device_map if device_map is None else torch.device(device_map)
+        torch.device("cpu" if device_map is None else device_map)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"device_map must be a device or auto, got {device_map!r}; these networks fit on one device"
         ) from error
+    return device_map
 
 
 def best_device() -> str:

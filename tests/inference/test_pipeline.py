@@ -164,6 +164,7 @@ def test_diffusers_names_for_dtype_and_device(tiny_model):
     assert load(tiny_model, torch_dtype=torch.bfloat16).generator.dtype == torch.bfloat16
     for device_map in ("cpu", "auto", "balanced", torch.device("cpu")):
         assert len(load(tiny_model, device_map=device_map, torch_dtype=torch.float32)(seeds=1).images) == 1
+    assert load(tiny_model, device="cpu", device_map="cpu").device.type == "cpu"
     for wrong in ({"torch_dtype": "float16"}, {"dtype": torch.int8}, {"device_map": "sequential"}, {"device_map": {}}):
         with pytest.raises(ValueError, match=r"(dtype|device_map) must be "):
             load(tiny_model, **wrong)
