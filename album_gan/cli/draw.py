@@ -1,6 +1,7 @@
 """Commands that make pictures and films: generate, interpolate, find, upscale, timelapse."""
 
 import argparse
+import math
 from pathlib import Path
 
 from ..editing.typography import LAYOUTS, check_type, set_type
@@ -15,6 +16,8 @@ from .options import (
     load_pipeline,
     positive,
 )
+
+DRAWN_WITH = ("seed", "truncation", "label", "edits", "style")  # settings of a cover; style is another seed, mixed in
 
 
 def add_generate(commands: Subparsers) -> None:
@@ -127,8 +130,9 @@ def _find(args: argparse.Namespace) -> None:
     pipeline = load_pipeline(args)
     settings = read_settings(picture)
     if settings and settings.get("model") == pipeline.fingerprint:
-        print(f"{args.picture.name} was drawn by this model: {settings.get('typed') or settings.get('name')}, "
-              f"seed {settings.get('seed')}, truncation {settings.get('truncation')}")  # fmt: skip
+        facts = [settings.get("typed") or settings.get("name")]
+        facts += [f"{name} {settings[name]}" for name in DRAWN_WITH if settings.get(name) not in (None, {})]
+        print(f"{args.picture.name} was drawn by this model: {', '.join(map(str, facts))}")
     found = pipeline.find(picture, args.steps)
     print(f"nearest seed: {found.name}, seed {found.seed}, {found.seed_distance:.1%} away (mean difference of pixels)")
     print(f"nearest cover between seeds: {found.distance:.1%} away")
@@ -181,10 +185,13 @@ def _upscale(args: argparse.Namespace) -> None:
         target = args.out / f"{source.stem}{ending}"
         if target in targets:
             raise ValueError(f"pictures must have different names, got {targets[target]} and {source}; rename one")
-        if target.resolve() == source.resolve():
-            raise ValueError(f"out must not be the folder of {source}, which would be overwritten; choose another")
+        if target.exists() and args.out.resolve() == source.resolve().parent:
+            raise ValueError(f"out must not be the folder of {source}: {target} would be overwritten; choose another")
         picture = read_picture(source)
-        check_upscale(picture, size)
+        try:
+            check_upscale(picture, size)
+        except ValueError as error:
+            raise ValueError(f"{source.name}: {error}") from error
         if args.store and picture.width != picture.height:
             raise ValueError(f"covers for stores must be square, {source} is {picture.width}x{picture.height}; crop it")
         targets[target] = source
@@ -223,6 +230,8 @@ def _timelapse(args: argparse.Namespace) -> None:
 
     check_ending(args.out)
     check_fps(args.fps)
+    if not 0 < args.seconds < math.inf:
+        raise ValueError(f"seconds must be above 0, got {args.seconds:g}; 0.5 is usual")
     check_folder(args.out.parent)
     from ..inference.model_store import find_model
     from ..media.video import write_animation

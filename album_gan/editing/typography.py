@@ -88,9 +88,11 @@ def set_type(image: Image.Image, title: str = "", artist: str = "", layout: str 
 
 def compose(image: Image.Image, title: str, artist: str, layout: str = "headline") -> TypesetCover:
     """Choose sizes, position, colour and shade; arguments and errors as in `set_type`."""
+    from ..inference.pixels import on_white  # brings torch, and `check_type` is to answer before that is loaded
+
     if min(image.size) < SMALLEST_SIDE:
         raise ValueError(f"covers must be {SMALLEST_SIDE} pixels or more for type, got {image.width}x{image.height}")
-    texts, style, image = check_type(title, artist, layout), LAYOUTS[layout], image.convert("RGB")
+    texts, style, image = check_type(title, artist, layout), LAYOUTS[layout], on_white(image)
     sizes = {"title": style.title_size, "artist": style.artist_size}
     blocks = [_fitted(text, font, sizes[name], style.width, image.size) for name, (text, font) in texts.items() if text]
     if not blocks:

@@ -76,7 +76,8 @@ async function enlarged({ data, width }) {
 /** A canvas's PNG with the cover's settings inside, as album_gan writes them: a tEXt chunk after the header. */
 async function pngWith(canvas, settings) {
   const png = new Uint8Array(await (await new Promise((done) => canvas.toBlob(done))).arrayBuffer());
-  const text = new TextEncoder().encode(`tEXtalbum_gan\0${JSON.stringify(settings)}`);
+  const ascii = JSON.stringify(settings).replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  const text = new TextEncoder().encode(`tEXtalbum_gan\0${ascii}`); // tEXt is Latin-1
   let sum = ~0;
   for (const byte of text) {
     sum ^= byte;
@@ -192,11 +193,12 @@ const actions = {
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   },
   async enlarge() {
-    const tile = shown;
+    const [tile, mine] = [shown, (film += 1)];
+    put(pixelsOf(tile)); // a film may have been shown
     note("Enlarging …");
     await new Promise((done) => setTimeout(done, 60)); // until that is on the screen
     const picture = await enlarged(pixelsOf(tile));
-    if (shown !== tile) return;
+    if (film !== mine) return;
     put(picture);
     large = true;
     note("");
@@ -204,6 +206,7 @@ const actions = {
   /** To the next cover, on the path of the web page's films: stems in between, by a spline (latents.smooth_path). */
   async morph() {
     const [from, to, frames, mine] = [shown, neighbour(1), [], (film += 1)];
+    large = false;
     const ends = [await stemOf(Number(from.dataset.seed), label()), await stemOf(Number(to.dataset.seed), label())];
     for (let i = 0; i < FRAMES && film === mine; i++) {
       note(`Drawing ${i + 1} of ${FRAMES}`);
@@ -213,6 +216,7 @@ const actions = {
       frames.push(await createImageBitmap(await paint(new ort.Tensor("float32", mixed, ends[0].dims), truncation())));
       await breathe();
     }
+    if (film !== mine) return;
     note("");
     const context = canvas.getContext("2d");
     [canvas.width, canvas.height] = [MODEL.resolution, MODEL.resolution];
@@ -286,6 +290,9 @@ $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("#name").value.split(/\s+/).filter(Boolean).join(" ");
   if (!text) return;
+  const tooLarge = /^\d+$/.test(text) && exactSeed(text) === null;
+  $("#name").setCustomValidity(tooLarge ? `A seed is a number from 0 to ${WORDS.count - 1}` : "");
+  if (!$("#name").reportValidity()) return;
   const tile = newTile(seedForAnyText(text), exactSeed(text) === null ? text : "");
   $("#wall").prepend(tile);
   if (tiles().length > wallSize()) tiles().at(-1).remove();
@@ -293,6 +300,7 @@ $("form").addEventListener("submit", (event) => {
   enlarge(tile);
   $("#name").blur();
 });
+$("#name").addEventListener("input", () => $("#name").setCustomValidity(""));
 $("#new-wall").addEventListener("click", () => {
   $("#wall").replaceChildren(...Array.from({ length: wallSize() }, () => newTile(Math.floor(Math.random() * WORDS.count))));
   redraw();

@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+LONGEST_NAME = 200  # bytes of a file's name; most systems take 255, endings and numbers included
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices on Windows
 SETTINGS_KEY = "album_gan"  # of the text inside a PNG
 RANGE_TOLERANCE = 1e-3  # float rounding may exceed [-1, 1] by this much; more is a mistake
 
@@ -67,6 +69,14 @@ def to_zero_one(images: torch.Tensor) -> torch.Tensor:
     return (_checked(images) + 1) / 2
 
 
+def on_white(image: Image.Image) -> Image.Image:
+    """A picture as RGB, with white where it is transparent."""
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
 def check_picture(picture: Image.Image) -> None:
     """Raise ValueError unless it is a PIL picture that has pixels."""
     if not isinstance(picture, Image.Image):
@@ -111,7 +121,9 @@ def png_bytes(image: Image.Image, settings: dict | None = None, **options: objec
 
 def file_name(name: str) -> str:
     """A cover's name as the name of a file, without ending, that every system takes."""
-    return re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "-", name).strip(" .-")[:80].strip(" .") or "cover"
+    plain = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "-", name).strip(" .-")[:80]
+    short = plain.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .") or "cover"
+    return f"{short}-" if RESERVED.fullmatch(short) else short
 
 
 def file_names(names: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageCms, ImageOps
 
 from ..inference.atomic import write_atomic
-from ..inference.pixels import SETTINGS_KEY, png_bytes
+from ..inference.pixels import SETTINGS_KEY, on_white, png_bytes
 from .colours import to_srgb
 from .picture_formats import readable_formats
 
@@ -107,7 +107,8 @@ def _unfit(picture: Image.Image, max_side: int) -> str:
     if frames > 1:
         return f"is an animation of {frames} pictures; save one of them"
     if picture.mode not in ("RGB", "RGBA", "L", "LA", "P", "PA", "1"):
-        kind = "is in CMYK, for printing presses" if picture.mode == "CMYK" else "has more than 8 bits per channel"
+        deep = picture.mode.startswith(("I", "F"))
+        kind = "has more than 8 bits per channel" if deep else "is not in RGB or grey"
         return f"{kind} (mode {picture.mode}); save it as an RGB picture of 8 bits"
     return ""
 
@@ -126,10 +127,7 @@ def _print() -> dict:
 
 
 def _jpeg(image: Image.Image, settings: dict | None, quality: int) -> bytes:
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     buffer = io.BytesIO()
     comment = "" if settings is None else json.dumps({SETTINGS_KEY: settings})
-    image.convert("RGB").save(buffer, format="JPEG", quality=quality, subsampling=0, comment=comment, **_print())
+    on_white(image).save(buffer, format="JPEG", quality=quality, subsampling=0, comment=comment, **_print())
     return buffer.getvalue()

@@ -173,7 +173,9 @@ class Handlers:
                 "draws other covers"
             )
         truncation, label = check_truncation(settings.get("truncation")), settings.get("label") or ""
-        opened = {"note": "", "meant": None, "at": time.time()}
+        edited = bool(settings.get("edits")) or settings.get("style") is not None
+        note = "The picture was edited; this is the cover before." if edited else ""
+        opened = {"note": note, "meant": None, "at": time.time()}
         return truncation, label, self._wall([Chosen(seed, typed)], truncation, label, opened=opened)
 
     @shows_errors

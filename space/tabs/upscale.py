@@ -10,6 +10,7 @@ from PIL import Image
 
 from album_gan.editing.typography import LAYOUTS, LONGEST_TEXT, check_type, compose
 from album_gan.inference.latents import name_of
+from album_gan.inference.pixels import on_white
 from album_gan.inference.upscaling import RIGHTS, check_upscale
 from album_gan.media.image_files import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
 from album_gan.space.drawing_order import Lane
@@ -215,7 +216,7 @@ class Order:
             typeset = compose(large, *self.words)
             large = typeset.drawn()
             # The same words in the same place, so that the slider compares only the pictures.
-            pixels = source.convert("RGB").resize(large.size, Image.Resampling.NEAREST)
+            pixels = on_white(source).resize(large.size, Image.Resampling.NEAREST)
             small = dataclasses.replace(typeset, background=pixels).drawn()
             small.thumbnail((MAX_SMALL_SIZE, MAX_SMALL_SIZE))
             before = folder / f"{stem}-before.png"

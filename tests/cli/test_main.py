@@ -105,6 +105,9 @@ def test_upscale_keeps_settings(run, tmp_path):
     assert np.abs(large[0] - (9, 99, 199)).max() <= 1
     assert read_settings(tmp_path / "large" / "a.png") == {"seed": 3}
     assert read_settings(tmp_path / "large" / "b.png") is None
+    Image.new("L", (9, 9)).save(tmp_path / "b.png")  # another picture of mine
+    code, _, err = run("upscale b.jpg --size 64 --out .")
+    assert (code, "b.png would be overwritten; choose another" in err) == (2, True)
 
 
 def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
@@ -152,12 +155,13 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
             "upscale good.png --size 31 --out x",
             "size must be from 32, the picture's longer side, to 4096, got 31",
         ),
-        ("upscale good.png --size 5000 --out x", "got 5000"),
+        ("upscale good.png --size 5000 --out x", "good.png: size must be from 32, the picture's longer side, to 4096"),
+        ("timelapse bundled --seconds -1 --out x.mp4", "seconds must be above 0, got -1"),
         ("upscale good.png missing.png --size 64 --out x", "missing.png does not exist"),
         ("upscale good.png broken.png --size 64 --out x", "broken.png is no picture that can be read"),
         ("upscale good.png cut.png --size 64 --out x", "cut.png is no picture that can be read"),
         ("upscale good.png empty --size 64 --out x", "empty is a folder"),
-        ("upscale good.png --size 64 --out .", "which would be overwritten"),
+        ("upscale good.png --size 64 --out .", "good.png would be overwritten"),
         ("upscale good.png empty/../good.png --size 64 --out x", "different names"),
         ("upscale good.png --size 64 --out taken", "taken is a file"),
         ("upscale --size 64 --out x", "IN"),

@@ -94,6 +94,13 @@ def test_type_avoids_the_busiest_part():
             assert all(line.box[3] <= busy.start or line.box[1] >= busy.stop for line in typeset.lines), layout
 
 
+def test_type_on_a_transparent_picture_stands_on_white():
+    picture = Image.new("RGBA", (200, 200), (0, 0, 0, 0))
+    typeset = set_type(picture, "Bus")
+    assert typeset.mode == "RGB"
+    assert typeset.getpixel((0, 0)) == (255, 255, 255)
+
+
 def test_a_calm_cover_is_not_shaded():
     image = Image.new("RGB", (256, 256), (20, 60, 40))
     typeset = compose(image, "Title", "Artist")

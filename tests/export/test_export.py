@@ -261,6 +261,43 @@ def test_what_is_typed_stays_the_name(page, tmp_path):
     page.keyboard.press("Escape")
 
 
+def test_words_of_any_script_are_in_the_picture(page, tmp_path):
+    page.fill("#name", "Ångström 日本 🎸")
+    page.press("#name", "Enter")
+    page.locator("#wall button[data-drawn]").first.wait_for(timeout=20_000)
+    with page.expect_download() as download:
+        page.click("[data-do=save]")
+    download.value.save_as(tmp_path / "cover.png")
+    assert read_settings(Image.open(tmp_path / "cover.png"))["typed"] == "Ångström 日本 🎸"
+    page.keyboard.press("Escape")
+
+
+def test_a_cover_saved_during_a_film_is_the_cover(page, tiny_pipeline, tmp_path):
+    """Also if it was shown enlarged before."""
+    page.locator("#wall button[data-drawn]").first.click()
+    page.click("[data-do=enlarge]")
+    page.locator("dialog canvas[width='128']").wait_for()
+    page.keyboard.press("m")
+    page.locator("dialog .note", has_text="Drawing").wait_for()
+    page.locator("dialog .note:empty").wait_for(state="attached")  # the film plays
+    with page.expect_download() as download:
+        page.click("[data-do=save]")
+    download.value.save_as(tmp_path / "cover.png")
+    picture = Image.open(tmp_path / "cover.png")
+    settings = read_settings(picture)
+    ours = np.asarray(tiny_pipeline(seeds=[settings["seed"]], truncation=settings["truncation"]).images[0], int)
+    assert np.abs(np.asarray(picture.convert("RGB"), int) - ours).max() <= 2
+    page.keyboard.press("Escape")
+
+
+def test_a_number_that_is_no_seed_is_refused(page):
+    page.fill("#name", "100000000")
+    page.press("#name", "Enter")
+    assert page.eval_on_selector("#name", "field => field.validationMessage") == "A seed is a number from 0 to 99999999"
+    assert not page.locator("dialog").is_visible()
+    page.fill("#name", "")
+
+
 def test_covers_morph_and_the_stage_is_left_again(page):
     page.click("#present")
     first = page.locator("dialog h2").text_content()

@@ -38,6 +38,12 @@ def test_one_name_twice_makes_two_files(tiny_pipeline, tmp_path):
     files = tiny_pipeline(["Bus 2", "Bus", "bus", "A/C", "A:C"]).save(tmp_path / "alike")
     assert [file.stem for file in files] == ["Bus 2", "Bus", "bus 3", "A-C", "A-C 2"]
     assert len([*(tmp_path / "alike").glob("*.png")]) == 5
+    [file] = tiny_pipeline(["ö" * 150]).save(tmp_path)
+    assert file.stem == "ö" * 80
+    [file] = tiny_pipeline(["夜" * 150]).save(tmp_path)
+    assert file.stem == "夜" * 66
+    [file] = tiny_pipeline(["Con"]).save(tmp_path)
+    assert file.stem == "Con-"
 
 
 def test_a_collection_holds_one_cover_an_item(tiny_pipeline):

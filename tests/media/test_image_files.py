@@ -103,7 +103,8 @@ def test_read_picture_converts_to_srgb(tmp_path, mode):
     ("name", "message"),
     [
         ("deep.png", "more than 8 bits per channel"),
-        ("press.jpg", "in CMYK"),
+        ("press.jpg", r"not in RGB or grey \(mode CMYK\)"),
+        ("lab.tif", r"not in RGB or grey \(mode LAB\)"),
         ("moving.gif", "an animation of 2 pictures"),
         ("cut.png", "cut short"),
         ("bomb.png", "pixels"),
@@ -114,6 +115,7 @@ def test_read_picture_converts_to_srgb(tmp_path, mode):
 def test_unfit_pictures_are_explained(tmp_path, name, message):
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "deep.png")
     Image.new("CMYK", (8, 8)).save(tmp_path / "press.jpg")
+    Image.new("LAB", (8, 8)).save(tmp_path / "lab.tif")
     frames = [noise(8), noise(8).rotate(90)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     noise(64).save(tmp_path / "whole.png")
