@@ -160,7 +160,8 @@ def read_seeds(text: str) -> list[Chosen]:
             continue
         for item, is_exact in zip(items, exact, strict=True):
             if not item.strip():
-                raise ValueError(f"seeds must be a list such as 1,2,7-9, got {_shown(text)}; remove the empty item")
+                remedy = "remove the empty item" if text.strip() else "name a seed"
+                raise ValueError(f"seeds must be a list such as 1,2,7-9, got {_shown(text)}; {remedy}")
             if not (is_exact or numbers):
                 chosen.append(Chosen(seed_for_any_text(item)[0], " ".join(item.split())))
                 continue

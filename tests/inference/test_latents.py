@@ -168,7 +168,7 @@ def test_seed_lists():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "empty item"), ("1,,2", "empty item"), ("1,", "empty item"),
+        ("", "name a seed"), ("1,,2", "empty item"), ("1,", "empty item"),
         ("9-7", "write 7-9"), ("0-1000000", "at most 1000000"), ("5,0-999999", "at most 1000000"),
         ("0-100000000", "got '100000000'"),
         ("1-2-3", "got '1-2-3'"), ("-3", "got '-3'"), ("a;;b", "empty item"), ("velvet-otter-042, ", "empty item"),

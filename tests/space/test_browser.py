@@ -284,6 +284,7 @@ def test_a_finger_leafs_through_the_card_and_the_stage(visit):
     expect(page.get_by_role("dialog", name="Presenting")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_directions_and_sums_on_stage(visit):
     page = visit()
     page.get_by_role("button", name="Present").click()
