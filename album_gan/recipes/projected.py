@@ -38,7 +38,7 @@ class Config:
     modulated: bool = False  # the stem scales and shifts all levels (conditional BatchNorm); for trained models
     detailed_crops: bool = False  # every fourth step judges crops of a quarter of the width, mostly letters and faces
     san: bool = False  # heads end in a direction with its own loss (SAN, arXiv:2301.12811); not for trained heads
-    second_network: bool = False  # EfficientNet-Lite1 judges beside Lite0: better at equal images, a quarter slower
+    second_network: bool = False  # EfficientNet-Lite1 judges beside Lite0 (docs/decisions/second-network.md)
     average_half_life: float = 20_000  # images
     decay: float = 0.3  # final part of the run in which the learning rate falls to 0
 
