@@ -14,7 +14,7 @@ import webbrowser
 from itertools import pairwise
 from pathlib import Path
 
-from ..covers.advice import settings_for
+from ..covers.recommended_settings import settings_for
 from ..runtime import DEVICES, choose_device, hardware
 from .parser import Parser
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..covers.advice import FEW_COVERS
+from ..covers.recommended_settings import FEW_COVERS
 from .findings import Context, Finding
 
 

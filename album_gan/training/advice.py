@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from ..covers.advice import FEW_COVERS
 from ..covers.dataset import Split
+from ..covers.recommended_settings import FEW_COVERS
 from ..recipes.base import Recipe
 from .config import TrainingConfig
 

@@ -13,7 +13,7 @@ import pytest
 
 from album_gan.cli.main import main
 from album_gan.cli.start import _options
-from album_gan.covers.advice import settings_for
+from album_gan.covers.recommended_settings import settings_for
 from album_gan.covers.synthetic import draw_cover
 from album_gan.hub.run_checkpoints import sha256_of
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ...page_style import stylesheet
 from ...runtime import cpu_count
-from ..advice import settings_for
+from ..recommended_settings import settings_for
 from .candidates import EXAMPLES, preview
 from .cleaning import STEPS, Cleaning
 from .counts import Summary
