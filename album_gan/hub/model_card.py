@@ -64,7 +64,7 @@ def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str 
         classes=classes(pipe),
         data_rights=data_rights or NOT_STATED,
         by_hand=by_hand(pipe, repo_id),
-        began=began(record["settings"]),
+        initial_weights=initial_weights(record["settings"]),
         command=training_command(record["settings"]),
         numbers=numbers(measured) if measured else "Not measured yet; `album-gan evaluate` does it.",
         memorisation=memorisation(measured),
@@ -107,8 +107,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     }
 
 
-def began(settings: dict[str, Any]) -> str:
-    """What the command below is that of, for a run that began with a trained model."""
+def initial_weights(settings: dict[str, Any]) -> str:
+    """For a run that began with a trained model, a sentence that names it; otherwise empty."""
     source = settings.get("init_from")
     return f" It began with the weights of `{source}`; this is the command of the last run:" if source else ""
 

@@ -39,7 +39,7 @@ def stop_signals() -> Iterator[StopRequest]:
     def receive(number: int, _frame: object) -> None:
         request.received = True
         signal.signal(number, previous[number])
-        _tell(number)
+        _announce_stop(number)
 
     previous = {number: signal.signal(number, receive) for number in numbers}
     try:
@@ -49,8 +49,8 @@ def stop_signals() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-def _tell(number: int) -> None:
-    """Say that the run stops; on the terminal too, for Ctrl-C under `| tee` has ended who would have shown it there."""
+def _announce_stop(number: int) -> None:
+    """Say that the run stops; after Ctrl-C on the terminal too, since `| tee`, which would show it, has ended."""
     text = b"\nstopping after this step; once more ends the run at once\n"
     with suppress(OSError):
         os.write(2, text)
@@ -61,9 +61,9 @@ def _tell(number: int) -> None:
 
 @contextmanager
 def lasting_output() -> Iterator[None]:
-    """Output that cannot end a run: what nobody reads any more, or has no room, is dropped.
+    """Within it, output that cannot be written is dropped instead of ending the run.
 
-    Ctrl-C under `| tee` ends the reader before the run is saved, and a closed terminal takes no output either.
+    Ctrl-C under `| tee` ends tee before the run is saved; a closed terminal or a full disk takes no output either.
     """
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(_LastingStream, streams)

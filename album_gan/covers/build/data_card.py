@@ -5,7 +5,7 @@ from collections import Counter
 from .cleaning import STEPS, Cleaning
 from .counts import Summary
 
-HERE = "THIS_FOLDER_OR_HUB_ID"  # `hub_files.push` puts the data set's name on the Hub in its place
+PLACEHOLDER_ID = "THIS_FOLDER_OR_HUB_ID"  # `hub_files.push` puts the data set's name on the Hub in its place
 
 
 def data_card(summary: Summary, sources: list[str], settings: Cleaning, rights: str | None, splits: list[str]) -> str:
@@ -91,7 +91,7 @@ editions of one cover, and what has the same artist and title.
 ```python
 from datasets import load_dataset
 
-covers = load_dataset("{HERE}", split="train")
+covers = load_dataset("{PLACEHOLDER_ID}", split="train")
 ```
 """
 

@@ -12,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from ...inference.atomic import NO_SPACE, NOT_ALLOWED, write_atomic
 from ...inference.model_store import check_hub_id, is_hub_id
 from ..folders import PICTURE_ENDINGS
-from .data_card import HERE
+from .data_card import PLACEHOLDER_ID
 
 FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *PICTURE_ENDINGS)  # endings that no Hub id has
 # If there is no connection, huggingface_hub raises its HTTP client's errors, and the client changes with its version.
@@ -69,7 +69,7 @@ def push(folder: Path, repo_id: str, public: bool) -> str:
         api = HfApi()
         address = api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
         card = (folder / "README.md").read_text(encoding="utf-8")
-        write_atomic(folder / "README.md", card.replace(HERE, repo_id))
+        write_atomic(folder / "README.md", card.replace(PLACEHOLDER_ID, repo_id))
         api.upload_folder(
             repo_id=repo_id,
             repo_type="dataset",
