@@ -16,8 +16,8 @@
 # the generator draws. (Not suspected: of a copy something was expected to be shared or drawn anew, at 35%; the cause was
 # seen when an `AveragedModel` raised.)
 # Seen, largest difference of the pictures of a generator and of its copy by `zip`, for eight pairs built in turn: 0 but
-# for one, 0.1 to 0.2; by `set_weights` 0 for all. An Adam optimizer that goes on with a saved state: difference to the
-# weights of a run without a stop 0, with the names of that one copy 0.017 after ten steps of 0.002.
+# for one, 0.1 to 0.2; by `set_weights` 0 for all. An Adam optimizer resumed from a saved state: difference from
+# the weights of an uninterrupted run 0, with the names of that one copy 0.017 after ten steps of 0.002.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -73,7 +73,7 @@ def flattened(image: Image.Image) -> Image.Image:
     if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
         return _eight_bits(image).convert("RGB")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = image.convert("RGBA")  # `pixels.on_white` would bring torch, which builders of data sets do without
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image if image.mode == "RGB" else image.convert("RGB")
