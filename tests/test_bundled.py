@@ -45,7 +45,7 @@ def test_it_says_what_it_is(folder, resolution):
     record = json.loads((folder / "training.json").read_text())
     assert record["resolution"] == resolution
     card = (folder / "README.md").read_text()
-    assert "learned from copyrighted covers" in card
+    assert "no rights are granted for releasing what it draws" in card
     assert f"{record['images']:,}" in card
     assert f"`{AlbumCoverPipeline.from_pretrained(folder).fingerprint}`" in card
 

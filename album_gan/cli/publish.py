@@ -20,6 +20,7 @@ def add_push(commands: Subparsers) -> None:
     added.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="the repository; created if missing")
     added.add_argument("--private", action="store_true", help="visible to you only; implied without --data-rights")
     added.add_argument("--data-rights", metavar="TEXT", help="what the card says about rights to the training covers")
+    added.add_argument("--license", metavar="ID", help="of the weights, as the Hub calls it, e.g. cc-by-4.0")
     added.add_argument("--space", metavar="OWNER/NAME", help="also publish the page, with this model, as this Space")
 
 
@@ -29,7 +30,7 @@ def _push(args: argparse.Namespace) -> None:
 
     if args.space:
         check_hub_id(args.space, "space")
-    print(push(args.model, args.repo_id, args.private, args.data_rights))
+    print(push(args.model, args.repo_id, args.private, args.data_rights, args.license))
     if args.space:
         from ..hub.space import push_space
 

@@ -17,7 +17,8 @@ BY_HAND = Path(__file__).parent / "model_card_by_hand.txt"  # for a LiteGenerato
 NOT_STATED = "not stated"
 # Settings that the card states elsewhere, or that do not affect the model.
 NOT_IN_COMMAND = (
-    "data_rights", "report_to", "logging_steps", "checkpointing_steps", "checkpoints_total_limit", "overwrite",
+    "data_rights", "license", "report_to", "logging_steps", "checkpointing_steps", "checkpoints_total_limit",
+    "overwrite",
 )  # fmt: skip
 # Entries of training.json that are no options of train.py; `batch_size` is the total of all processes.
 RESULTS = {
@@ -34,7 +35,16 @@ RESULTS = {
 }
 
 
-def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str | None) -> str:
+NO_LICENSE = (
+    "Drawn by a network that learned from covers whose rights are stated above. Enjoy it, show it, learn from it; no "
+    "rights are granted for releasing what it draws."
+)
+LICENSED = "The weights are published under the licence `{license}`; the rights to the training covers stand above."
+
+
+def card(
+    pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str | None, license: str | None = None
+) -> str:
     """Metadata and text, from training.json and evaluation.json (if any) in the model's `folder`.
 
     Raises ValueError for metadata that the Hub could not read.
@@ -47,7 +57,7 @@ def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str 
     data = ModelCardData(
         library_name="diffusers",
         pipeline_tag="unconditional-image-generation",
-        license="other",
+        license=license or "other",
         tags=["gan", "album-covers", "album-gan"],
         datasets=[record["data"]] if is_public_id(record["data"]) else None,
         model_name=title if results else None,
@@ -63,6 +73,7 @@ def card(pipe: AlbumCoverPipeline, folder: Path, repo_id: str, data_rights: str 
         enlarges=" Its upscaler enlarges them four times." if pipe.upscaler is not None else "",
         classes=classes(pipe),
         data_rights=data_rights or NOT_STATED,
+        rights=LICENSED.format(license=license) if license else NO_LICENSE,
         by_hand=by_hand(pipe, repo_id),
         initial_weights=initial_weights(record["settings"]),
         command=training_command(record["settings"]),

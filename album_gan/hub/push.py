@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from .privacy import public_record
 from .run_checkpoints import CHECKPOINT, latest_checkpoint
 
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
+LICENSE_ID = re.compile(r"[a-z0-9][a-z0-9.-]*")
 LEFTOVERS = shutil.ignore_patterns(".*.tmp")  # of writers that were killed
 # Files that a push replaces; others in the repository belong to the owner.
 REPLACED = (
@@ -44,20 +46,22 @@ def push(
     repo_id: str,
     private: bool = False,
     data_rights: str | None = None,
+    license: str | None = None,
     token: str | None = None,
 ) -> str:
     """Publish a model (bundled, a run's folder, or a Hub id) as `repo_id` on the Hub; returns its URL.
 
     Everything is one commit: an interrupted push leaves the repository unchanged, and earlier states remain as
     revisions. Without `data_rights` a new repository is private: a model should not be published without a statement on
-    the rights to its training covers.
-    Raises ValueError for a malformed id, and for a public repository with `private` or without `data_rights`; OSError
-    if the Hub refuses or there is no room to assemble the files.
+    the rights to its training covers. `license` is the weights' one, by its id on the Hub; without it the card grants
+    none.
+    Raises ValueError for a malformed id or licence, and for a public repository with `private` or without
+    `data_rights`; OSError if the Hub refuses or there is no room to assemble the files.
     """
     with explained(repo_id), temporary_folder() as temporary:
         check_hub_id(repo_id)
-        assemble(model, temporary, repo_id, data_rights)
-        api = open_repository(repo_id, private, data_rights, token)
+        assemble(model, temporary, repo_id, data_rights, license)
+        api = open_repository(repo_id, private, data_rights, license, token)
         commit = api.upload_folder(
             repo_id=repo_id,
             folder_path=temporary,
@@ -68,10 +72,18 @@ def push(
 
 
 def open_repository(
-    repo_id: str, private: bool = False, data_rights: str | None = None, token: str | None = None
+    repo_id: str,
+    private: bool = False,
+    data_rights: str | None = None,
+    license: str | None = None,
+    token: str | None = None,
 ) -> HfApi:
     """Create the repository if it is missing. Errors as in `push`; training that ends with a push calls this first."""
     check_hub_id(repo_id)
+    if license is not None and not LICENSE_ID.fullmatch(license):
+        raise ValueError(
+            f"license must be an id from hf.co/docs/hub/repositories-licenses, got {license!r}; e.g. cc0-1.0"
+        )
     api = HfApi(token=token)
     with explained(repo_id):
         api.create_repo(repo_id, private=private or data_rights is None, exist_ok=True)
@@ -122,7 +134,9 @@ def explained(repo_id: str) -> Iterator[None]:
         ) from error
 
 
-def assemble(model: str, folder: Path, repo_id: str, data_rights: str | None = None) -> AlbumCoverPipeline:
+def assemble(
+    model: str, folder: Path, repo_id: str, data_rights: str | None = None, license: str | None = None
+) -> AlbumCoverPipeline:
     """Write a model's repository to an empty folder; returns its pipeline.
 
     A run's latest checkpoint is included, so that `--resume_from_checkpoint` can resume from the Hub.
@@ -144,7 +158,7 @@ def assemble(model: str, folder: Path, repo_id: str, data_rights: str | None = N
     if (folder / "discriminator").is_dir():
         finish_discriminator(folder / "discriminator")
     grid(pipe(seeds=range(64), truncation=1.0).images, 8).save(folder / "sheet.png", optimize=True)
-    (folder / "README.md").write_text(card(pipe, folder, repo_id, data_rights), encoding="utf-8")
+    (folder / "README.md").write_text(card(pipe, folder, repo_id, data_rights, license), encoding="utf-8")
     return pipe
 
 

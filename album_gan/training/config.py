@@ -57,6 +57,7 @@ class TrainingConfig:
     push_to_hub: bool = False  # publish the finished model
     hub_model_id: str | None = None  # under this id, owner/name
     data_rights: str | None = None  # statement in the model card about the data; without it the repository is private
+    license: str | None = None  # of the weights, by the Hub's id, e.g. cc-by-4.0; without it the card grants none
 
     def __post_init__(self) -> None:
         at_least = {

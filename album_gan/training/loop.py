@@ -57,7 +57,9 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         else:
             refuse_other_networks(checkpoint, config)
         if config.push_to_hub and config.hub_model_id and is_first_process():
-            open_repository(config.hub_model_id, data_rights=config.data_rights)  # fail now, not after hours
+            open_repository(  # fail now, not after hours
+                config.hub_model_id, data_rights=config.data_rights, license=config.license
+            )
         split, accelerator, state = set_up(config, recipe, checkpoint)
         run = Run(config, state, split, accelerator)
         if checkpoint is None:

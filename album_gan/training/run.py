@@ -140,7 +140,12 @@ class Run:
             print(f"see the covers:  album-gan demo --model {self.output_dir}")
             if self.config.push_to_hub:
                 assert self.config.hub_model_id is not None  # as TrainingConfig checks
-                push(str(self.output_dir), self.config.hub_model_id, data_rights=self.config.data_rights)
+                push(
+                    str(self.output_dir),
+                    self.config.hub_model_id,
+                    data_rights=self.config.data_rights,
+                    license=self.config.license,
+                )
             print(f"publish them:    album-gan push {self.output_dir} --repo-id YOUR_NAME/album-covers")
         self.accelerator.end_training()
 

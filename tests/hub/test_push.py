@@ -75,10 +75,23 @@ def test_the_card_says_what_counts(repository, tiny_model, tmp_path):
     assert "pipeline_tag: unconditional-image-generation" in text
     assert "Rights to the data: drawn by the tests." in text
     assert 'from_pretrained("me/covers")' in text
-    assert "learned from copyrighted covers" in text
+    assert "no rights are granted for releasing what it draws" in text
     assert "{" not in re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     assemble(str(tiny_model), tmp_path, "me/covers")
     assert "Rights to the data: not stated." in (tmp_path / "README.md").read_text()
+
+
+def test_the_card_states_the_licence(repository, tiny_model, tmp_path):
+    unlicensed = ModelCard.load(repository / "README.md")
+    assert unlicensed.data.license == "other"
+    assemble(str(tiny_model), tmp_path, "me/covers", "my own photographs", license="cc-by-4.0")
+    licensed = ModelCard.load(tmp_path / "README.md")
+    assert licensed.data.license == "cc-by-4.0"
+    assert "published under the licence `cc-by-4.0`" in licensed.text
+    assert "no rights are granted" not in licensed.text
+    for wrong in ("CC BY 4.0", "", "mit\ntags: [x]"):
+        with pytest.raises(ValueError, match="license must be an id"):
+            push(str(tiny_model), "me/covers", license=wrong)
 
 
 def test_no_pickle_and_no_places_of_this_machine(repository):

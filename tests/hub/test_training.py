@@ -18,7 +18,7 @@ from pathlib import Path
 common = ["--recipe", "dcgan", "--dcgan.width", "16", "--resolution", "32", "--train_data_dir", "covers",
           "--train_batch_size", "4", "--dataloader_num_workers", "0", "--report_to", "none", "--evaluation_images", "0",
           "--checkpointing_steps", "4", "--logging_steps", "2", "--sample_images", "8"]
-push = ["--push_to_hub", "--hub_model_id", "me/run", "--data_rights", "drawn by the tests"]
+push = ["--push_to_hub", "--hub_model_id", "me/run", "--data_rights", "drawn by the tests", "--license", "cc0-1.0"]
 def train(output, steps, *more):
     assert main([*common, "--output_dir", output, "--max_train_steps", str(steps), *more]) == 0
 
@@ -64,3 +64,5 @@ def test_train_push_resume_and_start_from_the_hub(tmp_path):
         card = hub.ask("/me/run/resolve/main/README.md").decode()
         assert "accelerate launch train.py \\\n    --train_data_dir my_covers" in card
         assert "--dcgan.width 16" in card
+        assert "license: cc0-1.0" in card
+        assert "--license" not in card
