@@ -171,7 +171,7 @@ def _fitted(text: str, font: str, share: float, width: float, size: tuple[int, i
         face = _font(font, int(pixels))
         lines = _wrapped(text, face, widest)
         if lines and len(lines) <= 4 and len(lines) * pixels * 1.15 <= tallest:
-            return [(line, face) for line in lines]
+            return [(line, face) for line in _balanced(text, face, widest, len(lines))]
     face = _font(font, int(max(6, 0.025 * side)))
     return [(line, face) for line in _wrapped(text, face, widest, breaking=True)]
 
@@ -193,6 +193,16 @@ def _wrapped(text: str, face: ImageFont.FreeTypeFont, widest: float, breaking: b
             lines.append(line)
             line = word
     return [*lines, line] if line else lines
+
+
+def _balanced(text: str, face: ImageFont.FreeTypeFont, widest: float, count: int) -> list[str]:
+    """The text in `count` lines, the longest as short as possible, instead of full lines and a short last one."""
+
+    def enough(width: int) -> bool:
+        return 0 < len(_wrapped(text, face, width)) <= count
+
+    narrowest = bisect.bisect_left(range(int(widest)), True, key=enough)
+    return _wrapped(text, face, min(narrowest, widest))
 
 
 def _placed(blocks: list[list[tuple]], place: tuple[float, float], size: tuple[int, int]) -> list[Line]:

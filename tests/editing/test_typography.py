@@ -101,6 +101,13 @@ def test_type_on_a_transparent_picture_stands_on_white():
     assert typeset.getpixel((0, 0)) == (255, 255, 255)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_lines_of_a_title_are_balanced(layout):
+    """Filling each line in turn would give "A Letter From" and "the Sea"; its longest line is as short as can be."""
+    lines = compose(Image.new("RGB", (512, 512)), "A Letter From the Sea", "", layout).lines
+    assert [line.text.lower() for line in lines] == ["a letter", "from the sea"]
+
+
 def test_a_calm_cover_is_not_shaded():
     image = Image.new("RGB", (256, 256), (20, 60, 40))
     typeset = compose(image, "Title", "Artist")
