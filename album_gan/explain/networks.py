@@ -82,7 +82,7 @@ def bundled_pair(name: str) -> Pair:
     """A model of this package: "bundled" or "teaching". Raises OSError and ValueError as `load_network`."""
     if name not in BUNDLED:
         raise ValueError(f"model must be one of {', '.join(map(str, BUNDLED))}, got {name!r}")
-    pipe = AlbumCoverPipeline.from_pretrained(name)
+    pipe = AlbumCoverPipeline.from_pretrained(name, device="cpu")
     folder = find_model(name)
     discriminator, missing = discriminator_of(folder)
     recipe = read_json(folder / "training.json")["recipe"]

@@ -147,6 +147,9 @@ def test_the_page(on_cpu, tmp_path):
                 assert difference([Image.open(io.BytesIO(answer.read()))], [name]) <= 2
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/edit/42.webp?size=512", timeout=60) as answer:
             assert Image.open(io.BytesIO(answer.read())).size == (512, 512)
+        for path in ("learn/layers.json?seed=42", "learn/cover.webp?seed=42"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as answer:
+                assert answer.status == 200
 
 
 def test_the_command_line(on_cpu, tmp_path, monkeypatch):

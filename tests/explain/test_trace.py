@@ -9,6 +9,7 @@ from tiny_recipes import RECIPES, SMALL
 
 from album_gan.explain.networks import bundled_pair, recipe_pair, resolutions, trace_both
 from album_gan.explain.trace import ALL, trace
+from album_gan.inference import pipeline
 
 CASES = [(name, resolution) for name in RECIPES for resolution in resolutions(name)]
 
@@ -70,6 +71,16 @@ def test_every_step_of_the_bundled_generator_is_used():
     steps = trace(bundled_pair("bundled").generator, *bundled_pair("bundled").inputs([3]), keep=False).steps
     used = {source for step in steps for source in step.sources}
     assert used == set(range(-1, len(steps) - 1))
+
+
+@pytest.mark.parametrize("name", ["bundled", "teaching"])
+def test_a_bundled_pair_is_on_the_cpu_whatever_the_machine_has(name, monkeypatch):
+    """As on a machine with a GPU, where a pipeline goes there by default."""
+    monkeypatch.setattr(pipeline, "best_device", lambda: torch.device("meta"))
+    bundled_pair.cache_clear()
+    pair = bundled_pair(name)
+    for network in (pair.generator, pair.discriminator):
+        assert {parameter.device.type for parameter in network.parameters()} == {"cpu"}
 
 
 def test_dcgan_is_the_one_of_the_papers_figure():
