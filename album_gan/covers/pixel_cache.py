@@ -22,6 +22,7 @@ from .decoding import DECODER, decode_rows
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 64  # covers per task of a decoding process
+SPARE = 10**9  # bytes to leave free beside the cache, or as much as it needs itself if that is less
 LEFTOVER_HOURS = 24  # without a change, after which an unfinished file counts as left by a killed process
 
 
@@ -69,8 +70,10 @@ def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int, w
 def _decode_all(rows: datasets.Dataset, image_column: str, resolution: int, path: Path, workers: int) -> None:
     reasons: list[str] = []
     readable: list[int] = []
+    shape = (len(rows), resolution, resolution, 3)
+    _check_room(path.parent, int(np.prod(shape, dtype=np.int64)))
     with atomic_path(path) as temporary:
-        pixels = _reserve(temporary, (len(rows), resolution, resolution, 3))
+        pixels = _reserve(temporary, shape)
         decoded = _decoded(rows, image_column, resolution, workers)
         for number, cover in enumerate(tqdm(decoded, desc="decoding covers", unit=" covers", total=len(rows))):
             if isinstance(cover, str):
@@ -81,10 +84,11 @@ def _decode_all(rows: datasets.Dataset, image_column: str, resolution: int, path
         if not readable:
             raise ValueError(f"none of the {len(rows)} covers is a readable picture; the first: {reasons[0]}")
         pixels.flush()
+        del pixels  # unmaps the file, which Windows could not rename otherwise
         if reasons:
             logger.warning("%d of %d covers skipped; the first: %s", len(reasons), len(rows), reasons[0])
             _save(path.with_suffix(".rows.npy"), np.array(readable))
-            _save(temporary, pixels[: len(readable)])
+            _shorten(temporary, (len(readable), *shape[1:]))
 
 
 def _decoded(rows: datasets.Dataset, image_column: str, resolution: int, workers: int) -> Iterator[np.ndarray | str]:
@@ -110,12 +114,25 @@ def _save(path: Path, array: np.ndarray) -> None:
         np.save(file, array)
 
 
+def _shorten(path: Path, shape: tuple[int, ...]) -> None:
+    """Cut off the last rows of a file of pixels, in place."""
+    with path.open("r+b") as file:  # its header has room for any number of rows
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        file.truncate(file.tell() + int(np.prod(shape, dtype=np.int64)))
+
+
+def _check_room(folder: Path, size: int) -> None:
+    """Raise OSError unless the disk has room for `size` bytes, and some to spare."""
+    spare, free = min(SPARE, size), shutil.disk_usage(folder).free
+    if free < size + spare:
+        raise OSError(
+            errno.ENOSPC, f"{size / 1e9:.1f} GB for them and {spare / 1e9:.1f} GB to spare, {free / 1e9:.1f} GB free"
+        )
+
+
 def _reserve(path: Path, shape: tuple[int, ...]) -> np.memmap:
     """A new uint8 file with allocated disk space: writing to a memory-mapped sparse file crashes with a bus error when
     the disk is full. Raises OSError if there is no room."""
-    free = shutil.disk_usage(path.parent).free
-    if free < 2 * np.prod(shape, dtype=np.int64):  # leave as much room again
-        raise OSError(errno.ENOSPC, f"{np.prod(shape, dtype=np.int64) / 1e9:.1f} GB for them, {free / 1e9:.1f} GB free")
     pixels = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
     size = path.stat().st_size
     with path.open("r+b") as file:

@@ -71,6 +71,32 @@ def test_a_disk_that_fills_is_no_bus_error(source, tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+def test_the_file_is_no_longer_mapped_when_it_is_renamed(source, tmp_path, monkeypatch):
+    """Windows renames no file that is mapped. A cover that cannot be read shortens the file first."""
+    (tmp_path / "covers" / "broken.png").write_bytes(b"no picture")
+    mapped = []
+
+    def replace(old, new, rename=os.replace):
+        mapped.append(str(old) in Path("/proc/self/maps").read_text())
+        rename(old, new)
+
+    monkeypatch.setattr(os, "replace", replace)
+    covers = load_covers(source)
+    assert len(covers.train) + len(covers.held_out) == 40
+    assert mapped
+    assert not any(mapped)
+
+
+def test_a_cache_leaves_room_for_others(source, tmp_path, monkeypatch, caplog):
+    usage, pixels = shutil.disk_usage("/"), len(load_covers(source).train) * 64 * 64 * 3
+    shutil.rmtree(tmp_path / "cache")
+    for free, cached in ((2 * pixels - 1, False), (2 * pixels, True)):
+        monkeypatch.setattr(pixel_cache.shutil, "disk_usage", lambda folder, free=free: usage._replace(free=free))
+        assert (load_covers(source).train.decoded is not None) == cached
+    assert "0.0 GB to spare" in caplog.text
+
+
 def test_leftovers_of_killed_processes_are_swept(source, tmp_path):
     pixels = tmp_path / "cache" / "pixels"
     pixels.mkdir(parents=True)
