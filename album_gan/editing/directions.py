@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.pixels import to_pil
+from ..inference.precision import full_precision
 
 SAMPLES = 512  # seeds from 0 on, to estimate the distribution of stems
 COMPONENTS = 6
@@ -103,7 +104,7 @@ class Editor:
         """
         if not self.mixes:
             raise ValueError(f"{type(self.pipe.generator).__name__} cannot mix covers; use a `projected` model")
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision(stems.device):
             return to_pil(self.pipe.generator.paint(stems, styles))
 
     @torch.enable_grad()
@@ -112,7 +113,7 @@ class Editor:
 
         It is the gradient, preconditioned with the covariance of stems.
         """
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), full_precision(stems.device):
             leaf = stems.clone().requires_grad_()
             (gradient,) = torch.autograd.grad(attribute(self.pipe.generator.paint(leaf)).sum(), leaf)
         direction = gradient.flatten(1) @ self.centred.T @ self.centred

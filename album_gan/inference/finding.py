@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .latents import name_of
 from .pixels import check_picture
+from .precision import full_precision
 
 STARTS = 64  # seeds from 0 on, of which the most similar one is where the descent starts
 POOL = 8_192  # seeds from 0 on, among which the nearest one is searched
@@ -60,13 +61,14 @@ def find(pipe: Any, picture: Image.Image, steps: int = STEPS, generator: Any = N
     pixels = np.array(square)
     target = torch.from_numpy(pixels).to(generator.device, generator.dtype).permute(2, 0, 1)[None] / 127.5 - 1
 
-    stems = pipe.stems_of(range(STARTS))
-    start = stems[_closest(generator, stems, target)[:1]]
-    stem = _descend(generator, start, stems, target, steps)
-    with torch.inference_mode():
-        projected = _distance(generator.paint(stem), target).item()
-    seed, distance = _nearest_seed(pipe, generator, stem, target)
-    return Found(seed, pipe(seeds=[seed]).images[0], distance, stem, pipe(stems=stem).images[0], projected)
+    with full_precision(generator.device):
+        stems = pipe.stems_of(range(STARTS))
+        start = stems[_closest(generator, stems, target)[:1]]
+        stem = _descend(generator, start, stems, target, steps)
+        with torch.inference_mode():
+            projected = _distance(generator.paint(stem), target).item()
+        seed, distance = _nearest_seed(pipe, generator, stem, target)
+        return Found(seed, pipe(seeds=[seed]).images[0], distance, stem, pipe(stems=stem).images[0], projected)
 
 
 def _descend(generator: Any, start: Tensor, stems: Tensor, target: Tensor, steps: int) -> Tensor:

@@ -1,28 +1,50 @@
 """fp32 that is fp32. Published with the weights, beside pipeline.py."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+_lock = threading.Lock()  # guards the two below: TF32 is switched for all threads of the process
+_users = 0  # inside `full_precision` now
+_before: list[tuple[Any, str, Any]] = []  # switches (where, name, value) as the first user found them
+
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Compute without autocast, and on NVIDIA's cards without TF32, to which cuDNN rounds convolutions by default.
 
-    A cover must not depend on the mode that its caller happens to be in, nor on the kind of card.
+    A cover must not depend on the mode that its caller happens to be in, nor on the kind of card, nor on what other
+    threads compute: TF32 stays off until the last of them has left.
     """
-    switches = _tf32_switches()
-    before = [getattr(part, name) for part, name, _ in switches]
+    _enter()
     try:
-        for part, name, off in switches:
-            setattr(part, name, off)
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        for (part, name, _), value in zip(switches, before, strict=True):
-            setattr(part, name, value)
+        _leave()
+
+
+def _enter() -> None:
+    global _users, _before
+    with _lock:
+        if not _users:
+            switches = _tf32_switches()
+            _before = [(part, name, getattr(part, name)) for part, name, _ in switches]
+            for part, name, off in switches:
+                setattr(part, name, off)
+        _users += 1
+
+
+def _leave() -> None:
+    global _users
+    with _lock:
+        _users -= 1
+        if not _users:
+            for part, name, value in _before:
+                setattr(part, name, value)
 
 
 def _tf32_switches() -> list[tuple[Any, str, Any]]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
@@ -41,6 +42,30 @@ def test_tf32_and_autocast_are_off_while_a_cover_is_drawn(setting, tiny_model):
     code = DRAW.format(setting=setting, model=str(tiny_model))
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_switches_stay_off_until_the_last_thread_has_left():
+    """A page draws covers and enlarges pictures at once."""
+    cpu, before = torch.device("cpu"), torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    entered, leave = threading.Event(), threading.Event()
+
+    def enlarge():
+        with full_precision(cpu):
+            entered.set()
+            leave.wait(60)
+
+    other = threading.Thread(target=enlarge)
+    try:
+        with full_precision(cpu):
+            other.start()
+            assert entered.wait(60)
+        assert not torch.backends.cudnn.allow_tf32
+        leave.set()
+        other.join()
+        assert torch.backends.cudnn.allow_tf32
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def test_switches_are_restored_after_an_error():
