@@ -51,7 +51,7 @@ from album_gan.explain.networks import (
     trace_generator,
 )
 from album_gan.explain.trace import ALL, Trace
-from album_gan.inference.model_store import BUNDLED, find_model
+from album_gan.inference.model_store import BUNDLED, bundled_models, find_model
 from album_gan.inference.pixels import grid, to_pil
 from album_gan.recipes.base import recipe_module
 from album_gan.space.errors import answers_errors
@@ -101,7 +101,7 @@ class Lessons:
 
     def pair(self, name: str) -> Pair:
         """The networks called `name`: the page's, a bundled model's or a recipe's. ValueError for others."""
-        if name in BUNDLED:
+        if name in bundled_models():
             return bundled_pair(name)
         if name in RECIPES:
             return recipe_pair(name)
@@ -116,7 +116,7 @@ class Lessons:
 
     def names(self) -> list[str]:
         """Names of all networks, the page's own model first."""
-        return list(dict.fromkeys([self.own, *BUNDLED, *RECIPES]))
+        return list(dict.fromkeys([self.own, *bundled_models(), *RECIPES]))
 
     def _trace(self, query: Any) -> Trace:
         name, seed = query.get("model", self.own), one_seed(query.get("seed", "1"))
@@ -331,16 +331,16 @@ class Lessons:
         """One sheet of a model's history."""
         files = sorted((self._folder(request.path_params["model"]) / "history").glob("[0-9]*.webp"))
         if not files:
-            raise ValueError("this model comes without a history; choose bundled or teaching")
+            raise ValueError(f"this model comes without a history; choose {' or '.join(bundled_models())}")
         place = whole_number(number(request.path_params["number"]), "moment", 0, len(files) - 1, "the first is 0")
         return FileResponse(files[place], media_type="image/webp")
 
     def _folder(self, name: str) -> Path:
-        if name in BUNDLED:
+        if name in bundled_models():
             return find_model(name)
         if name == THIS_PAGE and self.folder is not None:
             return self.folder
-        raise ValueError(f"model must be one of {', '.join(BUNDLED)}, got {name[:40]!r}")
+        raise ValueError(f"model must be one of {', '.join(bundled_models())}, got {name[:40]!r}")
 
     async def guide(self, request: Request) -> Response:
         """A card for every recipe."""

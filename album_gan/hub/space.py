@@ -6,7 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
 
-from ..inference.model_store import check_hub_id
+from ..inference.model_store import BUNDLED, check_hub_id, find_model
 from .model_card import check_card
 from .push import explained, temporary_folder
 
@@ -74,12 +74,13 @@ def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
 
 
 def assemble_space(folder: Path, repo_id: str, preloaded: list[str]) -> None:
-    """Write the Space's repository, without weights, to an empty folder: this package, and app.py to start it.
+    """Write the Space's repository to an empty folder: this package, with the teaching model alone, and app.py.
 
     The model's files `preloaded` are downloaded when the Space is built.
     """
     [page] = importlib.import_module("album_gan.space").__path__
     shutil.copytree(PACKAGE, folder / "album_gan", ignore=LEFT_OUT)
+    shutil.copytree(find_model("teaching"), folder / "album_gan" / BUNDLED["teaching"])
     shutil.copytree(page, folder / "album_gan" / "space", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(Path(page) / "requirements.txt", folder / "requirements.txt")
     (folder / "app.py").write_text(APP, encoding="utf-8")

@@ -39,6 +39,12 @@ CHECKPOINT_FOLDER = re.compile(r"checkpoint-\d+")
 LARGEST_SIZE, MOST_BLOCKS, MOST_CLASSES, LONGEST_CLASS = 65_536, 1_000, 100_000, 200
 
 
+def bundled_models() -> list[str]:
+    """Names of the BUNDLED models that this installation holds: a Space has the teaching model alone."""
+    package = Path(__file__).parent.parent
+    return [name for name, folder in BUNDLED.items() if (package / folder / "model_index.json").exists()]
+
+
 def find_model(
     source: str | os.PathLike | None,
     revision: str | None = None,

@@ -6,7 +6,6 @@ import re
 import sys
 import urllib.request
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from loopback import ROOT, loopback
@@ -14,6 +13,7 @@ from serving import free_port, page_of
 
 from album_gan.hub.space import assemble_space
 
+TEACHING = "album_gan/pretrained/teaching"
 FETCH = """
 import sys
 from huggingface_hub import snapshot_download
@@ -42,7 +42,8 @@ def test_a_public_model_is_fetched_when_the_space_is_built(hub):
     space = hub.state["space/me/open-page"]
     assert not space["private"]
     assert space["variables"] == {"ALBUM_GAN_MODEL": "me/open"}
-    assert not [file for file in space["files"] if file.endswith(".safetensors")]
+    weights = [file for file in space["files"] if file.endswith(".safetensors")]
+    assert {file.rpartition("/")[0] for file in weights} == {f"{TEACHING}/generator", f"{TEACHING}/discriminator"}
     readme = hub.ask("/spaces/me/open-page/resolve/main/README.md").decode()
     preloaded = readme.partition("preload_from_hub:\n- me/open ")[2].partition("\n")[0].split(",")
     assert {"model_index.json", "generator/config.json"} <= set(preloaded)
@@ -57,7 +58,8 @@ def test_a_private_model_lies_inside_a_private_space(hub):
     assert space["private"]
     assert space["variables"] == {"ALBUM_GAN_MODEL": "model"}
     assert "model/generator/diffusion_pytorch_model.safetensors" in space["files"]
-    assert not [file for file in space["files"] if "/.cache/" in file or "pretrained" in file]
+    assert not [file for file in space["files"] if "/.cache/" in file]
+    assert {file.split("/")[2] for file in space["files"] if file.startswith("album_gan/pretrained/")} == {"teaching"}
     assert "space must be private, as the model me/secret is, but me/open-page is public" in hub.said
     assert "space must be owner/name, got 'nonsense'" in hub.said
     assert "model/me/new" not in hub.state
@@ -80,6 +82,13 @@ def test_the_space_starts_with_what_is_in_it(hub, tmp_path):
         assert f"FROM {tmp_path / 'space' / 'album_gan'}" in printed[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
             assert b"Album GAN" in page.read()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/learn/models.json", timeout=30) as answer:
+            trained = [model["name"] for model in json.load(answer)["models"] if model["trained"]]
+        assert trained == ["page", "teaching"]
+        for name in trained:
+            layers = f"http://127.0.0.1:{port}/learn/layers.json?model={name}"
+            with urllib.request.urlopen(layers, timeout=60) as answer:
+                assert json.load(answer)["steps"]
 
 
 def test_versions_are_the_tested_ones(tmp_path):
@@ -91,4 +100,4 @@ def test_versions_are_the_tested_ones(tmp_path):
     names = {name.replace("-", "_") for name in re.findall(r'"([\w-]+)', needed)}
     assert names <= {name.replace("-", "_") for name in pinned}
     assert f"sdk_version: {tested['gradio']}" in (tmp_path / "README.md").read_text()
-    assert not Path(tmp_path / "album_gan" / "pretrained").exists()
+    assert os.listdir(tmp_path / "album_gan" / "pretrained") == ["teaching"]
