@@ -55,11 +55,16 @@ def cpu_count() -> int:
 
 
 def use_all_cores(processes: int) -> None:
-    """Undo the default of `accelerate launch` on CPUs, one thread per process."""
+    """Undo the default of `accelerate launch` and `torchrun` on CPUs, one thread per process.
+
+    `processes` are those of all machines; a launcher says how many of them run on this one.
+    """
     import torch
 
-    if "ACCELERATE_MIXED_PRECISION" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(max(1, cpu_count() // processes))
+    launched = any(name in os.environ for name in ("ACCELERATE_MIXED_PRECISION", "TORCHELASTIC_RUN_ID"))
+    if launched and os.environ.get("OMP_NUM_THREADS") == "1":
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+        torch.set_num_threads(max(1, cpu_count() // here))
 
 
 def choose_kernels(deterministic: bool) -> None:
@@ -75,20 +80,24 @@ def choose_kernels(deterministic: bool) -> None:
         torch.backends.cuda.matmul.allow_tf32 = True
 
 
-def fast_in_bfloat16() -> bool:
-    """Whether this machine computes in bf16 in hardware; where it does not, bf16 is slower than fp32."""
+def fast_in_bfloat16(device: str) -> bool:
+    """Whether a kind of device computes in bf16 in hardware; where it does not, bf16 is slower than fp32."""
     import torch
 
-    if torch.cuda.is_available():
+    if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device != "cpu":
+        return False
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
-def hardware(processes: int) -> str:
-    """What a run of so many processes computes on, in words."""
+def hardware(device: str, processes: int) -> str:
+    """What a run of so many processes computes on, in words; `device` is cpu, cuda or mps."""
     import torch
 
-    if torch.cuda.is_available():
+    if device == "cuda":
         return f"{processes} x {torch.cuda.get_device_name()}"
+    if device == "mps":
+        return f"an Apple GPU ({platform.machine()})"
     cores = torch.get_num_threads() * processes
     return f"{cores} CPU {'core' if cores == 1 else 'cores'} ({platform.machine()})"

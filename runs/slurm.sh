@@ -12,6 +12,7 @@
 #SBATCH --signal TERM@120
 #SBATCH --output runs/slurm-%j.log
 set -euo pipefail
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=110 # seconds that accelerate's launcher waits for a checkpoint and a model
 cd "${SLURM_SUBMIT_DIR:-.}"
 . .venv/bin/activate
 

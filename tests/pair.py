@@ -7,6 +7,7 @@ PORTS, with commas: two for each recipe and one for a test of the weights' compa
 
 import os
 import sys
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -14,7 +15,7 @@ from accelerate.state import AcceleratorState
 from tiny_recipes import RECIPES, STILL, settings_of
 
 from album_gan.training.config import TrainingConfig
-from album_gan.training.distributed import broadcast_weights, check_same_weights
+from album_gan.training.distributed import broadcast_weights, check_same_weights, path_of_first_process
 from album_gan.training.loop import train
 
 
@@ -40,6 +41,8 @@ def main(covers: str, out: str, ports: list[str], recipes: list[str]) -> None:
     network = torch.nn.Linear(2, 2)
     broadcast_weights(accelerator, network)
     check_same_weights(accelerator, network)
+    print("checkpoint:", path_of_first_process(accelerator, Path(f"checkpoint-{1 + accelerator.process_index}")))
+    print("checkpoint:", path_of_first_process(accelerator, None if accelerator.is_main_process else Path("other")))
     with torch.no_grad():
         network.weight[0, 0] += accelerator.process_index * 1e-6
     try:

@@ -66,6 +66,9 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
     print(f"1 of 3: clean the pictures, without copies and broken files\n  album-gan {shlex.join(build)}", flush=True)
     if args.dry_run:
         count = _count(args.sources)
+        if not count:
+            print("\n2 of 3: train, with settings by the number of covers, which is known once they are built")
+            return 0
     else:
         if code := _in_a_process(build):
             if code == INTERRUPTED:
@@ -117,7 +120,8 @@ def _in_a_process(command: list[str]) -> int:
 
 def _options(args: argparse.Namespace, more: list[str], covers: int) -> tuple[list[str], str]:
     """Training options without its folders, and why: recommended ones, unless the user overrides them."""
-    chosen, why = settings_for(covers, hardware(1), choose_device(args.device) != "cpu")
+    device = choose_device(args.device)
+    chosen, why = settings_for(covers, hardware(device, 1), device != "cpu")
     given = _given(more)
     fits = {"recipe": "projected", "resolution": chosen["resolution"]}
     changed = [name for name, value in fits.items() if given.get(name, value) != value]

@@ -106,8 +106,13 @@ class Covers(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.rows) if self.pixels is None else len(self.pixels)
 
+    @property
+    def count(self) -> int | None:
+        """Number of covers of the data set; None for a stream, whose beginning alone is known."""
+        return len(self) if self.stream is None else None
+
     def __str__(self) -> str:
-        return f"{len(self):,} covers" if self.stream is None else "a stream of covers"
+        return "a stream of covers" if self.count is None else f"{self.count:,} covers"
 
     def __getstate__(self) -> dict:
         state = self.__dict__.copy()

@@ -43,7 +43,7 @@ def probe_torch() -> None:
         loss.backward()
         report(computes=device, loss=loss.item())  # waits for the card
     report(doing="asking for bf16")
-    report(bf16=runtime.fast_in_bfloat16())
+    report(bf16=runtime.fast_in_bfloat16(devices[0].partition(":")[0]))
     if count:  # without a card nothing is compiled
         report(doing="compiling with torch.compile")
         function = torch.compile(lambda x: torch.relu(x * 2 + 1).sum())

@@ -53,12 +53,17 @@ class Growing:
         self.growth.fill_(growth)
         self._read = self.growth._version, growth
 
+    def current_growth(self) -> float:
+        """The growth; waits for the device only if it was loaded, or moved."""
+        version = getattr(self.growth, "_version", None)  # torch.export puts a number in the buffer's place
+        if self._read is None or version not in (None, self._read[0]):
+            self._read = version, float(self.growth)
+        return self._read[1]
+
     def grown(self) -> tuple[int, float]:
         """The top level, and how far it has faded in: above 0 to below 1, or 0 for completely."""
-        version = getattr(self.growth, "_version", None)  # torch.export puts a number in the buffer's place
-        if self._read is None or version not in (None, self._read[0]):  # it was loaded, or moved
-            self._read = version, float(self.growth)
-        return math.ceil(self._read[1]), self._read[1] % 1
+        growth = self.current_growth()
+        return math.ceil(growth), growth % 1
 
 
 def pixel_norm(x: Tensor) -> Tensor:

@@ -127,8 +127,11 @@ class Recipe(nn.Module):
         """Named, weighted scalars whose sum the generator minimises."""
         raise NotImplementedError
 
-    def after_discriminator_step(self, step: Step) -> None:
-        """Hook for weight clipping, balance updates, historical averages."""
+    def begin(self, generator: nn.Module, discriminator: nn.Module) -> None:
+        """Hook for networks that have their initial weights: newly drawn ones, or those of a trained model."""
+
+    def after_discriminator_step(self, parts: Sequence[Step]) -> None:
+        """Hook for weight clipping, balance updates, historical averages; `parts` are those of the batch."""
 
     def after_generator_step(self, rows: Tensor) -> None:
         """Hook that receives `step.rows_for_all`, as set by `generator_terms`, (B, D), of all processes' batches.

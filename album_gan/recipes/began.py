@@ -5,6 +5,7 @@ against reals so that neither network gets ahead, and one parameter trades diver
 Use it for smooth pictures and stable training; not where texture or variety matter.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,8 +56,8 @@ class Recipe(base.Recipe):
         return {"error_of_fake": step.discriminate(step.fake).mean()}
 
     @torch.no_grad()
-    def after_discriminator_step(self, step: base.Step) -> None:
-        real, fake = step.memo["errors"]
+    def after_discriminator_step(self, parts: Sequence[base.Step]) -> None:
+        real, fake = torch.stack([torch.stack(step.memo["errors"]) for step in parts]).mean(0)
         # The last of the equations in section 3.3.
         self.balance += self.config.balance_rate * (self.config.gamma * real - fake)
         self.balance.clamp_(0, 1)

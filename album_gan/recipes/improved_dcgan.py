@@ -8,6 +8,7 @@ Use it to see what each remedy does (set its weight to 0); among the classics, w
 The paper uses the remedies in different experiments and gives no weight for historical averaging; here all are used.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,10 +71,15 @@ class Recipe(base.Recipe):
         return self.config.history_weight * (flat_weights(network) - history).square().sum()
 
     @torch.no_grad()
-    def after_discriminator_step(self, step: base.Step) -> None:
+    def begin(self, generator: nn.Module, discriminator: nn.Module) -> None:
+        self.generator_history.copy_(flat_weights(generator))
+        self.discriminator_history.copy_(flat_weights(discriminator))
+
+    @torch.no_grad()
+    def after_discriminator_step(self, parts: Sequence[base.Step]) -> None:
         self.history_length += 1
-        self.generator_history.lerp_(flat_weights(step.generator), 1 / self.history_length)
-        self.discriminator_history.lerp_(flat_weights(step.discriminator), 1 / self.history_length)
+        self.generator_history.lerp_(flat_weights(parts[0].generator), 1 / self.history_length)
+        self.discriminator_history.lerp_(flat_weights(parts[0].discriminator), 1 / self.history_length)
 
 
 def flat_weights(network: nn.Module) -> Tensor:

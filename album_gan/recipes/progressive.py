@@ -8,6 +8,7 @@ batch is. Use it to watch covers develop from coarse to fine, and for larger siz
 In the paper each fade and each pause takes 800,000 images; here they divide the run into equal parts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -41,7 +42,8 @@ class Recipe(base.Recipe):
         config = self.config
         generator = ProgressiveGenerator(self.resolution, config.latent_dim, config.width)
         discriminator = ProgressiveDiscriminator(self.resolution, config.width)
-        self._grow(generator, discriminator, 0.0)
+        for network in (generator, discriminator):
+            network.set_growth(0.0)
         return generator, discriminator
 
     def _grow(self, generator: ProgressiveGenerator, discriminator: ProgressiveDiscriminator, progress: float) -> None:
@@ -49,6 +51,7 @@ class Recipe(base.Recipe):
         doublings = len(generator.blocks)
         part = progress * (2 * doublings + 1)
         growth = sum(min(max(part - 2 * doubling - 1, 0.0), 1.0) for doubling in range(doublings))
+        growth = max(growth, generator.current_growth())  # networks that began with trained weights have grown already
         generator.set_growth(growth)
         discriminator.set_growth(growth)
 
@@ -68,6 +71,6 @@ class Recipe(base.Recipe):
     def generator_terms(self, step: base.Step) -> dict[str, Tensor]:
         return {"wasserstein": wasserstein_generator(step.discriminate(step.fake))}
 
-    def after_discriminator_step(self, step: base.Step) -> None:
+    def after_discriminator_step(self, parts: Sequence[base.Step]) -> None:
         # This step's fakes lag one step behind, which is negligible: a fade takes thousands of steps.
-        self._grow(step.generator, step.discriminator, step.progress)
+        self._grow(parts[0].generator, parts[0].discriminator, parts[0].progress)

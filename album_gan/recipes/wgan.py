@@ -5,6 +5,7 @@ gradients even where they do not overlap. Its weights are clipped to bound its L
 Use it to see a loss that falls as the images get better; for serious training use wgan_gp, which does not clip.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,6 +57,6 @@ class Recipe(base.Recipe):
         return {"wasserstein": wasserstein_generator(step.discriminate(step.fake))}
 
     @torch.no_grad()
-    def after_discriminator_step(self, step: base.Step) -> None:
-        for weight in step.discriminator.parameters():  # line 7 of Algorithm 1
+    def after_discriminator_step(self, parts: Sequence[base.Step]) -> None:
+        for weight in parts[0].discriminator.parameters():  # line 7 of Algorithm 1
             weight.clamp_(-self.config.clip, self.config.clip)

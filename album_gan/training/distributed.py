@@ -4,10 +4,11 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
@@ -35,9 +36,11 @@ def precision_name(accelerator: Accelerator) -> str:
 
 def start_processes(config: TrainingConfig) -> Accelerator:
     """Join the other processes of this training, and choose device and precision."""
-    bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and runtime.fast_in_bfloat16())
     if config.device != "auto":
         runtime.choose_device(config.device)
+    bf16 = config.mixed_precision == "bf16"
+    if config.mixed_precision == "auto":
+        bf16 = runtime.fast_in_bfloat16(PartialState(cpu=config.device == "cpu").device.type)
     accelerator = Accelerator(
         cpu=config.device == "cpu",
         mixed_precision="bf16" if bf16 else "no",
@@ -126,6 +129,16 @@ def of_first_process(accelerator: Accelerator, number: float) -> float:
     shared = torch.tensor([number], dtype=torch.float64, device=accelerator.device)
     torch.distributed.broadcast(shared, 0)
     return shared.item()
+
+
+@collective
+def path_of_first_process(accelerator: Accelerator, path: Path | None) -> Path | None:
+    """The first process's path, or None, on all of them."""
+    if accelerator.num_processes == 1:
+        return path
+    shared = [None if path is None else str(path)]
+    torch.distributed.broadcast_object_list(shared)
+    return None if shared[0] is None else Path(shared[0])
 
 
 def rows_of_process(accelerator: Accelerator, batch_size: int, parts: int) -> list[slice]:

@@ -26,12 +26,13 @@ from .advice import advice
 from .config import TrainingConfig
 from .distributed import is_first_process, precision_name
 from .loop import Trainer, set_up
+from .packaging import take_over_settings
 from .state import TrainingState
 
 STEPS = {"cpu": (4, 6), "cuda": (20, 100), "mps": (10, 20)}  # warm-up, measured
 DEPTH = 2  # modules nested deeper than this are not listed
 SAFE = 0.9  # share of the free memory that a batch may take
-KID_MILESTONES = (0.026, 0.014, 0.01)  # from the bundled model's log; its end is added
+KID_MILESTONES = (0.026, 0.014, 0.01)  # from the bundled model's log; its last one is added
 
 
 class Measured(NamedTuple):
@@ -66,13 +67,13 @@ def dry_run(config: TrainingConfig, recipe_config: Any = None, price_per_hour: f
         return
     processes = accelerator.num_processes
     yield (
-        f"\n{len(split.train):,} covers to train on, {len(split.held_out):,} held out, "
-        f"on {runtime.hardware(processes)}, in {precision_name(accelerator)}"
+        f"\n{split.train} to train on, {len(split.held_out):,} held out, "
+        f"on {runtime.hardware(accelerator.device.type, processes)}, in {precision_name(accelerator)}"
     )
     yield f"{measured.images_per_second:.1f} images a second, {measured.waiting:.0%} of the time waiting for data"
     yield from memory(batch_size, measured, smaller and smaller[3], accelerator.device)
     yield from disk(config, state, len(split.train) + len(split.held_out))
-    yield from duration(config, state, len(split.train), measured.images_per_second, processes, price_per_hour)
+    yield from duration(config, state, split.train.count, measured.images_per_second, processes, price_per_hour)
     yield from quality(config, measured.images_per_second, price_per_hour)
     for line in advice(split, config, state.recipe):
         yield f"\n{line}"
@@ -173,15 +174,16 @@ def disk(config: TrainingConfig, state: TrainingState, covers: int) -> Iterator[
 
 
 def duration(
-    config: TrainingConfig, state: TrainingState, covers: int, speed: float, processes: int, price: float | None
+    config: TrainingConfig, state: TrainingState, covers: int | None, speed: float, processes: int, price: float | None
 ) -> Iterator[str]:
-    """Duration and cost of the run, and how often each cover is shown."""
+    """Duration and cost of the run, and how often each of so many covers is shown."""
     per_step = config.train_batch_size * config.gradient_accumulation_steps * processes
     per_step *= state.recipe.discriminator_steps
     seconds = 60 * config.minutes if config.minutes else config.max_train_steps * per_step / speed
     steps = round(seconds * speed / per_step)
+    times = f", {steps * per_step / covers:.1f} times each cover" if covers else ""
     yield (
-        f"{steps:,} steps are {steps * per_step:,} images, {steps * per_step / covers:.1f} times each cover: "
+        f"{steps:,} steps are {steps * per_step:,} images{times}: "
         f"{_hours(seconds, price)}, and up to 5% for sheets and measurements"
     )
 
@@ -198,7 +200,7 @@ def quality(config: TrainingConfig, speed: float, price: float | None) -> Iterat
     lines = map(json.loads, (pretrained / "log.jsonl").read_text(encoding="utf-8").splitlines())
     evaluations = [(line["images"], line["kid"]) for line in lines if "kid" in line]
     moments = [next(found for found in evaluations if found[1] <= kid) for kid in KID_MILESTONES]
-    moments.append((record["images"], evaluations[-1][1]))
+    moments.append(evaluations[-1])
     batches = f"{record['covers']:,} covers in batches of {record['train_batch_size']}"
     yield f"as good as the bundled model became ({batches}), by {KERNEL_DISTANCE.name} ({ruler_line()}):"
     for images, kid in moments:
@@ -217,8 +219,9 @@ def _hours(seconds: float, price: float | None) -> str:
 
 
 def describe_networks(config: TrainingConfig, recipe_config: Any = None) -> Iterator[str]:
-    """Lines about generator and discriminator, and the memory for training them."""
+    """Lines about generator and discriminator, without classes, and the memory for training them."""
     recipe = config.build_recipe(recipe_config)
+    take_over_settings(recipe, config, None)
     networks = generator, discriminator = recipe.build_networks()
     batch = {"images": torch.zeros(2, 3, config.resolution, config.resolution)}
     inputs = recipe.generator_inputs(batch, Draw(config.seed, 0, 2))

@@ -27,6 +27,7 @@ from .distributed import (
     StopTogether,
     average_buffers,
     is_first_process,
+    path_of_first_process,
     rows_of_process,
     start_processes,
 )
@@ -37,7 +38,7 @@ from .run import Run
 from .run_folder import claimed, find_checkpoint, refuse_other_networks, refuse_to_overwrite
 from .signals import lasting_output, stop_signals
 from .state import TrainingState
-from .watching.step_result import StepResult
+from .watching.step_result import StepResult, mean_terms
 
 
 def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
@@ -61,6 +62,8 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
                 config.hub_model_id, data_rights=config.data_rights, license=config.license
             )
         split, accelerator, state = set_up(config, recipe, checkpoint)
+        # The others did not wait until an earlier run let go of the folder, so they may have found an older one.
+        checkpoint = path_of_first_process(accelerator, checkpoint)
         run = Run(config, state, split, accelerator)
         if checkpoint is None:
             run.begin()
@@ -143,19 +146,20 @@ class Trainer:
 
     def update_discriminator(self, turn: int, result: StepResult) -> list[tuple[Step, dict[str, Tensor]]]:
         """One update, accumulated over all parts of a batch; returns the parts, for the generator's update."""
-        recipe, state, latest = self.recipe, self.state, []
+        recipe, state, latest, terms = self.recipe, self.state, [], []
         for part in range(self.parts):
             batch = self._next_batch(result)
             step = self._prepare(batch, part, f"discriminator {turn}", with_graph=self.share_fakes)
             with self.accelerator.autocast():
-                result.discriminator_terms = recipe.discriminator_terms(step)
-            self._backward(result.discriminator_terms, part, self.discriminator_average)
+                terms.append(recipe.discriminator_terms(step))
+            self._backward(terms[-1], part, self.discriminator_average)
             latest.append((step, batch))
         self.discriminator_average.finish()
         state.discriminator_optimizer.step()
         state.discriminator_optimizer.zero_grad()
-        recipe.after_discriminator_step(step)
+        recipe.after_discriminator_step([step for step, _ in latest])
         average_buffers(self.accelerator, recipe, recipe.averaged_buffers)
+        result.discriminator_terms = mean_terms(terms)
         result.scores = [step.scores for step, _ in latest]
         return latest
 
@@ -163,19 +167,20 @@ class Trainer:
         self, latest: list[tuple[Step, dict[str, Tensor]]], result: StepResult, stop: object = False
     ) -> None:
         """One update against the current discriminator, whose parameters get no gradients."""
-        recipe, state, rows = self.recipe, self.state, []
+        recipe, state, rows, terms = self.recipe, self.state, [], []
         for parameter in self.trained:
             parameter.requires_grad_(False)
         for part, (step, batch) in enumerate(latest):
             if not self.share_fakes:
                 step = self._prepare(batch, part, "generator", with_graph=True)
             with self.accelerator.autocast():
-                result.generator_terms = recipe.generator_terms(step)
-            self._backward(result.generator_terms, part, self.generator_average)
+                terms.append(recipe.generator_terms(step))
+            self._backward(terms[-1], part, self.generator_average)
             if step.rows_for_all is not None:
                 rows.append(step.rows_for_all)
         for parameter in self.trained:
             parameter.requires_grad_(True)
+        result.generator_terms = mean_terms(terms)
         self._finish_generator(rows, stop)
         state.generator_optimizer.step()
         state.generator_optimizer.zero_grad()

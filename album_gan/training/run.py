@@ -35,7 +35,7 @@ class Run:
         self.labels = split.train.labels
         batch_size = config.train_batch_size * config.gradient_accumulation_steps * accelerator.num_processes
         self.settings = {
-            **config.settings(state.recipe), "batch_size": batch_size, "covers": len(split.train),
+            **config.settings(state.recipe), "batch_size": batch_size, "covers": split.train.count,
             "classes": list(state.recipe.classes),
         }  # fmt: skip
 
@@ -119,7 +119,7 @@ class Run:
         record = {
             "images": state.images, "steps": state.step, "hours": round(state.seconds / 3600, 3),
             "held_out": len(self.split.held_out),
-            "hardware": runtime.hardware(self.accelerator.num_processes), **self.settings,
+            "hardware": runtime.hardware(self.accelerator.device.type, self.accelerator.num_processes), **self.settings,
         }  # fmt: skip
         return save_model(
             folder, state.average, state.discriminator, state.recipe, self.config.seed, self.labels, record,

@@ -14,19 +14,21 @@ from ..inference.atomic import remove_leftovers
 from ..inference.model_store import PIPELINE_FILES, is_hub_id
 from .checkpoint import restore_replaced
 from .config import TrainingConfig
+from .distributed import is_first_process
 
 OF_A_MODEL = (
     "model_index.json", "training.json",
     *(f"{network}/{file}" for network in ("generator", "upscaler", "discriminator")
       for file in ("config.json", "*.safetensors", "*.py")),
 )  # fmt: skip
+BESTS = ("best", "superseded-best")
 # Files of a run, which `overwrite` deletes; everything else in the folder belongs to the user.
 OURS = (
     "log.jsonl", "progress.html", "history/[0-9]*.webp", "samples/[0-9]*.png",
     *(f"samples/{name}.png" for name in ("before", "now", "nearest")),
-    *(f"{folder}/state.{ending}" for folder in ("checkpoint-[0-9]*", "superseded-checkpoint-[0-9]*", "best")
+    *(f"{folder}/state.{ending}" for folder in ("checkpoint-[0-9]*", "superseded-checkpoint-[0-9]*", *BESTS)
       for ending in ("json", "safetensors")),
-    *OF_A_MODEL, *(f"best/{name}" for name in OF_A_MODEL),
+    *OF_A_MODEL, *(f"{best}/{name}" for best in BESTS for name in OF_A_MODEL),
     "album_gan/events.out.tfevents.*", "album_gan/*/events.out.tfevents.*", "album_gan/*/hparams.yml",
 )  # fmt: skip
 # Folders of a run. They are refused where there is no run, whatever is in them: some are replaced as a whole.
@@ -79,9 +81,10 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     named = config.resume_from_checkpoint
     output_dir = Path(config.output_dir)
     refuse_foreign_files(output_dir)
-    restore_replaced(output_dir)
-    for folder in (output_dir, output_dir / "history", output_dir / "samples"):
-        remove_leftovers(folder)  # of a killed run
+    if is_first_process():  # which has claimed the folder
+        restore_replaced(output_dir)
+        for folder in (output_dir, output_dir / "history", output_dir / "samples"):
+            remove_leftovers(folder)  # of a killed run
     if named is None:
         return None
     if named != "latest" and not Path(named).exists():
@@ -173,7 +176,7 @@ def _holds_a_run(output_dir: Path) -> bool:
 def _run_files(output_dir: Path) -> list[Path]:
     """Files with the names of a run's."""
     patterns = list(OURS)
-    for folder in ("", "best/"):
+    for folder in ("", *(f"{best}/" for best in BESTS)):
         if (output_dir / folder / "model_index.json").exists():  # else files with such common names are the user's
             patterns += [f"{folder}{name}" for name in PIPELINE_FILES]
     return sorted(path for pattern in patterns for path in output_dir.glob(pattern) if path.is_file())
@@ -182,14 +185,19 @@ def _run_files(output_dir: Path) -> list[Path]:
 def set_aside_newer(output_dir: Path, step: int) -> list[Path]:
     """Rename checkpoints later than `step`, at which a run is resumed, since it now takes another course.
 
-    Otherwise `latest` would find them, and rotation would delete the newly written checkpoints first.
+    Otherwise `latest` would find them, and rotation would delete the newly written checkpoints first. The same for a
+    later best/, which the first evaluation would replace, even by a worse model.
     """
+    later = [folder for folder in checkpoints(output_dir) if int(folder.name.rpartition("-")[2]) > step]
+    best = output_dir / "best"
+    with suppress(ValueError):  # none there, or damaged
+        if read_state(best)["step"] > step:
+            later.append(best)
     moved = []
-    for folder in checkpoints(output_dir):
-        if int(folder.name.rpartition("-")[2]) > step:
-            target = folder.with_name(f"superseded-{folder.name}")
-            shutil.rmtree(target, ignore_errors=True)
-            moved.append(folder.rename(target))
+    for folder in later:
+        target = folder.with_name(f"superseded-{folder.name}")
+        shutil.rmtree(target, ignore_errors=True)
+        moved.append(folder.rename(target))
     return moved
 
 

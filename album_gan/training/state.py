@@ -67,6 +67,7 @@ class TrainingState:
         if config.init_from and not resumes:
             with accelerator.autocast():
                 load_initial_weights(config.init_from, generator, discriminator, fit)
+        recipe.begin(generator, discriminator)
         for module in modules:
             broadcast_weights(accelerator, module)
         if accelerator.mixed_precision == "bf16":

@@ -82,6 +82,11 @@ def test_processes_read_different_shards(folder):
     assert not found[0] & found[1]
 
 
+def test_the_number_of_covers_of_a_stream_is_unknown(folder):
+    train = load(folder).train
+    assert (train.count, str(train)) == (None, "a stream of covers")
+
+
 def test_what_cannot_be_streamed_says_so(folder, tmp_path):
     with pytest.raises(ValueError, match="streaming needs a dataset_name on the Hub, or parquet files"):
         load_covers(CoverSource(dataset_name="synthetic", streaming=True))

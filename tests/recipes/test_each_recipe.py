@@ -121,7 +121,7 @@ def test_wgan_clips():
     assert recipe.discriminator_steps == 5
     nn.init.normal_(next(discriminator.parameters()))
     before = [parameter.clone() for parameter in generator.parameters()]
-    recipe.after_discriminator_step(step_of(recipe, generator, discriminator))
+    recipe.after_discriminator_step([step_of(recipe, generator, discriminator)])
     largest = max(parameter.abs().max().item() for parameter in discriminator.parameters())
     assert largest == pytest.approx(0.01)
     assert all(torch.equal(a, b) for a, b in zip(before, generator.parameters(), strict=True))
@@ -135,14 +135,19 @@ def test_began_moves_its_balance_by_the_papers_equation():
     assert terms["error_of_fake"].item() == 0  # the fakes do not count yet
     real = (discriminator.reconstruct(step.real) - step.real).abs().mean().item()
     fake = (discriminator.reconstruct(step.fake) - step.fake).abs().mean().item()
-    recipe.after_discriminator_step(step)
+    recipe.after_discriminator_step([step])
     expected = 0.001 * (0.5 * real - fake)
     assert expected > 0
     assert recipe.balance.item() == pytest.approx(expected, rel=1e-4)
     assert recipe.discriminator_terms(step)["error_of_fake"].item() == pytest.approx(-expected * fake, rel=1e-4)
     step.memo["errors"] = torch.tensor(0.0), torch.tensor(10_000.0)
-    recipe.after_discriminator_step(step)
+    recipe.after_discriminator_step([step])
     assert recipe.balance.item() == 0
+    parts = [step_of(recipe, generator, discriminator) for _ in range(2)]  # of one batch, with accumulation
+    for part, errors in zip(parts, ((0.6, 0.1), (1.0, 0.1)), strict=True):
+        part.memo["errors"] = tuple(map(torch.tensor, errors))
+    recipe.after_discriminator_step(parts)
+    assert recipe.balance.item() == pytest.approx(0.001 * (0.5 * 0.8 - 0.1), rel=1e-4)
     assert "balance" in recipe.state_dict()
 
 
@@ -183,6 +188,16 @@ def test_infogan_reader_trains_with_the_generator():
     assert any(name.startswith("reader.") for name in recipe.state_dict())  # in checkpoints
 
 
+def test_improved_dcgan_averages_from_the_weights_that_a_run_begins_with():
+    """Those of `--init_from`, not the ones drawn before."""
+    recipe, *networks = build("improved_dcgan")
+    for network in networks:
+        nn.init.constant_(next(network.parameters()), 3.0)
+    recipe.begin(*networks)
+    assert recipe.generator_terms(step_of(recipe, *networks))["history"].item() == 0
+    assert recipe.discriminator_terms(step_of(recipe, *networks))["history"].item() == 0
+
+
 def test_improved_dcgan_averages_the_past():
     recipe, generator, discriminator = build("improved_dcgan")
     weight = next(generator.parameters())
@@ -191,7 +206,7 @@ def test_improved_dcgan_averages_the_past():
     assert recipe.generator_terms(step)["history"].item() == 0
     for _ in range(2):
         nn.init.constant_(weight, 3.0)
-        recipe.after_discriminator_step(step)
+        recipe.after_discriminator_step([step])
     mean = (first + 3 + 3) / 3
     assert torch.allclose(recipe.generator_history[: len(first)], mean, atol=1e-6)
     expected = recipe.config.history_weight * (3 - mean).square().sum().item()
@@ -256,10 +271,21 @@ def test_progressive_grows_with_the_run():
     assert networks[0].growth == 0
     grown = []
     for part in (0, 0.5, 1, 1.5, 2, 3, 3.25, 4, 6, 7):  # a pause, and three times a fade and a pause
-        recipe.after_discriminator_step(Step(None, None, (), *networks, Draw(0, 0, 1), part / 7))
+        recipe.after_discriminator_step([Step(None, None, (), *networks, Draw(0, 0, 1), part / 7)])
         assert networks[0].growth == networks[1].growth
         grown.append(networks[0].growth.item())
     assert grown == pytest.approx([0, 0, 0, 0.5, 1, 1, 1.25, 2, 3, 3], abs=1e-6)
+
+
+def test_progressive_does_not_shrink_networks_that_have_grown():
+    """Such as those of `--init_from`."""
+    recipe, *networks = build("progressive")
+    grow(networks, 2.0)
+    grown = []
+    for part in (0, 3.5, 6, 7):
+        recipe.after_discriminator_step([Step(None, None, (), *networks, Draw(0, 0, 1), part / 7)])
+        grown.append([network.growth.item() for network in networks])
+    assert grown == [[2, 2], [2, 2], [3, 3], [3, 3]]
 
 
 def test_progressive_sees_reals_as_coarse_as_fakes():

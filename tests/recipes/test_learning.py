@@ -75,7 +75,7 @@ def learn(name: str) -> tuple[float, float]:
             sum(recipe.discriminator_terms(step).values()).backward()
             optimizers[1].step()
             optimizers[1].zero_grad()
-            recipe.after_discriminator_step(step)
+            recipe.after_discriminator_step([step])
         for parameter in judged:
             parameter.requires_grad_(False)
         sum(recipe.generator_terms(step).values()).backward()

@@ -59,6 +59,7 @@ def run_pair(covers: Path, out: Path, recipes: tuple[str, ...]) -> Path:
         output, _ = process.communicate(timeout=1_500)
         assert process.returncode == 0, output[-3_000:]
         assert "told: the processes' weights have drifted apart" in output
+        assert "checkpoint: checkpoint-1\ncheckpoint: None\n" in output  # the first one's, on both
     return out
 
 
@@ -95,7 +96,7 @@ def plain_state(name: str, covers: Path, shards: int) -> dict[str, dict[int, dic
     for step in steps:
         for name, buffer in recipe.named_buffers():
             buffer.copy_(before[name])  # a process does not know yet what the others drew
-        recipe.after_discriminator_step(step)
+        recipe.after_discriminator_step([step])
         step.discriminator.requires_grad_(False)
         (sum(recipe.generator_terms(step).values()) / shards).backward()
         add_gradients(generator, step.generator)

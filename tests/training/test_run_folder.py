@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -162,6 +163,7 @@ def test_resuming_from_an_earlier_checkpoint_sets_later_ones_aside(words, tmp_pa
     words += ["--checkpointing_steps", "1", "--checkpoints_total_limit", "4"]
     assert main([*words, "--max_train_steps", "4"]) == 0
     state = read_state(run / "checkpoint-2")
+    shutil.copytree(run / "checkpoint-4", run / "best")
     leftover = run / "history" / ".000000009.webp.0a1b2c3d.tmp"
     leftover.write_bytes(b"half")
     os.utime(leftover, (0, 0))
@@ -170,6 +172,8 @@ def test_resuming_from_an_earlier_checkpoint_sets_later_ones_aside(words, tmp_pa
     assert [path.name for path in checkpoints(run)] == ["checkpoint-3"]  # the one just written
     assert read_state(run / "superseded-checkpoint-4")["step"] == 4
     assert not leftover.exists()
+    assert read_state(run / "superseded-best")["step"] == 4
+    assert not (run / "best").exists()
     assert "a later checkpoint of this run is now" in capsys.readouterr().out
     assert read_state(run / "checkpoint-3")["run_id"] == state["run_id"]
 

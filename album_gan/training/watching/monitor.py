@@ -77,7 +77,7 @@ class Monitor:
         self.page_written, self.page_cost = -math.inf, 0.0
         self.first_step: float | None = None
         self.next_preview, self.preview_images = math.inf, images
-        self.known: np.ndarray | None = None  # small training covers, to find the nearest
+        self.known: np.ndarray | None = None  # small training covers, to find the nearest; None until `set_covers`
         self.stands = ""  # the state of the run, in words
         self.restart_clock(images)
         self.page()
@@ -86,10 +86,10 @@ class Monitor:
 
     def set_covers(self, images: int, covers: Covers, held_out: Covers) -> None:
         """Set the covers to compare samples with; at the start, check them for copies of each other."""
+        some = list(range(0, len(covers), max(1, len(covers) // DISTINCT_AMONG)))
+        pictures = covers.pixels_of(some)
+        self.known = np.stack([small(picture) for picture in pictures])
         if images == 0:
-            some = list(range(0, len(covers), max(1, len(covers) // DISTINCT_AMONG)))
-            pictures = covers.pixels_of(some)
-            self.known = np.stack([small(picture) for picture in pictures])
             distinct = len({picture.tobytes() for picture in pictures})
             self.alarm(0, alarms.repetition_alarm(distinct, len(some)))
         if len(covers) < FEW_COVERS:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -20,3 +21,10 @@ class StepResult:
         """All terms, with their names in the log."""
         sides = {"discriminator": self.discriminator_terms, "generator": self.generator_terms}
         return {f"{side}/{name}": term for side, terms in sides.items() for name, term in terms.items()}
+
+
+def mean_terms(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Means of the loss terms of a batch's parts."""
+    if len(parts) == 1:
+        return parts[0]
+    return {name: torch.stack([terms[name].detach() for terms in parts]).mean() for name in parts[0]}

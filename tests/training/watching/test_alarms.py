@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
+from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.synthetic import draw_cover
 from album_gan.hub.run_checkpoints import latest_checkpoint
 from album_gan.recipes import dcgan, wgan_gp
@@ -178,6 +179,15 @@ def test_a_number_that_is_none_ends_the_run_and_keeps_what_is_good(covers, tmp_p
     kept = latest_checkpoint(tmp_path)
     assert kept.name == "checkpoint-12"
     assert all(tensor.isfinite().all() for tensor in load_file(kept / "state.safetensors").values())
+
+
+@pytest.mark.parametrize("images", [0, 1_000])
+def test_the_nearest_training_covers_are_shown_in_a_resumed_run_too(covers, tmp_path, images):
+    monitor = Monitor(tmp_path, images, dcgan.Recipe(dcgan.Config(), 32), "a run", lambda *_: None, 16, 0, 16)
+    split = load_covers(CoverSource(train_data_dir=str(covers), resolution=32))
+    monitor.set_covers(images, split.train, split.held_out)
+    monitor.describe(images, [Image.fromarray(pixels) for pixels in split.train.pixels_of(range(8))])
+    assert (tmp_path / "samples" / "nearest.png").exists()
 
 
 def test_watching_waits_for_its_share_of_the_time(covers, tmp_path):
