@@ -31,15 +31,6 @@ def contact_sheet(value: Tensor) -> tuple[Image.Image, int]:
     return Image.fromarray(tiled), columns
 
 
-def channel_numbers(step: Step, channel: int) -> dict[str, Any]:
-    """Mean, spread and extremes of one channel, and its map as rows of numbers."""
-    values = _channels(step)[_checked(channel, "channel", len(_channels(step)))]
-    return {
-        "mean": float(values.mean()), "spread": float(values.std()),
-        "low": float(values.min()), "high": float(values.max()), "size": values.shape[-1],
-    }  # fmt: skip
-
-
 def products(step: Step, channel: int, y: int, x: int, shown: int = 8) -> dict[str, Any]:
     """One output value of a linear step as a sum: inputs times weights, plus bias.
 

@@ -16,18 +16,11 @@ STORE_SIZE, STORE_BYTES = 3_000, 10_000_000  # what stores require: a square JPE
 MAX_SIDE = 16_384  # pixels of a picture that is read
 
 
-def save_png(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
-    """Write a PNG, whole or not at all, with `settings` as JSON under the text key `album_gan`.
-
-    Raises OSError if the file cannot be written.
-    """
-    write_atomic(path, png_bytes(image, settings))
-
-
 def save_print(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
     """Write a picture for printing as PNG or JPEG, by its ending: sRGB profile, 300 dpi, `settings` embedded.
 
-    A JPEG shows transparent pictures on white. Raises ValueError for another ending, OSError as `save_png`.
+    A JPEG shows transparent pictures on white. Raises ValueError for another ending, OSError
+    if the file cannot be written.
     """
     is_png = check_print(path) == ".png"
     write_atomic(path, print_png(image, settings) if is_png else _jpeg(image, settings, 95))
@@ -36,7 +29,7 @@ def save_print(image: Image.Image, path: str | Path, settings: dict | None = Non
 def save_for_store(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
     """Write the JPEG that stores require: 3000x3000 RGB in sRGB, 300 dpi, below 10 MB, `settings` embedded.
 
-    Raises ValueError for another size or ending, OSError as `save_png`.
+    Raises ValueError for another size or ending, OSError as `save_print`.
     """
     if image.size != (STORE_SIZE, STORE_SIZE):
         raise ValueError(f"covers for stores must be {STORE_SIZE}x{STORE_SIZE}, got {image.width}x{image.height}")

@@ -14,7 +14,8 @@ from PIL import Image
 
 from album_gan.cli.main import main
 from album_gan.inference.latents import name_of
-from album_gan.media.image_files import read_settings, save_png
+from album_gan.inference.pixels import png_bytes
+from album_gan.media.image_files import read_settings
 
 
 def pixels(path) -> np.ndarray:
@@ -96,7 +97,7 @@ def test_a_film_for_a_projector(run, tmp_path):
 
 
 def test_upscale_keeps_settings(run, tmp_path):
-    save_png(Image.new("RGB", (32, 16), (9, 99, 199)), tmp_path / "a.png", {"seed": 3})
+    (tmp_path / "a.png").write_bytes(png_bytes(Image.new("RGB", (32, 16), (9, 99, 199)), {"seed": 3}))
     Image.new("RGB", (20, 20), (200, 10, 10)).save(tmp_path / "b.jpg")
     code, out, err = run("upscale a.png b.jpg --size 64 --out large")
     assert (code, out, err) == (0, "2 pictures in large\n", "")
@@ -111,7 +112,7 @@ def test_upscale_keeps_settings(run, tmp_path):
 
 
 def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
-    save_png(Image.new("RGB", (32, 32), (9, 99, 199)), tmp_path / "a.png", {"seed": 3})
+    (tmp_path / "a.png").write_bytes(png_bytes(Image.new("RGB", (32, 32), (9, 99, 199)), {"seed": 3}))
     command = "upscale a.png --store --engine lanczos --artist Band --title"
     code, out, _ = run(f"{command} Words --layout modern --out shop")
     assert code == 0
@@ -178,10 +179,8 @@ def test_bad_input_is_one_line_and_leaves_no_trace(refused, tmp_path, line, mess
     (tmp_path / "empty").mkdir()
     (tmp_path / "folder.gif").mkdir()
     (tmp_path / "taken").write_text("a file")
-    save_png(
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)),
-        tmp_path / "good.png",
-    )
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "good.png")
     Image.new("RGB", (32, 16)).save(tmp_path / "wide.png")
     (tmp_path / "broken.png").write_bytes(b"this is no picture")
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:1500])
@@ -284,7 +283,7 @@ def test_interrupted_covers_are_whole(tmp_path, tiny_model):
 )
 def test_a_gpu_that_is_not_there_is_one_line(refused, tmp_path, tiny_model, line):
     (tmp_path / "empty").mkdir()
-    save_png(Image.new("RGB", (32, 32)), tmp_path / "good.png")
+    Image.new("RGB", (32, 32)).save(tmp_path / "good.png")
     message = refused(f"{line.replace('MODEL', str(tiny_model))} --device cuda")
     assert "device must be one that this machine has" in message
     assert "got 'cuda'; auto takes the best" in message

@@ -7,6 +7,7 @@ import pytest
 from colour_profiles import swapped_primaries
 from PIL import Image, ImageCms
 
+from album_gan.inference.pixels import png_bytes
 from album_gan.media import image_files
 
 
@@ -17,7 +18,7 @@ def noise(size: int) -> Image.Image:
 def test_png_carries_its_settings(tmp_path):
     settings = {"format": 1, "seed": 42, "name": "velvet-otter-042", "label": None}
     picture = noise(16)
-    image_files.save_png(picture, tmp_path / "a.png", settings)
+    (tmp_path / "a.png").write_bytes(png_bytes(picture, settings))
     assert image_files.read_settings(tmp_path / "a.png") == settings
     with Image.open(tmp_path / "a.png") as reopened:
         assert image_files.read_settings(reopened) == settings
@@ -31,7 +32,7 @@ def test_pictures_without_settings(tmp_path, text):
     if text is not None:
         picture.info["album_gan"] = text
     assert image_files.read_settings(picture) is None
-    image_files.save_png(Image.new("RGB", (2, 2)), tmp_path / "b.png")
+    (tmp_path / "b.png").write_bytes(png_bytes(Image.new("RGB", (2, 2))))
     assert image_files.read_settings(tmp_path / "b.png") is None
 
 
@@ -39,7 +40,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
     with pytest.raises(OSError, match="cannot write mode"):
-        image_files.save_png(Image.new("HSV", (2, 2)), path)
+        image_files.save_print(Image.new("HSV", (2, 2)), path)
     assert path.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
 

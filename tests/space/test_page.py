@@ -15,7 +15,8 @@ from PIL import Image
 from serving import free_port, serve
 
 from album_gan.inference.latents import name_of, seed_for_any_text, seed_of
-from album_gan.media.image_files import read_settings, save_png
+from album_gan.inference.pixels import png_bytes
+from album_gan.media.image_files import read_settings
 
 pytestmark = pytest.mark.long
 
@@ -106,7 +107,7 @@ def test_interpolate_says_what_is_wrong(client, arguments, words):
 
 def test_upscale_keeps_proportions_and_settings(client, tmp_path):
     source = tmp_path / "wide.png"
-    save_png(Image.effect_noise((60, 30), 80).convert("RGB"), source, {"seed": 5})
+    source.write_bytes(png_bytes(Image.effect_noise((60, 30), 80).convert("RGB"), {"seed": 5}))
     file = client.predict(gradio_client.handle_file(source), 256, api_name="/upscale")
     with Image.open(file) as enlarged:
         assert enlarged.size == (256, 128)
