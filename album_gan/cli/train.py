@@ -126,7 +126,7 @@ def _value_of(name: str, arguments: list[str]) -> str | None:
     found = None
     for position, argument in enumerate(arguments):
         option, equals, value = argument.partition("=")
-        if option == f"--{name}":
+        if option.replace("-", "_") == f"__{name}":  # both spellings are accepted
             found = value if equals else next(iter(arguments[position + 1 :]), None)
     return found
 

@@ -106,7 +106,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {
         "recipe": record.get("recipe", "unknown"),
-        "covers": record.get("covers", 0),
+        "covers": "A stream of covers" if record.get("covers", 0) is None else f"{record.get('covers', 0):,} covers",
         "held_out": record.get("held_out", 0),
         "images": record.get("images", 0),
         "steps": record.get("steps", 0),
@@ -135,6 +135,7 @@ def training_command(settings: dict[str, Any]) -> str:
         hidden.add("max_train_steps")  # which --minutes replaces
     for name, value in settings.items():
         if isinstance(value, dict):
+            words += [f"--{name}.{field}" for field, inner in value.items() if inner is True]
             words += [f"--{name}.{field} {_word(inner)}" for field, inner in value.items() if _is_plain(inner)]
         elif name not in hidden and value is True:
             words.append(f"--{name}")

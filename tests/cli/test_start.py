@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,17 @@ def test_a_dry_run_says_all_and_writes_nothing(pile, tmp_path, capsys, monkeypat
     assert "images a second" in text
     assert "covers are few to start from scratch" in text
     assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_counts_no_covers_in_an_archive(pile, tmp_path, capsys, monkeypatch):
+    archive = shutil.make_archive(str(tmp_path / "pile"), "zip", pile)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["start", archive, "--dry_run"]) == 0
+    text = capsys.readouterr().out
+    assert "2 of 3: train, with settings by the number of covers, which is known once they are built" in text
+    assert "0 covers" not in text
+    assert not list((tmp_path / "here").iterdir())
 
 
 @pytest.mark.parametrize(

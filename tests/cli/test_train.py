@@ -12,11 +12,14 @@ import pytest
 import torch
 from serving import free_port
 
+from album_gan import AlbumCoverPipeline
 from album_gan.cli.train import known_settings, main, parse
 from album_gan.covers.synthetic import draw_cover
+from album_gan.metrics.measures import KERNEL_DISTANCE
 from album_gan.recipes import dcgan
 from album_gan.recipes.base import recipe_module, recipe_names
 from album_gan.training.config import TrainingConfig
+from album_gan.training.dry_run import describe_networks, quality
 from album_gan.training.loop import train
 
 ROOT = Path(__file__).parents[2]
@@ -82,9 +85,9 @@ def test_presets_say_what_to_expect_and_are_accepted(path, tmp_path, capsys):
 def test_what_is_given_counts_more_than_the_preset(covers, tmp_path):
     preset = tmp_path / "mine.json"
     settings = {"recipe": "dcgan", "dcgan.width": 64, "max_train_steps": 99, "report_to": "none", "resolution": 32}
-    preset.write_text(json.dumps(settings))
+    preset.write_text(json.dumps({**settings, "dataset_name": "synthetic"}))
     out = tmp_path / "run"
-    words = ["--config", str(preset), "--train_data_dir", covers, "--output_dir", str(out), "--max_train_steps", "1"]
+    words = ["--config", str(preset), "--train-data-dir", covers, "--output_dir", str(out), "--max_train_steps", "1"]
     assert main([*words, "--train_batch_size", "4", "--dataloader_num_workers", "0"]) == 0
     record = json.loads((out / "training.json").read_text())
     assert (record["steps"], record["recipe"], record["dcgan"]["width"]) == (1, "dcgan", 64)
@@ -145,6 +148,25 @@ def test_dry_run_of_the_upscaler(covers, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "generator: CoverUpscaler" in text
     assert "images a second" in text
+
+
+def test_a_dry_run_describes_the_networks_that_init_from_brings():
+    """The bundled model's levels are modulated and refined; those of a new one are not."""
+    parameters = []
+    for more in ((), ("--init_from", "bundled")):
+        text = "\n".join(describe_networks(parse(["--resolution", "128", "--report_to", "none", *more])[1]))
+        parameters.append(float(text.partition("LiteGenerator, ")[2].split()[0]))
+    bundled = AlbumCoverPipeline.from_pretrained(device="cpu").generator
+    classes = sum(weight.numel() for name, weight in bundled.named_parameters() if name.startswith("label"))
+    expected = sum(weight.numel() for weight in bundled.parameters()) - classes
+    assert parameters[0] < parameters[1] == pytest.approx(expected / 1e6, abs=0.01)
+
+
+def test_a_dry_run_names_the_images_at_which_the_bundled_model_was_measured():
+    log = (ROOT / "album_gan" / "pretrained" / "log.jsonl").read_text().splitlines()
+    last = [record for record in map(json.loads, log) if "kid" in record][-1]
+    text = list(quality(parse(["--resolution", "128", "--report_to", "none"])[1], 1.0, None))[-1]
+    assert f"{KERNEL_DISTANCE.show(last['kid'])} after {last['images']:,} images" in text
 
 
 @pytest.mark.slow

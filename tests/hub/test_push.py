@@ -115,6 +115,18 @@ def test_numbers_become_metadata(tiny_model, tmp_path):
     assert "10 samples against 9 held-out covers" in text
 
 
+def test_the_card_repeats_the_whole_command(tiny_model, tmp_path):
+    AlbumCoverPipeline.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    record = {"recipe": "projected", "compile": True, "streaming": False, "covers": None, "held_out": 9}
+    record["projected"] = {"san": True, "second_network": False, "decay": 0.4, "variant": None}
+    (tmp_path / "training.json").write_text(json.dumps(record))
+    text = card(AlbumCoverPipeline.from_pretrained(tmp_path), tmp_path, "me/covers", "mine")
+    command = text.partition("accelerate launch train.py")[2].partition("```")[0].replace("\\\n", "").split()
+    assert command[:2] == ["--train_data_dir", "my_covers"]
+    assert command[2:] == ["--recipe", "projected", "--compile", "--projected.san", "--projected.decay", "0.4"]
+    assert "A stream of covers; 9 more were held out." in text
+
+
 def measured_with(**numbers) -> dict:
     spaces = {"stlpips-vgg": {"kid": 0.123, "recall": 0.4, **numbers}}
     return {"samples": 10, "held_out": 9, "subset": None, "spectrum_db": {"1-2": 0.5}, "spaces": spaces}

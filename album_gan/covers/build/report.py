@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from ...page_style import stylesheet
-from ...runtime import cpu_count
 from ..recommended_settings import settings_for
 from .candidates import EXAMPLES, preview
 from .cleaning import STEPS, Cleaning
@@ -157,7 +156,7 @@ def _option(option: str, values: Sequence[float], limits: Sequence[float]) -> st
 
 def _next(summary: Summary) -> str:
     """The command to train on the data set."""
-    options, why = settings_for(summary.splits["train"], f"{cpu_count()} CPU cores", gpu=False)
+    options, why = settings_for(summary.splits["train"], "CPUs", gpu=False)
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     train = f"album-gan train --train_data_dir {FOLDER} {' '.join(words)} --output_dir runs/mine"
     return (
