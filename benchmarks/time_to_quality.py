@@ -57,7 +57,8 @@ def row(run: Path) -> list[str]:
     whole = bool(log) and log[0]["images"] <= 0.02 * record["images"]  # older logs begin later
     reached, speed, kid = minutes_to(log)
     minutes = [f"{reached[kid]:.1f}" if whole and kid in reached else "" for kid in MILESTONES]
-    covers = f"{record['covers']:,} at {record['resolution']} px"
+    number = "a stream" if record["covers"] is None else f"{record['covers']:,}"
+    covers = f"{number} at {record['resolution']} px"
     return [
         datetime.date.today().isoformat(), commit(), record["hardware"], covers, record["recipe"],
         f"{record['images']:,}", f"{speed:.1f}", *minutes, KERNEL_DISTANCE.show(kid), f"{record['hours'] * 60:.1f}",

@@ -22,13 +22,12 @@ python -c 'import accelerate, album_gan, datasets, stlpips_pytorch' 2>/dev/null 
 # --- Is this machine well?
 if [ "$covers" = synthetic ]; then
     set -- --dataset_name synthetic "$@"
-    read_from="--dataset-name synthetic"
+    with_covers() { "$@" --dataset-name synthetic; }
 else
     set -- --train_data_dir "$covers" "$@"
-    read_from="--train-data-dir $covers"
+    with_covers() { "$@" --train-data-dir "$covers"; }
 fi
-# shellcheck disable=SC2086
-album-gan doctor --output-dir "$out" $read_from
+with_covers album-gan doctor --output-dir "$out"
 
 # --- Train on all cards, and measure
 cards=$(python -c 'import torch; print(torch.cuda.device_count())')
@@ -39,6 +38,5 @@ case $cards in
     *) launch="$launch --multi_gpu --num_processes $cards" ;;
 esac
 $launch train.py --output_dir "$out" --minutes "$minutes" --report_to none --resume_from_checkpoint latest "$@"
-# shellcheck disable=SC2086
-album-gan evaluate --model "$out" $read_from --out "$out/evaluation.json"
+with_covers album-gan evaluate --model "$out" --out "$out/evaluation.json"
 python benchmarks/time_to_quality.py "$out" --table runs/time-to-quality.md

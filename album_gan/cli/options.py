@@ -79,6 +79,8 @@ def check_folder(folder: Path) -> None:
     """ValueError unless files can be written to `folder`, or it can be created."""
     existing = folder
     while not existing.exists():
+        if existing == existing.parent:  # a drive of Windows
+            raise ValueError(f"out must be on a drive that is connected, {existing} is not; choose another place")
         existing = existing.parent
     if not existing.is_dir():
         raise ValueError(f"out must be in a folder, but {existing} is a file; choose another place")

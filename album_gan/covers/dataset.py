@@ -121,24 +121,30 @@ class Covers(torch.utils.data.Dataset):
         return state
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        labels = None if self.labels is None else self.labels[indices]
-        return torch.from_numpy(self.pixels_of(indices)), labels
+        pixels, rows = self._read(indices)
+        return torch.from_numpy(pixels), None if self.labels is None else self.labels[rows]
 
     def pixels_of(self, indices: list[int]) -> np.ndarray:
         """(B, resolution, resolution, 3) uint8"""
-        if self.pixels is not None:
-            return self.pixels[indices]
-        encoded = self.rows[indices][self.image_column]
-        return np.stack([self._decode(index, row) for index, row in zip(indices, encoded, strict=True)])
+        return self._read(indices)[0]
 
     def all_pixels(self) -> np.ndarray:
         """(N, resolution, resolution, 3) uint8, in memory or in a file."""
         return self.pixels if self.pixels is not None else self.pixels_of(list(range(len(self))))
 
-    def _decode(self, index: int, row: dict) -> np.ndarray:
+    def _read(self, indices: list[int]) -> tuple[np.ndarray, list[int]]:
+        """Pixels (B, resolution, resolution, 3), and the rows that they are of."""
+        if self.pixels is not None:
+            return self.pixels[indices], indices
+        encoded = self.rows[indices][self.image_column]
+        decoded = [self._decode(index, row) for index, row in zip(indices, encoded, strict=True)]
+        return np.stack([pixels for pixels, _ in decoded]), [row for _, row in decoded]
+
+    def _decode(self, index: int, row: dict) -> tuple[np.ndarray, int]:
+        """The pixels of a row, or of the next readable one, and its number."""
         for _ in range(UNREADABLE_IN_A_ROW):
             try:
-                return decode(read_bytes(row), self.resolution)
+                return decode(read_bytes(row), self.resolution), index
             except ValueError as error:
                 logger.warning("cover %d skipped, %s", index, error)
                 index = (index + 1) % len(self.rows)
@@ -235,14 +241,16 @@ def _rows(source: CoverSource) -> datasets.Dataset:
     if source.train_data_dir:
         files = folders.find_covers(Path(source.train_data_dir))
         if files.builder:
-            return _with_held_out(_load(files.builder, files.paths), source.image_column)
+            return _with_held_out(_load(files.builder, files.patterns()), source.image_column)
         return datasets.Dataset.from_dict(files.table()).cast_column("image", datasets.Image())
     if not source.dataset_name:
         raise ValueError("dataset_name or train_data_dir must say where the covers are; try --dataset_name synthetic")
     return _with_held_out(_load(source.dataset_name, source.data_files), source.image_column)
 
 
-def _load(name: str, data_files: str | list[str] | None, streaming: bool = False) -> datasets.DatasetDict:
+def _load(
+    name: str, data_files: str | list[str] | dict[str, list[str]] | None, streaming: bool = False
+) -> datasets.DatasetDict:
     """The splits of a data set, one of which is called train."""
     try:
         splits = datasets.load_dataset(name, data_files=data_files, streaming=streaming)
@@ -250,8 +258,8 @@ def _load(name: str, data_files: str | list[str] | None, streaming: bool = False
             raise ValueError(f"it has no split called train, only {', '.join(map(str, splits))}")
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).strip().partition("\n")[0]
-        files = data_files if isinstance(data_files, str | None) else data_files[0]
-        raise ValueError(f"dataset_name {name!r} with data_files {files!r} does not load: {reason}") from error
+        files = str(data_files)[:200]
+        raise ValueError(f"dataset_name {name!r} with data_files {files} does not load: {reason}") from error
     return splits
 
 
@@ -269,10 +277,10 @@ def _load_stream(source: CoverSource) -> Split:
     if source.label_column is not None:
         raise ValueError("label_column must be left out with streaming, which cannot know all classes beforehand")
     name: str | None = source.dataset_name
-    data_files: str | list[str] | None = source.data_files
+    data_files: str | dict[str, list[str]] | None = source.data_files
     if source.train_data_dir:
         files = folders.find_covers(Path(source.train_data_dir))
-        name, data_files = files.builder, files.paths
+        name, data_files = files.builder, files.patterns_by_split()
     if not name or name == "synthetic":
         raise ValueError("streaming needs a dataset_name on the Hub, or parquet files; leave it out for all else")
     splits = _load(name, data_files, streaming=True)

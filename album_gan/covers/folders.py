@@ -1,5 +1,6 @@
 """Finding the covers in a folder: parquet files, webdataset tars, or pictures with metadata files."""
 
+import glob
 import logging
 import os
 import re
@@ -28,6 +29,16 @@ class CoverFiles:
     builder: str | None
     paths: list[str]
     metadata: list[Path] = field(default_factory=list)
+
+    def patterns(self) -> list[str]:
+        """The paths as `datasets` takes them, which are patterns: a folder may be called "covers [v2]"."""
+        return [glob.escape(path) for path in self.paths]
+
+    def patterns_by_split(self) -> dict[str, list[str]]:
+        """The patterns, with those of test-*.parquet, as `album-gan covers build` names held-out covers, in "test"."""
+        test = [glob.escape(path) for path in self.paths if Path(path).name.startswith("test-")]
+        train = [pattern for pattern in self.patterns() if pattern not in test]
+        return {"train": train, "test": test} if train and test else {"train": self.patterns()}
 
     def table(self) -> dict[str, list[Any]]:
         """Columns of pictures: `image` with paths, those of metadata files, and `label`, the class folder."""

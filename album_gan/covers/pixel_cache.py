@@ -58,7 +58,13 @@ def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int, w
                 if not path.exists():
                     remove_leftovers(path.parent, LEFTOVER_HOURS)
                     _decode_all(rows, image_column, resolution, path, workers)
-        return PixelFile(path)
+        pixels = PixelFile(path)
+        if pixels.readable is not None:
+            logger.warning(
+                "%d of %d covers could not be read when they were cached, and are left out; to try again, delete %s",
+                len(rows) - len(pixels.readable), len(rows), path,
+            )  # fmt: skip
+        return pixels
     except OSError as error:
         logger.warning(
             "decoded covers cannot be cached in %s (%s): they are decoded anew in each epoch; make room, or set "

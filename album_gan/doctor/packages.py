@@ -5,6 +5,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from .findings import Context, Finding
 
@@ -25,34 +26,41 @@ def check_python(_: Context) -> Iterator[Finding]:
 
 def check_packages(_: Context) -> Iterator[Finding]:
     """Whether those of the core are there; which extras are complete."""
-    missing: dict[str, list[str]] = {}
-    complete = set()
-    for extra, requirement in _requirements():
-        complete.add(extra)
-        if not _is_met(requirement):
-            missing.setdefault(extra, []).append(requirement)
-    if not complete:
+    wanted = _requirements()
+    if not wanted:
         yield Finding("problem", "album-gan is not installed, only its folder is here", "pip install -e '.[train]'")
         return
-    if core := [name for name in missing.pop("", []) if not name.startswith("torch")]:
+    missing = {extra: [name for name in names if not _is_met(name)] for extra, names in wanted.items()}
+    # That there is no torch, `check_torch` says.
+    if core := [name for name in missing[""] if not name.startswith("torch") or find_spec("torch")]:
         yield Finding("problem", f"missing or too old: {', '.join(core)}", "pip install -e .")
-    if "train" in missing:
+    if missing.get("train"):
         yield Finding("note", f"training also needs {', '.join(missing['train'])}", "pip install -e '.[train]'")
-    extras = sorted(complete - missing.keys() - {""})
+    extras = sorted(extra for extra, names in missing.items() if extra and not names)
     yield Finding("ok", f"album-gan {importlib.metadata.version('album-gan')}, extras: {', '.join(extras) or 'none'}")
 
 
-def _requirements() -> Iterator[tuple[str, str]]:
-    """(extra, requirement) of the installed distribution; the core's extra is ''."""
+def _requirements() -> dict[str, list[str]]:
+    """What the installed distribution requires, by extra, with the requirements of extras within; the core's is ''."""
     try:
-        requirements = importlib.metadata.requires("album-gan") or []
+        lines = importlib.metadata.requires("album-gan") or []
     except importlib.metadata.PackageNotFoundError:
-        return
-    for line in requirements:
+        return {}
+    direct: dict[str, list[str]] = {"": []}
+    for line in lines:
         requirement, _, marker = (part.strip() for part in line.partition(";"))
         extra = re.search(r"extra\s*==\s*['\"]([\w-]+)", marker)
-        if not requirement.startswith("album-gan"):
-            yield extra[1] if extra else "", requirement
+        direct.setdefault(extra[1] if extra else "", []).append(requirement)
+
+    def all_of(extra: str) -> Iterator[str]:
+        for requirement in direct.get(extra, []):
+            if within := re.match(r"album-gan\[([\w\s,-]+)\]", requirement):
+                for inner in within[1].split(","):
+                    yield from all_of(inner.strip())
+            else:
+                yield requirement
+
+    return {extra: list(all_of(extra)) for extra in direct}
 
 
 def _is_met(requirement: str) -> bool:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 from loopback import ROOT
 
+from album_gan.doctor import packages
 from album_gan.doctor.covers import check_covers
 
 GOOD, BAD = "hf_goodTokenOfTheTests", "hf_badTokenOfTheTests"
@@ -221,3 +222,14 @@ def test_no_covers(doctor, tmp_path):
     code, text = doctor("--train_data_dir", "covers", "--report")
     assert code == 1
     assert "; type: album-gan covers build" in line(text, "covers", "problem")
+
+
+def test_old_packages_and_extras_within_extras_are_seen(monkeypatch):
+    """torch may be the GPU box's own; an extra is complete if those within it are."""
+    lines = ["torch>=99", "numpy>=1", 'nosuch>=1; extra == "train"', 'album-gan[train]; extra == "evaluate"']
+    lines += ['pillow>=1; extra == "demo"', 'album-gan[demo]; extra == "mcp"']
+    monkeypatch.setattr(packages.importlib.metadata, "requires", lambda name: lines)
+    found = [(finding.status, finding.text) for finding in packages.check_packages(None)]
+    assert found[0] == ("problem", "missing or too old: torch>=99")
+    assert found[1] == ("note", "training also needs nosuch>=1")
+    assert found[2][1].endswith("extras: demo, mcp")

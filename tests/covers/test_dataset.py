@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from album_gan.covers import synthetic
 from album_gan.covers.batches import StepSampler, batches
 from album_gan.covers.dataset import CoverSource, Split, load_covers
 from album_gan.covers.decoding import decode
@@ -110,6 +111,32 @@ def test_same_pixels_with_and_without_the_cache(tmp_path):
     uncached = load(folder).train
     uncached.decoded = None
     assert (cached == uncached.pixels_of([3, 1, 2])).all()
+
+
+def test_a_skipped_cover_takes_its_label_along(tmp_path, monkeypatch):
+    """Without a cache the next readable cover stands in for one that cannot be read."""
+    for number, name in enumerate(["jazz", "rock"] * 20):
+        (tmp_path / "covers" / name).mkdir(parents=True, exist_ok=True)
+        file = tmp_path / "covers" / name / f"{number}.png"
+        Image.new("RGB", (32, 32), (number, 0, 255) if name == "jazz" else (255, number, 0)).save(file)
+        if number % 4 == 0:
+            file.write_bytes(b"no picture")
+    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "covers" / "jazz" / "2.png"))  # no folder
+    train = load(tmp_path / "covers", label_column="label").train
+    assert train.decoded is None
+    pixels, labels = train.__getitems__(list(range(len(train))))
+    names = [train.classes[label] for label in labels]
+    assert names == ["jazz" if cover[0, 0, 2] > 128 else "rock" for cover in pixels.numpy()]
+
+
+def test_a_folder_may_have_the_name_of_a_pattern(tmp_path):
+    folder = tmp_path / "covers [v2]*"
+    folder.mkdir()
+    features = datasets.Features({"image": datasets.Image()})
+    made = [{"image": row["image"]} for row in synthetic.rows(30)]
+    datasets.Dataset.from_list(made, features=features).to_parquet(folder / "a.parquet")
+    split = load(folder)
+    assert len(split.train) + len(split.held_out) == 30
 
 
 def test_changed_pictures_are_decoded_anew(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from album_gan.covers import streaming
 from album_gan.covers.batches import StepSampler, batches
 from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.decoding import decode
@@ -80,6 +81,22 @@ def test_processes_read_different_shards(folder):
         found.append(seen([pixels.numpy() for pixels, _ in loaded]))
     assert len(found[0]) == len(found[1]) == 20
     assert not found[0] & found[1]
+
+
+def test_a_built_data_set_streams_from_the_folder(folder, tmp_path, monkeypatch):
+    """Its files of held-out covers come first by name, and may hold more rows than are searched."""
+    built = tmp_path / "built [v2]"
+    (built / "data").mkdir(parents=True)
+    table = datasets.Dataset.from_parquet([str(path) for path in sorted(folder.glob("*.parquet"))])
+    table = table.cast_column("photo", datasets.Image(decode=False))
+    for name, held_out in (("test", True), ("train", False)):
+        part = table.filter(lambda row, held_out=held_out: is_held_out(row["group"]) == held_out)
+        part.to_parquet(built / "data" / f"{name}-0000.parquet")
+    monkeypatch.setattr(streaming, "SEARCHED", len(expected(held_out=True)))
+    split = load(built)
+    assert len(split.train) > 1
+    assert seen([split.held_out.pixels]) == expected(held_out=True)
+    assert seen(first_batches(built)) == expected(held_out=False)
 
 
 def test_the_number_of_covers_of_a_stream_is_unknown(folder):
