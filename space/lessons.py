@@ -58,10 +58,9 @@ from album_gan.space.errors import answers_errors
 from album_gan.space.routes import number, result_of
 from album_gan.space.service import CoverService
 from album_gan.space.theme import STATIC, lesson_page
-from album_gan.space.validation import check_seeds, whole_number
+from album_gan.space.validation import MAX_SIDE, check_seeds, whole_number
 
 MAX_TRACES = 6  # kept, some 10 MB each
-MAX_SIDE = 4096  # pixels of a picture to be scored
 MAX_NEIGHBOURS = 8
 STEPS = 9  # of a walk
 COMPANION_SEEDS = list(range(1_000, 1_007))

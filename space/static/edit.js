@@ -39,7 +39,9 @@ function preview(name, strip) {
   strip.replaceChildren(...STRIP.map((amount) => {
     const button = Object.assign(document.createElement("button"), { title: `${name} ${amount}` });
     button.setAttribute("aria-label", `${name} ${amount}`);
-    button.append(Object.assign(new Image(), { src: address(amount), alt: "" }));
+    const empty = Object.assign(new Image(), { alt: "" });
+    button.append(empty);
+    albumGan.fetchImage(address(amount), () => empty.isConnected, say).then((image) => image && empty.replaceWith(Object.assign(image, { alt: "" })));
     button.addEventListener("click", () => ((sliders.get(name).value = amount), settle()));
     return button;
   }));

@@ -163,6 +163,6 @@ def test_learn_shows_the_newest_answer_and_says_what_failed(visit):
     expect(page.locator(".learn .result")).to_contain_text("(64 - 3 ")
     page.wait_for_load_state("networkidle")
     expect(page.locator(".learn .result")).to_contain_text("(64 - 3 ")
-    page.route("**/models.json*", lambda route: route.fulfill(status=503, body="the queue is full"))
+    page.route("**/models.json*", lambda route: route.fulfill(status=507, body="the disk is full"))
     page.get_by_role("button", name="Noise to cover").click()
-    expect(page.locator(".learn .panel")).to_contain_text("the queue is full")
+    expect(page.locator(".learn .panel")).to_contain_text("the disk is full")

@@ -15,7 +15,7 @@ export const ACTS = [
   {
     title: "From noise to a cover", minutes: 10,
     steps: [
-      { panel: "noise", at: { seed: "7" }, ask: "How many numbers does a cover begin with?", reveal: "128. Everything else is in the weights." },
+      { panel: "noise", at: { seed: "7" }, ask: "How many numbers does a cover begin with?", reveal: `${albumGan.setup.latents}. Everything else is in the weights.` },
       { panel: "shapes", at: { recipe: "dcgan" }, ask: "From 4 × 4 to 64 × 64: how many doublings?", reveal: "Four: 8, 16, 32, 64. (4 - 1) × 2 - 2 × 2 + 5 + 1 = 8." },
       { panel: "noise", at: { seed: "7", step: "middle" }, ask: "If we mute this layer, what will be left of the cover?", reveal: "Mute it and see. No unit was told what to draw." },
     ],
@@ -40,7 +40,7 @@ export const ACTS = [
   {
     title: "Ten years in one page", minutes: 7,
     steps: [
-      { panel: "history", at: { at: "1000" }, ask: "Left or right: which was trained for a day, which is from 2015?", reveal: "The same covers. The judge on the left knows edges and letters before it begins." },
+      { panel: "history", at: { at: "1000", models: "bundled,teaching" }, ask: "Left or right: which was trained for a day, which is from 2015?", reveal: "The same covers. The judge on the left knows edges and letters before it begins." },
       { panel: "guide", at: {}, ask: "800 covers, a laptop: which would you take?", reveal: "projected. And r3gan, given a GPU and time." },
       { panel: "lesson", at: { quiz: "1" }, ask: "Five questions.", reveal: "The page grades them." },
     ],
@@ -48,7 +48,7 @@ export const ACTS = [
 ];
 
 export const QUESTIONS = [
-  { question: "What does the generator learn from?", options: ["Real covers, which it copies", "The discriminator's slope at its own pictures", "The names of the covers"], answer: 1, why: "In a GAN it never sees a real cover: only how the discriminator's score changes with its pixels. (The model of this page has one more teacher, which compares what a network notices in many drawn covers with what it notices in real ones.)" },
+  { question: "What does the generator learn from?", options: ["Real covers, which it copies", "The discriminator's slope at its own pictures", "The names of the covers"], answer: 1, why: "In a GAN it never sees a real cover: only how the discriminator's score changes with its pixels. (The bundled model has one more teacher, which compares what a network notices in many drawn covers with what it notices in real ones.)" },
   { question: "W = 32, F = 5, S = 2, P = 2: what comes out of the convolution?", options: ["14", "16", "18"], answer: 1, why: "floor((32 - 5 + 2 × 2) / 2) + 1 = 16." },
   { question: "A DCGAN's generator has a loss of 5. Is that bad?", options: ["Yes", "No", "It cannot be said from the loss"], answer: 2, why: "The loss says how the two players stand. Look at samples, or at a distance to covers that training never showed." },
   { question: "All seeds give nearly the same cover. What is this called, and what do you do?", options: ["Overfitting: train on", "Collapse: go back, slower rates or another recipe", "Truncation: turn it up"], answer: 1, why: "It seldom recovers: take the last checkpoint before it." },

@@ -27,18 +27,19 @@ export async function mount(body) {
   async function judgeSeed(name) {
     state.set({ seed: name });
     const query = { model: model(), seed: name };
-    const verdict = await newest(() => attempt(note, () => get("critic.json", query)));
+    const verdict = await newest((signal) => attempt(note, () => get("critic.json", query, { signal })));
     if (verdict) (show(verdict, address("cover.webp", query), "The drawn cover"), state.did("judged", verdict));
   }
 
   async function judgeFile(chosen) {
     const bitmap = await createImageBitmap(chosen).catch(() => null);
+    file.value = ""; // so that the same file can be chosen again
     if (!bitmap) return void (note.textContent = "This file cannot be read as a picture; choose a PNG, JPEG or WebP file.");
     const side = Math.min(bitmap.width, bitmap.height);
     const canvas = h("canvas", { width: SIDE, height: SIDE });
     canvas.getContext("2d").drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, SIDE, SIDE);
     const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
-    const verdict = await newest(() => attempt(note, () => get("critic.json", { model: model() }, { method: "POST", body: blob })));
+    const verdict = await newest((signal) => attempt(note, () => get("critic.json", { model: model() }, { method: "POST", body: blob, signal })));
     if (verdict) (show(verdict, canvas.toDataURL(), "Your picture"), state.did("judged", verdict));
   }
 

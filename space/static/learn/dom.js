@@ -20,20 +20,35 @@ export function address(path, parameters = {}) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) if (value !== "" && value !== undefined && value !== null) query.set(name, value);
   if (window.albumGan?.presenter) query.set("presenter", albumGan.presenter);
-  return new URL(`learn/${path}${query.size ? `?${query}` : ""}`, document.baseURI).href;
+  const text = String(query); // query.size is missing from Safari 16
+  return new URL(`learn/${path}${text && `?${text}`}`, document.baseURI).href;
+}
+
+// The server's answer. While its queue is full (503), or it does not answer, it is asked again and the panel says why:
+// until the panel is left or the picture is no longer wanted. A whole class learns behind one address.
+async function ask(url, options = {}, isWanted = () => true) {
+  const waiting = document.querySelector(".learn .waiting");
+  for (let wait = 1500; ; wait = Math.min(2 * wait, 20_000)) {
+    const answer = await fetch(url, options).catch(() => null);
+    options.signal?.throwIfAborted();
+    waiting.textContent = "";
+    if (answer && answer.status !== 503) return answer;
+    if (!waiting.isConnected || !isWanted()) throw new Error("This is no longer needed.");
+    waiting.textContent = answer ? "Many are asking at once; waiting for a turn ..." : "The page's server does not answer; trying again ...";
+    await new Promise((done) => setTimeout(done, wait * (0.5 + Math.random())));
+  }
 }
 
 // JSON from the page's server; throws an Error with its message if it refuses.
 export async function get(path, parameters = {}, options = {}) {
-  const answer = await fetch(address(path, parameters), options).catch(() => null);
-  if (!answer) throw new Error("The page's server does not answer.");
+  const answer = await ask(address(path, parameters), options);
   if (!answer.ok) throw new Error((await answer.text()).slice(0, 300) || `Error ${answer.status}`);
   return answer.json();
 }
 
-export async function fetchPicture(path, parameters = {}) {
-  const answer = await fetch(address(path, parameters)).catch(() => null);
-  if (!answer?.ok) throw new Error(answer ? (await answer.text()).slice(0, 300) : "The page's server does not answer.");
+export async function fetchPicture(path, parameters = {}, options = {}) {
+  const answer = await ask(address(path, parameters), options);
+  if (!answer.ok) throw new Error((await answer.text()).slice(0, 300));
   const image = new Image();
   image.src = URL.createObjectURL(await answer.blob());
   await image.decode();
@@ -41,8 +56,20 @@ export async function fetchPicture(path, parameters = {}) {
   return { image, columns: Number(answer.headers.get("X-Columns") ?? 1) };
 }
 
-// A captioned picture, drawn without smoothing.
-export const picture = (src, alt, attributes = {}) => h("img", { src, alt, class: "pixels", ...attributes });
+// A picture, drawn without smoothing.
+export function picture(src, alt, attributes = {}) {
+  const image = h("img", { src, alt, class: "pixels", ...attributes });
+  image.addEventListener("error", async () => {
+    const url = image.src;
+    const isWanted = () => image.isConnected && image.src === url;
+    if (!isWanted() || url.startsWith("blob:")) return; // a blob came, and is no picture
+    const answer = await ask(url, {}, isWanted).catch(() => null);
+    if (!answer?.ok || !isWanted()) return;
+    image.src = URL.createObjectURL(await answer.blob());
+    image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
+  });
+  return image;
+}
 
 export function field(label, input) {
   return h("label", { class: "field" }, h("span", {}, label), input);
@@ -72,13 +99,15 @@ export function button(text, onclick, attributes = {}) {
 // A status line, also for screen readers.
 export const line = (text = "", attributes = {}) => h("p", { class: "note", "aria-live": "polite", ...attributes }, text);
 
-// const newest = latest(): `await newest(action)` is the action's result, or null if a later one was begun meanwhile.
+// const newest = latest(): `await newest(action)` is the action's result, or null if a later one was begun meanwhile;
+// the signal that the action is given then stops its request.
 export function latest() {
-  let turn = 0;
+  let running = new AbortController();
   return async (action) => {
-    const mine = ++turn;
-    const result = await action();
-    return mine === turn ? result : null;
+    running.abort();
+    const { signal } = (running = new AbortController());
+    const result = await action(signal);
+    return signal.aborted ? null : result;
   };
 }
 
@@ -92,10 +121,30 @@ export async function attempt(note, action, busy = "Computing ...") {
     return result;
   } catch (error) {
     clearTimeout(timer);
-    note.textContent = error.message;
+    if (error.name !== "AbortError") note.textContent = error.message; // the note is the later action's
     return null;
   }
 }
+
+// const refocus = focusIn(element): once the element has been rebuilt, gives the focus back to the control that had it.
+export function focusIn(element) {
+  const active = document.activeElement;
+  if (!element.contains(active)) return () => {};
+  const nameOf = (control) => control.dataset.do ?? control.getAttribute("aria-label") ?? control.textContent;
+  const name = nameOf(active);
+  return () => [...element.querySelectorAll("button, input, select, canvas")].find((control) => nameOf(control) === name)?.focus({ preventScroll: true });
+}
+
+// As element.replaceChildren, without taking the focus away.
+export function refill(element, ...children) {
+  const refocus = focusIn(element);
+  element.replaceChildren(...children);
+  refocus();
+}
+
+// What a link carries: JSON as text without characters that a URL would escape.
+export const pack = (value) => btoa(JSON.stringify(value)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+export const unpack = (text) => JSON.parse(atob(text.replaceAll("-", "+").replaceAll("_", "/")));
 
 export const number = (value, digits = 3) => (Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(2) : value.toFixed(digits));
 export const shape = (sizes) => (sizes.length ? sizes.map((size) => size.toLocaleString("en")).join(" × ") : "1");

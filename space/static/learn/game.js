@@ -1,5 +1,5 @@
 // The game on points, one step at a time.
-import { h, button, chart, choice, slider, still } from "./dom.js";
+import { h, button, chart, choice, refill, slider, still } from "./dom.js";
 import * as state from "./state.js";
 import { DATA, DEFAULTS, Game, LOSSES, PRESETS } from "./toy.js";
 import { constant } from "./tensor.js";
@@ -46,7 +46,7 @@ export async function mount(body) {
   function showControls() {
     const change = (name) => (value) => restart({ ...settings, [name]: value });
     const live = (name) => (value) => ((settings[name] = value), (game[name] = value), state.set({ [name]: value }));
-    controls.replaceChildren(
+    refill(controls,
       choice("Points", Object.entries(DATA).map(([name, { title }]) => [name, title]), settings.data, change("data")),
       choice("Loss", Object.entries(LOSSES), settings.loss, change("loss")),
       slider("Learning rate of the generator", { min: 0, max: 0.03, step: 0.0005, value: settings.generatorRate }, live("generatorRate")),

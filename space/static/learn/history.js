@@ -7,7 +7,8 @@ export async function mount(body) {
   const trained = models.filter((one) => one.trained).map((one) => one.name);
   const note = line();
   const machines = h("div", { class: "columns" });
-  const shown = () => state.value("models", [own, ...trained.filter((name) => name !== own)].slice(0, 2).join(",")).split(",");
+  const sideBySide = [own, ...trained.filter((name) => name !== own)].slice(0, 2).join(",");
+  const shown = () => state.value("models", sideBySide).split(",");
   const slider = h("input", { type: "range", min: 0, max: 1000, value: state.value("at", "1000"), "aria-label": "How far trained, from noise to covers" });
   const play = button("Play", () => (timer ? stop() : start()));
   const newest = latest();
@@ -15,7 +16,7 @@ export async function mount(body) {
   let timer = 0;
   body.append(
     h("p", { class: "lead" }, "The same 64 seeds, from noise to covers. Losses do not say how good the pictures are; the kernel distance to covers that training never showed does. (\"mixture\" is a second teacher of the bundled model's generator: how far many drawn covers are from many real ones, by what a network notices in them.)"),
-    h("div", { class: "controls" }, choice("Models", [[shown().join(","), "side by side"], ...trained.map((name) => [name, name])], state.value("models", shown().join(",")), (names) => (state.set({ models: names }), load())),
+    h("div", { class: "controls" }, choice("Models", [[sideBySide, "side by side"], ...trained.map((name) => [name, name])], shown().join(","), (names) => (state.set({ models: names }), load())),
       h("label", { class: "field wide-field" }, h("span", {}, "Noise to covers"), slider), play),
     note, machines);
 
@@ -39,10 +40,10 @@ export async function mount(body) {
 
   async function load() {
     const names = shown();
-    const found = await newest(() => Promise.all(names.map((name) => attempt(note, () => get("course.json", { model: name })))));
+    const found = await newest((signal) => Promise.all(names.map((name) => attempt(note, () => get("course.json", { model: name }, { signal })))));
     if (!found) return;
     courses = Object.fromEntries(names.map((name, i) => [name, found[i]]).filter(([, course]) => course?.moments.length));
-    machines.replaceChildren(...Object.keys(courses).map((name) => h("section", { class: "machine", "data-model": name }, h("h3", {}, name), picture("", `64 covers of ${name} at this moment of its training`), h("p", { class: "count" }), h("div", { class: "charts" }), h("ul", { class: "said" }))));
+    machines.replaceChildren(...Object.keys(courses).map((name) => h("section", { class: "machine", "data-model": name }, h("h3", {}, name), picture(null, `64 covers of ${name} at this moment of its training`), h("p", { class: "count" }), h("div", { class: "charts" }), h("ul", { class: "said" }))));
     if (!Object.keys(courses).length) note.textContent = "This model comes without a history.";
     draw(false);
   }

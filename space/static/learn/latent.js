@@ -32,7 +32,7 @@ export async function mount(body) {
     const [{ a, b, c }, network] = [{ ...seeds }, model()];
     const drawn = (name) => address("cover.webp", { model: network, seed: name });
     const one = (src, text) => h("figure", {}, picture(src, text), h("figcaption", {}, text));
-    const result = await newest(() => attempt(note, () => fetchPicture("sum.webp", { model: network, a, b, c })));
+    const result = await newest((signal) => attempt(note, () => fetchPicture("sum.webp", { model: network, a, b, c }, { signal })));
     if (!result) return;
     result.image.alt = "The cover A minus B plus C";
     result.image.className = "pixels";

@@ -1,5 +1,5 @@
 // The Learn tab: a list of panels, one of them open, and the guided tour.
-import { h, button } from "./dom.js";
+import { h, button, line } from "./dom.js";
 import * as state from "./state.js";
 
 const PANELS = [
@@ -34,15 +34,18 @@ export async function start(root) {
   async function open(name, keep = false) {
     const number = ++opened;
     if (!keep) state.reset(name);
-    for (const [other, element] of Object.entries(buttons)) element.toggleAttribute("aria-current", other === name);
+    for (const [other, element] of Object.entries(buttons)) element.setAttribute("aria-current", other === name);
     buttons[name].scrollIntoView?.({ block: "nearest", inline: "center" });
     const module = await import(`./${name}.js`);
     if (number !== opened) return;
     close?.();
     close = null;
     const title = PANELS.find(([panel]) => panel === name)[1];
+    const heading = h("h2", { tabindex: -1 }, title);
     const body = h("div", { class: `body ${name}` });
-    place.replaceChildren(h("h2", {}, title), body);
+    const isFocusLost = number > 1 && (place.contains(document.activeElement) || document.activeElement === document.body);
+    place.replaceChildren(heading, line("", { class: "waiting" }), body);
+    if (isFocusLost) heading.focus({ preventScroll: true });
     place.dataset.panel = name;
     place.dataset.ready = "";
     let end = null;

@@ -1,5 +1,5 @@
 // For the speaker: a lesson in five acts, on stage by clicker; a graded quiz of five questions; a replay.
-import { h, button } from "./dom.js";
+import { h, button, focusIn, pack, unpack } from "./dom.js";
 import { ACTS, MINUTES, QUESTIONS } from "./acts.js";
 import * as state from "./state.js";
 
@@ -60,12 +60,14 @@ async function perform(context, start) {
   }
   function render() {
     const step = STEPS[number];
+    const refocus = focusIn(context.guide);
     card.replaceChildren(
       h("p", { class: "where" }, `Act ${step.act + 1}`, h("b", {}, ACTS[step.act].title), clock),
       h("p", { class: "question" }, step.ask),
       h("p", { class: "see", "aria-live": "polite" }, open ? step.reveal : ""),
       h("div", { class: "tools" }, button("Previous", back), button(open ? "Next" : "Answer", forward, { "data-do": "forward" }), button("End the lesson", stop)));
     context.guide.replaceChildren(card);
+    refocus();
     tick();
   }
   const forward = () => (!open ? ((open = true), render()) : number + 1 < STEPS.length ? show(number + 1) : stop());
@@ -94,6 +96,7 @@ async function perform(context, start) {
   addEventListener("keydown", keys, true);
   document.addEventListener("fullscreenchange", left);
   await show(start);
+  card.querySelector("[data-do=forward]")?.focus({ preventScroll: true }); // the button that led here is gone
 }
 
 function quiz(body) {
@@ -111,12 +114,11 @@ function quiz(body) {
 }
 
 const deeds = () => ({ bets: state.kept("bets", {}), wrong: state.kept("wrong", {}), quiz: state.kept("quiz", {}), room: state.kept("room", []).map?.((one) => [Number(one.is_real), one.real, one.drawn, Number(one.critic)]) ?? [] });
-const pack = (value) => btoa(JSON.stringify(value)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
 async function replay(body) {
   const { PAGES } = await import("./pages.js");
   try {
-    const did = JSON.parse(atob(state.value("did").replaceAll("-", "+").replaceAll("_", "/")));
+    const did = unpack(state.value("did"));
     const bets = PAGES.map((page, i) => page.bet && did.bets?.[i] !== undefined && [page.bet.question, page.bet.options[did.bets[i]] ?? "?", did.bets[i] === page.bet.answer]).filter(Boolean);
     const right = QUESTIONS.filter((one, i) => did.quiz?.[i] === one.answer).length;
     const list = (rows) => h("ul", {}, rows.map(([asked, said, good]) => h("li", {}, `${asked} `, h("b", {}, said), good ? ", right." : ", wrong.")));

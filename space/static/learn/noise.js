@@ -1,11 +1,11 @@
 // Noise to cover: every step of a generator, from layer to channel to one multiplication; and what muting does.
-import { h, address, attempt, button, choice, fetchPicture, field, get, latest, line, number, picture, shape } from "./dom.js";
+import { h, address, attempt, button, choice, fetchPicture, field, focusIn, get, latest, line, number, picture, refill, shape } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
   const { models, own } = await get("models.json");
   const note = line();
-  const strip = h("div", { class: "steps", role: "list", "aria-label": "Steps from noise to cover" });
+  const strip = h("ol", { class: "steps", role: "list", "aria-label": "Steps from noise to cover" });
   const detail = h("div", { class: "detail" });
   const out = h("div", { class: "pair" });
   let layers = null;
@@ -34,7 +34,7 @@ export async function mount(body) {
   }
 
   async function load() {
-    const found = await newestLayers(() => attempt(note, () => get("layers.json", query())));
+    const found = await newestLayers((signal) => attempt(note, () => get("layers.json", query(), { signal })));
     if (!found) return;
     layers = found;
     showStrip();
@@ -57,9 +57,9 @@ export async function mount(body) {
     strip.replaceChildren(...layers.steps.map((step) => {
       const maps = step.output.length === 3 && step.output[1] > 1;
       const thumb = maps && (step.main || step.kind === "tanh");
-      return h("button", { type: "button", role: "listitem", class: `step${step.main ? " main" : ""}${muted.has(String(step.number)) ? " muted" : ""}`, "data-step": step.number, onclick: () => choose(step.number) },
-        thumb && h("img", { loading: "lazy", alt: "", class: "pixels", src: address("layer.webp", query({ step: step.number })) }),
-        h("span", {}, shape(step.output)), h("small", {}, step.kind));
+      return h("li", {}, h("button", { type: "button", class: `step${step.main ? " main" : ""}${muted.has(String(step.number)) ? " muted" : ""}`, "data-step": step.number, onclick: () => choose(step.number) },
+        thumb && picture(address("layer.webp", query({ step: step.number })), "", { loading: "lazy" }),
+        h("span", {}, shape(step.output)), h("small", {}, step.kind)));
     }));
   }
 
@@ -69,7 +69,7 @@ export async function mount(body) {
       h("figure", {}, picture(address("cover.webp", query()), "The cover, nothing muted"), h("figcaption", {}, silent ? "Nothing muted" : "The cover")),
       silent ? h("figure", {}, picture(address("cover.webp", query({ mute: silent })), "The cover with what is muted", { id: "muted-cover" }), h("figcaption", {}, `Muted: ${silent.replaceAll(",", ", ")}`)) : "",
       h("p", { class: "fine" }, `${layers.title}. ${layers.parameters.toLocaleString("en")} parameters in ${layers.steps.length} steps.`),
-      silent ? button("Unmute all", () => setMute("")) : "");
+      silent ? button("Unmute all", () => (setMute(""), currentStep().focus())) : "");
   }
 
   function setMute(text) {
@@ -81,7 +81,8 @@ export async function mount(body) {
     choose(chosen(), false);
   }
 
-  const markStep = () => strip.querySelectorAll("button").forEach((item) => item.toggleAttribute("aria-current", Number(item.dataset.step) === chosen()));
+  const markStep = () => strip.querySelectorAll("button").forEach((item) => item.setAttribute("aria-current", Number(item.dataset.step) === chosen()));
+  const currentStep = () => strip.querySelector("[aria-current=true]");
 
   async function choose(place, byHand = true) {
     const step = layers.steps[place] ?? layers.steps[firstStep()];
@@ -90,7 +91,7 @@ export async function mount(body) {
       state.did("step", step);
     }
     markStep();
-    const found = await newestSheet(() => attempt(note, () => fetchPicture("layer.webp", query({ step: step.number }))));
+    const found = await newestSheet((signal) => attempt(note, () => fetchPicture("layer.webp", query({ step: step.number }), { signal })));
     if (!found) return;
     sheet = found;
     const channels = step.output[0];
@@ -111,6 +112,7 @@ export async function mount(body) {
     ];
     if (step.settings.kernel) rows.push(["Kernel", `${step.settings.kernel} × ${step.settings.kernel}, stride ${step.settings.stride}, padding ${step.settings.padding}${step.settings.output_padding ? `, output padding ${step.settings.output_padding}` : ""}`]);
     const view = h("div", { class: "channel" });
+    const refocus = focusIn(detail);
     detail.replaceChildren(
       h("h3", {}, `${step.number}. ${step.kind}`, step.name ? h("code", {}, step.name) : ""),
       h("p", {}, step.does),
@@ -118,6 +120,7 @@ export async function mount(body) {
       h("div", { class: "tools" }, button(isMuted(step, "all") ? "Unmute this step" : "Mute this step", () => toggle(step, "all"), { "data-do": "mute-step" })),
       canvas, view);
     if (state.value("channel")) showChannel(step, Number(state.value("channel")), false);
+    refocus();
   }
 
   const items = () => mute().split(",").filter(Boolean);
@@ -144,10 +147,10 @@ export async function mount(body) {
     });
     async function explain(y, x) {
       state.set({ y, x });
-      const found = await newestProducts(() => attempt(note, () => get("products.json", query({ step: step.number, channel, y, x }))));
+      const found = await newestProducts((signal) => attempt(note, () => get("products.json", query({ step: step.number, channel, y, x }), { signal })));
       if (found) (products.replaceChildren(...productView(found, y, x)), state.did("product"));
     }
-    view.replaceChildren(
+    refill(view,
       h("h4", {}, `Channel ${channel} of ${count}`),
       h("div", { class: "tools" }, field("Channel", pick),
         button(isMuted(step, channel) ? "Unmute this channel" : "Mute this channel", () => toggle(step, channel), { "data-do": "mute-channel" }),

@@ -1,5 +1,5 @@
 // Batch normalisation: a cover and its batch in both modes, and the statistics behind it.
-import { h, address, attempt, button, choice, get, latest, line, picture, s } from "./dom.js";
+import { h, address, attempt, button, choice, get, latest, line, picture, refill, s } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
@@ -30,9 +30,9 @@ export async function mount(body) {
     rows.replaceChildren(
       row("training", "Training mode, the batch's own statistics. Watch the first cover: it changes with its neighbours."),
       row("evaluation", "Evaluation mode, running averages. The first cover is always the same."));
-    const found = await newest(() => attempt(note, () => get("norm.json", { ...query, layer: state.value("layer") })));
+    const found = await newest((signal) => attempt(note, () => get("norm.json", { ...query, layer: state.value("layer") }, { signal })));
     if (!found) return;
-    numbers.replaceChildren(
+    refill(numbers,
       choice("Layer", found.layers, found.layer, (layer) => (state.set({ layer }), show())),
       h("div", { class: "columns" },
         scatter("Mean", found.running_mean, found.batch_mean),

@@ -2,6 +2,8 @@
 // `lit` the highlighted elements, `until` the required action; bets are made before the reveal.
 import { PRESETS } from "./toy.js";
 
+const { latents, resolution } = albumGan.setup;
+
 export const PAGES = [
   {
     title: "Two networks, one game",
@@ -14,11 +16,11 @@ export const PAGES = [
     text: "The generator's input is a list of random numbers, the latent; a seed names one.",
     panel: "noise", at: { seed: "7" }, lit: ".controls", ask: "Press Another seed.", until: ["seed"],
     see: "Another seed, another cover. The same seed always draws the same cover.",
-    bet: { question: "How many numbers does this network begin with?", options: ["3", "128", "16,384"], answer: 1 },
+    bet: { question: "How many numbers does this network begin with?", options: ["3", String(latents), (resolution ** 2).toLocaleString("en")], answer: 1 },
   },
   {
     title: "From 4 × 4 to a picture",
-    text: "Layer by layer the maps become larger and fewer: 256 maps of 4 × 4 in the beginning, three of 128 × 128 in the end.",
+    text: `Layer by layer the maps become larger and fewer: hundreds of 4 × 4 in the beginning, three of ${resolution} × ${resolution} in the end.`,
     panel: "noise", at: { seed: "7" }, lit: ".steps", ask: "Choose a step further to the right.", until: ["step"],
     see: "Early maps hold composition, late ones edges and texture. The last three maps are red, green and blue.",
   },
@@ -43,7 +45,7 @@ export const PAGES = [
   },
   {
     title: "The judge",
-    text: "The discriminator gives a score, and this one gives it to every patch of a picture, at four scales.",
+    text: "The discriminator gives a picture a score; here each place of the picture has its own as well.",
     panel: "critic", at: { seed: "7" }, lit: ".controls", ask: "Press Another cover, or try a picture of yours.", until: ["judged"],
     see: "Amber looks real to it, blue drawn. The generator learns from these slopes: which pixel to change, and how, for a higher score.",
     bet: { question: "What will the judge say of a cover that this generator drew?", options: ["It looks real", "It looks drawn", "It cannot tell"], answer: 1 },

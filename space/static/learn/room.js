@@ -1,5 +1,5 @@
 // Fool the critic, on stage: the current cover, the tally, and the room's score against the critic's.
-import { h, address, button, get, line, picture } from "./dom.js";
+import { h, address, button, line, pack, picture, unpack } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
@@ -18,7 +18,8 @@ export async function mount(body) {
 
   async function act(what, parameters = {}) {
     note.textContent = what === "start" ? "The covers are being drawn ..." : "";
-    await get(`room/${what}`, parameters, { method: "POST" }).then(() => (note.textContent = ""), (error) => (note.textContent = error.message));
+    const answer = await fetch(address(`room/${what}`, parameters), { method: "POST" }).catch(() => null); // not repeated, as by get(): no start after a stop
+    note.textContent = answer?.ok ? "" : answer ? await answer.text() : "The page's server does not answer.";
     state.did(`game ${what}`);
     tick();
   }
@@ -26,7 +27,7 @@ export async function mount(body) {
   async function tick() {
     clearTimeout(timer);
     if (!body.isConnected) return;
-    const view = await get("room.json").catch(() => null);
+    const view = await fetch(address("room.json")).then((answer) => answer.json()).catch(() => null);
     if (view) show(view);
     timer = setTimeout(tick, view?.phase === "idle" ? 2000 : 500);
   }
@@ -48,7 +49,7 @@ export async function mount(body) {
       ready: () => [h("p", { class: "big" }, "Get ready"), invitation],
       voting: () => [glance ? cover("The cover in question") : h("div", { class: "hidden-cover" }, h("p", { class: "big" }, "Real or drawn?")), h("p", { class: "count" }, `Cover ${view.round + 1} of ${view.rounds}`), tally(view.tally), score],
       revealed: () => [cover("The cover in question"), h("p", { class: "big" }, view.answer.is_real ? "Real" : "Drawn"), tally(view.tally), h("p", {}, `The critic said ${view.answer.critic ? "real" : "drawn"}.`), score],
-      over: () => [h("p", { class: "big" }, view.score.room > view.score.critic ? "The room wins" : view.score.room < view.score.critic ? "The critic wins" : "A draw"), score, source, results(view.results), link(view.results)],
+      over: () => [h("p", { class: "big" }, view.score.room > view.score.critic ? "The room wins" : view.score.room < view.score.critic ? "The critic wins" : "A draw"), score, source, results(view.results, view.network), link(view.results, view.network)],
     }[view.phase]());
   }
   await tick();
@@ -61,18 +62,16 @@ function tally({ real, drawn }) {
   return h("div", { class: "tally" }, bar("real", real), bar("drawn", drawn));
 }
 
-function results(rounds) {
+// `network` drew the covers: not the page's own if that cannot judge.
+function results(rounds, network) {
   return h("div", { class: "results" }, rounds.map((one, i) => h("figure", {},
-    one.name ? picture(address("cover.webp", { seed: one.name }), `Cover ${one.name}`) : one.index !== null ? picture(address(`room/own/${one.index}.webp`), "A synthetic cover") : h("div", { class: "hidden-cover" }, "a real cover"),
+    one.name ? picture(address("cover.webp", { model: network, seed: one.name }), `Cover ${one.name}`) : one.index !== null ? picture(address(`room/own/${one.index}.webp`), "A synthetic cover") : h("div", { class: "hidden-cover" }, "a real cover"),
     h("figcaption", {}, `${i + 1}. ${one.is_real ? "real" : "drawn"}; the room: ${one.real} real, ${one.drawn} drawn; the critic: ${one.critic ? "real" : "drawn"}`))));
 }
 
-const pack = (value) => btoa(JSON.stringify(value)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-const unpack = (text) => JSON.parse(atob(text.replaceAll("-", "+").replaceAll("_", "/")));
-
-function link(rounds) {
+function link(rounds, network) {
   const short = rounds.map((one) => [Number(one.is_real), one.name, one.index, Number(one.critic), one.real, one.drawn]);
-  const href = albumGan.shared(`${location.pathname}?tab=learn#panel=room&replay=${pack(short)}`);
+  const href = albumGan.shared(`${location.pathname}?tab=learn#panel=room&model=${network}&replay=${pack(short)}`);
   return h("p", {}, h("a", { href, target: "_blank", rel: "noopener", "data-do": "replay" }, "A link that replays what the room did"));
 }
 
@@ -80,7 +79,7 @@ function replay(stage) {
   try {
     const rounds = unpack(state.value("replay")).slice(0, 40).map(([is_real, name, index, critic, real, drawn]) => ({ is_real: Boolean(is_real), name: String(name ?? ""), index: Number.isInteger(index) ? index : null, critic: Boolean(critic), real: Number(real), drawn: Number(drawn) }));
     const right = rounds.filter((one) => one.real !== one.drawn && one.real > one.drawn === one.is_real).length;
-    stage.replaceChildren(h("p", { class: "big" }, `A room was right about ${right} of ${rounds.length} covers, the critic about ${rounds.filter((one) => one.critic === one.is_real).length}.`), results(rounds));
+    stage.replaceChildren(h("p", { class: "big" }, `A room was right about ${right} of ${rounds.length} covers, the critic about ${rounds.filter((one) => one.critic === one.is_real).length}.`), results(rounds, state.value("model")));
   } catch {
     stage.replaceChildren(h("p", {}, "This link cannot be read; ask for it again."));
   }

@@ -1,5 +1,5 @@
 // Shapes: both networks of a recipe with all dimensions, and a calculator for one convolution.
-import { h, attempt, choice, field, get, latest, line } from "./dom.js";
+import { h, attempt, choice, field, get, latest, line, refill } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
@@ -18,9 +18,9 @@ export async function mount(body) {
   async function show(changes) {
     state.set(changes);
     if (Object.keys(changes).length) state.did("recipe");
-    const found = await newest(() => attempt(note, () => get("shapes.json", { recipe: state.value("recipe", "dcgan"), resolution: state.value("resolution") })));
+    const found = await newest((signal) => attempt(note, () => get("shapes.json", { recipe: state.value("recipe", "dcgan"), resolution: state.value("resolution") }, { signal })));
     if (!found) return;
-    sizes.replaceChildren(choice("Resolution", found.resolutions, found.resolution, (resolution) => show({ resolution })));
+    refill(sizes, choice("Resolution", found.resolutions, found.resolution, (resolution) => show({ resolution })));
     drawing.innerHTML = found.svg;
     tables.replaceChildren(...found.networks.map(({ name, parameters, rows }) =>
       h("details", {}, h("summary", {}, `${name}: ${parameters.toLocaleString("en")} parameters, layer by layer`),
@@ -39,7 +39,7 @@ function calculator() {
   const check = h("input", { type: "checkbox", checked: Boolean(settings.transposed), onchange: () => ((settings.transposed = Number(check.checked)), compute(true)) });
   async function compute(byHand) {
     if (byHand) (state.set({ conv: Object.values(settings).join(",") }), state.did("calculated", settings));
-    const found = await newest(() => get("convolution.json", settings).catch((error) => ({ possible: false, why: error.message })));
+    const found = await newest((signal) => get("convolution.json", settings, { signal }).catch((error) => ({ possible: false, why: error.message })));
     if (!found) return;
     result.replaceChildren(...(found.possible
       ? [h("strong", {}, found.formula.replaceAll(" x ", " × ")), ...found.remarks.map((text) => h("p", {}, text))]

@@ -1,25 +1,51 @@
-// The tab's state, stored in the URL fragment: panels read and write their own keys, and links restore everything.
-const read = () => new URLSearchParams(location.hash.slice(1));
+// The tab's state: panels read and write their own keys. It is kept in the URL fragment, so that links restore everything.
+const fromAddress = () => new URLSearchParams(location.hash.slice(1));
+let query = fromAddress();
+addEventListener("hashchange", () => (query = fromAddress())); // typed by the visitor
 
-export function value(name, otherwise = "") {
-  return read().get(name) ?? otherwise;
-}
+export const value = (name, otherwise = "") => query.get(name) ?? otherwise;
 
 // set({ seed: 4, mute: "" }): empty values are removed.
 export function set(changes) {
-  const query = read();
   for (const [name, value] of Object.entries(changes)) {
     if (value === "" || value === null || value === undefined) query.delete(name);
     else query.set(name, value);
   }
-  const search = new URLSearchParams(location.search);
-  if (albumGan.isShown(document.querySelector(".learn"))) search.set("tab", "learn");
-  history.replaceState(null, "", `?${search.toString().replaceAll("%2C", ",")}#${query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":")}`);
+  showInAddress();
 }
 
 export function reset(panel) {
-  const kept = ["tour", "bets"].map((name) => [name, value(name)]).filter(([, text]) => text);
-  history.replaceState(null, "", `${location.search}#${new URLSearchParams([["panel", panel], ...kept])}`);
+  restore([["panel", panel], ...["tour", "bets"].map((name) => [name, value(name)]).filter(([, text]) => text)]);
+}
+
+// restore(all()) changes nothing.
+export const all = () => [...query];
+export function restore(pairs) {
+  query = new URLSearchParams(pairs);
+  showInAddress();
+}
+
+// Browsers refuse to change the address too often, Safari after 100 times in 30 s: while a slider moves, it lags behind.
+const INTERVAL = 400; // ms
+let shownAt = -INTERVAL;
+let timer = 0;
+function showInAddress() {
+  const wait = shownAt + INTERVAL - performance.now();
+  if (wait > 0) timer ||= setTimeout(write, wait);
+  else write();
+}
+function write() {
+  clearTimeout(timer);
+  timer = 0;
+  shownAt = performance.now();
+  const search = new URLSearchParams(location.search);
+  if (albumGan.isShown(document.querySelector(".learn"))) search.set("tab", "learn");
+  const address = `?${search.toString().replaceAll("%2C", ",")}#${query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":")}`;
+  try {
+    history.replaceState(null, "", address);
+  } catch {
+    timer = setTimeout(write, 1000); // others have changed it too often
+  }
 }
 
 // Stored in this browser only; if it forbids that, until the page is closed.

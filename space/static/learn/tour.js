@@ -3,10 +3,11 @@ import { h, button } from "./dom.js";
 import { PAGES } from "./pages.js";
 import * as state from "./state.js";
 
+const OVERVIEW = [["panel", "tour"]];
 let context = null;
 let stopWatching = null;
 let turn = 0; // counts pages shown and the tour left: a page that was still loading then is dropped
-let before = ""; // the address before the tour, restored at its end
+let before = null; // the state before the tour, restored at its end
 
 export function mount(body, given) {
   context = given;
@@ -33,7 +34,7 @@ async function show(number, asLinked = false) {
   const page = PAGES[number];
   const mine = ++turn;
   stopWatching?.();
-  if (!before) before = location.hash.includes("tour=") ? "#panel=tour" : location.hash;
+  before ??= state.value("tour") ? OVERVIEW : state.all();
   state.keep("page", number);
   if (!asLinked || state.value("panel") !== page.panel) {
     state.reset(page.panel);
@@ -48,7 +49,9 @@ async function show(number, asLinked = false) {
   const card = h("aside", { class: "card", "aria-label": `Guided tour, page ${number + 1} of ${PAGES.length}` });
   let isDone = !page.until.length;
 
+  const focusNext = () => card.querySelector("[data-do=next]").focus({ preventScroll: true });
   function render() {
+    const hadFocus = card.contains(document.activeElement);
     const bet = page.bet && bets[number] === undefined;
     card.replaceChildren(
       h("p", { class: "where" }, `${number + 1} of ${PAGES.length}`, h("b", {}, page.title)),
@@ -61,6 +64,7 @@ async function show(number, asLinked = false) {
         number ? button("Back", () => show(number - 1)) : "",
         number + 1 < PAGES.length ? button(isDone && !bet ? "Next" : "Skip", () => show(number + 1), { "data-do": "next" }) : button("Finish", () => finish(), { "data-do": "next" }),
         button("Leave the tour", () => leave(true))));
+    if (hadFocus) focusNext();
     light(!bet && !isDone);
     context.place.classList.toggle("hush", Boolean(bet)); // no reveal before the bet
   }
@@ -83,6 +87,7 @@ async function show(number, asLinked = false) {
   });
   context.guide.replaceChildren(card);
   render();
+  if (!asLinked) focusNext(); // the button that led here is gone
 }
 
 function leave(back) {
@@ -93,17 +98,15 @@ function leave(back) {
   context.place.classList.remove("hush");
   document.querySelectorAll(".learn .lit").forEach((element) => element.classList.remove("lit"));
   state.set({ tour: "" });
-  if (back) finishAt(before || "#panel=tour");
-  before = "";
+  if (back) {
+    state.restore(before ?? OVERVIEW);
+    context.open(state.value("panel", "tour"), true);
+  }
+  before = null;
 }
 
 function finish() {
   state.keep("page", 0);
-  before = "#panel=tour";
+  before = OVERVIEW;
   leave(true);
-}
-
-function finishAt(hash) {
-  history.replaceState(null, "", `${location.search}${hash}`);
-  context.open(state.value("panel", "tour"), true);
 }

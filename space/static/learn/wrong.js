@@ -17,19 +17,19 @@ export async function mount(body) {
   const names = ORDER.filter((name) => runs[name]);
   const note = line();
   const place = h("div", { class: "case" });
-  const tabs = h("div", { class: "controls", role: "group", "aria-label": "Runs" });
+  const tabs = names.map((_, k) => button(`Run ${k + 1}`, () => show(k)));
   let timer = 0;
   let number = Math.min(names.length - 1, Math.max(0, Number(state.value("run", "1")) - 1 || 0));
   body.append(
     h("p", { class: "lead" }, "Six runs of one small DCGAN on covers that the project draws itself. Five were spoiled on purpose. Watch the film and the curves: what do you see?"),
-    tabs, note, place);
+    h("div", { class: "controls", role: "group", "aria-label": "Runs" }, tabs), note, place);
 
   function show(i) {
     clearInterval(timer);
     timer = 0;
     number = i;
     state.set({ run: i + 1 });
-    tabs.replaceChildren(...names.map((_, k) => button(`Run ${k + 1}`, () => show(k), { "aria-current": k === i && "true" })));
+    tabs.forEach((tab, k) => tab.setAttribute("aria-current", k === i));
     const name = names[i];
     const run = runs[name];
     const frames = run.moments.length;
@@ -49,15 +49,19 @@ export async function mount(body) {
     };
     const answer = h("div", { class: "answer", "aria-live": "polite" });
     const losses = ["discriminator", "generator"].map((side) => ({ name: `loss of the ${side}`, points: run.images.map((x, k) => [x, run[side][k]]) }));
+    const following = (i + 1) % names.length;
+    const next = button("Next run", () => (show(following), tabs[following].focus()));
     const bets = h("div", { class: "bets" }, Object.entries(CAUSES).map(([cause, [title]]) => button(title, () => reveal(cause))));
     function reveal(guess) {
       const [title, why, cure] = CAUSES[name];
+      const hadFocus = bets.contains(document.activeElement);
       bets.querySelectorAll("button").forEach((element) => (element.disabled = true));
       answer.replaceChildren(
         h("h3", {}, `${guess === name ? "Yes." : "No:"} ${title}.`), h("p", {}, why), h("p", {}, h("b", {}, "Cure: "), cure),
         h("p", {}, h("b", {}, "The log says: "), run.alarms.length ? [...new Map(run.alarms.map((alarm) => [alarm.name, alarm])).values()].map((alarm) => `${alarm.name}: ${alarm.saw} ${alarm.means} Try: ${alarm.attempt}`).join(" ") : "no alarm."),
         chart([{ name: "variety of the samples, real covers are 1", points: run.diversity }], { low: 0, high: 1.1, label: "Variety", x: "covers" }),
-        button("Next run", () => show((i + 1) % names.length)));
+        next);
+      if (hadFocus) next.focus({ preventScroll: true });
       state.keep("wrong", { ...state.kept("wrong", {}), [name]: guess === name });
       state.did("diagnosed", guess === name);
     }
