@@ -132,6 +132,12 @@ class AlbumCoverPipeline(DiffusionPipeline):
             pipeline.to(dtype)
         return pipeline.to(best_device() if device is None else device)
 
+    @classmethod
+    def extract_init_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """diffusers' own step of loading; it would warn about the entry for AutoModel, which is not the pipeline's."""
+        own = {name: value for name, value in config_dict.items() if name != "auto_map"}
+        return super().extract_init_dict(own, **kwargs)  # type: ignore[misc]  # only diffusers calls it, and has it
+
     def save_pretrained(self, save_directory: str | os.PathLike) -> None:
         """Write the model as float32 and float16 safetensors, both holding the values rounded to float16.
 

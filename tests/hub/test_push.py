@@ -42,6 +42,7 @@ def run(script: str, *arguments: object, cwd: Path) -> str:
     words = [sys.executable, "-c", script, *map(str, arguments)]
     process = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr[-2000:]
+    assert "will be ignored" not in process.stderr
     return process.stdout.strip().splitlines()[-1]
 
 
