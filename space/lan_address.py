@@ -7,6 +7,9 @@ import socket
 from dataclasses import dataclass
 
 NOT_SHARED = "Only this computer sees the page. Start it with --lan to let phones in."
+ANYWHERE = "10.255.255.255"
+# In the networks that hotspots of Linux, Windows and macOS make: a computer that is one may have no other route.
+HOTSPOTS = ("10.42.0.254", "192.168.137.254", "192.168.2.254")
 NO_NETWORK = "This computer is on no network. Join a Wi-Fi network or start a hotspot, then start the page again."
 
 
@@ -16,6 +19,7 @@ class Invitation:
 
     url: str = ""
     text: str = NOT_SHARED
+    is_public: bool = False  # phones come through a proxy or tunnel, and may seem to be this computer
 
     @property
     def qr(self) -> str:
@@ -53,7 +57,7 @@ def invitation(port: int, lan: bool, public_url: str | None = None) -> Invitatio
     if public_url:
         if not re.fullmatch(r"https?://[^\s\"'<>]+", public_url):
             raise ValueError(f"public-url must begin with http:// or https://, got {public_url[:80]!r}")
-        return Invitation(public_url, f"Phones: {public_url}")
+        return Invitation(public_url, f"Phones: {public_url}", is_public=True)
     if not lan:
         return Invitation()
     address = lan_address()
@@ -65,10 +69,13 @@ def invitation(port: int, lan: bool, public_url: str | None = None) -> Invitatio
 
 def lan_address() -> str:
     """This computer's address in its network, never localhost; "" without a network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("10.255.255.255", 1))  # sends nothing: it only asks which address would be used
-            address = probe.getsockname()[0]
-        except OSError:
-            return ""
-    return "" if address.startswith(("127.", "0.")) else address
+    for elsewhere in (ANYWHERE, *HOTSPOTS):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((elsewhere, 1))  # sends nothing: it only asks which address would be used
+                address = probe.getsockname()[0]
+            except OSError:
+                continue
+        if not address.startswith(("127.", "0.")):
+            return address
+    return ""

@@ -80,6 +80,7 @@ class Room:
         self._lock = threading.Lock()
         self._rounds: list[Round] = []
         self._game = ""
+        self._network = ""  # that draws and judges the covers
         self._begun = 0.0
         self._preparing = False
 
@@ -129,21 +130,22 @@ class Room:
 
     def _check_host(self, request: Request) -> None:
         client = self.lessons.service.client(request, request.query_params.get("presenter"))
-        if client.lane is not Lane.PRESENTER and not is_loopback(address_of(request)):
+        is_here = is_loopback(address_of(request)) and not self.invite.is_public
+        if client.lane is not Lane.PRESENTER and not is_here:
             raise ValueError("only the presenter starts and stops a game; open the page with the presenter's link")
 
     def _prepare(self, count: int, lane: Lane) -> list[Round]:
         """Prepare covers, half real, half drawn, in random order, each scored by the critic."""
         dice = random.Random(secrets.randbits(64))
         lessons = self.lessons
-        name = lessons.own if lessons.pair(lessons.own).discriminator is not None else "teaching"
+        self._network = lessons.own if lessons.pair(lessons.own).discriminator is not None else "teaching"
         kinds = [place < count // 2 for place in range(count)]
         dice.shuffle(kinds)
         files = dice.sample(self.files, min(len(self.files), 4 * count))
         rounds = []
         for real in kinds:
             with lessons.service.lock.hold(lane):  # per cover, so that nobody waits for the whole game
-                pair, critic = lessons.pair(name), lessons.critic_of(name)
+                pair, critic = lessons.pair(self._network), lessons.critic_of(self._network)
                 size = (pair.resolution,) * 2
                 if not real:
                     seed = dice.randrange(SEED_COUNT)
@@ -217,7 +219,8 @@ class Room:
             phase, current, left = self._now()
             done = self._rounds[: current + (phase in ("revealed", "over"))] if self._rounds else []
             view: dict[str, Any] = {
-                "phase": phase, "game": self._game, "round": current, "rounds": len(self._rounds),
+                "phase": phase, "game": self._game, "network": self._network,
+                "round": current, "rounds": len(self._rounds),
                 "left": round(left, 2), "glance": GLANCE, "vote": VOTE, "qr": self.invite.qr if voter is None else "",
                 "url": self.invite.url, "source": REAL if self.files else SYNTHETIC,
                 "players": len({name for one in self._rounds for name in one.votes}),

@@ -8,13 +8,17 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from types import SimpleNamespace
 
 import pytest
 from browsing import axe, axe_problems, browser, expect, server, visit  # noqa: F401
 from drawn_covers import save_covers
 from PIL import Image
 
+from album_gan.space.lan_address import Invitation, invitation
+from album_gan.space.lessons import Lessons
 from album_gan.space.room import Room, Round, picture_files
+from album_gan.space.service import CoverService
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +106,23 @@ def test_the_score_is_the_rooms_majority():
     room = Room.__new__(Room)
     room._lock, room._rounds, room._game, room._preparing = threading.Lock(), rounds, "g", False
     room._begun = time.monotonic() - 1_000
-    room.files = []
+    room.files, room._network = [], "teaching"
     room.invite = type("Invitation", (), {"qr": "", "url": ""})()
     view = room._view("a")
     assert (view["phase"], view["score"]) == ("over", {"room": 1, "critic": 1, "of": 2})
     assert (view["right"], view["players"]) == (1, 3)
+
+
+def test_through_a_tunnel_only_the_presenter_is_the_host(tiny_pipeline):
+    """Then every phone's requests come from this computer."""
+    service = CoverService(tiny_pipeline)
+    asked = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={}, query_params={})
+    Room(Lessons(service), Invitation("http://192.168.7.42:7860"))._check_host(asked)
+    room = Room(Lessons(service), invitation(7860, lan=False, public_url="https://covers.example"))
+    with pytest.raises(ValueError, match="only the presenter starts and stops a game"):
+        room._check_host(asked)
+    asked.query_params["presenter"] = service.presenter.key
+    room._check_host(asked)
 
 
 def test_real_covers_come_from_the_folder_that_the_host_names(tmp_path):

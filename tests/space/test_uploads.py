@@ -81,8 +81,10 @@ def test_calls_are_small_and_name_no_web_addresses(address):
     status, text = request(address, call, "POST", b'{"data": ["' + b"x" * 1_100_000 + b'"]}')
     assert (status, is_one_line(text)) == (413, True)
     file = {"path": "http://127.0.0.1:9/huge.png", "meta": {"_type": "gradio.FileData"}}
-    status, text = request(address, call, "POST", json.dumps({"data": [file, 64]}).encode())
-    assert (status, b"uploaded" in text) == (400, True)
+    body = json.dumps({"data": [file, 64]}).encode()
+    for written in (body, body.replace(b"path", b"p\\u0061th")):  # the same JSON
+        status, text = request(address, call, "POST", written)
+        assert (status, b"uploaded" in text) == (400, True)
 
 
 def huge_picture(folder: Path) -> Path:
@@ -124,7 +126,7 @@ def test_a_picture_with_too_many_pixels_is_refused_by_its_header(address, files,
     event = next(d["id"] for d in config["dependencies"] if [button, "upload"] in [list(t) for t in d["targets"]])
     path = json.loads(upload(address, huge.read_bytes())[1])[0]
     file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    body = {"data": [file], "fn_index": event, "session_hash": "huge"}
+    body = {"data": [file, ""], "fn_index": event, "session_hash": "huge"}
     request(address, "/gradio_api/queue/join", "POST", json.dumps(body).encode(), content_type="application/json")
     assert b"more than 4096 a side" in request(address, "/gradio_api/queue/data?session_hash=huge")[1]
     assert peak_memory(files) - before < 250  # decoded it takes 700, as RGB
