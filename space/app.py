@@ -101,8 +101,11 @@ def launch(
 def browser_setup(service: CoverService, invite: Invitation) -> dict:
     """What the page's scripts are given at load: `albumGan.setup`."""
     invitation = {**dataclasses.asdict(invite), "qr": invite.qr}
+    config = service.pipe.generator.config
     return {
         "model": service.pipe.fingerprint,
+        "resolution": config.resolution,
+        "latents": config.latent_dim,
         "layouts": list(LAYOUTS),
         "invitation": invitation,
         "directions": list(ATTRIBUTES),

@@ -1,6 +1,7 @@
 """The page: its tabs, and the events that connect them."""
 
 import html
+import os
 
 import gradio as gr
 
@@ -8,7 +9,7 @@ from album_gan.page_style import opening_wall
 from album_gan.space.errors import shows_errors
 from album_gan.space.links import TABS
 from album_gan.space.service import CoverService
-from album_gan.space.session import session_field
+from album_gan.space.session import WITH_SESSION, session_field
 from album_gan.space.tabs import edit, generate, interpolate, learn, upscale
 
 TITLE = (
@@ -16,13 +17,37 @@ TITLE = (
     '<div class="corner"><button onclick="albumGan.switchTheme()" aria-label="Light or dark">◐</button>'
     '<button id="present-open" onclick="albumGan.present()">Present</button></div>'
 )
+UNREADABLE = "an input cannot be read; a file must be uploaded, in Python with gradio_client.handle_file(path)"
 SCRIPT = {"fn": None, "api_visibility": "private"}  # for events handled by the browser alone
+
+
+class Page(gr.Blocks):
+    """Blocks that take more kinds of input, and say what is wrong with the rest; gradio's own say nothing."""
+
+    async def preprocess_data(self, block_fn, inputs, state, explicit_call=False):
+        """The handler's arguments. Raises gr.Error for what cannot be read."""
+        inputs = [_readable(block, value) for block, value in zip(block_fn.inputs, inputs, strict=False)]
+        try:
+            return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        except gr.Error:
+            raise
+        except (ValueError, OSError) as error:
+            raise gr.Error(UNREADABLE, print_exception=False) from error
+
+
+def _readable(block: gr.blocks.Block, value: object) -> object:
+    """A list in place of a text becomes that text; a file that was swept away no file: the tab then shows it again."""
+    if isinstance(block, gr.Textbox) and isinstance(value, list):
+        return "; ".join(map(str, value))
+    if isinstance(block, gr.Image) and isinstance(value, dict) and not os.path.isfile(str(value.get("path"))):
+        return None
+    return value
 
 
 def build_page(service: CoverService, about: str, kinds: tuple[str, str]) -> gr.Blocks:
     """Build the page; `about` describes the model in one line, `kinds` are what its labels and mixtures are called."""
     first = opening_wall(service.pipe.fingerprint)[0]
-    with gr.Blocks(title="Album GAN", fill_width=True, analytics_enabled=False) as page:
+    with Page(title="Album GAN", fill_width=True, analytics_enabled=False) as page:
         gr.HTML(TITLE.format(about=html.escape(about)), elem_id="title", apply_default_css=False)
         notice = gr.HTML(visible=False, elem_id="notice", apply_default_css=False)
         session = session_field()
@@ -44,11 +69,12 @@ def build_page(service: CoverService, about: str, kinds: tuple[str, str]) -> gr.
         for tab in (generate, interpolate, upscale):
             tab.add_api(service)
         wire_links(page, tabs, wall, morph, large, notice)
-        wire_wall_to_tabs(service, tabs, wall, morph, large)
+        wire_wall_to_tabs(service, tabs, wall, morph, large, session)
         shown = {"generate": generate_tab, "interpolate": interpolate_tab, "upscale": upscale_tab, "edit": edit_tab}
         wire_address({**shown, "learn": learn_tab}, wall, morph, large)
         fill = upscale.Handlers(service).fill
-        upscale_tab.select(fill, [large.picture, large.name, *settings], large.picture, **generate.QUICK)
+        inputs = [large.picture, large.name, *settings, session]
+        upscale_tab.select(fill, inputs, large.picture, js=WITH_SESSION, **generate.QUICK)
     return page
 
 
@@ -59,18 +85,18 @@ def wire_links(page: gr.Blocks, tabs, wall, morph, large, notice) -> None:
     page.load(inputs=[wall.wall, morph.seeds], outputs=shown, js=script, **SCRIPT)
 
 
-def wire_wall_to_tabs(service: CoverService, tabs, wall, morph, large) -> None:
+def wire_wall_to_tabs(service: CoverService, tabs, wall, morph, large, session: gr.Textbox) -> None:
     """Connect a cover's buttons: Upscale and Edit open these tabs with it, Pin adds it to Interpolate."""
     handlers = upscale.Handlers(service)
 
     @shows_errors
-    def send(event: gr.EventData, request: gr.Request):
+    def send(session: str, event: gr.EventData, request: gr.Request):
         """The event has the cover's own settings: those of a kept cover may differ from the wall's."""
         name = str(event.name)[:200]
-        picture = handlers.choose_cover(name, event.truncation, str(event.label or ""), request)
+        picture = handlers.choose_cover(name, event.truncation, str(event.label or ""), session, request)
         return gr.Tabs(selected="upscale"), name, picture
 
-    wall.wall.send(send, None, [tabs, large.name, large.picture], **generate.QUICK)
+    wall.wall.send(send, session, [tabs, large.name, large.picture], js=WITH_SESSION, **generate.QUICK)
     wall.wall.edit(lambda: gr.Tabs(selected="edit"), None, tabs, **generate.QUICK)
     wall.wall.pin(inputs=morph.seeds, outputs=morph.seeds, js="(pins) => albumGan.togglePin(pins)", **SCRIPT)
     morph.seeds.change(inputs=morph.seeds, outputs=None, js="(pins) => albumGan.pinned(pins)", **SCRIPT)

@@ -1,7 +1,7 @@
-"""What a browser sends with every event: how many covers fit its screen, its address and the presenter's key."""
+"""What a browser sends with every event: how many covers fit its screen, and the presenter's key."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 import gradio as gr
@@ -14,11 +14,10 @@ WITH_SESSION = "(...inputs) => [...inputs.slice(0, -1), albumGan.session()]"  # 
 
 @dataclass(frozen=True)
 class Session:
-    """`count` covers fit on the screen; `query` has the address's fields; `presenter` is an unchecked key."""
+    """`count` covers fit on the screen; `presenter` is an unchecked key."""
 
     count: int = WALL_SIZE
     presenter: str = ""
-    query: dict[str, str] = field(default_factory=dict)
 
 
 def session_field() -> gr.Textbox:
@@ -31,7 +30,7 @@ def read_session(text: str) -> Session:
     try:
         values = json.loads(text)
         count = min(MAX_COVERS, max(1, int(values["count"])))
-        return Session(count, str(values.get("presenter") or ""), read_query(str(values.get("query", ""))))
+        return Session(count, str(values.get("presenter") or ""))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return Session()
 

@@ -3,7 +3,15 @@
 import json
 from typing import NamedTuple
 
-from album_gan.inference.latents import DEFAULT_TRUNCATION, MAX_TRUNCATION, Chosen, read_seeds, seed_of, typed_for
+from album_gan.inference.latents import (
+    DEFAULT_TRUNCATION,
+    MAX_TRUNCATION,
+    Chosen,
+    read_seeds,
+    seed_for_any_text,
+    seed_of,
+    typed_for,
+)
 
 MAX_COVERS = 64  # per call
 MAX_FRAMES = 240
@@ -48,9 +56,9 @@ def check_seeds(text: str) -> list[Chosen]:
 
 
 def check_several(text: str) -> list[Chosen]:
-    """As `check_seeds` where two or more covers are needed: the commas of a single name separate covers."""
+    """As `check_seeds` where two or more covers are needed: commas separate those of a lone name without semicolon."""
     chosen = check_seeds(text)
-    if len(chosen) == 1 and "," in chosen[0].typed:
+    if len(chosen) == 1 and "," in chosen[0].typed and ";" not in text:
         return check_seeds(";".join(item for item in chosen[0].typed.split(",") if item.strip()))
     return chosen
 
@@ -68,13 +76,21 @@ def check_wall(wall: dict) -> list[Chosen]:
 def check_archive(text: str) -> list[Cover]:
     """Parse JSON [[seed, truncation, label, typed], ...], typed optional: up to 64 covers. Raises ValueError."""
     try:
-        rows = [(seed, truncation, label, *typed[:1]) for seed, truncation, label, *typed in json.loads(text)]
+        rows = [(seed, by, str(label or ""), *map(str, typed[:1])) for seed, by, label, *typed in json.loads(text)]
+        if not all(isinstance(seed, (int, str)) for seed, *_ in rows):
+            raise ValueError
     except (TypeError, ValueError, RecursionError):
         raise ValueError('covers must be JSON such as [[42, 1, ""]], of seed, truncation and label') from None
     if not 0 < len(rows) <= MAX_COVERS:
         raise ValueError(f"covers must be 1 to {MAX_COVERS}, got {len(rows)}; ask in several calls")
-    covers = [(seed_of(seed), check_truncation(by), label or None, *typed) for seed, by, label, *typed in rows]
-    return [Cover(*rest[:3], typed_for(rest[0], str((rest[3:] or [""])[0])[:200])) for rest in covers]
+    return [_cover_of(*row) for row in rows]
+
+
+def _cover_of(seed: int | str, truncation: float, label: str, typed: str = "") -> Cover:
+    """A cover by its seed, or by the words typed for it, which a browser may send in place of the seed."""
+    by_words = bool(typed) and str(seed) == typed
+    number = seed_for_any_text(typed)[0] if by_words else seed_of(seed)
+    return Cover(number, check_truncation(truncation), label or None, typed_for(number, typed[:200]))
 
 
 def check_format(name: str) -> str:

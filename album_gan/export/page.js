@@ -286,10 +286,28 @@ $("#present").addEventListener("click", () => {
 
 // --- The rest of the page
 
+// The seeds of a list such as "1, 2, 7-9; velvet-otter-042", at most 64 as on the web page; null for any other text.
+function seedsOf(text) {
+  const seeds = [];
+  for (const item of text.split(/[;,]/)) {
+    const range = /^\s*(\d{1,8})\s*-\s*(\d{1,8})\s*$/.exec(item);
+    const [first, last] = range ? [Number(range[1]), Number(range[2])] : [exactSeed(item), exactSeed(item)];
+    if (first === null || last < first) return null;
+    for (let seed = first; seed <= last && seeds.length < 64; seed += 1) seeds.push(seed);
+  }
+  return seeds.length > 1 ? seeds : null;
+}
+
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("#name").value.split(/\s+/).filter(Boolean).join(" ");
   if (!text) return;
+  const list = seedsOf(text);
+  if (list) {
+    $("#wall").replaceChildren(...list.map((seed) => newTile(seed)));
+    redraw();
+    return $("#name").blur();
+  }
   const tooLarge = /^\d+$/.test(text) && exactSeed(text) === null;
   $("#name").setCustomValidity(tooLarge ? `A seed is a number from 0 to ${WORDS.count - 1}` : "");
   if (!$("#name").reportValidity()) return;

@@ -68,9 +68,10 @@ def read_settings(source: str | Path | Image.Image) -> dict | None:
     return settings if isinstance(settings, dict) else None
 
 
-def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
+def read_picture(path: str | Path, max_side: int = MAX_SIDE, called: str = "") -> Image.Image:
     """A picture from a file, upright, RGB or RGBA in sRGB, its settings (`read_settings`) still inside.
 
+    Errors name it as it is `called`, by default as its file.
     Raises ValueError with one clear line for what is no still picture of 8 bits per channel in RGB, grey or a palette:
     animations, 16 bits, CMYK, broken files, more than `max_side` pixels a side, which is read from the header, before
     anything is decoded. OSError for a missing file.
@@ -90,7 +91,7 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE) -> Image.Image:
         reason = f"has far more pixels than {max_side} a side; make it smaller first"
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... each at its own defect
         reason = f"is no picture that can be read, or is cut short ({type(error).__name__})"
-    raise ValueError(f"{path.name} {reason}")
+    raise ValueError(f"{called or path.name} {reason}")
 
 
 def _unfit(picture: Image.Image, max_side: int) -> str:

@@ -1,6 +1,6 @@
 // The page's state in the browser: the wall, pinned and kept covers; and the URLs of covers.
 window.albumGan = {
-  setup: {}, // {model, layouts, invitation}: written into the page by the server
+  setup: {}, // {model, resolution, latents, layouts, invitation, directions}: written into the page by the server
   wall: null, // as last shown; null until the link in the address has been read; the address must not change before
   chosen: null, // the seed that an event refers to
   pins: [], // names of pinned covers, A first
@@ -16,9 +16,9 @@ window.albumGan = {
     return columns * Math.max(16 / columns, Math.min(4, Math.floor((innerHeight - 215) / tile)));
   },
 
-  // Sent to the server with every event: how many covers fit, the address, the presenter's key (never part of links).
+  // Sent to the server with every event: how many covers fit, and the presenter's key (never part of links).
   session() {
-    return JSON.stringify({ count: this.wallSize(), presenter: this.presenter, query: location.search });
+    return JSON.stringify({ count: this.wallSize(), presenter: this.presenter });
   },
 
   // A cover's name is the text typed for it, or its seed's readable name. Typed text may contain characters that no path can.
@@ -134,7 +134,8 @@ window.albumGan = {
     const { truncation, label } = { edit: this.editSettings, upscale: this.sent?.name === seeds && this.sent }[tab] || this.wall;
     const { model } = this.wall;
     const list = Array.isArray(seeds) ? this.joined(seeds) : String(seeds);
-    const query = new URLSearchParams({ tab, seeds: list.trim().replace(/\s*([,;])\s*/g, "$1"), truncation, model });
+    const separators = /^[\d,;\s-]*$/.test(list) ? /\s*([,;])\s*/g : /\s*(;)\s*/g; // a name may hold a comma and a blank
+    const query = new URLSearchParams({ tab, seeds: list.trim().replace(separators, "$1"), truncation, model });
     if (label) query.set("label", label);
     if (tab === "edit" && Object.keys(this.edits).length) query.set("edits", JSON.stringify(this.edits));
     if (tab === "edit" && this.editStyle) query.set("style", this.editStyle);
@@ -166,15 +167,20 @@ window.albumGan = {
   // suggestion, until one is pinned.
   suggested: null,
   isSuggestion: true,
-  // As `read_seeds` in latents.py: semicolons separate any text, commas only numbers and readable names.
+  // As `check_several` in validation.py: semicolons separate any text, commas only numbers and readable names, or the
+  // words of a lone name that no semicolon ends.
   namesIn(text) {
+    const range = /^\s*(\d{1,8})\s*-\s*(\d{1,8})\s*$/;
     const parts = text.split(/[;\n]/).flatMap((part) => {
       const items = part.split(",");
-      const exact = items.map((item) => this.isExact(item) || /^\s*\d+\s*-\s*\d+\s*$/.test(item));
+      const exact = items.map((item) => this.isExact(item) || range.test(item));
       return exact.every(Boolean) || items.some((item, i) => exact[i] && /[a-z]/i.test(item)) ? items : [part];
     });
     const names = parts.map((name) => name.trim()).filter(Boolean);
-    return (names.length === 1 && !this.isExact(names[0]) ? names[0].split(",").map((name) => name.trim()).filter(Boolean) : names).slice(0, 8);
+    const isLone = names.length === 1 && !this.isExact(names[0]) && !/[;\n]/.test(text);
+    const split = isLone ? names[0].split(",").map((name) => name.trim()).filter(Boolean) : names;
+    const numbers = ([, first, last]) => Array.from({ length: Math.min(8, last - first + 1) }, (_, i) => String(Number(first) + i));
+    return split.flatMap((name) => (range.test(name) ? numbers(range.exec(name)) : [name])).slice(0, 8);
   },
   // Pins survive reloading, in this tab of the browser.
   keptPins() {
@@ -189,7 +195,11 @@ window.albumGan = {
       sessionStorage.setItem("album-gan-pins", text);
     } catch {}
   },
-  joined: (names) => names.join(names.every((name) => albumGan.isExact(String(name))) ? ", " : "; "),
+  // A list that the server reads as these names: commas between numbers alone, and a semicolon after a lone name with commas.
+  joined(names) {
+    if (names.every((name) => /^\d{1,8}$/.test(name))) return names.join(", ");
+    return names.length === 1 && /,/.test(names[0]) ? `${names[0]};` : names.join("; ");
+  },
   wallNames: (wall) => wall.seeds.map((seed, i) => wall.typed?.[i] || seed),
   pinned(text) {
     this.suggested ??= text;
@@ -248,7 +258,7 @@ window.albumGan = {
     } catch {}
     if (query.has("presenter")) {
       query.delete("presenter");
-      history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
+      history.replaceState(null, "", String(query) ? `?${query}` : location.pathname); // query.size is missing from Safari 16
     }
   },
 
@@ -285,11 +295,25 @@ window.albumGan = {
       tool("kept-zip").href = this.zipUrl(kept.map((cover) => ({ ...cover, seed: cover.name })));
     };
     for (const name of ["pointerenter", "focusin"]) element.addEventListener(name, update);
+    // A refused download, of too many at once for example, would replace the page by the reason.
+    for (const link of [tool("zip"), tool("kept-zip")]) {
+      link.addEventListener("click", async (event) => {
+        event.preventDefault();
+        const answer = await fetch(link.href).catch(() => null);
+        if (!answer?.ok) return this.onWall.say(answer ? await answer.text() : "The page's computer is not responding.");
+        const url = URL.createObjectURL(await answer.blob());
+        Object.assign(document.createElement("a"), { href: url, download: "covers.zip" }).click();
+        setTimeout(() => URL.revokeObjectURL(url), 60_000);
+      });
+    }
     tool("link").addEventListener("click", async () => {
       const copied = await navigator.clipboard?.writeText(this.shared(location.href)).then(() => true, () => false);
       tool("link").textContent = copied ? "Link copied" : "The link is in the address bar";
     });
-    element.querySelector("input").addEventListener("change", (event) => this.readPicture(event.target.files[0]));
+    element.querySelector("input").addEventListener("change", ({ target }) => {
+      this.readPicture(target.files[0]);
+      target.value = ""; // so that the same file can be chosen again
+    });
   },
 
   // The settings inside a PNG of this page: the text chunk `album_gan`. Nothing is uploaded.
@@ -309,14 +333,19 @@ window.albumGan = {
 
   // Another picture: find the cover nearest to it.
   find(file) {
-    const button = document.querySelector("#find-picture"); // gradio puts the input inside or beside it
+    if (this.give(file, "find-picture")) this.onWall.say("Looking for the cover nearest to your picture …");
+    else this.onWall.say("This picture carries no settings; open Settings to find the cover nearest to your picture.");
+  },
+  // Hand a file to one of gradio's upload buttons; false while its panel has not been opened.
+  give(file, id) {
+    const button = document.getElementById(id); // gradio puts the input inside or beside it
     const field = button?.querySelector("input[type=file]") ?? button?.parentElement.querySelector(":scope > input[type=file]");
-    if (!field) return this.onWall.say("This picture carries no settings; open Settings to find the cover nearest to your picture.");
+    if (!field) return false;
     const files = new DataTransfer();
     files.items.add(file);
     field.files = files.files;
     field.dispatchEvent(new Event("change", { bubbles: true }));
-    this.onWall.say("Looking for the cover nearest to your picture …");
+    return true;
   },
 
   // Text alternative of a cover: its brightness and main colour.
@@ -344,6 +373,10 @@ window.albumGan = {
   },
 };
 albumGan.load();
+// gradio redraws when the pointer lets go of a slider, not when arrow keys have moved it.
+addEventListener("change", (event) => {
+  if (event.target.matches?.("#truncation input[type=range]")) event.target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+});
 // What is typed into the menu of styles replaces the choice, so that it is searched for.
 addEventListener("focusin", (event) => event.target.matches?.("#label input") && setTimeout(() => event.target.select()));
 addEventListener("storage", (event) => {
@@ -354,7 +387,9 @@ addEventListener("storage", (event) => {
 addEventListener("dragover", (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
 addEventListener("drop", (event) => {
   const file = event.dataTransfer?.files[0];
-  if (!file || event.target.closest?.("#own")) return;
+  if (!file || event.target.matches?.("input[type=file]")) return; // the browser gives it to that field
   event.preventDefault();
-  if (file.type.startsWith("image/")) albumGan.readPicture(file);
+  if (!file.type.startsWith("image/")) return;
+  if (event.target.closest?.("#own")) albumGan.give(file, "own");
+  else albumGan.readPicture(file);
 });

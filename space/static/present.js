@@ -2,7 +2,7 @@
 (() => {
   const AHEAD = 4; // covers prefetched
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const HELP = "→ next · ← back · T type a name · M morph · P pin · X directions · A pins A − B + C · 0 mean · Q address · B blank · Esc exit";
+  const HELP = "→ next · ← back · T type a name · M morph · P pin · X directions · A A − B + C of the pins · 0 mean · Q address · B blank · Esc exit";
   const SPEAKER_FOR = 4000; // ms for which keys and hints are shown after the mouse moves; they are for the speaker only
   const dialog = document.createElement("div"); // a <dialog> cannot go full screen
   dialog.className = "present";
@@ -84,15 +84,15 @@
   }
 
   async function sharpen(cover) {
-    const isShown = () => covers[index] === cover && extra === "";
-    if (await cover.large.decode().then(() => true, () => false)) return void (isShown() && dissolve(cover.large.src, picture.alt));
-    if (!cover.onStage || !cover.typed || cover.plain) return;
-    const answer = await fetch(largeUrl(cover)).catch(() => null);
-    if (answer?.status !== 404) return; // the server is busy or away
-    const reason = await answer.text(); // the name cannot be set in type
-    cover.plain = true;
+    const isShown = () => isOpen() && covers[index] === cover && extra === "";
+    let reason = "";
+    const isThere = await cover.large.decode().then(() => true, () => false);
+    const image = isThere ? cover.large : await albumGan.fetchImage(largeUrl(cover), isShown, (text) => (reason = text));
+    if (image) return void ((cover.large = image), isShown() && dissolve(image.src, picture.alt));
+    if (!isShown() || !cover.onStage || !cover.typed || cover.plain) return;
+    cover.plain = true; // refused: the name cannot be set in type
     cover.large = Object.assign(new Image(), { src: largeUrl(cover) });
-    if (isShown()) part(".pin").textContent = reason;
+    part(".pin").textContent = reason;
     sharpen(cover);
   }
 
@@ -279,7 +279,7 @@
     clearTimeout(hiding);
     hiding = setTimeout(() => dialog.classList.remove("speaker"), SPEAKER_FOR);
   });
-  dialog.addEventListener("touchstart", (event) => (touched = event.touches[0]), { passive: true });
+  dialog.addEventListener("touchstart", (event) => (touched = event.target === field ? null : event.touches[0]), { passive: true });
   dialog.addEventListener("touchend", (event) => {
     const { clientX = 0, clientY = 0 } = event.changedTouches[0] ?? {};
     const [across, down] = touched ? [clientX - touched.clientX, clientY - touched.clientY] : [0, 0];
@@ -305,6 +305,7 @@
 
   albumGan.idleAfter = 20_000; // ms without a key until covers morph by themselves
   albumGan.present = () => {
+    if (isOpen()) return;
     const { seeds = [], names = [] } = albumGan.wall ?? {};
     covers = seeds.map((seed, i) => ({ seed, name: names[i], typed: albumGan.wall.typed?.[i] ?? "" }));
     const { url, text } = albumGan.setup.invitation;

@@ -8,6 +8,7 @@ let index = 0;
 let opened = null; // `at` of the cover opened last
 let chosen = new URLSearchParams(location.search).has("seeds"); // by the user; the page's first wall is cut to fit the screen
 
+part("[data-action=small]").textContent = `Download ${albumGan.setup.resolution} px`;
 for (const name of albumGan.setup.layouts) form.layout.add(new Option(name[0].toUpperCase() + name.slice(1), name));
 
 const say = (text) => (element.querySelector(".wall-note").textContent = text);
@@ -125,7 +126,7 @@ function mark() {
 }
 
 const keptAt = (cover) =>
-  albumGan.kept.findIndex((one) => ["name", "model", "truncation"].every((key) => one[key] === cover[key]) && (one.label ?? "") === (cover.label ?? ""));
+  albumGan.kept.findIndex((one) => nameOf(one) === nameOf(cover) && one.model === cover.model && one.truncation === cover.truncation && (one.label ?? "") === (cover.label ?? ""));
 
 const actions = {
   back: () => open(covers, index - 1),
@@ -167,7 +168,9 @@ dialog.addEventListener("click", (event) => {
 });
 // On a phone, swipe to browse.
 let touched = null;
-dialog.addEventListener("touchstart", (event) => (touched = event.touches.length === 1 ? event.touches[0] : null), { passive: true });
+dialog.addEventListener("touchstart", (event) => {
+  touched = event.touches.length === 1 && !event.target.matches("input, select") ? event.touches[0] : null; // sliders are dragged
+}, { passive: true });
 dialog.addEventListener("touchend", (event) => {
   const { clientX = 0, clientY = 0 } = event.changedTouches[0] ?? {};
   const [across, down] = touched ? [clientX - touched.clientX, clientY - touched.clientY] : [0, 0];
@@ -199,7 +202,7 @@ function compare(isOn) {
   part(".note").textContent = `Left ${nameOf(covers[index])}, right ${nameOf(cover)}`;
 }
 dialog.addEventListener("keydown", (event) => {
-  if (event.target.matches("input, select")) return;
+  if (event.target.matches("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
   const key = { ArrowLeft: "back", ArrowRight: "on", p: "pin", k: "keep" }[event.key];
   if (key) actions[key]();
 });

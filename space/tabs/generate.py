@@ -14,6 +14,7 @@ from album_gan.inference.latents import (
     Chosen,
     name_of,
     near_miss,
+    seed_for_any_text,
     seed_of,
     typed_for,
 )
@@ -155,7 +156,7 @@ class Handlers:
     @shows_errors
     def similar(self, truncation: float, label: str, session: str, event: gr.EventData, request: gr.Request) -> dict:
         """A wall of the covers most similar to a given one."""
-        seed, who = seed_of(str(event.seed)), read_session(session)
+        seed, who = seed_for_any_text(str(event.seed))[0], read_session(session)  # a pinned cover's may be words
         self.pipe.check_label(label)
         cover = Cover(seed, check_truncation(truncation), label or None)
         near = self.service.similar(cover, who.count - 1, self.service.client(request, who.presenter))
@@ -202,7 +203,7 @@ class Handlers:
                 yield gr.skip()
             progress(0.1, desc="Looking for the nearest cover")
             yield gr.skip()
-            found = self.service.find(read_picture(file, MAX_SIDE), client.lane)
+            found = self.service.find(read_picture(file, MAX_SIDE, "the picture"), client.lane)
         near = self.service.similar(Cover(found.seed), who.count - 1, client)
         note = f"Nearest to your picture: {found.name}, {found.seed_distance:.0%} away"
         yield self._wall([found.seed, *near], truncation, label, note)

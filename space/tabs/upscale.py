@@ -13,11 +13,12 @@ from album_gan.inference.latents import name_of
 from album_gan.inference.pixels import on_white
 from album_gan.inference.upscaling import RIGHTS, check_upscale
 from album_gan.media.image_files import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
+from album_gan.space.client import Client
 from album_gan.space.drawing_order import Lane
 from album_gan.space.errors import shows_errors
 from album_gan.space.job_button import JobButton, waiting
 from album_gan.space.service import CoverService
-from album_gan.space.session import read_session
+from album_gan.space.session import WITH_SESSION, read_session
 from album_gan.space.tabs.generate import check_text
 from album_gan.space.temp_files import new_folder
 from album_gan.space.validation import MAX_SIDE, Cover, check_seeds, check_truncation, whole_number
@@ -25,7 +26,7 @@ from album_gan.space.validation import MAX_SIDE, Cover, check_seeds, check_trunc
 MAX_SIZE = 2048  # pixels of the result, except for stores
 MAX_SMALL_SIZE = 1024  # pixels; larger results are large jobs, which take seconds
 SIZES = {"512": 512, "1024": 1024, "2048": 2048}
-STORE = "JPEG for shops, 3000"
+STORE = "JPEG for stores, 3000"
 PROMISE = "Your picture goes only to the computer running this page and is deleted within the hour."
 ENGINES = {"bundled": "This model's own network", "lanczos": "Plain resizing (Lanczos)"}
 UNCHANGED = (gr.skip(),) * 3
@@ -99,8 +100,8 @@ def lay_out(service: CoverService, first: int) -> UpscaleTab:
 def wire(tab: UpscaleTab, service: CoverService, settings: list, session: gr.Textbox) -> None:
     """`settings` are Generate's truncation and label."""
     handlers, options = Handlers(service), {"api_visibility": "private", "concurrency_limit": None}
-    tab.name.submit(handlers.choose_cover, [tab.name, *settings], tab.picture, **options)
-    tab.upload.upload(handlers.check_upload, tab.upload, tab.picture, **options)
+    tab.name.submit(handlers.choose_cover, [tab.name, *settings, session], tab.picture, js=WITH_SESSION, **options)
+    tab.upload.upload(handlers.check_upload, [tab.upload, session], tab.picture, js=WITH_SESSION, **options)
     tab.picture.change(None, js="() => albumGan.nameButtons()", api_visibility="private")
     inputs = [tab.picture, tab.size, tab.engine, tab.title, tab.artist, tab.layout, session]
     tab.make.wire(handlers.enlarge, inputs, [tab.compare, tab.rights, tab.download], tab.compare)
@@ -113,27 +114,32 @@ class Handlers:
         self.service = service
 
     @shows_errors
-    def choose_cover(self, text: str, truncation: float, label: str, request: gr.Request) -> str:
+    def choose_cover(self, text: str, truncation: float, label: str, session: str, request: gr.Request) -> str:
         """The cover's file for a name, a seed or any words."""
         self.service.pipe.check_label(label)
         cover = self._cover(text, truncation, label)
-        return self.service.save([cover], self.service.client(request))[0]
+        return self.service.save([cover], self._client(session, request))[0]
+
+    def _client(self, session: str, request: gr.Request) -> Client:
+        return self.service.client(request, read_session(session).presenter)
 
     def _cover(self, text: str, truncation: float, label: str) -> Cover:
         seed, typed = check_seeds(check_text(text))[0]
         return Cover(seed, check_truncation(truncation), label or None, typed)
 
     @shows_errors
-    def fill(self, picture: str | None, text: str, truncation: float, label: str, request: gr.Request):
+    def fill(self, picture: str | None, text: str, truncation: float, label: str, session: str, request: gr.Request):
         """The cover named in the field, if the tab shows no picture yet."""
-        return gr.skip() if picture or not text.strip() else self.choose_cover(text, truncation, label, request)
+        if picture or not text.strip():
+            return gr.skip()
+        return self.choose_cover(text, truncation, label, session, request)
 
     @shows_errors
-    def check_upload(self, file: str, request: gr.Request) -> str:
+    def check_upload(self, file: str, session: str, request: gr.Request) -> str:
         """Check that an upload is a picture: gr.Image itself would only say "Error"."""
-        with self.service.jobs.join(self.service.client(request), "upload") as job:
+        with self.service.jobs.join(self._client(session, request), "upload") as job:
             job.wait()
-            read_picture(file, MAX_SIDE)
+            read_picture(file, MAX_SIDE, "the picture")
         return file
 
     @shows_errors
@@ -155,7 +161,7 @@ class Handlers:
         is_store = size == STORE
         order = Order(image, STORE_SIZE if is_store else SIZES[size], engine, (title, artist, layout), is_store)
         order.check()
-        client = self.service.client(request, read_session(session).presenter)
+        client = self._client(session, request)
         with self.service.jobs.join(client, "enlarge", order.is_large) as job:
             for _ in waiting(job, progress):
                 yield UNCHANGED
@@ -204,11 +210,11 @@ class Order:
         with header:
             check_upscale(header, self.size)
             if self.is_store and header.width != header.height:
-                raise ValueError(f"covers for shops must be square, got {header.width}x{header.height}; crop it")
+                raise ValueError(f"covers for stores must be square, got {header.width}x{header.height}; crop it")
 
     def make(self, service: CoverService, lane: Lane) -> Enlarged:
         """Enlarge the picture. Raises ValueError for a picture that cannot be read, OSError."""
-        source = read_picture(self.image, MAX_SIDE)
+        source = read_picture(self.image, MAX_SIDE, "the picture")
         large, before = service.enlarge(source, self.size, self.engine, lane), Path(self.image)
         stem = "".join(letter for letter in before.stem if letter.isalnum() or letter in "-_ ")[:60] or "picture"
         folder = new_folder()

@@ -248,6 +248,13 @@ def test_a_name_is_typed_enlarged_and_downloaded(page, tiny_pipeline, tmp_path):
     page.keyboard.press("Escape")
 
 
+def test_a_list_is_the_wall(page):
+    page.fill("#name", f"1, 7-9; {name_of(2)}")
+    page.press("#name", "Enter")
+    page.locator("#wall button[data-drawn]").nth(4).wait_for(timeout=20_000)
+    assert page.locator("#wall button span").all_text_contents() == [name_of(seed) for seed in (1, 7, 8, 9, 2)]
+
+
 def test_what_is_typed_stays_the_name(page, tmp_path):
     page.fill("#name", "The Flat Tyres")
     page.press("#name", "Enter")

@@ -58,7 +58,7 @@ def test_pictures_for_printing(tmp_path, ending):
         image_files.save_print(noise(8), tmp_path / "a.webp")
 
 
-def test_a_cover_for_shops(tmp_path):
+def test_a_cover_for_stores(tmp_path):
     path = tmp_path / "a.jpg"
     image_files.save_for_store(noise(3000), path, {"seed": 7})  # noise is the largest JPEG there is
     assert path.stat().st_size < 10_000_000

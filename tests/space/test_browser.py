@@ -43,7 +43,7 @@ def test_a_name_gets_its_cover(visit, tiny_pipeline):
     expect(page.get_by_text("Seed 31415")).to_be_visible()
     expect(page.locator("dialog .note")).to_be_empty()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download 128 px").click()
+        page.get_by_role("link", name="Download 32 px").click()
     assert download.value.suggested_filename == f"{name_of(31415)}.png"
     with Image.open(BytesIO(download.value.path().read_bytes())) as image:
         assert read_settings(image) == tiny_pipeline.settings(31415)
@@ -170,7 +170,7 @@ def test_what_is_typed_stays_the_name(visit):
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text("The Flat Tyres")
     expect(page.locator("dialog .seed")).to_have_text(f"{name_of(seed)} · Seed {seed}")
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download 128 px").click()
+        page.get_by_role("link", name="Download 32 px").click()
     assert download.value.suggested_filename == "The Flat Tyres.png"
     with Image.open(download.value.path()) as image:
         assert read_settings(image)["typed"] == "The Flat Tyres"

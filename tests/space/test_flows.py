@@ -218,12 +218,12 @@ def test_a_morph_can_be_cancelled(visit):
 
 
 @both_sizes
-def test_a_cover_for_shops_has_words_and_says_what_one_may(visit, size):
+def test_a_cover_for_stores_has_words_and_says_what_one_may(visit, size):
     page = visit("?tab=upscale&seeds=4", *size)
     expect(page.locator("#picture img")).to_be_visible()
     page.get_by_text("Title, artist, engine").click()
     page.locator("#sleeve-title textarea, #sleeve-title input").fill("Velvet <b>Otter</b>")
-    page.get_by_label("JPEG for shops, 3000").check()
+    page.get_by_label("JPEG for stores, 3000").check()
     page.locator("#enlarge").click()
     expect(page.get_by_text("we can grant no rights").first).to_be_visible()
     picture = Image.open(BytesIO(downloaded(page, page.locator("#download-large").click)))

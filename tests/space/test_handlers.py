@@ -1,5 +1,8 @@
 """What the tabs' events do, without a page: values of components in, values of components out."""
 
+import json
+import re
+from importlib.resources import files
 from types import SimpleNamespace
 
 import av
@@ -10,6 +13,7 @@ from PIL import Image
 
 from album_gan import AlbumCoverPipeline
 from album_gan.inference.latents import name_of, seed_for_any_text
+from album_gan.space.drawing_order import Lane
 from album_gan.space.links import view_of_link
 from album_gan.space.service import CoverService
 from album_gan.space.session import Session, read_session
@@ -121,9 +125,16 @@ def test_only_the_wall_that_was_picked_says_so():
 
 def test_a_browser_may_send_anything_as_its_session():
     good = read_session('{"count": 4, "presenter": "x", "query": "?tab=edit"}')
-    assert good == Session(4, "x", {"tab": "edit"})
+    assert good == Session(4, "x")
     for text in ("", "[]", '{"count": "x"}', '{"count": 1e999}', "[" * 9999, '{"count": 4, "query": []}'):
         assert 1 <= read_session(text).count <= 64
+
+
+def test_an_archive_takes_words_in_place_of_a_seed():
+    seed = seed_for_any_text("The Flat Tyres")[0]
+    for row in (["The Flat Tyres", 1, "", "The Flat Tyres"], [seed, 1, "", "The Flat Tyres"]):
+        assert check_archive(json.dumps([row])) == [Cover(seed, 1.0, None, "The Flat Tyres")]
+    assert check_archive('[[7, 1, "", "The Flat Tyres"]]') == [Cover(7, 1.0)]  # no link renames a cover
 
 
 def test_an_archive_is_of_covers_with_settings_of_their_own():
@@ -136,7 +147,27 @@ def test_an_archive_is_of_covers_with_settings_of_their_own():
         "[[1, 9, null]]",
         '[["x", 1, null]]',
         "[1]",
+        '[[null, 1, ""]]',
+        "[[1.5, 1, null]]",
         f"[{'[1,1,null],' * 64}[1,1,null]]",
     ):
         with pytest.raises(ValueError, match=r"must|cover"):
             check_archive(text)
+
+
+def test_the_presenters_pictures_for_upscale_do_not_wait_with_the_audience(service, monkeypatch):
+    lanes = []
+    monkeypatch.setattr(service, "save", lambda covers, client: lanes.append(client.lane) or ["a.png"])
+    tab = upscale.Handlers(service)
+    for key in ("", service.presenter.key):
+        tab.choose_cover("5", 1, "", json.dumps({"count": 4, "presenter": key}), REQUEST)
+    assert lanes == [Lane.AUDIENCE, Lane.PRESENTER]
+
+
+def test_browsers_without_light_dark_get_all_colours():
+    """Safari before 17.5, for example: a colour that is missing there would be invisible on the stage."""
+    style = (files("album_gan") / "page_style" / "style.css").read_text()
+    plain = style.partition("@supports not (color: light-dark(#000, #fff)) {")[2].partition("\n}\n")[0]
+    both = re.findall(r"(--[\w-]+): light-dark\((#\w+), (#\w+)\)", style)
+    assert len(both) > 10
+    assert dict(re.findall(r"(--[\w-]+): (#\w+)", plain)) == {name: dark for name, _, dark in both}

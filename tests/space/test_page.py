@@ -52,6 +52,11 @@ def test_generate_returns_the_covers_that_the_pipeline_draws(client, tiny_pipeli
             assert np.abs(np.asarray(image, int) - np.asarray(expected, int)).max() <= 1
 
 
+def test_generate_takes_a_list(client):
+    covers = client.predict([1, name_of(2)], api_name="/generate")
+    assert [cover["caption"] for cover in covers] == [name_of(1), name_of(2)]
+
+
 def test_generate_needs_seeds_only(client):
     assert len(client.predict("1", api_name="/generate")) == 1
 
@@ -124,6 +129,7 @@ def test_upscale_says_what_is_wrong(client, tmp_path):
         (text, 512, "no picture that can be read"),
     ):
         assert words in refusal(client, gradio_client.handle_file(file), size, api_name="/upscale")
+    assert "a file must be uploaded" in refusal(client, str(picture), 256, api_name="/upscale")
 
 
 def test_the_api_has_three_endpoints_that_explain_themselves(client):
@@ -245,6 +251,23 @@ def test_a_cover_is_taken_home_by_its_qr_code(words, tiny_pipeline, monkeypatch)
     assert (view["tab"], view["truncation"]) == ("generate", 0.7)
     assert view["wall"]["seeds"] == [seed_of(words) if "otter" in words else seed_for_any_text(words)[0]]
     assert view["wall"]["typed"] == ["" if "otter" in words else words]
+
+
+def test_a_computer_that_is_the_hotspot_has_an_address(monkeypatch):
+    """It may have no route to anywhere else."""
+    from album_gan.space import lan_address
+
+    class Probe(socket.socket):
+        def connect(self, address):
+            if not address[0].startswith("192.168.137."):
+                raise OSError("Network is unreachable")
+
+        def getsockname(self):
+            return "192.168.137.1", 40_000
+
+    monkeypatch.setattr(lan_address.socket, "socket", Probe)
+    assert lan_address.lan_address() == "192.168.137.1"
+    assert lan_address.invitation(7860, lan=True).url == "http://192.168.137.1:7860"
 
 
 def test_a_public_address_takes_precedence(monkeypatch):
