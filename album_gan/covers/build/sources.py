@@ -49,7 +49,9 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
     if place.startswith(("http://", "https://")):
         name = place.split("?")[0].rstrip("/").rpartition("/")[2]
         _check_archive(name)
-        source = Source(name, place, lambda: _archive(download(place, downloads / name), name, image_column))
+        digest = hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        path = downloads / f"{digest}-{name}"  # another address may end in the same name
+        source = Source(name, place, lambda: _archive(download(place, path), name, image_column))
     elif "://" in place:
         from .remote import remote_files  # fsspec comes with `datasets`
 

@@ -282,6 +282,16 @@ def test_url_of_a_tar_is_a_source(tmp_path, server, monkeypatch):
     assert len(list(source.entries())) == 9
 
 
+def test_urls_with_the_same_file_name_are_downloaded_apart(tmp_path, server, monkeypatch):
+    found = []
+    for number, address in enumerate((f"{server}/a/main.tar", f"{server}/b/main.tar", f"{server}/b/main.tar?part=2")):
+        with tarfile.open(tmp_path / "x.tar", "w") as archive:
+            add(archive, f"{number}.jpg", jpeg(number))
+        monkeypatch.setattr(Flaky, "content", (tmp_path / "x.tar").read_bytes())
+        found += read(address, tmp_path)
+    assert found == ["0.jpg", "1.jpg", "2.jpg"]
+
+
 @pytest.fixture
 def storage():
     """The file system of fsspec in memory, in place of object storage."""
