@@ -31,7 +31,10 @@ NOT_PICTURES = (".md", ".py", ".html", ".yaml", ".jsonl", ".csv", ".gz", *SIDECA
 
 @dataclass(frozen=True)
 class Source:
-    """`identity` changes with the contents; `entries` yields the same files in the same order each time."""
+    """`identity` changes with the contents, and with the options that they are read with.
+
+    `entries` yields the same files in the same order each time.
+    """
 
     name: str
     identity: str
@@ -75,6 +78,8 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
         name = place.partition("@")[0]
         hub = [(file, fetch, partial(_downloaded, file, fetch)) for file, fetch in files]
         source = Source(name, f"{name}@{revision}", lambda: _elsewhere(hub, image_column))
+    if image_column:
+        source = replace(source, identity=f"{source.identity} image-column {image_column}")
     if not folder_genre:
         return source
     identity = f"{source.identity} folder-genre"
