@@ -28,11 +28,15 @@ ART_FOLDER = re.compile(r"(art|artworks?|scans?|covers?|booklet|images?|pictures
 # What players, beets, Picard, foobar2000 and the Windows Media Player call the front cover of a folder.
 FRONT_NAME = re.compile(
     r"(cover|folder|front|album|artwork|albumart(small|large)?|albumart_\{.*\}_(small|large)|thumb)"
-    r"([ ._-]*(front|art|cover|image))?([ ._-]*\(?[0-9]{1,2}\)?)?$",
+    r"([ ._-]*(front|art|cover|image))?(?P<number>[ ._-]*\(?[0-9]{1,2}\)?)?$",
     re.IGNORECASE,
 )
 # Names of pictures in artists' folders, above albums.
-ARTIST_NAME = re.compile(r"(artist|band|fanart|backdrop|banner|logo|poster|clearart|discart|cdart|landscape)", re.I)
+ARTIST_NAME = re.compile(
+    r"(artist|band|fanart|backdrop|banner|(clear)?logo|poster|clearart|discart|cdart|landscape)"
+    r"(?P<number>[ ._-]*\(?[0-9]{1,2}\)?)?$",
+    re.IGNORECASE,
+)
 SQUARE = 0.95  # shorter over longer side, below which another picture of the album is preferred
 VARIOUS = "Various Artists"
 
@@ -90,11 +94,14 @@ def _disc_parent(folder: str) -> str:
 
 
 def is_above_albums(name: str, homes: Iterable[str]) -> bool:
-    """Whether a picture is of an artist or a whole library, by its name and its folder, which is above albums."""
+    """Whether a picture is of an artist or a whole library, by its name and its folder, which is above albums.
+
+    Pictures with numbers are not: a pile of cover1.jpg, cover2.jpg, ... may have a folder of music, too.
+    """
     folder, _, base = name.rpartition("/")
     stem = os.path.splitext(base)[0]
     named = ARTIST_NAME.match(stem) or FRONT_NAME.match(stem)
-    return bool(named) and any(
+    return bool(named and not named["number"]) and any(
         home != folder and f"{home}/".startswith(f"{folder}/" if folder else "") for home in homes
     )
 
