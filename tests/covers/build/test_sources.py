@@ -269,6 +269,22 @@ def test_download_begins_anew_when_the_file_has_changed(tmp_path, server):
     assert Flaky.asked[0] == 0
 
 
+def test_download_in_chunks_begins_anew_when_the_line_drops(tmp_path, server, monkeypatch):
+    def in_chunks(self):
+        self.asked.append(0)
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(self.content), self.content))
+        if len(self.asked) > 1:
+            self.wfile.write(b"0\r\n\r\n")
+
+    monkeypatch.setattr(Flaky, "protocol_version", "HTTP/1.1")
+    monkeypatch.setattr(Flaky, "do_GET", lambda self: (in_chunks(self), setattr(self, "close_connection", True)))
+    assert downloads.download(f"{server}/x.tar", tmp_path / "x.tar").read_bytes() == Flaky.content
+    assert len(Flaky.asked) == 2
+
+
 def test_download_says_what_is_missing(tmp_path, server):
     with pytest.raises(ValueError, match="could not be downloaded: HTTP Error 404"):
         downloads.download(f"{server}/missing.tar", tmp_path / "x.tar")
