@@ -26,6 +26,7 @@ from .tables import parquet_entries
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MAX_SIDECAR = 1 << 20  # bytes
+SAMPLE_FILES = 64  # more with one key are no sample, but have names that begin alike, such as "www.site.com - ..."
 NOT_PICTURES = (".md", ".py", ".html", ".yaml", ".jsonl", ".csv", ".gz", *SIDECARS)  # not downloaded from the Hub
 
 
@@ -340,7 +341,8 @@ def _samples(
     """Consecutive files with the same `key` are one sample, whose sidecars describe its pictures."""
     sample: list[Entry] = []
     for entry in entries:
-        if sample and (entry is None or key(sample[0].name) != key(entry.name)):
+        full = len(sample) >= SAMPLE_FILES and entry is not None and _stem(sample[-1].name) != _stem(entry.name)
+        if sample and (full or entry is None or key(sample[0].name) != key(entry.name)):
             yield from _labelled(sample, labels_of, archive)
             sample = []
         if entry is not None:
@@ -361,10 +363,15 @@ def _labelled(sample: list[Entry], labels_of: Callable[[str], Labels], archive: 
     sidecars = [entry for entry in sample if entry.name.endswith(SIDECARS)]
     if len(sidecars) == len(sample):  # no pictures
         sidecars = []
-    beside: Labels = {}
+    # A sidecar describes the picture with all of its name up to the ending, as "Mr. Bungle - California.json" does;
+    # only without such a picture, as with "x.meta.json" and "x.jpg", those with the name up to the first dot.
+    stems = {_stem(entry.name) for entry in sample if entry not in sidecars}
+    shared: Labels = {}
+    own: dict[str, Labels] = {}
     for entry in sidecars:
         if not entry.reason and entry.size < MAX_SIDECAR:
-            beside |= labels_from_sidecar(entry.name, with_bytes(entry).read())
+            labels = own.setdefault(_stem(entry.name), {}) if _stem(entry.name) in stems else shared
+            labels |= labels_from_sidecar(entry.name, with_bytes(entry).read())
     for entry in sample:
         if is_hidden(entry.name):
             yield Entry(entry.name, 0, reason="hidden")
@@ -374,6 +381,7 @@ def _labelled(sample: list[Entry], labels_of: Callable[[str], Labels], archive: 
             yield entry
         else:
             named = labels_from_name(entry.name, archive.rpartition("/")[2])
+            beside = {**shared, **own.get(_stem(entry.name), {})}
             yield replace(entry, labels={**named, **labels_of(entry.name), **beside})
 
 

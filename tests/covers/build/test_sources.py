@@ -14,6 +14,7 @@ import fsspec
 import pytest
 
 from album_gan.covers.build import download as downloads
+from album_gan.covers.build import sources
 from album_gan.covers.build.metadata import labels_from, labels_from_name
 from album_gan.covers.build.source_file import with_bytes
 from album_gan.covers.build.sources import open_source
@@ -175,6 +176,42 @@ def test_webdataset_labels(tmp_path):
     assert found["0001.jpg"][1] == {"genre": "rock", "year": 1971}
     assert found["0002.jpg"][1] == {}
     assert [found[name][0] for name in ("0001.json", "0002.json", "alone.json")] == ["label_file", "label_file", None]
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz"])
+def test_sidecars_describe_the_pictures_of_their_whole_name(tmp_path, ending):
+    albums = {"Mr. Bungle - California": "rock", "Mr. Scruff - Trouser Jazz": "jazz", "Mr. Mister - Go": ""}
+    with tarfile.open(tmp_path / f"x.{ending}", "w:gz" if ending.endswith("gz") else "w") as archive:
+        for index, (name, genre) in enumerate(albums.items()):
+            if genre:
+                add(archive, f"{name}.json", json.dumps({"genre": genre}).encode())
+            add(archive, f"{name}.jpg", jpeg(index))
+        add(archive, "x.jpg", jpeg(4))
+        add(archive, "x.json", b'{"genre": "folk"}')
+        add(archive, "x.meta.json", b'{"genre": "none", "year": 1999}')
+    found = read(tmp_path / f"x.{ending}", tmp_path)
+    assert {name: found[f"{name}.jpg"][1].get("genre", "") for name in albums} == albums
+    assert found["Mr. Mister - Go.jpg"][1] == {"artist": "Mr. Mister", "title": "Go"}
+    assert found["x.jpg"][1] == {"genre": "folk", "year": 1999}
+
+
+def test_an_archive_whose_names_begin_alike_is_not_held_in_memory(tmp_path):
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as archive:
+        for index in range(200):
+            add(archive, f"www.site.com - {index:03d}.json", b'{"year": %d}' % (1900 + index % 100))
+            add(archive, f"www.site.com - {index:03d}.jpg", b"x")
+    held = [0]
+
+    def counted(entries):
+        for entry in entries:
+            held[0] += 1
+            yield entry
+
+    samples = sources._samples(counted(sources._tar(tmp_path / "x.tar.gz")), sources._webdataset_key)
+    for number, entry in enumerate(samples):
+        assert held[0] - number <= 66
+        if entry.name.endswith(".jpg"):
+            assert entry.labels["year"] == 1900 + number // 2 % 100
 
 
 def test_parquet_labels_classes_and_lost_pictures(tmp_path):
