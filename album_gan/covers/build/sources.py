@@ -84,14 +84,24 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
     if not folder_genre:
         return source
     identity = f"{source.identity} folder-genre"
-    return replace(source, identity=identity, entries=lambda: _with_folder_genre(source.entries()))
+    return replace(source, identity=identity, entries=lambda: _with_folder_genre(source))
 
 
-def _with_folder_genre(entries: Iterable[Entry]) -> Iterator[Entry]:
-    for entry in entries:
-        folder = entry.name.rpartition("/")[0].rpartition("/")[2]
+def _with_folder_genre(source: Source) -> Iterator[Entry]:
+    for entry in source.entries():
+        folder = _folder_of(f"{source.name}/{entry.name}")
         labels = {"genre": folder, **entry.labels} if folder else entry.labels
         yield replace(entry, labels=labels)
+
+
+def _folder_of(name: str) -> str:
+    """The name of the folder or archive that a file lies in; "" for a row of a table, which has columns for labels."""
+    *folders, file = [part for part in name.split("/") if part not in ("", ".", "..")]
+    above, folder = ["", "", *folders][-2:]
+    if folder.lower().endswith(".parquet") or above.lower().endswith(".parquet"):  # the folder is the row's number
+        return ""
+    ending = next((ending for ending in (*TARS, ".zip") if folder.lower().endswith(ending)), "")
+    return folder[: len(folder) - len(ending)] if folder != file else ""  # the source may be one picture
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry]]]:

@@ -165,6 +165,33 @@ def test_imagefolder_labels(tmp_path):
     assert read(pile, tmp_path, folder_genre=True)["Jazz/metadata.jsonl"][0] == "unreadable"
 
 
+def test_a_folder_as_genre(tmp_path):
+    """Of pictures directly in a source, in archives, and in tables, whose rows are no folders."""
+    pile = tmp_path / "jazz"
+    pile.mkdir()
+    (pile / "1.jpg").write_bytes(jpeg(1))
+    for ending, mode in (("tar", "w"), ("TAR.GZ", "w:gz")):
+        with tarfile.open(pile / f"rock.{ending}", mode) as archive:
+            add(archive, "./1.jpg", jpeg(2))
+            add(archive, "2.jpg", jpeg(2))
+            add(archive, "punk/1.jpg", jpeg(3))
+    with zipfile.ZipFile(pile / "folk.zip", "w") as archive:
+        archive.writestr("1.jpg", jpeg(4))
+    features = datasets.Features({"image": datasets.Image()})
+    rows = [{"image": {"bytes": jpeg(5), "path": path}} for path in ("a.jpg", None)]
+    datasets.Dataset.from_list(rows, features=features).to_parquet(pile / "x.parquet")
+    genres = {name: labels.get("genre") for name, (_, labels, _) in read(pile, tmp_path, folder_genre=True).items()}
+    assert genres == {
+        "1.jpg": "jazz", "folk.zip/1.jpg": "folk", "rock.tar/./1.jpg": "rock", "rock.tar/2.jpg": "rock",
+        "rock.tar/punk/1.jpg": "punk", "rock.TAR.GZ/./1.jpg": "rock", "rock.TAR.GZ/2.jpg": "rock",
+        "rock.TAR.GZ/punk/1.jpg": "punk", "x.parquet/00000000/a.jpg": None, "x.parquet/00000001": None,
+    }  # fmt: skip
+    alone = {name: read(pile / name, tmp_path, folder_genre=True) for name in ("rock.tar", "folk.zip", "x.parquet")}
+    assert alone["rock.tar"]["2.jpg"][1] == {"genre": "rock"}
+    assert alone["folk.zip"]["1.jpg"][1] == {"genre": "folk"}
+    assert alone["x.parquet"]["00000000/a.jpg"][1] == {}
+
+
 def test_webdataset_labels(tmp_path):
     with tarfile.open(tmp_path / "shard.tar", "w") as archive:
         add(archive, "0001.jpg", jpeg(1))
