@@ -80,7 +80,7 @@ def build(config: BuildConfig) -> Summary:
         reasons = ", ".join(f"{count} {reason}" for c in summary.files.values() for reason, count in c.most_common(3))
         raise ValueError(f"source must hold covers, but none of {summary.total} files is kept: {reasons}")
 
-    unfinished = work / f"data-{_digest(config, folders, names)}"
+    unfinished = work / f"data-{_digest(config, folders, names, files)}"
     for folder in (unfinished, out):
         remove_leftovers(folder, hours=0)  # of a killed build
     with tqdm(total=summary.kept, desc="writing", unit=" covers", disable=None) as bar:
@@ -150,8 +150,9 @@ def _unique_names(sources: list[Source]) -> list[str]:
     return names
 
 
-def _digest(config: BuildConfig, folders: list[Path], names: list[str]) -> str:
-    key = [FORMAT_VERSION, [folder.name for folder in folders], names, asdict(config.cleaning)]
+def _digest(config: BuildConfig, folders: list[Path], names: list[str], files: selection.Candidates) -> str:
+    contents = hashlib.sha256(files.digests.tobytes()).hexdigest()  # of a folder they change with what could be read
+    key = [FORMAT_VERSION, [folder.name for folder in folders], names, asdict(config.cleaning), contents]
     return hashlib.sha256(json.dumps([*key, config.placeholder_copies]).encode()).hexdigest()[:16]
 
 

@@ -21,7 +21,7 @@ from . import music
 from .download import download
 from .metadata import SIDECARS, labels_from, labels_from_name, labels_from_sidecar
 from .music_tags import need_mutagen
-from .source_file import MAX_BYTES, Entry, Labels, NoPicturesError, with_bytes
+from .source_file import MAX_BYTES, Entry, Labels, NoPicturesError, why_unreadable, with_bytes
 from .tables import parquet_entries
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -298,8 +298,8 @@ def _tar(path: Path) -> Iterator[Entry | None]:
                     entry = Entry(name, member.size, read, {}, reason, lasting=lasting)
                     yield entry if plain else with_bytes(entry)  # seeking back would decompress everything again
             yield None
-    except Exception:  # tarfile, gzip, lzma and zlib each raise their own errors for broken data
-        yield Entry("(the rest of the archive)", 0, reason="unreadable")
+    except Exception as error:  # tarfile, gzip, lzma and zlib each raise their own errors for broken data
+        yield Entry("(the rest of the archive)", 0, reason="unreadable", detail=why_unreadable(error))
 
 
 def _read_part(path: Path, start: int, size: int) -> bytes:
@@ -333,8 +333,8 @@ def _zip(path: Path) -> Iterator[Entry | None]:
                     reason = "too_many_bytes" if member.file_size > MAX_BYTES else None
                     yield Entry(name, member.file_size, partial(_read_zipped, archive, member), {}, reason)
             yield None
-    except Exception:  # zipfile raises BadZipFile, struct.error, OverflowError, ... for broken data
-        yield Entry("(the rest of the archive)", 0, reason="unreadable")
+    except Exception as error:  # zipfile raises BadZipFile, struct.error, OverflowError, ... for broken data
+        yield Entry("(the rest of the archive)", 0, reason="unreadable", detail=why_unreadable(error))
 
 
 def _read_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

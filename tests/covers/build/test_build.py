@@ -1,17 +1,20 @@
 """A pile becomes a data set: the same bytes each time, whatever interrupts it, and nothing lands elsewhere."""
 
 import csv
+import errno
 import gzip
 import hashlib
 import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import time
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from album_gan.covers.build import candidates, shards
+from album_gan.covers.build import candidates, shards, sources
 from album_gan.covers.build.build import BuildConfig, build
 from album_gan.covers.build.cleaning import STEPS, Cleaning
 from album_gan.covers.build.inspect import inspect
@@ -158,6 +161,50 @@ def test_two_builds_give_the_same_bytes_and_a_second_run_changes_nothing(tmp_pat
     (tmp_path / "out").rename(tmp_path / "before")
     build(config(tmp_path, messy, workers=2))
     assert digests(tmp_path / "out") == first
+
+
+def test_files_that_could_not_be_read_are_read_by_the_next_build(tmp_path, monkeypatch):
+    monkeypatch.setattr(candidates, "SHARD_FILES", 4)
+    folder = pile(tmp_path / "pile", 12)
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.writestr("x.jpg", jpeg(20))
+    build(config(tmp_path, folder))
+    right = digests(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+
+    real = {"_read_file": sources._read_file, "_read_zipped": sources._read_zipped}
+
+    def failing(name: str, victim: str):
+        def read(*place):
+            if victim in str(place):
+                raise OSError(errno.EIO, "Input/output error")
+            return real[name](*place)
+
+        return read
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "_read_file", failing("_read_file", "Title 7"))
+        patch.setattr(sources, "_read_zipped", failing("_read_zipped", "x.jpg"))
+        for _ in range(2):
+            assert build(config(tmp_path, folder)).kept == 11
+        row = outcomes(tmp_path / "out")["Artist 7 - Title 7.jpg"]
+        assert (row["outcome"], row["detail"]) == ("unreadable", "not read this time: OSError")
+        assert not list((tmp_path / "out").rglob("finished.json"))
+        before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}
+    build(config(tmp_path, folder))
+    assert digests(tmp_path / "out") == right
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}
+    assert len(before.items() & after.items()) == len(after) - 2
+    assert list((tmp_path / "out").rglob("finished.json"))
+
+
+def test_a_broken_archive_is_not_read_again(tmp_path):
+    folder = pile(tmp_path / "pile", 3)
+    (folder / "none.tar").write_bytes(b"no archive at all")
+    (folder / "none.zip").write_bytes(b"no archive at all")
+    (folder / "none.parquet").write_bytes(b"no table at all")
+    assert build(config(tmp_path, folder)).kept == 3
+    assert list((tmp_path / "out").rglob("finished.json"))
 
 
 def test_sources_together_are_one_set(tmp_path):
