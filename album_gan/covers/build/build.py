@@ -1,5 +1,7 @@
 """Building a data set of covers from any pictures: clean each source, then select among all candidates."""
 
+import csv
+import gzip
 import hashlib
 import json
 import os
@@ -22,7 +24,9 @@ from .report import FOLDER, report_page
 from .sources import Source, open_source
 
 WORK = ".candidates"  # in the data set's folder: candidates of the first phase, and downloads
-SOURCES = "sources.json"  # in WORK: names of the sources of the data set
+SOURCES = ".sources.json"  # in the data set's folder: see `_recorded`
+OURS = ("README.md", "data", "files.csv.gz", "report.html")  # of a data set without WORK, which may be deleted
+OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # in any folder that was looked at
 PLACEHOLDER_COPIES = 12
 
 
@@ -93,7 +97,7 @@ def build(config: BuildConfig) -> Summary:
     card = data_card(summary, names, config.cleaning, config.rights, filled)
     write_atomic(out / "README.md", card.encode("utf-8", "replace"), flush=True)
     _replace_folder(unfinished, out / "data")
-    write_atomic(work / SOURCES, json.dumps(names))
+    write_atomic(out / SOURCES, json.dumps(names))
     return summary
 
 
@@ -101,7 +105,8 @@ def _check_out(config: BuildConfig) -> None:
     out = config.out.resolve()
     if out.exists() and not out.is_dir():
         raise ValueError(f"out must be a folder, got the file {config.out}; choose another place")
-    if out.is_dir() and any(out.iterdir()) and not (out / WORK).is_dir():
+    others = out.is_dir() and {path.name for path in out.iterdir()} - OF_SYSTEMS
+    if others and not (out / WORK).is_dir() and not others.issuperset(OURS):
         raise ValueError(
             f"out must be empty or hold an earlier build, but {config.out} holds something else; choose another"
         )
@@ -119,13 +124,23 @@ def _check_out(config: BuildConfig) -> None:
 
 def _refuse_to_replace(out: Path, names: list[str]) -> None:
     """ValueError if the data set in `out` was built from sources of which none is among `names`."""
-    recorded = out / WORK / SOURCES
-    before = json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else []
+    before = _recorded(out)
     if before and not set(before) & set(names):
         raise ValueError(
             f"out must not hold another data set, but {out} was built from {', '.join(before)}, and this build is from "
             f"{', '.join(names)}; choose another place, or delete {out} first"
         )
+
+
+def _recorded(out: Path) -> list[str]:
+    """Names of the sources of the data set in `out`, if any; also of one built when no names were kept outside WORK."""
+    for recorded in (out / SOURCES, out / WORK / "sources.json"):
+        if recorded.exists():
+            return json.loads(recorded.read_text(encoding="utf-8"))
+    if not (out / "data").is_dir() or not (out / "files.csv.gz").exists():
+        return []
+    with gzip.open(out / "files.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        return sorted({row["source"] for row in csv.DictReader(file)})
 
 
 def _command(config: BuildConfig) -> str:

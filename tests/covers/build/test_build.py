@@ -228,6 +228,20 @@ def test_a_data_set_of_other_sources_is_not_replaced(tmp_path):
     assert build(config(tmp_path, one, two)).kept == 11
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_data_set_without_its_candidates_is_still_one(tmp_path, recorded):
+    one, two = pile(tmp_path / "one", 8), pile(tmp_path / "two", 3, first=20)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".DS_Store").touch()  # of a Mac
+    build(config(tmp_path, one))
+    shutil.rmtree(tmp_path / "out" / ".candidates")
+    if not recorded:  # as by earlier versions, which kept the names among the candidates
+        (tmp_path / "out" / ".sources.json").unlink()
+    with pytest.raises(ValueError, match=r"out was built from one, and this build is from two; choose another place"):
+        build(config(tmp_path, two))
+    assert build(config(tmp_path, one, two)).kept == 11
+
+
 def test_editions_and_albums_share_a_group(tmp_path):
     folder = pile(tmp_path / "pile", 6)
     (folder / "ARTIST 2 - Title 2!.jpg").write_bytes(jpeg(50))
