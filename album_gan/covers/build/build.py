@@ -63,7 +63,8 @@ def build(config: BuildConfig) -> Summary:
         open_source(place, work / "downloads", config.image_column, config.folder_genre) for place in config.sources
     ]
     names = _unique_names(sources)
-    _refuse_to_replace(config.out, names)
+    origins = [[source.name, _origin(source, place)] for source, place in zip(sources, config.sources, strict=True)]
+    _refuse_to_replace(config.out, names, origins)
     work.mkdir(parents=True, exist_ok=True)
 
     # Phase 1: clean each source into shards of candidates.
@@ -97,7 +98,7 @@ def build(config: BuildConfig) -> Summary:
     card = data_card(summary, names, config.cleaning, config.rights, filled)
     write_atomic(out / "README.md", card.encode("utf-8", "replace"), flush=True)
     _replace_folder(unfinished, out / "data")
-    write_atomic(out / SOURCES, json.dumps(names))
+    write_atomic(out / SOURCES, json.dumps(origins))
     return summary
 
 
@@ -122,25 +123,39 @@ def _check_out(config: BuildConfig) -> None:
             raise ValueError(f"out must not lie in a source, but {config.out} lies in {place}; choose another place")
 
 
-def _refuse_to_replace(out: Path, names: list[str]) -> None:
-    """ValueError if the data set in `out` was built from sources of which none is among `names`."""
+def _origin(source: Source, place: str) -> str:
+    """A digest of where a source lies, whatever its revision: a path of this machine is private."""
+    where = source.place or (place.partition("?")[0] if "://" in place else source.name)
+    return hashlib.sha256(where.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _refuse_to_replace(out: Path, names: list[str], origins: list[list[str]]) -> None:
+    """ValueError if the data set in `out` was built from other sources, also if they have the same names."""
     before = _recorded(out)
-    if before and not set(before) & set(names):
+    if before and not {name for name, _ in before} & {*names, *(name for name, _ in origins)}:
         raise ValueError(
-            f"out must not hold another data set, but {out} was built from {', '.join(before)}, and this build is from "
-            f"{', '.join(names)}; choose another place, or delete {out} first"
+            f"out must not hold another data set, but {out} was built from {', '.join(name for name, _ in before)}, "
+            f"and this build is from {', '.join(names)}; choose another place, or delete {out} first"
         )
+    for name, _ in origins:
+        then, now = ({origin for other, origin in sources if other == name} for sources in (before, origins))
+        if then and "" not in then and not then & now:
+            raise ValueError(
+                f"out must not hold another data set, but {out} was built from another {name}; choose another place "
+                f"with --out, or, if it is the same and was moved, delete {out / SOURCES}"
+            )
 
 
-def _recorded(out: Path) -> list[str]:
-    """Names of the sources of the data set in `out`, if any; also of one built when no names were kept outside WORK."""
-    for recorded in (out / SOURCES, out / WORK / "sources.json"):
-        if recorded.exists():
-            return json.loads(recorded.read_text(encoding="utf-8"))
+def _recorded(out: Path) -> list[list[str]]:
+    """Name and `_origin` of each source of the data set in `out`, if any. Earlier versions recorded only names."""
+    if (out / SOURCES).exists():
+        return json.loads((out / SOURCES).read_text(encoding="utf-8"))
+    if (out / WORK / "sources.json").exists():
+        return [[name, ""] for name in json.loads((out / WORK / "sources.json").read_text(encoding="utf-8"))]
     if not (out / "data").is_dir() or not (out / "files.csv.gz").exists():
         return []
     with gzip.open(out / "files.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        return sorted({row["source"] for row in csv.DictReader(file)})
+        return [[name, ""] for name in sorted({row["source"] for row in csv.DictReader(file)})]
 
 
 def _command(config: BuildConfig) -> str:

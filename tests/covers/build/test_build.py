@@ -228,6 +228,24 @@ def test_a_data_set_of_other_sources_is_not_replaced(tmp_path):
     assert build(config(tmp_path, one, two)).kept == 11
 
 
+def test_a_data_set_of_another_source_with_the_same_name_is_not_replaced(tmp_path, monkeypatch):
+    one, two = pile(tmp_path / "a" / "pictures", 8), pile(tmp_path / "b" / "pictures", 3, first=20)
+    more = pile(tmp_path / "more", 2, first=40)
+    build(config(tmp_path, one, more))
+    before = digests(tmp_path / "out")
+    for others in ((two,), (two, more)):
+        with pytest.raises(ValueError, match="out was built from another pictures; choose another place with --out"):
+            build(config(tmp_path, *others))
+    assert digests(tmp_path / "out") == before
+    assert str(tmp_path) not in (tmp_path / "out" / ".sources.json").read_text()
+    assert build(config(tmp_path, two, one)).kept == 11
+    monkeypatch.chdir(tmp_path / "a")
+    assert build(config(tmp_path, "pictures")).kept == 8
+    one.rename(tmp_path / "pictures")
+    (tmp_path / "out" / ".sources.json").unlink()
+    assert build(config(tmp_path, tmp_path / "pictures")).kept == 8
+
+
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_data_set_without_its_candidates_is_still_one(tmp_path, recorded):
     one, two = pile(tmp_path / "one", 8), pile(tmp_path / "two", 3, first=20)
