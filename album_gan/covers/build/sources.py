@@ -140,7 +140,7 @@ def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
     library: dict[str, list[tuple[Path, Entry]]] = {home: [] for home in albums.values()}
     for place, found in _walk(folder):
         others = []
-        home = albums.get("" if place == folder else readable(os.path.relpath(place, folder)))
+        home = albums.get("" if place == folder else _name_below(place, folder))
         for item in found:
             path, entry = Path(item.path), _listed(item, folder)
             if entry.reason is None and path.name in METADATA_FILES:
@@ -160,13 +160,13 @@ def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
 
 def _album_folders(folder: Path) -> dict[str, str]:
     files = (item.path for _, found in _walk(folder) for item in found)
-    names = (readable(os.path.relpath(path, folder)) for path in files)
+    names = (_name_below(path, folder) for path in files)
     return music.album_folders(name for name in names if music.is_music(name) or music.is_picture(name))
 
 
 def _listed(item: os.DirEntry, folder: Path) -> Entry:
     """A file below a folder, or why it is not read."""
-    name = readable(os.path.relpath(item.path, folder))
+    name = _name_below(item.path, folder)
     reason = None
     if item.is_symlink():
         reason = "link"
@@ -393,6 +393,11 @@ def _labelled(sample: list[Entry], labels_of: Callable[[str], Labels], archive: 
             named = labels_from_name(entry.name, archive.rpartition("/")[2])
             beside = {**shared, **own.get(_stem(entry.name), {})}
             yield replace(entry, labels={**named, **labels_of(entry.name), **beside})
+
+
+def _name_below(path: str | Path, folder: Path) -> str:
+    """The name of a file of a folder as a source: with "/", on Windows as well."""
+    return readable(os.path.relpath(path, folder).replace(os.sep, "/"))
 
 
 def readable(name: str) -> str:

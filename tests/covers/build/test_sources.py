@@ -165,6 +165,20 @@ def test_imagefolder_labels(tmp_path):
     assert read(pile, tmp_path, folder_genre=True)["Jazz/metadata.jsonl"][0] == "unreadable"
 
 
+def test_names_in_a_folder_have_slashes_on_windows(tmp_path, monkeypatch):
+    pile = tmp_path / "pile"
+    (pile / "Jazz").mkdir(parents=True)
+    for name in ("Miles - Blue.jpg", "1.jpg"):
+        (pile / "Jazz" / name).write_bytes(jpeg(1))
+    (pile / "Jazz" / "metadata.csv").write_text("file_name,artist\n1.jpg,Nina\n")
+    real = os.path.relpath
+    monkeypatch.setattr(os.path, "relpath", lambda *paths: real(*paths).replace("/", "\\"))
+    monkeypatch.setattr(os, "sep", "\\")
+    found = read(pile, tmp_path, folder_genre=True)
+    assert found["Jazz/Miles - Blue.jpg"][1] == {"genre": "Jazz", "artist": "Miles", "title": "Blue"}
+    assert found["Jazz/1.jpg"][1] == {"genre": "Jazz", "artist": "Nina"}
+
+
 def test_a_folder_as_genre(tmp_path):
     """Of pictures directly in a source, in archives, and in tables, whose rows are no folders."""
     pile = tmp_path / "jazz"
