@@ -127,7 +127,7 @@ def album_entries(files: list[tuple[Path, Entry]]) -> Iterator[Entry]:
         if entry.name in chosen:
             picture, labels = chosen[entry.name]
             yield replace(entry, name=picture.name, read=picture.read, labels=labels, reason=None, lasting=True)
-        elif entry.reason and not is_music(entry.name):
+        elif entry.reason and not _is_read(entry):
             yield entry
         else:
             reason, detail = reasons.get(entry.name, ("other_picture", ""))
@@ -141,7 +141,7 @@ def _gather(files: list[tuple[Path, Entry]]) -> tuple[list[_Album], dict[str, li
     kinds: dict[str, list[str]] = {}
     known: dict[str, tuple[bool, int, bool]] = {}  # digest of a picture -> result of `_looked_at`
     for place, (path, entry) in enumerate(files):
-        if not is_music(entry.name) or entry.reason not in (None, "too_many_bytes"):
+        if not is_music(entry.name) or not _is_read(entry):
             continue
         track = read_track(path)
         kinds[entry.name] = [LINK if one.data is None else TYPES[one.kind] for one in track.pictures]
@@ -170,6 +170,11 @@ def _gather(files: list[tuple[Path, Entry]]) -> tuple[list[_Album], dict[str, li
             if named or front or alone:  # a front cover for several albums is for those without another
                 album.pictures.append(_beside(entry, (not named, place, 0), known))
     return albums, kinds
+
+
+def _is_read(entry: Entry) -> bool:
+    """Whether a file is looked into: music may be of any size."""
+    return entry.reason is None or (is_music(entry.name) and entry.reason == "too_many_bytes")
 
 
 def _stem(name: str) -> str:

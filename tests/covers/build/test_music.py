@@ -170,6 +170,13 @@ def test_a_pile_of_pictures_with_a_folder_of_music_keeps_them(tmp_path, track):
     assert [name for name in covers if outcomes[f"{name}.jpg"] != "kept"] == []
 
 
+def test_a_link_to_music_is_said_to_be_one(tmp_path, track):
+    path = track("a/1.mp3", [(3, picture(1))], album="One")
+    (tmp_path / "music/a/2.mp3").symlink_to(path)
+    _, outcomes = built(tmp_path)
+    assert outcomes == {"a/1.mp3 (front cover)": "kept", "a/2.mp3": "link"}
+
+
 def test_the_same_bytes_with_workers(tmp_path, track):
     for number in range(6):
         track(f"{number}/1.mp3", [(3, picture(number))], album=f"Album {number}")
