@@ -277,6 +277,22 @@ def test_steps_are_switched_off_and_on(tmp_path, messy):
     assert Counter(row["outcome"] for row in found.values())["exact_duplicate"] == 13
 
 
+def test_exact_duplicates_are_kept_where_they_are_allowed(tmp_path):
+    folder = pile(tmp_path / "pile", 4)
+    for number in range(2):
+        (folder / f"same as 0, {number}.jpg").write_bytes(jpeg(0))
+        (folder / f"small copy of 1, {number}.jpg").write_bytes(jpeg(1, quality=60))
+    assert build(config(tmp_path, folder, cleaning={"allow": ("exact_duplicate",)})).kept == 6
+    found = outcomes(tmp_path / "out")
+    assert Counter(row["outcome"] for row in found.values()) == {"kept": 6, "near_duplicate": 2}
+    original = hashlib.sha256(jpeg(1)).hexdigest()[:16]
+    assert {row["kept_as"] for name, row in found.items() if name.startswith("small")} == {original}
+    rows = datasets.load_dataset("parquet", data_files=str(tmp_path / "out/data/*.parquet"), split="train")
+    assert len(set(rows["group"])) == 4
+    with pytest.raises(ValueError, match="reject and allow must name different steps, got cmyk in both"):
+        Cleaning(reject=("cmyk",), allow=("cmyk",))
+
+
 def test_rights_and_thumbnails(tmp_path):
     folder = pile(tmp_path / "pile", 4)
     build(config(tmp_path, folder))
