@@ -179,6 +179,19 @@ def test_names_in_a_folder_have_slashes_on_windows(tmp_path, monkeypatch):
     assert found["Jazz/1.jpg"][1] == {"genre": "Jazz", "artist": "Nina"}
 
 
+@pytest.mark.parametrize("name", ["metadata.csv", "a/metadata.jsonl", "metadata.parquet"])
+def test_metadata_in_an_archive_is_said_not_to_be_read(tmp_path, name):
+    with tarfile.open(tmp_path / "x.tar", "w") as tar, zipfile.ZipFile(tmp_path / "x.zip", "w") as zipped:
+        add(tar, name, b"file_name,genre\n1.jpg,jazz\n")
+        add(tar, "1.jpg", jpeg(1))
+        zipped.writestr(name, b"file_name,genre\n1.jpg,jazz\n")
+        zipped.writestr("1.jpg", jpeg(1))
+    for archive in ("x.tar", "x.zip"):
+        found = {entry.name: entry for entry in open_source(str(tmp_path / archive), tmp_path).entries()}
+        assert (found[name].reason, found[name].detail) == ("unreadable", "not read inside an archive; unpack it")
+        assert found["1.jpg"].reason is None
+
+
 def test_a_folder_as_genre(tmp_path):
     """Of pictures directly in a source, in archives, and in tables, whose rows are no folders."""
     pile = tmp_path / "jazz"
