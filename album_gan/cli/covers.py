@@ -50,7 +50,9 @@ def add_covers(commands: Subparsers) -> None:
         help="reject files that occur N times under different artists, default 12; 0: none",
     )  # fmt: skip
     added.add_argument("--image-column", metavar="NAME", help="picture column of parquet files; detected by default")
-    added.add_argument("--folder-genre", action="store_true", help="use the name of a picture's folder as its genre")
+    added.add_argument(
+        "--folder-genre", action="store_true", help="use the name of a picture's folder or archive as its genre"
+    )
     added.add_argument(
         "--num-workers", type=int, default=cpu_count(), metavar="N", help="processes, default: one per core"
     )

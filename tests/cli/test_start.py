@@ -149,6 +149,19 @@ def test_what_cannot_be_trained_is_refused_before_the_pictures_are_cleaned(
     assert not (tmp_path / "runs" / "my_pile" / "covers").exists()
 
 
+def test_another_pile_of_the_same_name_does_not_take_over_the_run(pile, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = shutil.copytree(pile, tmp_path / "other" / pile.name)
+    (other / "0.jpg").unlink()
+    assert main(["covers", "build", str(pile), "--out", "runs/my_pile/covers", "--num-workers", "0"]) == 0
+    before = (tmp_path / "runs/my_pile/covers/files.csv.gz").read_bytes()
+    assert main(["start", str(other), "--no-browser", "--max_train_steps", "1", *TINY]) == 2
+    printed = capfd.readouterr()
+    assert "covers was built from another my_pile; choose another place with --out" in printed.err
+    assert "2 of 3" not in printed.out
+    assert (tmp_path / "runs/my_pile/covers/files.csv.gz").read_bytes() == before
+
+
 @pytest.mark.slow
 def test_it_builds_trains_opens_the_page_and_resumes(pile, tmp_path):
     browser = tmp_path / "browser"

@@ -1,5 +1,7 @@
 """Building a data set of covers from any pictures: clean each source, then select among all candidates."""
 
+import csv
+import gzip
 import hashlib
 import json
 import os
@@ -22,7 +24,9 @@ from .report import FOLDER, report_page
 from .sources import Source, open_source
 
 WORK = ".candidates"  # in the data set's folder: candidates of the first phase, and downloads
-SOURCES = "sources.json"  # in WORK: names of the sources of the data set
+SOURCES = ".sources.json"  # in the data set's folder: see `_recorded`
+OURS = ("README.md", "data", "files.csv.gz", "report.html")  # of a data set without WORK, which may be deleted
+OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # in any folder that was looked at
 PLACEHOLDER_COPIES = 12
 
 
@@ -59,7 +63,8 @@ def build(config: BuildConfig) -> Summary:
         open_source(place, work / "downloads", config.image_column, config.folder_genre) for place in config.sources
     ]
     names = _unique_names(sources)
-    _refuse_to_replace(config.out, names)
+    origins = [[source.name, _origin(source, place)] for source, place in zip(sources, config.sources, strict=True)]
+    _refuse_to_replace(config.out, names, origins)
     work.mkdir(parents=True, exist_ok=True)
 
     # Phase 1: clean each source into shards of candidates.
@@ -80,7 +85,7 @@ def build(config: BuildConfig) -> Summary:
         reasons = ", ".join(f"{count} {reason}" for c in summary.files.values() for reason, count in c.most_common(3))
         raise ValueError(f"source must hold covers, but none of {summary.total} files is kept: {reasons}")
 
-    unfinished = work / f"data-{_digest(config, folders, names)}"
+    unfinished = work / f"data-{_digest(config, folders, names, files)}"
     for folder in (unfinished, out):
         remove_leftovers(folder, hours=0)  # of a killed build
     with tqdm(total=summary.kept, desc="writing", unit=" covers", disable=None) as bar:
@@ -93,7 +98,7 @@ def build(config: BuildConfig) -> Summary:
     card = data_card(summary, names, config.cleaning, config.rights, filled)
     write_atomic(out / "README.md", card.encode("utf-8", "replace"), flush=True)
     _replace_folder(unfinished, out / "data")
-    write_atomic(work / SOURCES, json.dumps(names))
+    write_atomic(out / SOURCES, json.dumps(origins))
     return summary
 
 
@@ -101,7 +106,8 @@ def _check_out(config: BuildConfig) -> None:
     out = config.out.resolve()
     if out.exists() and not out.is_dir():
         raise ValueError(f"out must be a folder, got the file {config.out}; choose another place")
-    if out.is_dir() and any(out.iterdir()) and not (out / WORK).is_dir():
+    others = out.is_dir() and {path.name for path in out.iterdir()} - OF_SYSTEMS
+    if others and not (out / WORK).is_dir() and not others.issuperset(OURS):
         raise ValueError(
             f"out must be empty or hold an earlier build, but {config.out} holds something else; choose another"
         )
@@ -117,15 +123,39 @@ def _check_out(config: BuildConfig) -> None:
             raise ValueError(f"out must not lie in a source, but {config.out} lies in {place}; choose another place")
 
 
-def _refuse_to_replace(out: Path, names: list[str]) -> None:
-    """ValueError if the data set in `out` was built from sources of which none is among `names`."""
-    recorded = out / WORK / SOURCES
-    before = json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else []
-    if before and not set(before) & set(names):
+def _origin(source: Source, place: str) -> str:
+    """A digest of where a source lies, whatever its revision: a path of this machine is private."""
+    where = source.place or (place.partition("?")[0] if "://" in place else source.name)
+    return hashlib.sha256(where.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _refuse_to_replace(out: Path, names: list[str], origins: list[list[str]]) -> None:
+    """ValueError if the data set in `out` was built from other sources, also if they have the same names."""
+    before = _recorded(out)
+    if before and not {name for name, _ in before} & {*names, *(name for name, _ in origins)}:
         raise ValueError(
-            f"out must not hold another data set, but {out} was built from {', '.join(before)}, and this build is from "
-            f"{', '.join(names)}; choose another place, or delete {out} first"
+            f"out must not hold another data set, but {out} was built from {', '.join(name for name, _ in before)}, "
+            f"and this build is from {', '.join(names)}; choose another place, or delete {out} first"
         )
+    for name, _ in origins:
+        then, now = ({origin for other, origin in sources if other == name} for sources in (before, origins))
+        if then and "" not in then and not then & now:
+            raise ValueError(
+                f"out must not hold another data set, but {out} was built from another {name}; choose another place "
+                f"with --out, or, if it is the same and was moved, delete {out / SOURCES}"
+            )
+
+
+def _recorded(out: Path) -> list[list[str]]:
+    """Name and `_origin` of each source of the data set in `out`, if any. Earlier versions recorded only names."""
+    if (out / SOURCES).exists():
+        return json.loads((out / SOURCES).read_text(encoding="utf-8"))
+    if (out / WORK / "sources.json").exists():
+        return [[name, ""] for name in json.loads((out / WORK / "sources.json").read_text(encoding="utf-8"))]
+    if not (out / "data").is_dir() or not (out / "files.csv.gz").exists():
+        return []
+    with gzip.open(out / "files.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        return [[name, ""] for name in sorted({row["source"] for row in csv.DictReader(file)})]
 
 
 def _command(config: BuildConfig) -> str:
@@ -150,8 +180,9 @@ def _unique_names(sources: list[Source]) -> list[str]:
     return names
 
 
-def _digest(config: BuildConfig, folders: list[Path], names: list[str]) -> str:
-    key = [FORMAT_VERSION, [folder.name for folder in folders], names, asdict(config.cleaning)]
+def _digest(config: BuildConfig, folders: list[Path], names: list[str], files: selection.Candidates) -> str:
+    contents = hashlib.sha256(files.digests.tobytes()).hexdigest()  # of a folder they change with what could be read
+    key = [FORMAT_VERSION, [folder.name for folder in folders], names, asdict(config.cleaning), contents]
     return hashlib.sha256(json.dumps([*key, config.placeholder_copies]).encode()).hexdigest()[:16]
 
 

@@ -23,14 +23,14 @@ from ...inference.atomic import atomic_path, remove_leftovers, write_atomic
 from .cleaning import Cleaned, Cleaning, as_image, clean
 from .cluster import sees
 from .metadata import LABELS
-from .source_file import Entry, with_bytes
+from .source_file import NOT_READ_NOW, Entry, with_bytes
 from .sources import Source
 from .workers import start_pool
 
 if TYPE_CHECKING:
     import distributed
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 SHARD_FILES, SHARD_BYTES = 256, 16 << 20  # limits of a shard; bytes count only files held in memory
 EXAMPLES, EXAMPLE_SIZE = 8, 96  # small pictures per shard of files that each step rejected; pixels
 
@@ -71,8 +71,9 @@ def gather(
 ) -> Path:
     """Clean all files of `source` into a subfolder of `folder` with shards, and return it.
 
-    Resumes where an earlier call was interrupted. `workers` is the number of processes, 0 for this one; a `cluster` is
-    used instead. `progress` is called with the number of files just finished.
+    Resumes where an earlier call was interrupted, and reads again what could not be read then. `workers` is the number
+    of processes, 0 for this one; a `cluster` is used instead. `progress` is called with the number of files just
+    finished.
     """
     folder = folder / candidates_name(source, settings)
     finished = folder / "finished.json"
@@ -81,6 +82,8 @@ def gather(
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, hours=0)  # of a killed build
+    for path in _partly_read(folder):
+        path.unlink()
     done = {int(path.stem) for path in folder.glob("[0-9]*.arrow")}
     files = 0
     lasting = cluster is None or sees(cluster, source.place)  # whether workers can read files themselves
@@ -91,8 +94,21 @@ def gather(
                 progress(len(entries))
             else:
                 pool.submit(folder / f"{number:06d}.arrow", entries)
-    write_atomic(finished, json.dumps({"files": files}), flush=True)
+    if not _partly_read(folder):
+        write_atomic(finished, json.dumps({"files": files}), flush=True)
     return folder
+
+
+def _partly_read(folder: Path) -> list[Path]:
+    """Shards with files that could not be read, but may be another time: a disk, a network or rights failed."""
+    options = pa.ipc.IpcReadOptions(included_fields=[SCHEMA.get_field_index("detail")])
+    found = []
+    for path in folder.glob("[0-9]*.arrow"):
+        with pa.OSFile(str(path)) as file:
+            details = pa.ipc.open_file(file, options=options).read_all()["detail"].to_pylist()
+        if any(detail and detail.startswith(NOT_READ_NOW) for detail in details):
+            found.append(path)
+    return found
 
 
 def candidates_name(source: Source, settings: Cleaning) -> str:

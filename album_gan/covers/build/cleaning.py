@@ -114,6 +114,8 @@ class Cleaning:
             for step in getattr(self, name):
                 if step not in STEPS:
                     raise ValueError(f"{name} must name steps, got {step!r}; choose from {', '.join(sorted(STEPS))}")
+        if both := set(self.reject) & set(self.allow):
+            raise ValueError(f"reject and allow must name different steps, got {', '.join(sorted(both))} in both")
         for step in self.allow:
             if step in NEEDED:
                 raise ValueError(f"allow must name steps that can be left out, got {step!r}, which cannot")

@@ -1,5 +1,6 @@
 """Large files from the web; an interrupted download resumes where it stopped."""
 
+import http.client
 import os
 import time
 import urllib.error
@@ -27,7 +28,7 @@ def download(url: str, path: Path) -> Path:
     part, version = path.with_name(path.name + ".part"), path.with_name(path.name + ".version")
     with explained_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    reason: OSError
+    reason: Exception
     for attempt in range(1, ATTEMPTS + 1):
         try:
             _fetch(url, part, version)
@@ -38,8 +39,11 @@ def download(url: str, path: Path) -> Path:
             elif error.code < 500 and error.code != 429:
                 raise ValueError(f"{url} could not be downloaded: {error}; check the address") from error
             reason = error
-        except OSError as error:  # dropped connections, timeouts, failed DNS lookups
-            if error.errno in (*NO_SPACE, *NOT_ALLOWED):
+        except http.client.InvalidURL as error:
+            raise ValueError(f"{url} could not be downloaded: {error}; check the address") from error
+        # Dropped connections, timeouts, failed DNS lookups; http.client's own errors where a body comes in chunks.
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, OSError) and error.errno in (*NO_SPACE, *NOT_ALLOWED):
                 raise
             reason = error
         if attempt == ATTEMPTS:

@@ -28,11 +28,15 @@ ART_FOLDER = re.compile(r"(art|artworks?|scans?|covers?|booklet|images?|pictures
 # What players, beets, Picard, foobar2000 and the Windows Media Player call the front cover of a folder.
 FRONT_NAME = re.compile(
     r"(cover|folder|front|album|artwork|albumart(small|large)?|albumart_\{.*\}_(small|large)|thumb)"
-    r"([ ._-]*(front|art|cover|image))?([ ._-]*\(?[0-9]{1,2}\)?)?$",
+    r"([ ._-]*(front|art|cover|image))?(?P<number>[ ._-]*\(?[0-9]{1,2}\)?)?$",
     re.IGNORECASE,
 )
 # Names of pictures in artists' folders, above albums.
-ARTIST_NAME = re.compile(r"(artist|band|fanart|backdrop|banner|logo|poster|clearart|discart|cdart|landscape)", re.I)
+ARTIST_NAME = re.compile(
+    r"(artist|band|fanart|backdrop|banner|(clear)?logo|poster|clearart|discart|cdart|landscape)"
+    r"(?P<number>[ ._-]*\(?[0-9]{1,2}\)?)?$",
+    re.IGNORECASE,
+)
 SQUARE = 0.95  # shorter over longer side, below which another picture of the album is preferred
 VARIOUS = "Various Artists"
 
@@ -90,11 +94,14 @@ def _disc_parent(folder: str) -> str:
 
 
 def is_above_albums(name: str, homes: Iterable[str]) -> bool:
-    """Whether a picture is of an artist or a whole library, by its name and its folder, which is above albums."""
+    """Whether a picture is of an artist or a whole library, by its name and its folder, which is above albums.
+
+    Pictures with numbers are not: a pile of cover1.jpg, cover2.jpg, ... may have a folder of music, too.
+    """
     folder, _, base = name.rpartition("/")
     stem = os.path.splitext(base)[0]
     named = ARTIST_NAME.match(stem) or FRONT_NAME.match(stem)
-    return bool(named) and any(
+    return bool(named and not named["number"]) and any(
         home != folder and f"{home}/".startswith(f"{folder}/" if folder else "") for home in homes
     )
 
@@ -120,7 +127,7 @@ def album_entries(files: list[tuple[Path, Entry]]) -> Iterator[Entry]:
         if entry.name in chosen:
             picture, labels = chosen[entry.name]
             yield replace(entry, name=picture.name, read=picture.read, labels=labels, reason=None, lasting=True)
-        elif entry.reason and not is_music(entry.name):
+        elif entry.reason and not _is_read(entry):
             yield entry
         else:
             reason, detail = reasons.get(entry.name, ("other_picture", ""))
@@ -134,7 +141,7 @@ def _gather(files: list[tuple[Path, Entry]]) -> tuple[list[_Album], dict[str, li
     kinds: dict[str, list[str]] = {}
     known: dict[str, tuple[bool, int, bool]] = {}  # digest of a picture -> result of `_looked_at`
     for place, (path, entry) in enumerate(files):
-        if not is_music(entry.name) or entry.reason not in (None, "too_many_bytes"):
+        if not is_music(entry.name) or not _is_read(entry):
             continue
         track = read_track(path)
         kinds[entry.name] = [LINK if one.data is None else TYPES[one.kind] for one in track.pictures]
@@ -163,6 +170,11 @@ def _gather(files: list[tuple[Path, Entry]]) -> tuple[list[_Album], dict[str, li
             if named or front or alone:  # a front cover for several albums is for those without another
                 album.pictures.append(_beside(entry, (not named, place, 0), known))
     return albums, kinds
+
+
+def _is_read(entry: Entry) -> bool:
+    """Whether a file is looked into: music may be of any size."""
+    return entry.reason is None or (is_music(entry.name) and entry.reason == "too_many_bytes")
 
 
 def _stem(name: str) -> str:

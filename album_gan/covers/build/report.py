@@ -32,7 +32,8 @@ REMEDIES = {  # for steps without an option
     "truncated": "copy or download these files once more",
     "corrupt": "copy or download these files once more",
     "empty": "copy or download these files once more",
-    "unreadable": "look at the rights of these files, and at the disk",
+    "unreadable": "look at the rights of these files, and at the disk; the same command reads them again; "
+    "unpack archives that hold metadata.csv or the like",
     "link": "copy the files themselves into the pile",
     "hidden": "take the dot from the names of those that are wanted",
     "too_many_bytes": "save these smaller",

@@ -152,9 +152,10 @@ def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Ch
     best = alive[first[inverse.reshape(-1)]]
     copies = best != alive
     links.append(np.stack([best, alive], 1)[copies])
+    copied, first_of = alive[copies], best[copies]
+    alive = alive[~copies]
     if settings.rejects("exact_duplicate"):
-        reasons[alive[copies]], kept_as[alive[copies]] = STEP_NAMES.index("exact_duplicate"), best[copies]
-        alive = alive[~copies]
+        reasons[copied], kept_as[copied] = STEP_NAMES.index("exact_duplicate"), first_of
 
     pairs = near_hashes(files.hashes[alive, 0], files.hashes[alive, 1])
     same, related = compare_pairs(pairs, lambda rows: _thumbnails(files, alive[rows]))
@@ -163,6 +164,10 @@ def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Ch
         replaced = originals(pairs[same], len(alive))
         gone = replaced != np.arange(len(alive))
         reasons[alive[gone]], kept_as[alive[gone]] = STEP_NAMES.index("near_duplicate"), alive[replaced[gone]]
+        if not settings.rejects("exact_duplicate"):  # the same bytes have the same near duplicates
+            gone = kept_as[first_of] != first_of
+            reasons[copied[gone]] = STEP_NAMES.index("near_duplicate")
+            kept_as[copied[gone]] = kept_as[first_of[gone]]
     kept_as = np.where(kept_as >= 0, kept_as[kept_as], -1)  # a copy of a copy
 
     links.append(_albums(files, np.flatnonzero(kept_as >= 0)))

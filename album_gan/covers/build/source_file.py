@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 MAX_BYTES = 64 << 20  # larger files are not read
+NOT_READ_NOW = "not read this time: "  # begins the detail of what may be readable another time
 Labels = dict[str, str | int]
 
 
@@ -28,6 +29,16 @@ class Entry:
     lasting: bool = False
 
 
+def why_unreadable(error: Exception, lasting: bool = False) -> str:
+    """The detail of a file whose reading raised `error`. Its message may contain a path of this machine: private.
+
+    Disks, networks and rights fail for a while, with a number of the system, or in the words of some storage; broken
+    archives fail for ever. `lasting` as of an entry, which is read as it is: there only a cut-off archive is broken.
+    """
+    passing = not isinstance(error, EOFError) if lasting else getattr(error, "errno", None) is not None
+    return f"{NOT_READ_NOW if passing else ''}{type(error).__name__}"
+
+
 def with_bytes(entry: Entry) -> Entry:
     """Read an entry into memory, so that it can be sent to another process; or record why it cannot be read."""
     if entry.reason:
@@ -35,8 +46,7 @@ def with_bytes(entry: Entry) -> Entry:
     try:
         data = entry.read()
     except Exception as error:  # disks and archives fail in many ways: OSError, BadZipFile, zlib.error, ...
-        # Its message may contain a path of this machine, which is private.
-        return replace(entry, read=bytes, reason="unreadable", detail=type(error).__name__)
+        return replace(entry, read=bytes, reason="unreadable", detail=why_unreadable(error, entry.lasting))
     if len(data) > MAX_BYTES:  # more than its archive states
         return replace(entry, read=bytes, reason="too_many_bytes")
     return replace(entry, read=partial(bytes, data))

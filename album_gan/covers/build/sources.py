@@ -21,17 +21,21 @@ from . import music
 from .download import download
 from .metadata import SIDECARS, labels_from, labels_from_name, labels_from_sidecar
 from .music_tags import need_mutagen
-from .source_file import MAX_BYTES, Entry, Labels, NoPicturesError, with_bytes
+from .source_file import MAX_BYTES, Entry, Labels, NoPicturesError, why_unreadable, with_bytes
 from .tables import parquet_entries
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MAX_SIDECAR = 1 << 20  # bytes
+SAMPLE_FILES = 64  # more with one key are no sample, but have names that begin alike, such as "www.site.com - ..."
 NOT_PICTURES = (".md", ".py", ".html", ".yaml", ".jsonl", ".csv", ".gz", *SIDECARS)  # not downloaded from the Hub
 
 
 @dataclass(frozen=True)
 class Source:
-    """`identity` changes with the contents; `entries` yields the same files in the same order each time."""
+    """`identity` changes with the contents, and with the options that they are read with.
+
+    `entries` yields the same files in the same order each time.
+    """
 
     name: str
     identity: str
@@ -49,7 +53,9 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
     if place.startswith(("http://", "https://")):
         name = place.split("?")[0].rstrip("/").rpartition("/")[2]
         _check_archive(name)
-        source = Source(name, place, lambda: _archive(download(place, downloads / name), name, image_column))
+        digest = hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        path = downloads / f"{digest}-{name}"  # another address may end in the same name
+        source = Source(name, place, lambda: _archive(download(place, path), name, image_column))
     elif "://" in place:
         from .remote import remote_files  # fsspec comes with `datasets`
 
@@ -73,17 +79,29 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
         name = place.partition("@")[0]
         hub = [(file, fetch, partial(_downloaded, file, fetch)) for file, fetch in files]
         source = Source(name, f"{name}@{revision}", lambda: _elsewhere(hub, image_column))
+    if image_column:
+        source = replace(source, identity=f"{source.identity} image-column {image_column}")
     if not folder_genre:
         return source
     identity = f"{source.identity} folder-genre"
-    return replace(source, identity=identity, entries=lambda: _with_folder_genre(source.entries()))
+    return replace(source, identity=identity, entries=lambda: _with_folder_genre(source))
 
 
-def _with_folder_genre(entries: Iterable[Entry]) -> Iterator[Entry]:
-    for entry in entries:
-        folder = entry.name.rpartition("/")[0].rpartition("/")[2]
+def _with_folder_genre(source: Source) -> Iterator[Entry]:
+    for entry in source.entries():
+        folder = _folder_of(f"{source.name}/{entry.name}")
         labels = {"genre": folder, **entry.labels} if folder else entry.labels
         yield replace(entry, labels=labels)
+
+
+def _folder_of(name: str) -> str:
+    """The name of the folder or archive that a file lies in; "" for a row of a table, which has columns for labels."""
+    *folders, file = [part for part in name.split("/") if part not in ("", ".", "..")]
+    above, folder = ["", "", *folders][-2:]
+    if folder.lower().endswith(".parquet") or above.lower().endswith(".parquet"):  # the folder is the row's number
+        return ""
+    ending = next((ending for ending in (*TARS, ".zip") if folder.lower().endswith(ending)), "")
+    return folder[: len(folder) - len(ending)] if folder != file else ""  # the source may be one picture
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry]]]:
@@ -122,7 +140,7 @@ def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
     library: dict[str, list[tuple[Path, Entry]]] = {home: [] for home in albums.values()}
     for place, found in _walk(folder):
         others = []
-        home = albums.get("" if place == folder else readable(os.path.relpath(place, folder)))
+        home = albums.get("" if place == folder else _name_below(place, folder))
         for item in found:
             path, entry = Path(item.path), _listed(item, folder)
             if entry.reason is None and path.name in METADATA_FILES:
@@ -142,13 +160,13 @@ def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
 
 def _album_folders(folder: Path) -> dict[str, str]:
     files = (item.path for _, found in _walk(folder) for item in found)
-    names = (readable(os.path.relpath(path, folder)) for path in files)
+    names = (_name_below(path, folder) for path in files)
     return music.album_folders(name for name in names if music.is_music(name) or music.is_picture(name))
 
 
 def _listed(item: os.DirEntry, folder: Path) -> Entry:
     """A file below a folder, or why it is not read."""
-    name = readable(os.path.relpath(item.path, folder))
+    name = _name_below(item.path, folder)
     reason = None
     if item.is_symlink():
         reason = "link"
@@ -280,8 +298,8 @@ def _tar(path: Path) -> Iterator[Entry | None]:
                     entry = Entry(name, member.size, read, {}, reason, lasting=lasting)
                     yield entry if plain else with_bytes(entry)  # seeking back would decompress everything again
             yield None
-    except Exception:  # tarfile, gzip, lzma and zlib each raise their own errors for broken data
-        yield Entry("(the rest of the archive)", 0, reason="unreadable")
+    except Exception as error:  # tarfile, gzip, lzma and zlib each raise their own errors for broken data
+        yield Entry("(the rest of the archive)", 0, reason="unreadable", detail=why_unreadable(error))
 
 
 def _read_part(path: Path, start: int, size: int) -> bytes:
@@ -315,8 +333,8 @@ def _zip(path: Path) -> Iterator[Entry | None]:
                     reason = "too_many_bytes" if member.file_size > MAX_BYTES else None
                     yield Entry(name, member.file_size, partial(_read_zipped, archive, member), {}, reason)
             yield None
-    except Exception:  # zipfile raises BadZipFile, struct.error, OverflowError, ... for broken data
-        yield Entry("(the rest of the archive)", 0, reason="unreadable")
+    except Exception as error:  # zipfile raises BadZipFile, struct.error, OverflowError, ... for broken data
+        yield Entry("(the rest of the archive)", 0, reason="unreadable", detail=why_unreadable(error))
 
 
 def _read_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -333,7 +351,8 @@ def _samples(
     """Consecutive files with the same `key` are one sample, whose sidecars describe its pictures."""
     sample: list[Entry] = []
     for entry in entries:
-        if sample and (entry is None or key(sample[0].name) != key(entry.name)):
+        full = len(sample) >= SAMPLE_FILES and entry is not None and _stem(sample[-1].name) != _stem(entry.name)
+        if sample and (full or entry is None or key(sample[0].name) != key(entry.name)):
             yield from _labelled(sample, labels_of, archive)
             sample = []
         if entry is not None:
@@ -354,20 +373,34 @@ def _labelled(sample: list[Entry], labels_of: Callable[[str], Labels], archive: 
     sidecars = [entry for entry in sample if entry.name.endswith(SIDECARS)]
     if len(sidecars) == len(sample):  # no pictures
         sidecars = []
-    beside: Labels = {}
+    # A sidecar describes the picture with all of its name up to the ending, as "Mr. Bungle - California.json" does;
+    # only without such a picture, as with "x.meta.json" and "x.jpg", those with the name up to the first dot.
+    stems = {_stem(entry.name) for entry in sample if entry not in sidecars}
+    shared: Labels = {}
+    own: dict[str, Labels] = {}
     for entry in sidecars:
         if not entry.reason and entry.size < MAX_SIDECAR:
-            beside |= labels_from_sidecar(entry.name, with_bytes(entry).read())
+            labels = own.setdefault(_stem(entry.name), {}) if _stem(entry.name) in stems else shared
+            labels |= labels_from_sidecar(entry.name, with_bytes(entry).read())
     for entry in sample:
         if is_hidden(entry.name):
             yield Entry(entry.name, 0, reason="hidden")
         elif entry in sidecars:
             yield Entry(entry.name, 0, reason="label_file")
+        elif archive and posixpath.basename(entry.name) in METADATA_FILES:
+            # A tar may hold it after the pictures that it describes, and is read once.
+            yield Entry(entry.name, 0, reason="unreadable", detail="not read inside an archive; unpack it")
         elif entry.reason:
             yield entry
         else:
             named = labels_from_name(entry.name, archive.rpartition("/")[2])
+            beside = {**shared, **own.get(_stem(entry.name), {})}
             yield replace(entry, labels={**named, **labels_of(entry.name), **beside})
+
+
+def _name_below(path: str | Path, folder: Path) -> str:
+    """The name of a file of a folder as a source: with "/", on Windows as well."""
+    return readable(os.path.relpath(path, folder).replace(os.sep, "/"))
 
 
 def readable(name: str) -> str:

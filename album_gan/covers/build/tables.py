@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from ..columns import IMAGE_COLUMNS, METADATA_COLUMNS
 from ..folders import holds_bytes
 from .metadata import labels_from, labels_from_name
-from .source_file import MAX_BYTES, Entry, NoPicturesError
+from .source_file import MAX_BYTES, Entry, NoPicturesError, why_unreadable
 
 ROWS = 64  # per batch
 
@@ -38,8 +38,8 @@ def parquet_entries(path: Path, image_column: str | None) -> Iterator[Entry]:
                 else:
                     reason = "too_many_bytes" if len(data) > MAX_BYTES else None
                     yield Entry(name, len(data), partial(bytes, data), labels, reason)
-    except (pa.ArrowException, OSError):
-        yield Entry("(the rest of the file)", 0, reason="unreadable")
+    except (pa.ArrowException, OSError) as error:
+        yield Entry("(the rest of the file)", 0, reason="unreadable", detail=why_unreadable(error))
 
 
 def find_image_column(schema: pa.Schema, name: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import http.server
 import io
 import json
@@ -222,6 +223,19 @@ def test_an_img2dataset_folder_is_one_set(tmp_path, capsys, layout):
     assert f"from {8 + others} files; {others} were\nrejected" in card
     assert "label_file" not in card
     assert f"<h1>8 covers from {8 + others} files</h1>" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_another_image_column_is_read_from_a_source_already_cleaned(tmp_path, capsys):
+    rows = [{name: {"bytes": png(index), "path": None} for name, index in (("front", 1), ("back", 2))}]
+    pictures = {name: datasets.Image() for name in ("front", "back")}
+    datasets.Dataset.from_list(rows, features=datasets.Features(pictures)).to_parquet(tmp_path / "t.parquet")
+    found = []
+    for column in ("front", "back", "front"):
+        options = ("--image-column", column)
+        assert build(capsys, tmp_path / "t.parquet", out=tmp_path / "out", options=options)[0] == 0
+        data = datasets.load_dataset("parquet", data_files=str(tmp_path / "out" / "data" / "*.parquet"), split="train")
+        found.append(data["source_sha256"])
+    assert found == [[hashlib.sha256(png(index)).hexdigest()] for index in (1, 2, 1)]
 
 
 def test_parquet_files_without_pictures_alone_say_so(tmp_path, capsys):

@@ -155,6 +155,28 @@ def test_albums_are_told_apart_and_kept_together(tmp_path, track):
     assert outcomes["Velvet Otter - Night Bus/back.jpg"] == "other_picture"
 
 
+def test_a_pile_of_pictures_with_a_folder_of_music_keeps_them(tmp_path, track):
+    track("music/1.mp3", [(3, picture(1))], album="One")
+    covers = ["Band of Horses - Cease to Begin", "Landscape - Tea Rooms", "Poster Children - Flower", "Bandcamp week"]
+    covers += [f"cover{number}" for number in range(1, 4)] + ["poster 2"]
+    for index, name in enumerate(covers):
+        put(tmp_path / f"music/{name}.jpg", picture(10 + index))
+    for index, name in enumerate(["artist", "Fanart", "folder", "landscape"]):
+        put(tmp_path / f"music/{name}.jpg", picture(30 + index))
+    _, outcomes = built(tmp_path)
+    assert {name for name, outcome in outcomes.items() if outcome == "other_picture"} == {
+        "artist.jpg", "Fanart.jpg", "folder.jpg", "landscape.jpg",
+    }  # fmt: skip
+    assert [name for name in covers if outcomes[f"{name}.jpg"] != "kept"] == []
+
+
+def test_a_link_to_music_is_said_to_be_one(tmp_path, track):
+    path = track("a/1.mp3", [(3, picture(1))], album="One")
+    (tmp_path / "music/a/2.mp3").symlink_to(path)
+    _, outcomes = built(tmp_path)
+    assert outcomes == {"a/1.mp3 (front cover)": "kept", "a/2.mp3": "link"}
+
+
 def test_the_same_bytes_with_workers(tmp_path, track):
     for number in range(6):
         track(f"{number}/1.mp3", [(3, picture(number))], album=f"Album {number}")

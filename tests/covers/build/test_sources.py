@@ -14,6 +14,7 @@ import fsspec
 import pytest
 
 from album_gan.covers.build import download as downloads
+from album_gan.covers.build import sources
 from album_gan.covers.build.metadata import labels_from, labels_from_name
 from album_gan.covers.build.source_file import with_bytes
 from album_gan.covers.build.sources import open_source
@@ -164,6 +165,60 @@ def test_imagefolder_labels(tmp_path):
     assert read(pile, tmp_path, folder_genre=True)["Jazz/metadata.jsonl"][0] == "unreadable"
 
 
+def test_names_in_a_folder_have_slashes_on_windows(tmp_path, monkeypatch):
+    pile = tmp_path / "pile"
+    (pile / "Jazz").mkdir(parents=True)
+    for name in ("Miles - Blue.jpg", "1.jpg"):
+        (pile / "Jazz" / name).write_bytes(jpeg(1))
+    (pile / "Jazz" / "metadata.csv").write_text("file_name,artist\n1.jpg,Nina\n")
+    real = os.path.relpath
+    monkeypatch.setattr(os.path, "relpath", lambda *paths: real(*paths).replace("/", "\\"))
+    monkeypatch.setattr(os, "sep", "\\")
+    found = read(pile, tmp_path, folder_genre=True)
+    assert found["Jazz/Miles - Blue.jpg"][1] == {"genre": "Jazz", "artist": "Miles", "title": "Blue"}
+    assert found["Jazz/1.jpg"][1] == {"genre": "Jazz", "artist": "Nina"}
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "a/metadata.jsonl", "metadata.parquet"])
+def test_metadata_in_an_archive_is_said_not_to_be_read(tmp_path, name):
+    with tarfile.open(tmp_path / "x.tar", "w") as tar, zipfile.ZipFile(tmp_path / "x.zip", "w") as zipped:
+        add(tar, name, b"file_name,genre\n1.jpg,jazz\n")
+        add(tar, "1.jpg", jpeg(1))
+        zipped.writestr(name, b"file_name,genre\n1.jpg,jazz\n")
+        zipped.writestr("1.jpg", jpeg(1))
+    for archive in ("x.tar", "x.zip"):
+        found = {entry.name: entry for entry in open_source(str(tmp_path / archive), tmp_path).entries()}
+        assert (found[name].reason, found[name].detail) == ("unreadable", "not read inside an archive; unpack it")
+        assert found["1.jpg"].reason is None
+
+
+def test_a_folder_as_genre(tmp_path):
+    """Of pictures directly in a source, in archives, and in tables, whose rows are no folders."""
+    pile = tmp_path / "jazz"
+    pile.mkdir()
+    (pile / "1.jpg").write_bytes(jpeg(1))
+    for ending, mode in (("tar", "w"), ("TAR.GZ", "w:gz")):
+        with tarfile.open(pile / f"rock.{ending}", mode) as archive:
+            add(archive, "./1.jpg", jpeg(2))
+            add(archive, "2.jpg", jpeg(2))
+            add(archive, "punk/1.jpg", jpeg(3))
+    with zipfile.ZipFile(pile / "folk.zip", "w") as archive:
+        archive.writestr("1.jpg", jpeg(4))
+    features = datasets.Features({"image": datasets.Image()})
+    rows = [{"image": {"bytes": jpeg(5), "path": path}} for path in ("a.jpg", None)]
+    datasets.Dataset.from_list(rows, features=features).to_parquet(pile / "x.parquet")
+    genres = {name: labels.get("genre") for name, (_, labels, _) in read(pile, tmp_path, folder_genre=True).items()}
+    assert genres == {
+        "1.jpg": "jazz", "folk.zip/1.jpg": "folk", "rock.tar/./1.jpg": "rock", "rock.tar/2.jpg": "rock",
+        "rock.tar/punk/1.jpg": "punk", "rock.TAR.GZ/./1.jpg": "rock", "rock.TAR.GZ/2.jpg": "rock",
+        "rock.TAR.GZ/punk/1.jpg": "punk", "x.parquet/00000000/a.jpg": None, "x.parquet/00000001": None,
+    }  # fmt: skip
+    alone = {name: read(pile / name, tmp_path, folder_genre=True) for name in ("rock.tar", "folk.zip", "x.parquet")}
+    assert alone["rock.tar"]["2.jpg"][1] == {"genre": "rock"}
+    assert alone["folk.zip"]["1.jpg"][1] == {"genre": "folk"}
+    assert alone["x.parquet"]["00000000/a.jpg"][1] == {}
+
+
 def test_webdataset_labels(tmp_path):
     with tarfile.open(tmp_path / "shard.tar", "w") as archive:
         add(archive, "0001.jpg", jpeg(1))
@@ -175,6 +230,42 @@ def test_webdataset_labels(tmp_path):
     assert found["0001.jpg"][1] == {"genre": "rock", "year": 1971}
     assert found["0002.jpg"][1] == {}
     assert [found[name][0] for name in ("0001.json", "0002.json", "alone.json")] == ["label_file", "label_file", None]
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz"])
+def test_sidecars_describe_the_pictures_of_their_whole_name(tmp_path, ending):
+    albums = {"Mr. Bungle - California": "rock", "Mr. Scruff - Trouser Jazz": "jazz", "Mr. Mister - Go": ""}
+    with tarfile.open(tmp_path / f"x.{ending}", "w:gz" if ending.endswith("gz") else "w") as archive:
+        for index, (name, genre) in enumerate(albums.items()):
+            if genre:
+                add(archive, f"{name}.json", json.dumps({"genre": genre}).encode())
+            add(archive, f"{name}.jpg", jpeg(index))
+        add(archive, "x.jpg", jpeg(4))
+        add(archive, "x.json", b'{"genre": "folk"}')
+        add(archive, "x.meta.json", b'{"genre": "none", "year": 1999}')
+    found = read(tmp_path / f"x.{ending}", tmp_path)
+    assert {name: found[f"{name}.jpg"][1].get("genre", "") for name in albums} == albums
+    assert found["Mr. Mister - Go.jpg"][1] == {"artist": "Mr. Mister", "title": "Go"}
+    assert found["x.jpg"][1] == {"genre": "folk", "year": 1999}
+
+
+def test_an_archive_whose_names_begin_alike_is_not_held_in_memory(tmp_path):
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as archive:
+        for index in range(200):
+            add(archive, f"www.site.com - {index:03d}.json", b'{"year": %d}' % (1900 + index % 100))
+            add(archive, f"www.site.com - {index:03d}.jpg", b"x")
+    held = [0]
+
+    def counted(entries):
+        for entry in entries:
+            held[0] += 1
+            yield entry
+
+    samples = sources._samples(counted(sources._tar(tmp_path / "x.tar.gz")), sources._webdataset_key)
+    for number, entry in enumerate(samples):
+        assert held[0] - number <= 66
+        if entry.name.endswith(".jpg"):
+            assert entry.labels["year"] == 1900 + number // 2 % 100
 
 
 def test_parquet_labels_classes_and_lost_pictures(tmp_path):
@@ -269,6 +360,22 @@ def test_download_begins_anew_when_the_file_has_changed(tmp_path, server):
     assert Flaky.asked[0] == 0
 
 
+def test_download_in_chunks_begins_anew_when_the_line_drops(tmp_path, server, monkeypatch):
+    def in_chunks(self):
+        self.asked.append(0)
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(self.content), self.content))
+        if len(self.asked) > 1:
+            self.wfile.write(b"0\r\n\r\n")
+
+    monkeypatch.setattr(Flaky, "protocol_version", "HTTP/1.1")
+    monkeypatch.setattr(Flaky, "do_GET", lambda self: (in_chunks(self), setattr(self, "close_connection", True)))
+    assert downloads.download(f"{server}/x.tar", tmp_path / "x.tar").read_bytes() == Flaky.content
+    assert len(Flaky.asked) == 2
+
+
 def test_download_says_what_is_missing(tmp_path, server):
     with pytest.raises(ValueError, match="could not be downloaded: HTTP Error 404"):
         downloads.download(f"{server}/missing.tar", tmp_path / "x.tar")
@@ -280,6 +387,16 @@ def test_url_of_a_tar_is_a_source(tmp_path, server, monkeypatch):
     source = open_source(f"{server}/album_covers_x.tar", tmp_path / "downloads")
     assert source.name == "album_covers_x.tar"
     assert len(list(source.entries())) == 9
+
+
+def test_urls_with_the_same_file_name_are_downloaded_apart(tmp_path, server, monkeypatch):
+    found = []
+    for number, address in enumerate((f"{server}/a/main.tar", f"{server}/b/main.tar", f"{server}/b/main.tar?part=2")):
+        with tarfile.open(tmp_path / "x.tar", "w") as archive:
+            add(archive, f"{number}.jpg", jpeg(number))
+        monkeypatch.setattr(Flaky, "content", (tmp_path / "x.tar").read_bytes())
+        found += read(address, tmp_path)
+    assert found == ["0.jpg", "1.jpg", "2.jpg"]
 
 
 @pytest.fixture
