@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.utils import broadcast
+from accelerate import Accelerator
+from accelerate.utils import broadcast, parse_flag_from_env
 from torch import Tensor, nn
 
 from .. import runtime
@@ -36,11 +36,10 @@ def precision_name(accelerator: Accelerator) -> str:
 
 def start_processes(config: TrainingConfig) -> Accelerator:
     """Join the other processes of this training, and choose device and precision."""
-    if config.device != "auto":
-        runtime.choose_device(config.device)
-    bf16 = config.mixed_precision == "bf16"
-    if config.mixed_precision == "auto":
-        bf16 = runtime.fast_in_bfloat16(PartialState(cpu=config.device == "cpu").device.type)
+    device = runtime.choose_device(config.device)
+    if parse_flag_from_env("ACCELERATE_USE_CPU"):  # set by `accelerate launch --cpu`
+        device = "cpu"
+    bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and runtime.fast_in_bfloat16(device))
     accelerator = Accelerator(
         cpu=config.device == "cpu",
         mixed_precision="bf16" if bf16 else "no",

@@ -87,7 +87,7 @@ def test_covers_morph_in_a_video_that_plays_and_scrubs(visit):
         page.keyboard.press("Escape")
     expect(page.locator("[data-shelf=pins] .tile")).to_have_text([f"A  {name_of(4)}", f"B  {name_of(7)}"])
     page.get_by_role("tab", name="Interpolate").click()
-    expect(page.locator("#pinned textarea")).to_have_value(", ".join(map(name_of, (4, 7))))
+    expect(page.locator("#pinned textarea")).to_have_value("; ".join(map(name_of, (4, 7))))
     expect(page.locator("#strip img")).to_have_count(2)
     page.locator("#length input[type=range]").fill("3")
     page.get_by_label("gif").check()
