@@ -86,6 +86,7 @@ def drawn(page, selector):
     )
 
 
+@pytest.mark.slow
 def test_everything_comes_although_the_queue_was_full(visit):
     page = visit()
     refuse_first(page, r"/learn/(layers\.json|layer\.webp|cover\.webp)")
