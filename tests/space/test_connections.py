@@ -54,6 +54,7 @@ def test_silent_connections_do_not_stop_the_page(tiny_model, tmp_path, hard, sec
         assert log.stat().st_size < 20_000
 
 
+@pytest.mark.slow
 def test_a_connection_that_says_nothing_or_never_ends_its_request_is_closed(tiny_model, tmp_path):
     from album_gan.space.connections import IDLE_TIMEOUT
 

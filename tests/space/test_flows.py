@@ -279,6 +279,7 @@ def test_a_key_on_stage_ends_what_was_going_on(visit):
     expect(heading).to_be_visible()
 
 
+@pytest.mark.slow
 def test_left_alone_covers_morph_for_ever(visit):
     page = visit("?seeds=1,2")
     page.evaluate("albumGan.idleAfter = 100")
