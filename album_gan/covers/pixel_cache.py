@@ -53,13 +53,14 @@ def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int, w
     path = cache_folder("pixels") / f"{_fingerprint(rows, image_column)}-{resolution}.npy"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
+        earlier = path.exists()
+        if not earlier:
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
                     remove_leftovers(path.parent, LEFTOVER_HOURS)
                     _decode_all(rows, image_column, resolution, path, workers)
         pixels = PixelFile(path)
-        if pixels.readable is not None:
+        if earlier and pixels.readable is not None:
             logger.warning(
                 "%d of %d covers could not be read when they were cached, and are left out; to try again, delete %s",
                 len(rows) - len(pixels.readable), len(rows), path,
@@ -91,9 +92,11 @@ def _decode_all(rows: datasets.Dataset, image_column: str, resolution: int, path
             raise ValueError(f"none of the {len(rows)} covers is a readable picture; the first: {reasons[0]}")
         pixels.flush()
         del pixels  # unmaps the file, which Windows could not rename otherwise
+        which = path.with_suffix(".rows.npy")
+        which.unlink(missing_ok=True)  # of an earlier decoding, whose covers could not all be read
         if reasons:
             logger.warning("%d of %d covers skipped; the first: %s", len(reasons), len(rows), reasons[0])
-            _save(path.with_suffix(".rows.npy"), np.array(readable))
+            _save(which, np.array(readable))
             _shorten(temporary, (len(readable), *shape[1:]))
 
 

@@ -140,6 +140,27 @@ def test_the_cache_command_decodes_with_processes_what_a_training_then_maps(sour
     assert "num_workers must be from 0 to 256" in capsys.readouterr().err
 
 
+def test_covers_that_can_be_read_again_come_back_once_the_cache_is_deleted(source, tmp_path, caplog):
+    broken = tmp_path / "covers" / "40.png"
+    draw_cover(40, 64).save(broken)
+    whole, dates = broken.read_bytes(), (time.time_ns(),) * 2
+    broken.write_bytes(bytes(len(whole)))  # of the same size and date as the whole one, so of the same fingerprint
+    os.utime(broken, ns=dates)
+    with caplog.at_level(logging.WARNING):
+        assert sum(map(len, splits(source))) == 40
+        assert "1 of" in caplog.text
+        assert "could not be read when they were cached" not in caplog.text  # just now: said once
+        caplog.clear()
+        assert sum(map(len, splits(source))) == 40
+    assert "could not be read when they were cached, and are left out; to try again, delete" in caplog.text
+    for pixels in (path for path in (tmp_path / "cache" / "pixels").glob("*.npy") if ".rows" not in path.name):
+        pixels.unlink()
+    broken.write_bytes(whole)
+    os.utime(broken, ns=dates)
+    assert sum(map(len, splits(source))) == 41
+    assert all(covers.decoded.readable is None for covers in splits(source))  # which labels are chosen by
+
+
 def splits(source: CoverSource) -> list[Covers]:
     split = load_covers(source)
     return [split.train, split.held_out]
