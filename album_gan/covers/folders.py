@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,11 @@ class CoverFiles:
 
     def patterns_by_split(self) -> dict[str, list[str]]:
         """The patterns, with those of test-*.parquet, as `album-gan covers build` names held-out covers, in "test"."""
-        test = [glob.escape(path) for path in self.paths if Path(path).name.startswith("test-")]
-        train = [pattern for pattern in self.patterns() if pattern not in test]
-        return {"train": train, "test": test} if train and test else {"train": self.patterns()}
+        splits: dict[str, list[str]] = {"train": [], "test": []}
+        for path in self.paths:
+            held_out = fnmatch(Path(path).name, "test-*.parquet")
+            splits["test" if held_out else "train"].append(glob.escape(path))
+        return splits if all(splits.values()) else {"train": self.patterns()}
 
     def table(self) -> dict[str, list[Any]]:
         """Columns of pictures: `image` with paths, those of metadata files, and `label`, the class folder."""

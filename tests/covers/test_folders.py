@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from album_gan.covers.dataset import CoverSource, load_covers
-from album_gan.covers.folders import find_covers
+from album_gan.covers.folders import CoverFiles, find_covers
 from album_gan.covers.labels import class_name
 from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import draw_cover
@@ -180,3 +180,13 @@ def test_rows_without_a_picture_are_no_covers(tmp_path):
     datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "covers.parquet")
     split = load(tmp_path)
     assert len(split.train) + len(split.held_out) == 32
+
+
+def test_only_parquet_files_are_divided_by_name(tmp_path):
+    """As `album-gan covers build` writes them; a tar may be called anything."""
+    names = ["test-0.parquet", "test-0.tar", "train-0.parquet"]
+    files = CoverFiles(tmp_path, "parquet", [str(tmp_path / name) for name in names])
+    first, second, third = files.patterns()
+    assert files.patterns_by_split() == {"train": [second, third], "test": [first]}
+    alone = CoverFiles(tmp_path, "parquet", files.paths[:1])
+    assert alone.patterns_by_split() == {"train": [first]}
