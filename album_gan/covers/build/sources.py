@@ -4,29 +4,23 @@ Nothing is unpacked to disk, links are not followed, and a file that cannot be r
 """
 
 import hashlib
-import io
 import itertools
 import os
 import posixpath
-import stat
-import tarfile
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from ..folders import METADATA_FILES, is_hidden, read_metadata
 from . import music
+from .archives import TARS, archive_entries, is_archive, nested_entries, readable
 from .download import download
-from .metadata import SIDECARS, labels_from, labels_from_name, labels_from_sidecar
+from .metadata import SIDECARS, labels_from
 from .music_tags import need_mutagen
-from .source_file import MAX_BYTES, Entry, Labels, NoPicturesError, why_unreadable, with_bytes
-from .tables import parquet_entries
+from .samples import samples, stem
+from .source_file import MAX_BYTES, Entry, Labels
 
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-MAX_SIDECAR = 1 << 20  # bytes
-SAMPLE_FILES = 64  # more with one key are no sample, but have names that begin alike, such as "www.site.com - ..."
 NOT_PICTURES = (".md", ".py", ".html", ".yaml", ".jsonl", ".csv", ".gz", *SIDECARS)  # not downloaded from the Hub
 
 
@@ -55,7 +49,7 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
         _check_archive(name)
         digest = hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         path = downloads / f"{digest}-{name}"  # another address may end in the same name
-        source = Source(name, place, lambda: _archive(download(place, path), name, image_column))
+        source = Source(name, place, lambda: archive_entries(download(place, path), name, image_column))
     elif "://" in place:
         from .remote import remote_files  # fsspec comes with `datasets`
 
@@ -68,10 +62,10 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
             path.resolve().name, _folder_identity(path), lambda: _folder(path, image_column), str(path.resolve())
         )
     elif path.is_file():
-        status = path.stat()
-        identity = f"{path.name} {status.st_size} {status.st_mtime_ns}"
-        _check_archive(path.name)
-        source = Source(path.name, identity, lambda: _archive(path, path.name, image_column), str(path.resolve()))
+        name, status = path.name, path.stat()
+        identity = f"{name} {status.st_size} {status.st_mtime_ns}"
+        _check_archive(name)
+        source = Source(name, identity, lambda: archive_entries(path, name, image_column), str(path.resolve()))
     else:
         from .hub_files import hub_files  # takes seconds to load
 
@@ -107,7 +101,7 @@ def _folder_of(name: str) -> str:
 def _walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry]]]:
     """Each folder with its contents, except for subfolders, which follow; an unreadable folder counts as a file."""
     with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: (_stem(entry.name), os.fsencode(entry.name)))
+        entries = sorted(found, key=lambda entry: (stem(entry.name), os.fsencode(entry.name)))
     files: list[os.DirEntry] = []
     folders: list[os.DirEntry] = []
     for entry in entries:
@@ -146,14 +140,14 @@ def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
             if entry.reason is None and path.name in METADATA_FILES:
                 yield tables.add(path, entry.name)
             elif entry.reason is None and is_archive(entry.name):
-                yield from _nested(path, entry.name, image_column)
+                yield from nested_entries(path, entry.name, image_column)
             elif home is not None and (music.is_music(entry.name) or music.is_picture(entry.name)):
                 library[home].append((path, entry))
             elif entry.reason is None and music.is_picture(entry.name) and music.is_above_albums(entry.name, library):
                 yield replace(entry, reason="other_picture")
             else:
                 others.append(item)  # an entry takes three times the memory, and there may be a million
-        yield from _samples((_listed(item, folder) for item in others), _stem, tables.labels_of)
+        yield from samples((_listed(item, folder) for item in others), stem, tables.labels_of)
     for files in library.values():
         yield from music.album_entries(files)
 
@@ -226,8 +220,8 @@ def _elsewhere(
     files: Sequence[tuple[str, Callable[[], Path], Callable[[], Entry]]], image_column: str | None
 ) -> Iterator[Entry]:
     """Files on the Hub or in other storage: name, function to download, and function to make an entry, of each."""
-    files = sorted(files, key=lambda file: (posixpath.dirname(file[0]), _stem(file[0]), file[0]))
-    pictures = {_stem(name) for name, *_ in files if not name.lower().endswith(NOT_PICTURES)}
+    files = sorted(files, key=lambda file: (posixpath.dirname(file[0]), stem(file[0]), file[0]))
+    pictures = {stem(name) for name, *_ in files if not name.lower().endswith(NOT_PICTURES)}
     tables = _Tables()
     for _, group in itertools.groupby(files, key=lambda file: posixpath.dirname(file[0])):
         entries = []
@@ -237,12 +231,12 @@ def _elsewhere(
             elif posixpath.basename(name) in METADATA_FILES:
                 yield tables.add(fetch(), name)
             elif is_archive(name):
-                yield from _nested(fetch(), name, image_column)
-            elif name.lower().endswith(NOT_PICTURES) and not (name.endswith(SIDECARS) and _stem(name) in pictures):
+                yield from nested_entries(fetch(), name, image_column)
+            elif name.lower().endswith(NOT_PICTURES) and not (name.endswith(SIDECARS) and stem(name) in pictures):
                 yield Entry(name, 0, reason="not_an_image")
             else:
                 entries.append(as_entry)
-        yield from _samples((as_entry() for as_entry in entries), _stem, tables.labels_of)
+        yield from samples((as_entry() for as_entry in entries), stem, tables.labels_of)
 
 
 def _downloaded(name: str, fetch: Callable[[], Path]) -> Entry:
@@ -255,154 +249,6 @@ def _check_archive(name: str) -> None:
         raise ValueError(f"source must be a tar, zip or parquet file, got {name!r}; or name the folder it lies in")
 
 
-def is_archive(name: str) -> bool:
-    """Whether a file with this name contains several: a tar, a zip or a table."""
-    return name.lower().endswith((*TARS, ".zip", ".parquet"))
-
-
-def _archive(path: Path, name: str, image_column: str | None) -> Iterator[Entry]:
-    if name.lower().endswith(".parquet"):
-        return parquet_entries(path, image_column)
-    files = _zip(path) if name.lower().endswith(".zip") else _tar(path)
-    return _samples(files, _webdataset_key, archive=name)
-
-
-def _nested(path: Path, name: str, image_column: str | None) -> Iterator[Entry]:
-    """The files in an archive in a folder."""
-    try:
-        for entry in _archive(path, name, image_column):
-            yield replace(entry, name=f"{name}/{entry.name}")
-    except NoPicturesError:  # such as img2dataset's, next to its tars and folders
-        yield Entry(name, 0, reason="label_file")
-
-
-def _tar(path: Path) -> Iterator[Entry | None]:
-    """Its files, then None, so that the last sample is read while the archive is still open."""
-    try:
-        with tarfile.open(path, "r:*", errorlevel=0) as archive:
-            plain = isinstance(archive.fileobj, io.BufferedReader)  # not compressed: files can be read by offset
-            while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # it would store every member
-                name = readable(member.name)
-                if member.isdir():
-                    continue
-                if member.issym() or member.islnk():
-                    yield Entry(name, 0, reason="link")
-                elif not member.isreg():
-                    yield Entry(name, 0, reason="not_a_file")
-                else:
-                    lasting = plain and not member.issparse()
-                    part = partial(_read_part, path, member.offset_data, member.size)
-                    read = part if lasting else partial(_read_member, archive, member)
-                    reason = "too_many_bytes" if member.size > MAX_BYTES else None
-                    entry = Entry(name, member.size, read, {}, reason, lasting=lasting)
-                    yield entry if plain else with_bytes(entry)  # seeking back would decompress everything again
-            yield None
-    except Exception as error:  # tarfile, gzip, lzma and zlib each raise their own errors for broken data
-        yield Entry("(the rest of the archive)", 0, reason="unreadable", detail=why_unreadable(error))
-
-
-def _read_part(path: Path, start: int, size: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(start)
-        data = file.read(size)
-    if len(data) < size:
-        raise EOFError(f"the archive ends within a file of {size} bytes")
-    return data
-
-
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    return file.read() if file else b""
-
-
-def _zip(path: Path) -> Iterator[Entry | None]:
-    """Its files, then None, so that the last sample is read while the archive is still open."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                name = readable(member.filename)
-                if member.is_dir():
-                    continue
-                kind = stat.S_IFMT(member.external_attr >> 16)
-                if kind == stat.S_IFLNK:
-                    yield Entry(name, 0, reason="link")
-                elif kind not in (0, stat.S_IFREG):
-                    yield Entry(name, 0, reason="not_a_file")
-                else:
-                    reason = "too_many_bytes" if member.file_size > MAX_BYTES else None
-                    yield Entry(name, member.file_size, partial(_read_zipped, archive, member), {}, reason)
-            yield None
-    except Exception as error:  # zipfile raises BadZipFile, struct.error, OverflowError, ... for broken data
-        yield Entry("(the rest of the archive)", 0, reason="unreadable", detail=why_unreadable(error))
-
-
-def _read_zipped(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    with archive.open(member) as file:
-        return file.read(MAX_BYTES + 1)  # a zip bomb may hold more than it states
-
-
-def _samples(
-    entries: Iterable[Entry | None],
-    key: Callable[[str], str],
-    labels_of: Callable[[str], Labels] = lambda name: {},
-    archive: str = "",
-) -> Iterator[Entry]:
-    """Consecutive files with the same `key` are one sample, whose sidecars describe its pictures."""
-    sample: list[Entry] = []
-    for entry in entries:
-        full = len(sample) >= SAMPLE_FILES and entry is not None and _stem(sample[-1].name) != _stem(entry.name)
-        if sample and (full or entry is None or key(sample[0].name) != key(entry.name)):
-            yield from _labelled(sample, labels_of, archive)
-            sample = []
-        if entry is not None:
-            sample.append(entry)
-    yield from _labelled(sample, labels_of, archive)
-
-
-def _stem(name: str) -> str:
-    return posixpath.splitext(name)[0]
-
-
-def _webdataset_key(name: str) -> str:
-    folder, _, base = name.rpartition("/")
-    return f"{folder}/{base.lstrip('.').partition('.')[0]}"
-
-
-def _labelled(sample: list[Entry], labels_of: Callable[[str], Labels], archive: str) -> Iterator[Entry]:
-    sidecars = [entry for entry in sample if entry.name.endswith(SIDECARS)]
-    if len(sidecars) == len(sample):  # no pictures
-        sidecars = []
-    # A sidecar describes the picture with all of its name up to the ending, as "Mr. Bungle - California.json" does;
-    # only without such a picture, as with "x.meta.json" and "x.jpg", those with the name up to the first dot.
-    stems = {_stem(entry.name) for entry in sample if entry not in sidecars}
-    shared: Labels = {}
-    own: dict[str, Labels] = {}
-    for entry in sidecars:
-        if not entry.reason and entry.size < MAX_SIDECAR:
-            labels = own.setdefault(_stem(entry.name), {}) if _stem(entry.name) in stems else shared
-            labels |= labels_from_sidecar(entry.name, with_bytes(entry).read())
-    for entry in sample:
-        if is_hidden(entry.name):
-            yield Entry(entry.name, 0, reason="hidden")
-        elif entry in sidecars:
-            yield Entry(entry.name, 0, reason="label_file")
-        elif archive and posixpath.basename(entry.name) in METADATA_FILES:
-            # A tar may hold it after the pictures that it describes, and is read once.
-            yield Entry(entry.name, 0, reason="unreadable", detail="not read inside an archive; unpack it")
-        elif entry.reason:
-            yield entry
-        else:
-            named = labels_from_name(entry.name, archive.rpartition("/")[2])
-            beside = {**shared, **own.get(_stem(entry.name), {})}
-            yield replace(entry, labels={**named, **labels_of(entry.name), **beside})
-
-
 def _name_below(path: str | Path, folder: Path) -> str:
     """The name of a file of a folder as a source: with "/", on Windows as well."""
     return readable(os.path.relpath(path, folder).replace(os.sep, "/"))
-
-
-def readable(name: str) -> str:
-    """A file's name as valid UTF-8, for tables and pages; it may no longer open the file."""
-    return os.fsencode(name).decode("utf-8", "replace") if isinstance(name, str) else repr(name)

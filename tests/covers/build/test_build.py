@@ -1,29 +1,22 @@
-"""A pile becomes a data set: the same bytes each time, whatever interrupts it, and nothing lands elsewhere."""
+"""A pile becomes a data set: each file ends in the list with its reason, and nothing lands elsewhere."""
 
 import csv
-import errno
-import gzip
 import hashlib
 import io
 import json
 import os
-import random
-import shutil
-import signal
 import subprocess
 import sys
 import tarfile
-import time
-import zipfile
 from collections import Counter
 from pathlib import Path
 
 import datasets
-import numpy as np
 import pytest
 from PIL import Image
+from piles import config, digests, jpeg, outcomes, pile
 
-from album_gan.covers.build import candidates, shards, sources
+from album_gan.covers.build import candidates, shards
 from album_gan.covers.build.build import BuildConfig, build
 from album_gan.covers.build.cleaning import STEPS, Cleaning
 from album_gan.covers.build.inspect import inspect
@@ -34,43 +27,6 @@ from album_gan.covers.synthetic import draw_cover
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT.parent / "shared" / "covers_raw_sample"
-
-
-def cover(index: int) -> Image.Image:
-    rng = np.random.default_rng(index)
-    grid = Image.fromarray(rng.integers(0, 255, (7, 7, 3), dtype=np.uint8))
-    return Image.blend(draw_cover(index, 160), grid.resize((160, 160), Image.Resampling.BICUBIC), 0.5)
-
-
-def jpeg(index: int, quality: int = 90) -> bytes:
-    buffer = io.BytesIO()
-    cover(index).save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
-
-
-def pile(folder: Path, count: int, first: int = 0) -> Path:
-    folder.mkdir(parents=True)
-    for index in range(first, first + count):
-        (folder / f"Artist {index} - Title {index}.jpg").write_bytes(jpeg(index))
-    return folder
-
-
-def config(tmp_path, *sources, **options) -> BuildConfig:
-    cleaning = Cleaning(resolution=64, min_size=32, **options.pop("cleaning", {}))
-    return BuildConfig(sources=tuple(map(str, sources)), out=tmp_path / "out", cleaning=cleaning, **options)
-
-
-def outcomes(out: Path) -> dict[str, dict]:
-    with gzip.open(out / "files.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len({(row["source"], row["file"]) for row in rows}) == len(rows)
-    return {row["file"]: row for row in rows}
-
-
-def digests(out: Path) -> dict[str, str]:
-    """SHA-256 of all that a build gives, without what it keeps for itself."""
-    files = [path for path in sorted(out.rglob("*")) if path.is_file() and ".candidates" not in path.parts]
-    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @pytest.fixture
@@ -163,50 +119,6 @@ def test_two_builds_give_the_same_bytes_and_a_second_run_changes_nothing(tmp_pat
     assert digests(tmp_path / "out") == first
 
 
-def test_files_that_could_not_be_read_are_read_by_the_next_build(tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "SHARD_FILES", 4)
-    folder = pile(tmp_path / "pile", 12)
-    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
-        archive.writestr("x.jpg", jpeg(20))
-    build(config(tmp_path, folder))
-    right = digests(tmp_path / "out")
-    shutil.rmtree(tmp_path / "out")
-
-    real = {"_read_file": sources._read_file, "_read_zipped": sources._read_zipped}
-
-    def failing(name: str, victim: str):
-        def read(*place):
-            if victim in str(place):
-                raise OSError(errno.EIO, "Input/output error")
-            return real[name](*place)
-
-        return read
-
-    with monkeypatch.context() as patch:
-        patch.setattr(sources, "_read_file", failing("_read_file", "Title 7"))
-        patch.setattr(sources, "_read_zipped", failing("_read_zipped", "x.jpg"))
-        for _ in range(2):
-            assert build(config(tmp_path, folder)).kept == 11
-        row = outcomes(tmp_path / "out")["Artist 7 - Title 7.jpg"]
-        assert (row["outcome"], row["detail"]) == ("unreadable", "not read this time: OSError")
-        assert not list((tmp_path / "out").rglob("finished.json"))
-        before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}
-    build(config(tmp_path, folder))
-    assert digests(tmp_path / "out") == right
-    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}
-    assert len(before.items() & after.items()) == len(after) - 2
-    assert list((tmp_path / "out").rglob("finished.json"))
-
-
-def test_a_broken_archive_is_not_read_again(tmp_path):
-    folder = pile(tmp_path / "pile", 3)
-    (folder / "none.tar").write_bytes(b"no archive at all")
-    (folder / "none.zip").write_bytes(b"no archive at all")
-    (folder / "none.parquet").write_bytes(b"no table at all")
-    assert build(config(tmp_path, folder)).kept == 3
-    assert list((tmp_path / "out").rglob("finished.json"))
-
-
 def test_sources_together_are_one_set(tmp_path):
     one, two = pile(tmp_path / "a" / "covers", 8), pile(tmp_path / "b" / "covers", 8, first=5)
     summary = build(config(tmp_path, one, two))
@@ -216,48 +128,6 @@ def test_sources_together_are_one_set(tmp_path):
     summary = build(config(tmp_path, one, two, pile(tmp_path / "c", 2, first=40)))
     assert summary.kept == 15
     assert arrows.items() <= {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}.items()
-
-
-def test_a_data_set_of_other_sources_is_not_replaced(tmp_path):
-    one, two = pile(tmp_path / "one", 8), pile(tmp_path / "two", 3, first=20)
-    build(config(tmp_path, one))
-    before = digests(tmp_path / "out")
-    with pytest.raises(ValueError, match=r"out was built from one, and this build is from two; choose another place"):
-        build(config(tmp_path, two))
-    assert digests(tmp_path / "out") == before
-    assert build(config(tmp_path, one, two)).kept == 11
-
-
-def test_a_data_set_of_another_source_with_the_same_name_is_not_replaced(tmp_path, monkeypatch):
-    one, two = pile(tmp_path / "a" / "pictures", 8), pile(tmp_path / "b" / "pictures", 3, first=20)
-    more = pile(tmp_path / "more", 2, first=40)
-    build(config(tmp_path, one, more))
-    before = digests(tmp_path / "out")
-    for others in ((two,), (two, more)):
-        with pytest.raises(ValueError, match="out was built from another pictures; choose another place with --out"):
-            build(config(tmp_path, *others))
-    assert digests(tmp_path / "out") == before
-    assert str(tmp_path) not in (tmp_path / "out" / ".sources.json").read_text()
-    assert build(config(tmp_path, two, one)).kept == 11
-    monkeypatch.chdir(tmp_path / "a")
-    assert build(config(tmp_path, "pictures")).kept == 8
-    one.rename(tmp_path / "pictures")
-    (tmp_path / "out" / ".sources.json").unlink()
-    assert build(config(tmp_path, tmp_path / "pictures")).kept == 8
-
-
-@pytest.mark.parametrize("recorded", [True, False])
-def test_a_data_set_without_its_candidates_is_still_one(tmp_path, recorded):
-    one, two = pile(tmp_path / "one", 8), pile(tmp_path / "two", 3, first=20)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / ".DS_Store").touch()  # of a Mac
-    build(config(tmp_path, one))
-    shutil.rmtree(tmp_path / "out" / ".candidates")
-    if not recorded:  # as by earlier versions, which kept the names among the candidates
-        (tmp_path / "out" / ".sources.json").unlink()
-    with pytest.raises(ValueError, match=r"out was built from one, and this build is from two; choose another place"):
-        build(config(tmp_path, two))
-    assert build(config(tmp_path, one, two)).kept == 11
 
 
 def test_editions_and_albums_share_a_group(tmp_path):
@@ -353,90 +223,6 @@ def test_inspect(tmp_path):
     assert Image.open(tmp_path / "sheet.png").size == (12 * 96, 8 * 96)
     with pytest.raises(ValueError, match="found none in"):
         inspect(tmp_path / "pile", None)
-
-
-# --- killed and continued
-
-
-def killed_and_continued(tmp_path, kills: int, count: int) -> None:
-    """Kill a build with SIGKILL at random moments, then let it finish: the bytes of one that was let alone."""
-    folder = pile(tmp_path / "pile", count)
-    command = [
-        sys.executable, "-c",
-        "from album_gan.covers.build import candidates, shards; candidates.SHARD_FILES, shards.ROWS = 8, 20\n"
-        "from album_gan.cli.main import main; import sys; print('ready', flush=True); sys.exit(main())",
-        "covers", "build", str(folder), "--resolution", "64", "--min-size", "32", "--num-workers", "0",
-    ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-
-    def start(out: str) -> subprocess.Popen:
-        running = subprocess.Popen(
-            [*command, "--out", str(tmp_path / out)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        assert running.stdout.readline() == b"ready\n"
-        return running
-
-    running, started = start("whole"), time.monotonic()
-    assert running.wait() == 0
-    duration = time.monotonic() - started
-    rng = random.Random(0)
-    interrupted = 0
-    for _ in range(kills):
-        running = start("killed")
-        time.sleep(rng.uniform(0, 0.5) * duration)
-        running.send_signal(signal.SIGKILL)
-        interrupted += running.wait() != 0
-    assert interrupted
-    assert start("killed").wait() == 0
-    assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
-
-
-def test_a_build_killed_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
-    settings = config(tmp_path, pile(tmp_path / "pile", 40))
-    killed = [".train-00000-of-00001.parquet.0a1b2c3d.tmp", ".files.csv.gz.0a1b2c3d.tmp"]
-
-    def kill(unfinished: Path, _data: Path) -> None:
-        for folder, name in zip((unfinished, settings.out), killed, strict=True):
-            (folder / name).write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("album_gan.covers.build.build._replace_folder", kill)
-        with pytest.raises(KeyboardInterrupt):
-            build(settings)
-    build(settings)
-    assert [path for path in settings.out.rglob(".*.tmp")] == []
-
-
-def test_killed_build_goes_on(tmp_path):
-    killed_and_continued(tmp_path, kills=2, count=120)
-
-
-@pytest.mark.slow
-def test_killed_ten_times(tmp_path):
-    killed_and_continued(tmp_path, kills=10, count=1500)
-
-
-def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "SHARD_FILES", 4)
-    folder = pile(tmp_path / "pile", 12)
-    real, left = candidates.atomic_path, [2]
-
-    def full(path, **options):
-        if not left[0]:
-            raise OSError(28, "No space left on device", str(path))
-        left[0] -= 1
-        return real(path, **options)
-
-    monkeypatch.setattr(candidates, "atomic_path", full)
-    with pytest.raises(OSError, match="No space left"):
-        build(config(tmp_path, folder))
-    assert len(list((tmp_path / "out").rglob("*.arrow"))) == 2
-    left[0] = 100
-    assert build(config(tmp_path, folder)).kept == 12
-
-
-# --- real files, where they are
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample of raw files is not here")

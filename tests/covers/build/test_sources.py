@@ -1,30 +1,21 @@
 """Folders, archives and tables, friendly and hostile: each file comes out once, named, or with a reason."""
 
-import http.server
-import io
 import json
 import os
 import pickle
 import tarfile
-import threading
 import zipfile
 
 import datasets
 import fsspec
 import pytest
+from archives import add, hostile_tar, jpeg
 
-from album_gan.covers.build import download as downloads
-from album_gan.covers.build import sources
+from album_gan.covers.build import archives
 from album_gan.covers.build.metadata import labels_from, labels_from_name
+from album_gan.covers.build.samples import samples, webdataset_key
 from album_gan.covers.build.source_file import with_bytes
 from album_gan.covers.build.sources import open_source
-from album_gan.covers.synthetic import draw_cover
-
-
-def jpeg(index: int = 0, size: int = 140) -> bytes:
-    buffer = io.BytesIO()
-    draw_cover(index, size).save(buffer, "JPEG")
-    return buffer.getvalue()
 
 
 def read(place, tmp_path, **options) -> dict[str, tuple]:
@@ -38,29 +29,6 @@ def read(place, tmp_path, **options) -> dict[str, tuple]:
             data = error
         found[entry.name] = (entry.reason, entry.labels, data)
     return found
-
-
-def add(archive: tarfile.TarFile, name: str, data: bytes = b"", **fields) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    for key, value in fields.items():
-        setattr(member, key, value)
-    archive.addfile(member, io.BytesIO(data))
-
-
-def hostile_tar(path, mode: str = "w"):
-    with tarfile.open(path, mode) as archive:
-        add(archive, "folder", type=tarfile.DIRTYPE)
-        add(archive, "folder/a.jpg", jpeg(1))
-        add(archive, "../../escaped.jpg", jpeg(2))
-        add(archive, "/absolute.jpg", jpeg(3))
-        add(archive, "link.jpg", type=tarfile.SYMTYPE, linkname="/etc/passwd")
-        add(archive, "hard.jpg", type=tarfile.LNKTYPE, linkname="folder/a.jpg")
-        add(archive, "pipe.jpg", type=tarfile.FIFOTYPE)
-        add(archive, "device.jpg", type=tarfile.CHRTYPE)
-        add(archive, "Queen - Jazz.jpg", jpeg(4))
-        add(archive, "bad-\udcff-name.jpg", jpeg(5))
-    return path
 
 
 @pytest.mark.parametrize("ending", ["tar", "tar.gz"])
@@ -261,8 +229,8 @@ def test_an_archive_whose_names_begin_alike_is_not_held_in_memory(tmp_path):
             held[0] += 1
             yield entry
 
-    samples = sources._samples(counted(sources._tar(tmp_path / "x.tar.gz")), sources._webdataset_key)
-    for number, entry in enumerate(samples):
+    found = samples(counted(archives._tar(tmp_path / "x.tar.gz")), webdataset_key)
+    for number, entry in enumerate(found):
         assert held[0] - number <= 66
         if entry.name.endswith(".jpg"):
             assert entry.labels["year"] == 1900 + number // 2 % 100
@@ -305,98 +273,6 @@ def test_what_is_no_source_says_so(tmp_path, monkeypatch, place):
     (tmp_path / "notes.txt").write_text("no pictures")
     with pytest.raises(ValueError, match="source must be a"):
         list(open_source(place, tmp_path).entries())
-
-
-class Flaky(http.server.BaseHTTPRequestHandler):
-    """Serves one file, and drops the line after a few thousand bytes, unless asked to go on where it was."""
-
-    content = jpeg(1, 600) * 20
-    version = '"1"'
-    asked: list = []  # noqa: RUF012 -- shared by the threads of one server
-
-    def do_GET(self):
-        if self.path.endswith("missing.tar"):
-            self.send_error(404)
-            return
-        start = 0
-        if self.headers.get("If-Range") == self.version:
-            start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
-        self.asked.append(start)
-        self.send_response(206 if start else 200)
-        self.send_header("ETag", self.version)
-        self.send_header("Content-Length", str(len(self.content) - start))
-        self.end_headers()
-        end = start + 60_000 if len(self.asked) < 3 else None
-        self.wfile.write(self.content[start:end])
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setattr(downloads, "BLOCK", 1000)
-    monkeypatch.setenv("ALBUM_GAN_RETRY_SECONDS", "0")
-    Flaky.asked = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Flaky) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-
-
-def test_download_goes_on_where_the_line_dropped(tmp_path, server):
-    path = downloads.download(f"{server}/x.tar", tmp_path / "d" / "x.tar")
-    assert path.read_bytes() == Flaky.content
-    assert Flaky.asked == [0, 60_000, 120_000]
-    assert [file.name for file in path.parent.iterdir()] == ["x.tar"]
-    downloads.download(f"{server}/x.tar", path)
-    assert len(Flaky.asked) == 3
-
-
-def test_download_begins_anew_when_the_file_has_changed(tmp_path, server):
-    (tmp_path / "x.tar.part").write_bytes(b"old")
-    (tmp_path / "x.tar.version").write_text('"0"')
-    assert downloads.download(f"{server}/x.tar", tmp_path / "x.tar").read_bytes() == Flaky.content
-    assert Flaky.asked[0] == 0
-
-
-def test_download_in_chunks_begins_anew_when_the_line_drops(tmp_path, server, monkeypatch):
-    def in_chunks(self):
-        self.asked.append(0)
-        self.send_response(200)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(self.content), self.content))
-        if len(self.asked) > 1:
-            self.wfile.write(b"0\r\n\r\n")
-
-    monkeypatch.setattr(Flaky, "protocol_version", "HTTP/1.1")
-    monkeypatch.setattr(Flaky, "do_GET", lambda self: (in_chunks(self), setattr(self, "close_connection", True)))
-    assert downloads.download(f"{server}/x.tar", tmp_path / "x.tar").read_bytes() == Flaky.content
-    assert len(Flaky.asked) == 2
-
-
-def test_download_says_what_is_missing(tmp_path, server):
-    with pytest.raises(ValueError, match="could not be downloaded: HTTP Error 404"):
-        downloads.download(f"{server}/missing.tar", tmp_path / "x.tar")
-    assert not list(tmp_path.iterdir())
-
-
-def test_url_of_a_tar_is_a_source(tmp_path, server, monkeypatch):
-    monkeypatch.setattr(Flaky, "content", hostile_tar(tmp_path / "h.tar").read_bytes())
-    source = open_source(f"{server}/album_covers_x.tar", tmp_path / "downloads")
-    assert source.name == "album_covers_x.tar"
-    assert len(list(source.entries())) == 9
-
-
-def test_urls_with_the_same_file_name_are_downloaded_apart(tmp_path, server, monkeypatch):
-    found = []
-    for number, address in enumerate((f"{server}/a/main.tar", f"{server}/b/main.tar", f"{server}/b/main.tar?part=2")):
-        with tarfile.open(tmp_path / "x.tar", "w") as archive:
-            add(archive, f"{number}.jpg", jpeg(number))
-        monkeypatch.setattr(Flaky, "content", (tmp_path / "x.tar").read_bytes())
-        found += read(address, tmp_path)
-    assert found == ["0.jpg", "1.jpg", "2.jpg"]
 
 
 @pytest.fixture
