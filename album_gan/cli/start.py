@@ -67,7 +67,7 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
     if args.dry_run:
         count = _count(args.sources)
         if not count:
-            print("\n2 of 3: train, with settings by the number of covers, which is known once they are built")
+            print("\n2 of 3: train; the settings depend on the number of covers, which the first step finds out")
             return 0
     else:
         if code := _in_a_process(build):

@@ -39,7 +39,9 @@ NO_LICENSE = (
     "Drawn by a network that learned from covers whose rights are stated above. Enjoy it, show it, learn from it; no "
     "rights are granted for releasing what it draws."
 )
-LICENSED = "The weights are published under the licence `{license}`; the rights to the training covers stand above."
+LICENSED = (
+    "The weights are published under the licence `{license}`; the rights to the training covers are stated above."
+)
 
 
 def card(

@@ -53,9 +53,8 @@ def push(
 
     Everything is one commit: an interrupted push leaves the repository unchanged, and earlier states remain as
     revisions. Without `data_rights` a new repository is private: a model should not be published without a statement on
-    the rights to its training covers. `license` is the weights' one, by its id on the Hub; without it the card grants
-    none.
-    Raises ValueError for a malformed id or licence, and for a public repository with `private` or without
+    the rights to its training covers. `license` is that of the weights, by its id on the Hub; without it the card
+    grants none. Raises ValueError for a malformed id or licence, and for a public repository with `private` or without
     `data_rights`; OSError if the Hub refuses or there is no room to assemble the files.
     """
     with explained(repo_id), temporary_folder() as temporary:

@@ -19,8 +19,8 @@ MAX_SIDE = 16_384  # pixels of a picture that is read
 def save_print(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
     """Write a picture for printing as PNG or JPEG, by its ending: sRGB profile, 300 dpi, `settings` embedded.
 
-    A JPEG shows transparent pictures on white. Raises ValueError for another ending, OSError
-    if the file cannot be written.
+    A JPEG shows transparent pictures on white. Raises ValueError for another ending, OSError if the file cannot be
+    written.
     """
     is_png = check_print(path) == ".png"
     write_atomic(path, print_png(image, settings) if is_png else _jpeg(image, settings, 95))

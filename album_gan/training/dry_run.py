@@ -32,7 +32,7 @@ from .state import TrainingState
 STEPS = {"cpu": (4, 6), "cuda": (20, 100), "mps": (10, 20)}  # warm-up, measured
 DEPTH = 2  # modules nested deeper than this are not listed
 SAFE = 0.9  # share of the free memory that a batch may take
-KID_MILESTONES = (0.026, 0.014, 0.01)  # from the bundled model's log; its last one is added
+KID_MILESTONES = (0.026, 0.014, 0.01)  # from the bundled model's log; its last evaluation is added
 
 
 class Measured(NamedTuple):

@@ -2,7 +2,7 @@
 (() => {
   const AHEAD = 4; // covers prefetched
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const HELP = "→ next · ← back · T type a name · M morph · P pin · X directions · A A − B + C of the pins · 0 mean · Q address · B blank · Esc exit";
+  const HELP = "→ next · ← back · T type a name · M morph · P pin · X directions · A sum A − B + C of the pins · 0 mean · Q address · B blank · Esc exit";
   const SPEAKER_FOR = 4000; // ms for which keys and hints are shown after the mouse moves; they are for the speaker only
   const dialog = document.createElement("div"); // a <dialog> cannot go full screen
   dialog.className = "present";

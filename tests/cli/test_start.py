@@ -98,7 +98,7 @@ def test_a_dry_run_counts_no_covers_in_an_archive(pile, tmp_path, capsys, monkey
     monkeypatch.chdir(tmp_path / "here")
     assert main(["start", archive, "--dry_run"]) == 0
     text = capsys.readouterr().out
-    assert "2 of 3: train, with settings by the number of covers, which is known once they are built" in text
+    assert "2 of 3: train; the settings depend on the number of covers, which the first step finds out" in text
     assert "0 covers" not in text
     assert not list((tmp_path / "here").iterdir())
 
