@@ -163,6 +163,7 @@ def test_a_second_ctrl_c_ends_at_once_in_one_line(begin, tmp_path):
     assert "train.py: interrupted; --resume_from_checkpoint latest" in output.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_launcher_alone_is_ended(begin, tmp_path):
     """accelerate's launcher does not pass SIGTERM on to its process, which must not train on as an orphan."""
     process = begin("dcgan", *LAUNCHER)
