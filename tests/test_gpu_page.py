@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,7 @@ def test_cells_of_the_notebook_are_taken(tmp_path, monkeypatch, capsys):
     names: dict = {}
     exec(compile(cells[0], "gpu.ipynb", "exec"), names)
     assert names["DATA"] == "--dataset_name synthetic"
+    assert Path.cwd() == tmp_path
     commands = [line.strip()[1:] for cell in cells for line in cell.splitlines() if line.strip().startswith("!")]
     assert len(commands) >= 6
     for command in commands:
@@ -180,3 +182,21 @@ def test_cells_of_the_notebook_are_taken(tmp_path, monkeypatch, capsys):
             assert words == ["pip", "install", "-q", "-e", ".[all]"]
     for cell in cells:
         compile(re.sub(r"^( *)!.*", r"\1pass", cell, flags=re.MULTILINE), "gpu.ipynb", "exec")
+
+
+@pytest.mark.parametrize("inside", ["", "my_pictures/", "covers of mine/"])
+def test_the_notebook_unpacks_zips_with_or_without_a_folder(tmp_path, monkeypatch, inside):
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("my_pictures.zip", "w") as pictures, zipfile.ZipFile("album_gan.zip", "w") as code:
+        pictures.writestr(f"{inside}1.jpg", b"a picture")
+        code.writestr(f"{inside}pyproject.toml", "")
+        code.writestr(f"{inside}album_gan/cli/train.py", "")
+    notebook = json.loads((ROOT / "notebooks" / "gpu.ipynb").read_text(encoding="utf-8"))
+    first = next("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    for _ in range(2):  # all cells are run again to resume
+        names: dict = {}
+        exec(compile(first, "gpu.ipynb", "exec"), names)
+        assert (names["PICTURES"] / inside / "1.jpg").read_bytes() == b"a picture"
+        assert names["DATA"] == f"--train_data_dir {tmp_path / 'my_covers'}"
+        assert Path.cwd() == tmp_path / "album_gan" / inside
+        monkeypatch.chdir(tmp_path)
