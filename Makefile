@@ -9,7 +9,7 @@ BIN := .venv/bin
 .PHONY: demo test test-slow results lint install clean
 
 demo: .venv/.demo
-	@$(BIN)/album-gan demo --port $(PORT) $(if $(LAN),--lan)
+	@$(BIN)/album-gan demo --port $(PORT) $(if $(filter-out 0,$(LAN)),--lan)
 
 # Three workers: a test uses one core, and waits for processes and browsers half of its time. A file stays with one
 # worker, which starts its page, browser or hub only once.
