@@ -135,8 +135,8 @@ class Lessons:
     def critic_of(self, name: str) -> Critic:
         """The critic of a trained model. Raises ValueError, with the reason, if it has no discriminator."""
         pair = self.pair(name)
-        if pair.discriminator is None:
-            raise ValueError(f"{name} cannot judge here: {pair.missing}")
+        if pair.discriminator is None or not pair.trained:
+            raise ValueError(f"{name} cannot judge here: {pair.missing or 'it is untrained'}")
         if name not in self._critics:
             self._critics[name] = Critic(pair.discriminator, pair.draw(COMPANION_SEEDS))
         return self._critics[name]

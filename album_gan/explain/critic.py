@@ -1,7 +1,7 @@
 """A discriminator's score of a picture, and its parts by position in the picture.
 
-This works for two kinds of discriminator. A projected one judges patches: its heads give a map of scores at each of
-four scales. DCGAN's ends in a fully connected layer over a 4 x 4 map, so its score is exactly a sum over positions.
+A projected discriminator judges patches: its heads give a map of scores at each of four scales. One like DCGAN's ends
+in a fully connected layer over a 4 x 4 map, so its score is exactly a sum over positions. Of others there is one score.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..inference.inside import COMPANIONS, square_tensor
 from .trace import trace
 
+WHOLE = "the whole picture"
 SCALE_NAMES = ("fine texture", "edges", "parts", "composition")
 
 
@@ -78,15 +79,17 @@ class Critic:
         return Verdict(float(torch.cat([logits.flatten() for logits in maps]).mean()), scales)
 
     def _by_places(self, image: Tensor) -> Verdict:
-        traced = trace(self.network, image)
-        last = next(step for step in reversed(traced.steps) if step.kind.name == "fully connected")
-        weight, bias = last.arguments["weight"][0], last.arguments["bias"]
-        maps = next(step for step in reversed(traced.steps[: last.number]) if len(step.output) == 3)
-        assert maps.value is not None  # traced with keep
-        shares = (maps.value[0].flatten() * weight[: maps.value[0].numel()]).view(maps.value.shape[1:]).sum(0)
-        shares = shares + bias[0] / shares.numel()
-        scale = Scale("the whole picture", shares.tolist())
-        return Verdict(float(traced.output.mean()), [scale])
+        traced = trace(self.network, torch.cat([image, self.companions]))
+        score, last = float(traced.output[0].mean()), traced.steps[-1]
+        maps = next((step for step in reversed(traced.steps) if len(step.output) == 3), None)
+        weights = last.arguments["weight"][0] if last.kind.name == "fully connected" else torch.empty(0)
+        if maps is None or maps.value is None or len(weights) < maps.value[0].numel():
+            return Verdict(score, [Scale(WHOLE, [[score]])])
+        features = maps.value[0]
+        shares = (features.flatten() * weights[: features.numel()]).view(features.shape).sum(0)
+        # What belongs to no position, the bias or a comparison with the batch, is divided among all.
+        shares = shares + (score - shares.sum()) / shares.numel()
+        return Verdict(score, [Scale(WHOLE, shares.tolist())])
 
 
 def _name(place: int) -> str:

@@ -23,7 +23,7 @@ RECIPES = tuple(name for name in recipe_names() if name != ENLARGER)
 class Pair:
     """A generator and its discriminator, both in evaluation mode on the CPU.
 
-    `discriminator` is None if the model has none, or its dependencies are not installed: see `missing`.
+    `discriminator` is None if the model has none that can judge pictures: see `missing`.
     """
 
     generator: Any  # torch types every attribute of a module as Tensor or Module
@@ -91,10 +91,14 @@ def bundled_pair(name: str) -> Pair:
 
 
 def discriminator_of(folder: Path) -> tuple[nn.Module | None, str]:
-    """The discriminator in a model's folder, in evaluation mode; or None, and why there is none."""
+    """The discriminator in a model's folder, in evaluation mode; or None, and why there is none to judge pictures."""
     if not (folder / "discriminator" / "config.json").is_file():
         return None, "this model comes without its discriminator"
     try:
+        record = folder / "training.json"
+        recipe = read_json(record).get("recipe") if record.is_file() else None
+        if recipe in RECIPES and not recipe_module(recipe).Recipe.zero_divides:
+            return None, f"no score divides real covers from drawn ones in a model of recipe {recipe}"
         return load_network(folder / "discriminator", "forward", "fp16").eval(), ""
     except (ImportError, OSError, ValueError) as error:
         return None, " ".join(str(error).split())

@@ -51,7 +51,7 @@ def layers_while(draw: Callable[[], Any], generator: nn.Module) -> list[Layer]:
 
 @torch.inference_mode()
 def scores_of(images: Sequence[Image.Image], discriminator: nn.Module, companions: Tensor) -> list[float]:
-    """One score for each picture, cropped to a square; above 0 it looks real to this discriminator.
+    """One score for each picture, cropped to a square; see `AlbumCoverPipeline.critic` for what it means.
 
     Each is judged alone beside the same `companions` (B, 3, R, R), so that a score does not depend on the others.
     """

@@ -380,8 +380,9 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """What the model's discriminator thinks of pictures: a score for each, above 0 for one that looks real.
 
         Pictures are cropped to squares and resized. It judges as training ended, when it knew drawn covers well; scores
-        of two models cannot be compared. Raises OSError for a model without its discriminator, ValueError for a
-        pipeline that `from_pretrained` has not loaded.
+        of two models cannot be compared. Those of wgan, wgan_gp, progressive and r3gan only rank pictures, and those of
+        began are errors, smaller for a picture that looks more real. Raises OSError for a model without its
+        discriminator, ValueError for a pipeline that `from_pretrained` has not loaded.
         """
         if self._find_discriminator is None:
             raise ValueError("critic needs the model's folder: load it with album_gan's AlbumCoverPipeline")

@@ -28,6 +28,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
+    zero_divides = False
     largest_resolution = 128
     averaged_buffers = ("balance",)
     largest_gap = 1.0  # between the errors; half of a pixel's range

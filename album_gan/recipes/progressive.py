@@ -32,6 +32,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
+    zero_divides = False
     largest_resolution = 128
 
     def __init__(self, config: Config, resolution: int):

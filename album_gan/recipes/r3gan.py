@@ -35,6 +35,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
+    zero_divides = False
     largest_resolution = 128
     takes_labels = True
     largest_auc = 0.99

@@ -27,6 +27,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
+    zero_divides = False
     average_half_life = 0  # the paper does not average weights
     largest_resolution = 128
 

@@ -1,15 +1,18 @@
 """Feature maps, products, verdicts and statistics, against what torch itself computes."""
 
+import json
+
 import numpy as np
 import pytest
+import tiny_recipes
 import torch
 from PIL import Image
 
 from album_gan import AlbumCoverPipeline
 from album_gan.explain import guide, maps, walks
-from album_gan.explain.critic import Critic
+from album_gan.explain.critic import WHOLE, Critic
 from album_gan.explain.history import course_of
-from album_gan.explain.networks import RECIPES, bundled_pair, recipe_pair, trace_generator
+from album_gan.explain.networks import RECIPES, bundled_pair, discriminator_of, recipe_pair, trace_generator
 from album_gan.explain.normalisation import norms_of, pictures, statistics
 from album_gan.explain.trace import trace
 from album_gan.inference.model_store import find_model
@@ -68,6 +71,28 @@ def test_shares_of_places_add_up_to_the_score(teaching):
     assert sum(map(sum, verdict.scales[0].scores)) == pytest.approx(verdict.score, abs=1e-3)
     assert critic.judge(to_pil(image)[0]).score == pytest.approx(verdict.score, abs=0.2)  # bytes are rounded
     assert critic.judge(Image.new("RGB", (300, 100), "red")).score != verdict.score
+
+
+@pytest.mark.parametrize("name", tiny_recipes.RECIPES)
+def test_the_critic_judges_with_every_kind_of_discriminator(name):
+    _, _, discriminator = tiny_recipes.build(name)
+    discriminator.eval()
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    verdict = Critic(discriminator, images[1:]).judge_tensor(images[:1])
+    with torch.no_grad():
+        assert verdict.score == pytest.approx(discriminator(images)[0].mean().item(), abs=1e-4)  # as `pipe.critic`
+    if verdict.scales[0].name == WHOLE:
+        assert sum(map(sum, verdict.scales[0].scores)) == pytest.approx(verdict.score, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["wgan", "wgan_gp", "progressive", "r3gan", "began"])
+def test_scores_without_a_threshold_judge_nothing(tmp_path, name):
+    tiny_recipes.build(name)[2].save_pretrained(tmp_path / "discriminator")
+    (tmp_path / "training.json").write_text(json.dumps({"recipe": name}))
+    reason = f"no score divides real covers from drawn ones in a model of recipe {name}"
+    assert discriminator_of(tmp_path) == (None, reason)
+    (tmp_path / "training.json").unlink()
+    assert discriminator_of(tmp_path)[1] != reason  # of an unknown recipe it is tried
 
 
 def test_the_bundled_critic_tells_drawn_covers_from_the_projects_own():
