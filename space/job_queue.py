@@ -80,6 +80,8 @@ class JobQueue:
                     return
                 try:
                     future.set_result(function(*args))
+                except StopIteration as error:  # asyncio takes none, and its waiter would wait for ever
+                    future.set_exception(RuntimeError(f"the job ended with {error!r}"))
                 except BaseException as error:
                     future.set_exception(error)
 

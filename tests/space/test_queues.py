@@ -1,5 +1,6 @@
 """Who waits for whom: a fair share for each client, bounded queues that say when they are full, the presenter apart."""
 
+import asyncio
 import json
 import threading
 import time
@@ -95,6 +96,14 @@ def test_a_failing_job_frees_its_slot():
     for _ in range(10):
         with pytest.raises(ZeroDivisionError):
             jobs.submit(Client("1"), "film", lambda: 1 / 0).result(10)
+
+
+def test_a_job_that_ends_with_stop_iteration_is_answered():
+    async def answer():
+        with pytest.raises(RuntimeError, match="the job ended with StopIteration"):
+            await asyncio.wait_for(asyncio.wrap_future(JobQueue().submit(Client("1"), "learn", next, iter(()))), 10)
+
+    asyncio.run(answer())
 
 
 class Painter:
