@@ -35,7 +35,7 @@ class TrainingConfig:
     minutes: float | None = None  # train for this long instead; schedules adapt to it
     train_batch_size: int = 32  # images per process and backward pass
     gradient_accumulation_steps: int = 1  # backward passes per update
-    learning_rate: float | None = None  # of both networks; overrides the recipe's
+    learning_rate: float | None = None  # of both networks, where a schedule begins; overrides the recipe's
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"  # auto: bf16 if the hardware supports it
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"  # auto: a GPU if there is one
     compile: bool = False  # torch.compile the networks: takes minutes at the start, then trains faster
@@ -71,6 +71,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         if self.seed >= 2**63:
             raise ValueError(f"seed must be below 2^63, got {self.seed}; choose a smaller one")
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}; 1e-4 is usual")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ValueError(f"minutes must be above 0, got {self.minutes}; leave it out to count steps")
         if not 0 < self.watching_share <= 1:
@@ -91,13 +93,15 @@ class TrainingConfig:
         return CoverSource(**{field.name: getattr(self, field.name) for field in dataclasses.fields(CoverSource)})
 
     def build_recipe(self, recipe_config: Any = None) -> Recipe:
-        """The recipe, with its default settings unless `recipe_config` is given.
+        """The recipe, with its default settings unless `recipe_config` is given, and with `learning_rate` if it is set.
 
         Raises ValueError for a resolution or a label column that it does not support.
         """
         module = recipe_module(self.recipe)
         recipe_config = recipe_config or module.Config()
         check_numbers(self.recipe, recipe_config)
+        if self.learning_rate is not None:
+            recipe_config = with_learning_rate(recipe_config, self.learning_rate)
         recipe = module.Recipe(recipe_config, self.resolution)
         if self.label_column and not recipe.takes_labels:
             takers = ", ".join(name for name, other in recipe_modules() if other.Recipe.takes_labels)
@@ -124,8 +128,22 @@ class TrainingConfig:
         return {**settings, self.recipe: dataclasses.asdict(recipe.config)}
 
 
+def with_learning_rate(settings: Any, rate: float) -> Any:
+    """A recipe's settings with `rate` for all networks; the last rate of a schedule changes in proportion."""
+    changed = {}
+    for field in dataclasses.fields(settings):
+        if field.name == "last_learning_rate":
+            changed[field.name] = settings.last_learning_rate * rate / settings.learning_rate
+        elif field.name.endswith("learning_rate"):
+            changed[field.name] = rate
+    return dataclasses.replace(settings, **changed)
+
+
 def check_numbers(recipe: str, settings: Any) -> None:
-    """ValueError unless a recipe's whole numbers are 1 or more (a number of codes: 0), and its others 0 or more."""
+    """ValueError unless a recipe's whole numbers are 1 or more (a number of codes: 0), and its others 0 or more.
+
+    A schedule may end with a learning rate of 0, but not begin with it.
+    """
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -133,3 +151,5 @@ def check_numbers(recipe: str, settings: Any) -> None:
         least = 1 if "int" in str(field.type) and not field.name.endswith("_codes") else 0
         if not least <= value < math.inf:
             raise ValueError(f"{recipe}.{field.name} must be at least {least}, got {value}; see train.py --help")
+        if field.name.endswith("learning_rate") and field.name != "last_learning_rate" and not value:
+            raise ValueError(f"{recipe}.{field.name} must be above 0, got {value}; see train.py --help")
