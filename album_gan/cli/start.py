@@ -125,14 +125,16 @@ def _options(args: argparse.Namespace, more: list[str], covers: int) -> tuple[li
     given = _given(more)
     fits = {"recipe": "projected", "resolution": chosen["resolution"]}
     changed = [name for name, value in fits.items() if given.get(name, value) != value]
-    if "init_from" in given or changed:
+    if "config" in given:
+        chosen, why = {}, f"{covers:,} covers, with the settings of {given['config']}."
+    elif "init_from" in given or changed:
         kept = ["minutes", "train_batch_size"]
         if changed == ["resolution"] and given["resolution"] in ("256", "512"):
             kept.append("init_from")  # the bundled model grows
         chosen = {name: chosen[name] for name in kept if name in chosen}
         why = f"{covers:,} covers, with settings of yours."
     if "max_train_steps" in given:
-        del chosen["minutes"]
+        chosen.pop("minutes", None)
     if args.minutes is not None:
         chosen["minutes"] = f"{args.minutes:g}"
         given.pop("minutes", None)

@@ -84,12 +84,9 @@ def parse(arguments: list[str], prog: str = "train.py") -> tuple[CommandOptions,
 
     Raises ValueError for a preset with unknown settings, SystemExit for unknown options or wrong types.
     """
-    preset = _preset_arguments(_value_of("config", arguments))
-    if _value_of("train_data_dir", arguments) and "--dataset_name" in preset:  # the user's covers replace the preset's
-        place = preset.index("--dataset_name")
-        del preset[place : place + 2]
-    arguments = [*preset, *arguments]
-    recipe = _value_of("recipe", arguments) or TrainingConfig.recipe
+    preset = _preset(arguments)
+    recipe = _value_of("recipe", arguments) or preset.get("recipe", TrainingConfig.recipe)
+    arguments = [*_as_options(preset), *arguments]
     recipe_config = recipe_module(recipe).Config
     options: Any = tyro.cli(
         dataclasses.make_dataclass(
@@ -107,11 +104,7 @@ def parse(arguments: list[str], prog: str = "train.py") -> tuple[CommandOptions,
         use_underscores=True,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    recipe_config = getattr(options, recipe)
-    if options.run.learning_rate is not None:
-        rates = [field.name for field in dataclasses.fields(recipe_config) if field.name.endswith("learning_rate")]
-        recipe_config = dataclasses.replace(recipe_config, **dict.fromkeys(rates, options.run.learning_rate))
-    return options.command, options.run, recipe_config
+    return options.command, options.run, getattr(options, recipe)
 
 
 def _recipes() -> str:
@@ -131,27 +124,40 @@ def _value_of(name: str, arguments: list[str]) -> str | None:
     return found
 
 
-def _preset_arguments(path: str | None) -> list[str]:
-    """A preset's settings as options; prints its descriptions. ValueError for unknown settings."""
+def _preset(arguments: list[str]) -> dict[str, Any]:
+    """The settings of the preset that --config names, {} without; prints its descriptions.
+
+    Without what other options replace: its covers by --train_data_dir, its recipe's settings by another --recipe.
+    Raises ValueError for unknown settings.
+    """
+    path = _value_of("config", arguments)
     if path is None:
-        return []
+        return {}
     try:
         preset = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(preset, dict):
             raise ValueError(f"it holds a {type(preset).__name__}")
     except (OSError, ValueError) as error:
         raise ValueError(f"config must be a JSON file of settings, but {path} is not: {error}") from error
+    for name in DESCRIBING:
+        if name in preset:
+            print(f"{name}: {preset.pop(name)}")
     known = known_settings()
-    arguments = []
     for name, value in preset.items():
-        if name in DESCRIBING:
-            print(f"{name}: {value}")
-        elif name not in known:
+        if name not in known:
             raise ValueError(f"config {path} has the setting {name!r}, which does not exist; see train.py --help")
-        else:
-            check_type(f"config {path}: {name}", value, known[name])
-            arguments += [f"--{name}"] if value is True else [] if value is False else [f"--{name}", str(value)]
-    return arguments
+        check_type(f"config {path}: {name}", value, known[name])
+    if _value_of("train_data_dir", arguments):
+        preset.pop("dataset_name", None)
+    recipe = _value_of("recipe", arguments)
+    return {name: value for name, value in preset.items() if not recipe or name.partition(".")[0] in (name, recipe)}
+
+
+def _as_options(preset: dict[str, Any]) -> list[str]:
+    options = []
+    for name, value in preset.items():
+        options += [f"--{name}"] if value is True else [] if value is False else [f"--{name}", str(value)]
+    return options
 
 
 def known_settings() -> dict[str, Any]:

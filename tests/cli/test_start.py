@@ -80,6 +80,13 @@ def test_options_that_the_bundled_model_does_not_fit_leave_it_out(more, starts):
     assert options[-len(more) :] == more or not more
 
 
+def test_a_preset_is_not_overridden_by_recommendations():
+    words = ["--config", "configs/live-talk.json"]
+    options, why = _options(argparse.Namespace(device="cpu", minutes=None), words, 5000)
+    assert (options, why) == (["--device", "cpu", *words], "5,000 covers, with the settings of configs/live-talk.json.")
+    assert _options(argparse.Namespace(device="cpu", minutes=7), words, 5000)[0][:2] == ["--minutes", "7"]
+
+
 def test_a_dry_run_says_all_and_writes_nothing(pile, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["start", str(pile), "--dry_run", "--minutes", "3", *TINY]) == 0

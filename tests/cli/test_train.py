@@ -93,6 +93,15 @@ def test_what_is_given_counts_more_than_the_preset(covers, tmp_path):
     assert (record["steps"], record["recipe"], record["dcgan"]["width"]) == (1, "dcgan", 64)
 
 
+def test_another_recipe_than_the_presets_leaves_out_the_settings_of_the_presets(tmp_path):
+    preset = tmp_path / "mine.json"
+    preset.write_text(json.dumps({"recipe": "dcgan", "dcgan.width": 64, "wgan.clip": 0.02, "resolution": 32}))
+    words = ["--config", str(preset), "--report_to", "none"]
+    _, config, recipe_config = parse([*words, "--recipe", "wgan"])
+    assert (config.recipe, config.resolution, recipe_config.clip) == ("wgan", 32, 0.02)
+    assert parse([*words, "--recipe", "dcgan"])[2].width == 64
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -189,14 +198,23 @@ def test_dry_run_with_two_processes(covers, tmp_path):
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_learning_rate_is_that_of_both_networks(recipe):
-    recipe_config = parse(["--recipe", recipe, "--learning_rate", "1e-5", "--report_to", "none"])[2]
-    module = recipe_module(recipe)
+    resolution = max(32, recipe_module(recipe).Recipe.smallest_resolution)
     networks = (torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
-    built = module.Recipe(recipe_config, max(32, module.Recipe.smallest_resolution))
+    built = TrainingConfig(recipe=recipe, resolution=resolution, learning_rate=1e-5, report_to="none").build_recipe()
     built.reader = networks[0]  # of infogan, which trains with the generator
     [rate] = {group["lr"] for optimizer in built.optimizers(*networks) for group in optimizer.param_groups}
     # vanilla's falls with the number of pixels.
     assert rate == (1e-5 if recipe != "vanilla" else pytest.approx(1e-5 * 784 / 3072))
+    usual = TrainingConfig(recipe=recipe, resolution=resolution, report_to="none").build_recipe()
+    for progress in (0.0, 0.5, 1.0):  # the schedule multiplies the rate
+        assert built.schedule(progress).learning_rate == pytest.approx(usual.schedule(progress).learning_rate)
+
+
+def test_a_learning_rate_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="learning_rate must be above 0, got 0"):
+        TrainingConfig(learning_rate=0, report_to="none")
+    with pytest.raises(ValueError, match=r"r3gan.learning_rate must be above 0, got 0"):
+        TrainingConfig(recipe="r3gan", report_to="none").build_recipe(recipe_module("r3gan").Config(learning_rate=0.0))
 
 
 def test_training_outside_of_the_main_thread(covers, tmp_path):
