@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ RESULTS = {
     "dataset_name",
     "batch_size",
 }
-
 
 NO_LICENSE = (
     "Drawn by a network that learned from covers whose rights are stated above. Enjoy it, show it, learn from it; no "
@@ -113,7 +113,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         "images": record.get("images", 0),
         "steps": record.get("steps", 0),
         "hours": record.get("hours", 0.0),
-        "batch": record.get("train_batch_size", 0),
+        "batch": record.get("batch_size", record.get("train_batch_size", 0)),
         "hardware": record.get("hardware", "unknown hardware"),
         "data": record.get("data") or public_name(record.get("dataset_name")),
         "settings": record,
@@ -244,4 +244,4 @@ def _is_plain(value: object) -> bool:
 
 
 def _word(value: object) -> str:
-    return f"'{value}'" if " " in str(value) else str(value)
+    return shlex.quote(str(value))

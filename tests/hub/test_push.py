@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -119,12 +120,15 @@ def test_numbers_become_metadata(tiny_model, tmp_path):
 def test_the_card_repeats_the_whole_command(tiny_model, tmp_path):
     AlbumCoverPipeline.from_pretrained(tiny_model).save_pretrained(tmp_path)
     record = {"recipe": "projected", "compile": True, "streaming": False, "covers": None, "held_out": 9}
+    record |= {"label_column": "who's", "steps": 100, "images": 25_600, "train_batch_size": 32, "batch_size": 256}
     record["projected"] = {"san": True, "second_network": False, "decay": 0.4, "variant": None}
     (tmp_path / "training.json").write_text(json.dumps(record))
     text = card(AlbumCoverPipeline.from_pretrained(tmp_path), tmp_path, "me/covers", "mine")
-    command = text.partition("accelerate launch train.py")[2].partition("```")[0].replace("\\\n", "").split()
+    command = shlex.split(text.partition("accelerate launch train.py")[2].partition("```")[0].replace("\\\n", ""))
     assert command[:2] == ["--train_data_dir", "my_covers"]
-    assert command[2:] == ["--recipe", "projected", "--compile", "--projected.san", "--projected.decay", "0.4"]
+    own = ["--label_column", "who's", "--train_batch_size", "32", "--projected.san", "--projected.decay", "0.4"]
+    assert command[2:] == ["--recipe", "projected", "--compile", *own]
+    assert "25,600 images shown to the discriminator (100 steps, batches of 256)" in text
     assert "A stream of covers; 9 more were held out." in text
 
 
