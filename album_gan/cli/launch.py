@@ -58,8 +58,11 @@ def lines(arguments: list[str]) -> Iterator[str]:
         yield f"  {launch(options, count * MACHINES, MACHINES, rank)}"
 
 
-def job(place: str, arguments: list[str], config: TrainingConfig) -> Iterator[str]:
-    """The commands to train on the Hub's machines. ValueError for an unknown place or machine."""
+def job(place: str, arguments: list[str], config: TrainingConfig, preset: str | None = None) -> Iterator[str]:
+    """The commands to train on the Hub's machines, with the local files that the run reads, `preset` among them.
+
+    Raises ValueError for an unknown place or machine, and for files that cannot be named there.
+    """
     from huggingface_hub import JobHardware
 
     kind, _, flavor = place.partition(":")
@@ -72,6 +75,18 @@ def job(place: str, arguments: list[str], config: TrainingConfig) -> Iterator[st
     if config.train_data_dir:
         volumes += ["-v", f"{Path(config.train_data_dir).absolute()}:{COVERS}:ro"]
         options = [*options, "--train_data_dir", COVERS]  # the last one counts
+    if config.data_files:
+        raise ValueError(
+            f"data_files must be left out on {place}, got {config.data_files!r}; name their folder by train_data_dir"
+        )
+    for name, read in (("init_from", config.init_from), ("resume_from_checkpoint", config.resume_from_checkpoint)):
+        if read and Path(read).is_dir():
+            volumes += ["-v", f"{Path(read).absolute()}:/{name}:ro"]
+            options = [*options, f"--{name}", f"/{name}"]
+    if preset:
+        path = Path(preset).absolute()
+        volumes += ["-v", f"{path.parent}:/presets:ro"]
+        options = [*options, "--config", f"/presets/{path.name}"]
     steps = [
         f"cp -r {CODE} /tmp/album_gan", "cd /tmp/album_gan", "pip install -q -e '.[train]'", "album-gan doctor",
         launch(options, int(count[1]) if count else 1, cpu=cpu),

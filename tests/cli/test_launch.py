@@ -61,6 +61,21 @@ def test_a_job_trains_on_the_covers_of_this_machine(capsys):
     assert (config.train_data_dir, config.minutes, config.hub_model_id) == ("/covers", 60, "me/covers")
 
 
+def test_a_job_gets_the_local_files_that_the_run_reads(capsys, tmp_path):
+    (tmp_path / "run").mkdir()
+    preset = tmp_path / "mine.json"
+    preset.write_text('{"resolution": 64}')
+    line = job(capsys, "--on", "hf:t4-small", "--init_from", str(tmp_path / "run"), "--config", str(preset))[-1]
+    words = shlex.split(line)
+    assert {f"{tmp_path / 'run'}:/init_from:ro", f"{tmp_path}:/presets:ro"} <= set(words)
+    command = shlex.split(words[-1].split(" && ")[-1])
+    assert command[-4:] == ["--init_from", "/init_from", "--config", "/presets/mine.json"]
+    hub = job(capsys, "--on", "hf:t4-small", "--init_from", "me/covers")[-1]
+    assert "/init_from" not in hub
+    assert main([*RUN, *MORE[:3], "--on", "hf:t4-small", "--data_files", "my/*.parquet"]) == 2
+    assert "data_files must be left out on hf:t4-small, got 'my/*.parquet'" in capsys.readouterr().err
+
+
 def test_what_a_job_would_lose_is_said_first(capsys):
     assert "add --push_to_hub" in job(capsys, "--on", "hf:a100-large")[0]
 
