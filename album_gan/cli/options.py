@@ -55,7 +55,7 @@ def add_drawing_options(added: argparse.ArgumentParser) -> None:
         "--truncation", type=float, default=DEFAULT_TRUNCATION, metavar="T",
         help=f"0 (all alike) to {MAX_TRUNCATION} (wild), default {DEFAULT_TRUNCATION}",
     )  # fmt: skip
-    added.add_argument("--label", metavar="CLASS", help="for conditional models, e.g. jazz; default: any")
+    added.add_argument("--label", metavar="CLASS", help="for conditional models, e.g. jazz; default: each seed's own")
     added.add_argument("--batch-size", type=positive, default=16, metavar="N", help="covers drawn at once, default 16")
     add_device_option(added)
 

@@ -238,7 +238,7 @@ def add_api(service: CoverService) -> None:
             seeds: up to 64, as text such as "1,2,7-9"; a seed is 0 to 99999999, or a name like velvet-otter-042.
                 Any other text is one name ("The Flat Tyres"), whose words choose the seed; semicolons separate several.
             truncation: from 0 (all alike) to 1.5 (strange); 1 is plain.
-            label: a style that this model knows; empty for any. Most models know none.
+            label: a style that this model knows; empty for each seed's own. Many models know none.
 
         Returns:
             The covers as PNG files, each with its name.
