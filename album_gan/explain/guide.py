@@ -44,12 +44,12 @@ CARDS = {
         2016, "dcgan",
         "Five remedies for a game that does not settle. The judge sees a whole batch at once, so a collapse shows.",
         "0.9 E s(-D(x)) + 0.1 E s(D(x)) + E s(D(G(z))) + h", "|E f(x) - E f(G(z))|² + E s(-D(G(z))) + h",
-        "To see what each remedy does: set its weight to 0.",
+        "To see what a remedy does: feature_weight 0, history_weight 0, or real_target 1.",
     ),
     "infogan": Card(
         2016, "dcgan",
         "Some inputs are codes that a third network must read off the picture. Each code comes to mean something.",
-        "E s(-D(x)) + E s(D(G(z, c)))", "E s(-D(G(z, c))) - E log Q(c | G(z, c))",
+        "E s(-D(x)) + E s(D(G(z, c))) - E log Q(c | G(z, c))", "E s(-D(G(z, c))) - E log Q(c | G(z, c))",
         "To find out what varies among covers, without labels.",
     ),
     "wgan": Card(
