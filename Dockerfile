@@ -2,7 +2,7 @@
 #
 #   docker build --build-arg UID=$(id -u) -t album-gan .
 #   mkdir -p runs my_covers
-#   docker run --rm -it --gpus all --ipc=host -v "$PWD/runs:/home/trainer/album_gan/runs" \
+#   docker run --rm -it --gpus all --ipc=host -p 7860:7860 -v "$PWD/runs:/home/trainer/album_gan/runs" \
 #       -v "$PWD/my_covers:/home/trainer/album_gan/my_covers" album-gan
 #
 # --ipc=host: batches pass through shared memory, of which a container has 64 MB otherwise.
