@@ -1,8 +1,7 @@
 """Starts the page: `album-gan demo` in a terminal, `python app.py` on a Hugging Face Space.
 
 The modules are imported as `album_gan.space...`, never as neighbours: that name holds in a wheel, in an editable
-install and on a Space, which needs only this file, README.md and requirements.txt, because the wheel of
-album_gan that it installs carries the rest.
+install and on a Space, into which `album_gan.hub.space` copies the package's source beside this file.
 """
 
 import dataclasses

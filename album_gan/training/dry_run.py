@@ -184,7 +184,7 @@ def duration(
     times = f", {steps * per_step / covers:.1f} times each cover" if covers else ""
     yield (
         f"{steps:,} steps are {steps * per_step:,} images{times}: "
-        f"{_hours(seconds, price)}, and up to 5% for sheets and measurements"
+        f"{_hours(seconds, price)}, and up to {config.watching_share:.0%} for sheets and measurements"
     )
 
 
