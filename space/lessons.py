@@ -58,7 +58,7 @@ from album_gan.space.errors import answers_errors
 from album_gan.space.routes import number, result_of
 from album_gan.space.service import CoverService
 from album_gan.space.theme import STATIC, lesson_page
-from album_gan.space.validation import MAX_SIDE, check_seeds, whole_number
+from album_gan.space.validation import MAX_SIDE, check_seed, check_seeds, whole_number
 
 MAX_TRACES = 6  # kept, some 10 MB each
 MAX_NEIGHBOURS = 8
@@ -118,7 +118,7 @@ class Lessons:
         return list(dict.fromkeys([self.own, *bundled_models(), *RECIPES]))
 
     def _trace(self, query: Any) -> Trace:
-        name, seed = query.get("model", self.own), one_seed(query.get("seed", "1"))
+        name, seed = query.get("model", self.own), check_seed(query.get("seed", "1")).seed
         mute = muted(query.get("mute", ""))
         key = (name, seed, json.dumps(sorted(mute.items())))
         with self._lock:
@@ -256,7 +256,7 @@ class Lessons:
             critic = self.critic_of(name)
             if request.method == "POST":
                 return critic.judge(picture_of(body)).as_json()
-            return critic.judge_tensor(self.pair(name).draw([one_seed(query.get("seed", "1"))])).as_json()
+            return critic.judge_tensor(self.pair(name).draw([check_seed(query.get("seed", "1")).seed])).as_json()
 
         return JSONResponse(await self._compute(request, compute))
 
@@ -299,7 +299,7 @@ class Lessons:
         def compute() -> bytes:
             query = request.query_params
             pair = self.pair(query.get("model", self.own))
-            z, *classes = pair.inputs([one_seed(query.get(name, "1")) for name in "abc"])
+            z, *classes = pair.inputs([check_seed(query.get(name, "1")).seed for name in "abc"])
             point = walks.arithmetic(*z.split(1))
             return strip(walks.draw(pair.generator, point, torch.tensor([[1.0, -1.0, 1.0]]), *classes))
 
@@ -314,7 +314,7 @@ class Lessons:
 
         def compute() -> bytes:
             pair = self.pair(query.get("model", self.own))
-            z, *classes = pair.inputs([one_seed(query.get(name, "1")) for name in ("first", "last")])
+            z, *classes = pair.inputs([check_seed(query.get(name, "1")).seed for name in ("first", "last")])
             points = getattr(walks, path)(*z.split(1), STEPS)
             return strip(walks.draw(pair.generator, points, walks.shares(STEPS), *classes))
 
@@ -361,14 +361,6 @@ def folder_of(model: str | None) -> Path | None:
         return find_model(model, parts=("discriminator", "history/*", "log.jsonl"), variant="fp16")
     except (OSError, ValueError):
         return None
-
-
-def one_seed(text: str) -> int:
-    """The seed that a number, a name or any words choose. ValueError for none or several."""
-    chosen = check_seeds(text)
-    if len(chosen) > 1:
-        raise ValueError(f"seed must be one number or name, got {len(chosen)}; take one of them")
-    return chosen[0].seed
 
 
 def muted(text: str) -> dict[int, list[int]]:

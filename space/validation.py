@@ -55,6 +55,14 @@ def check_seeds(text: str) -> list[Chosen]:
     return chosen
 
 
+def check_seed(text: str) -> Chosen:
+    """As `check_seeds` where one cover is needed. Raises ValueError for none or several."""
+    chosen = check_seeds(text)
+    if len(chosen) > 1:
+        raise ValueError(f"seed must be one number or name, got {len(chosen)}; take one of them")
+    return chosen[0]
+
+
 def check_several(text: str) -> list[Chosen]:
     """As `check_seeds` where two or more covers are needed: commas separate those of a lone name without semicolon."""
     chosen = check_seeds(text)

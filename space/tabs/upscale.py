@@ -21,7 +21,7 @@ from album_gan.space.service import CoverService
 from album_gan.space.session import WITH_SESSION, read_session
 from album_gan.space.tabs.generate import check_text
 from album_gan.space.temp_files import new_folder
-from album_gan.space.validation import MAX_SIDE, Cover, check_seeds, check_truncation, whole_number
+from album_gan.space.validation import MAX_SIDE, Cover, check_seed, check_truncation, whole_number
 
 MAX_SIZE = 2048  # pixels of the result, except for stores
 MAX_SMALL_SIZE = 1024  # pixels; larger results are large jobs, which take seconds
@@ -124,7 +124,7 @@ class Handlers:
         return self.service.client(request, read_session(session).presenter)
 
     def _cover(self, text: str, truncation: float, label: str) -> Cover:
-        seed, typed = check_seeds(check_text(text))[0]
+        seed, typed = check_seed(check_text(text))
         return Cover(seed, check_truncation(truncation), label or None, typed)
 
     @shows_errors

@@ -162,6 +162,8 @@ def test_the_presenters_pictures_for_upscale_do_not_wait_with_the_audience(servi
     for key in ("", service.presenter.key):
         tab.choose_cover("5", 1, "", json.dumps({"count": 4, "presenter": key}), REQUEST)
     assert lanes == [Lane.AUDIENCE, Lane.PRESENTER]
+    with pytest.raises(gr.Error, match="seed must be one number or name, got 3; take one of them"):
+        tab.choose_cover("5-7", 1, "", json.dumps({"count": 4}), REQUEST)
 
 
 def test_browsers_without_light_dark_get_all_colours():
