@@ -137,11 +137,12 @@ def runtime_script() -> str:
 
 
 def words_and_numbers() -> dict:
-    """Data for latents.js from latents.py: words, constants of names, and Python's case folding."""
+    """Data for latents.js from latents.py: words, constants of names and lists, and Python's case folding."""
     return {
         "adjectives": words.ADJECTIVES,
         "nouns": words.NOUNS,
         "count": latents.SEED_COUNT,
+        "longest": latents.MAX_LIST,
         "multiplier": latents.MULTIPLIER,
         "offset": latents.OFFSET,
         "inverse": pow(latents.MULTIPLIER, -1, latents.SEED_COUNT),

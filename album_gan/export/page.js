@@ -286,37 +286,38 @@ $("#present").addEventListener("click", () => {
 
 // --- The rest of the page
 
-// The seeds of a list such as "1, 2, 7-9; velvet-otter-042", at most 64 as on the web page; null for any other text.
-function seedsOf(text) {
-  const seeds = [];
-  for (const item of text.split(/[;,]/)) {
-    const range = /^\s*(\d{1,8})\s*-\s*(\d{1,8})\s*$/.exec(item);
-    const [first, last] = range ? [Number(range[1]), Number(range[2])] : [exactSeed(item), exactSeed(item)];
-    if (first === null || last < first) return null;
-    for (let seed = first; seed <= last && seeds.length < 64; seed += 1) seeds.push(seed);
+const MAX_COVERS = 64; // of a list, as on the web page
+
+/** What the text in the field chooses; null, with the reason shown at the field, if it is refused. */
+function chosenIn(field) {
+  try {
+    const chosen = readSeeds(field.value);
+    if (chosen.length > MAX_COVERS) throw new Error(`seeds must be at most ${MAX_COVERS} on a wall, got ${chosen.length}; type a shorter list`);
+    return chosen;
+  } catch (error) {
+    field.setCustomValidity(error.message);
+    field.reportValidity();
+    return null;
   }
-  return seeds.length > 1 ? seeds : null;
 }
 
+// One cover comes first on the wall and opens; those of a list become the wall.
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const text = $("#name").value.split(/\s+/).filter(Boolean).join(" ");
-  if (!text) return;
-  const list = seedsOf(text);
-  if (list) {
-    $("#wall").replaceChildren(...list.map((seed) => newTile(seed)));
+  const field = $("#name");
+  const chosen = trimmed(field.value) && chosenIn(field);
+  if (!chosen) return;
+  const added = chosen.map(({ seed, typed }) => newTile(seed, typed));
+  if (added.length > 1) {
+    $("#wall").replaceChildren(...added);
     redraw();
-    return $("#name").blur();
+  } else {
+    $("#wall").prepend(added[0]);
+    if (tiles().length > wallSize()) tiles().at(-1).remove();
+    redraw(added);
+    enlarge(added[0]);
   }
-  const tooLarge = /^\d+$/.test(text) && exactSeed(text) === null;
-  $("#name").setCustomValidity(tooLarge ? `A seed is a number from 0 to ${WORDS.count - 1}` : "");
-  if (!$("#name").reportValidity()) return;
-  const tile = newTile(seedForAnyText(text), exactSeed(text) === null ? text : "");
-  $("#wall").prepend(tile);
-  if (tiles().length > wallSize()) tiles().at(-1).remove();
-  redraw([tile]);
-  enlarge(tile);
-  $("#name").blur();
+  field.blur();
 });
 $("#name").addEventListener("input", () => $("#name").setCustomValidity(""));
 $("#new-wall").addEventListener("click", () => {
@@ -357,4 +358,4 @@ if (!MODEL.upscales) $("[data-do=enlarge]").hidden = true;
 
 $("#wall").append(...MODEL.wall.slice(0, wallSize()).map((seed) => newTile(seed)));
 redraw();
-globalThis.albumGan = { classOf, classUnder, draw, enlarged, latentOf, nameOf, seedForAnyText };
+globalThis.albumGan = { classOf, classUnder, draw, enlarged, latentOf, nameOf, readSeeds, seedForAnyText };

@@ -13,7 +13,7 @@ from tiny_recipes import RECIPES, build
 
 from album_gan import AlbumCoverPipeline
 from album_gan.cli.main import main
-from album_gan.inference.latents import classes_of, latents_of, name_of, seed_for_any_text
+from album_gan.inference.latents import classes_of, latents_of, name_of, read_seeds, seed_for_any_text
 from album_gan.media.image_files import read_settings
 from album_gan.networks.dcgan import DCGANGenerator
 from album_gan.networks.lite_generator import LiteGenerator
@@ -31,6 +31,13 @@ TEXTS = [
     *("0", " 0042 ", "99999999", "123456789", "velvet-otter-042", "Velvet Otter 042", "VELVET_otter-042"),
     *("", "velvet-otter-42", "Dark Side", "  dark \t side ", "Straße", "STRASSE", "Ωμέγας ΣΣΑΣ", "İstanbul"),
     *("e\u0301", "\u00e9", "ﬁne", "日本", "🎷 x", "a\x1cb\u2003c"),
+]
+LISTS = [
+    *("1,2,7-9,velvet-otter-042", " 3 - 5 , VELVET OTTER 042, 3", "5-5", "007-0000000009", "42;", ";;42 ;\n", "1;2\n3"),
+    *("The Flat Tyres; 1,2", "The  Flat \u2003 Tyres; Night Bus", "velvet-otter-042, Dark Side", "Tyler, The Creator"),
+    *("10,000 Maniacs", "Blink-182", "1,nice-cat-007", "Straße, velvet-otter-042", "1,\xa02-\u20034"),
+    *("42,", "1,,2", "9-7", " 9 - 7 ", "1 2 3", "1,2,123456789", "1-2-3", "-3", "a;;b", "velvet-otter-042, ", "- -"),
+    *("", "  ", " ; ", "100000000", "0-100000000", "0-1000000", "5,0-999999", "1," * 40, "🎷; ,velvet-otter-042" * 4),
 ]
 
 
@@ -214,6 +221,18 @@ def test_seeds_names_and_latents_in_javascript(page):
     assert page.evaluate("albumGan.classOf(7, [])") == 0
 
 
+READ = "text => { try { return albumGan.readSeeds(text) } catch (error) { return error.message } }"
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_lists_in_javascript(page, text):
+    try:
+        ours = [chosen._asdict() for chosen in read_seeds(text)]
+    except ValueError as error:
+        ours = str(error)
+    assert page.evaluate(READ, text) == ours
+
+
 def test_the_page_draws_the_pipelines_covers(page, tiny_pipeline):
     for seed, truncation in ((7, 1.0), (99_999_999, 0.5)):
         data = page.evaluate("async ([s, t]) => Array.from((await albumGan.draw(s, t)).data)", [seed, truncation])
@@ -249,10 +268,18 @@ def test_a_name_is_typed_enlarged_and_downloaded(page, tiny_pipeline, tmp_path):
 
 
 def test_a_list_is_the_wall(page):
-    page.fill("#name", f"1, 7-9; {name_of(2)}")
+    page.fill("#name", f"1, 7-9; {name_of(2)}; The Flat Tyres")
     page.press("#name", "Enter")
-    page.locator("#wall button[data-drawn]").nth(4).wait_for(timeout=20_000)
-    assert page.locator("#wall button span").all_text_contents() == [name_of(seed) for seed in (1, 7, 8, 9, 2)]
+    page.locator("#wall button[data-drawn]").nth(5).wait_for(timeout=20_000)
+    names = [*(name_of(seed) for seed in (1, 7, 8, 9, 2)), "The Flat Tyres"]
+    assert page.locator("#wall button span").all_text_contents() == names
+
+
+def test_a_list_of_one_opens_it(page):
+    page.fill("#name", "42;")
+    page.press("#name", "Enter")
+    assert page.locator("dialog h2").text_content() == name_of(42)
+    page.keyboard.press("Escape")
 
 
 def test_what_is_typed_stays_the_name(page, tmp_path):
@@ -297,12 +324,23 @@ def test_a_cover_saved_during_a_film_is_the_cover(page, tiny_pipeline, tmp_path)
     page.keyboard.press("Escape")
 
 
-def test_a_number_that_is_no_seed_is_refused(page):
-    page.fill("#name", "100000000")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("100000000", "must be a number from 0 to 99999999 or a name, got '100000000'"),
+        ("1,,2", "remove the empty item"),
+        ("0-99", "must be at most 64 on a wall, got 100"),
+    ],
+)
+def test_what_cannot_be_seeds_is_refused_at_the_field(page, text, message):
+    before = page.locator("#wall span").all_text_contents()
+    page.fill("#name", text)
     page.press("#name", "Enter")
-    assert page.eval_on_selector("#name", "field => field.validationMessage") == "A seed is a number from 0 to 99999999"
+    assert message in page.eval_on_selector("#name", "field => field.validationMessage")
     assert not page.locator("dialog").is_visible()
+    assert page.locator("#wall span").all_text_contents() == before
     page.fill("#name", "")
+    assert page.eval_on_selector("#name", "field => field.validationMessage") == ""
 
 
 def test_covers_morph_and_the_stage_is_left_again(page):
