@@ -2,7 +2,12 @@
 
 const $ = (selector) => document.querySelector(selector);
 const status = (text) => ($("#status").textContent = text);
-const failed = (event) => status(`This browser cannot draw: ${(event.reason ?? event.error ?? event).message ?? event}`);
+const note = (text) => ($("dialog .note").textContent = text); // on the cover shown large
+const failed = (event) => {
+  const why = `This browser cannot draw: ${(event.reason ?? event.error ?? event).message ?? event}`;
+  status(why);
+  note(why);
+};
 addEventListener("unhandledrejection", failed);
 addEventListener("error", failed);
 
@@ -150,7 +155,6 @@ let shown = null;
 let large = false; // whether the dialog shows it upscaled by the network
 let film = 0; // number of the current film, so that a later action stops it
 const canvas = $("dialog canvas");
-const note = (text) => ($("dialog .note").textContent = text);
 
 function put(picture) {
   [canvas.width, canvas.height] = [picture.width, picture.height];
@@ -193,6 +197,7 @@ const actions = {
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   },
   async enlarge() {
+    if (!MODEL.upscales) return; // by its key; it has no button
     const [tile, mine] = [shown, (film += 1)];
     put(pixelsOf(tile)); // a film may have been shown
     note("Enlarging …");

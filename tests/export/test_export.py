@@ -366,6 +366,24 @@ def test_the_training_s_history_and_the_switch(page, tiny_model):
     page.click("#theme")
 
 
+@pytest.fixture(scope="module")
+def halves(tiny_pipeline):
+    return halves_to_onnx(tiny_pipeline)
+
+
+@pytest.mark.parametrize(("upscaler", "note"), [(b"", ""), (b"no network", "This browser cannot draw: ")])
+def test_no_cover_is_enlarged_for_ever(browser, tiny_pipeline, halves, upscaler, note):
+    """By a page without an upscaler, or with one that fails."""
+    page = browser.new_page()
+    page.set_content(build_page(tiny_pipeline, halves, upscaler))
+    page.locator("#wall button[data-drawn]").first.click()
+    page.keyboard.press("e")
+    page.locator("dialog .note", has_text="Enlarging").wait_for(state="detached", timeout=20_000)
+    assert page.locator("dialog .note").text_content().startswith(note)
+    assert page.locator("[data-do=enlarge]").is_visible() == bool(upscaler)
+    page.close()
+
+
 def test_on_a_phone(browser, files):
     """Two covers abreast, nothing to scroll sideways, everything large enough for a thumb, and taps work."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
