@@ -168,7 +168,8 @@ function fill(tile) {
   put(pixelsOf(tile));
   $("dialog h2").textContent = titleOf(tile);
   $("dialog .seed").textContent = `${tile.dataset.typed ? `${nameOf(Number(tile.dataset.seed))} · ` : ""}Seed ${tile.dataset.seed}`;
-  note("");
+  note(tile.dataset.drawn ? "" : "Not drawn yet");
+  for (const action of NEED_A_COVER) $(`[data-do=${action}]`).setAttribute("aria-disabled", !tile.dataset.drawn);
 }
 
 function enlarge(tile) {
@@ -186,8 +187,8 @@ const actions = {
       model: MODEL.fingerprint,
       seed,
       name: nameOf(seed),
-      truncation: Number(shown.dataset.truncation ?? truncation()),
-      label: [...MODEL.labels, ...MODEL.mixtures.map(([name]) => name)][Number(shown.dataset.label ?? label()) - 1] ?? null,
+      truncation: Number(shown.dataset.truncation),
+      label: [...MODEL.labels, ...MODEL.mixtures.map(([name]) => name)][Number(shown.dataset.label) - 1] ?? null,
       ...(shown.dataset.typed ? { typed: shown.dataset.typed } : {}),
     };
     const link = document.createElement("a");
@@ -242,6 +243,8 @@ const actions = {
   back: () => fill(neighbour(-1)),
   on: () => fill(neighbour(1)),
 };
+const NEED_A_COVER = ["save", "enlarge"]; // which would be blank; not `disabled`, which would lose the focus
+const act = (action) => (shown.dataset.drawn || !NEED_A_COVER.includes(action)) && actions[action]();
 const FRAMES = 20;
 const FILM_FOR = 3000; // ms
 
@@ -253,7 +256,7 @@ addEventListener("keydown", (event) => {
     const action = KEYS[event.key] ?? (isStage && (event.key === " " || event.key === "Enter") && "on");
     if (!action) return;
     event.preventDefault();
-    return actions[action]();
+    return act(action);
   }
   // On the wall, arrow keys go from tile to tile.
   const at = tiles().indexOf(document.activeElement);
@@ -265,7 +268,7 @@ addEventListener("keydown", (event) => {
 $("dialog").addEventListener("click", (event) => {
   const isStage = $("dialog").classList.contains("stage");
   const action = event.target.dataset.do ?? (isStage ? "on" : event.target === $("dialog") && "close");
-  if (action) actions[action]();
+  if (action) act(action);
 });
 let touched = null;
 $("dialog").addEventListener("touchstart", (event) => (touched = event.touches[0]), { passive: true });

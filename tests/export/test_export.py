@@ -384,6 +384,39 @@ def test_no_cover_is_enlarged_for_ever(browser, tiny_pipeline, halves, upscaler,
     page.close()
 
 
+# WebAssembly starts, and so covers are drawn, when the test says go(). Downloads are counted.
+HELD = """
+    const start = WebAssembly.instantiate;
+    const told = new Promise((done) => (globalThis.go = done));
+    WebAssembly.instantiate = async (...what) => (await told, start(...what));
+    globalThis.saved = 0;
+    HTMLAnchorElement.prototype.click = () => (saved += 1);
+"""
+
+
+def test_a_cover_is_saved_and_enlarged_only_when_it_is_drawn(browser, files):
+    page = browser.new_page()
+    page.add_init_script(HELD)
+    page.goto((files / "covers.html").as_uri())
+    page.locator("#wall button").first.click()
+    note = page.locator("dialog .note")
+    buttons = [page.locator(f"[data-do={action}]") for action in ("save", "enlarge")]
+    for button in buttons:
+        assert button.is_disabled()
+        button.dispatch_event("click")
+    page.keyboard.press("e")
+    page.wait_for_timeout(300)
+    assert (note.text_content(), page.evaluate("saved")) == ("Not drawn yet", 0)
+    page.evaluate("go()")
+    page.locator("#wall button[data-drawn]").first.wait_for()
+    assert note.text_content() == ""
+    for button in buttons:
+        button.click()  # waits until it is enabled
+    page.locator("dialog canvas[width='128']").wait_for()
+    assert page.evaluate("saved") == 1
+    page.close()
+
+
 def test_on_a_phone(browser, files):
     """Two covers abreast, nothing to scroll sideways, everything large enough for a thumb, and taps work."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
