@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from album_gan.page_style import opening_wall
 
 onnx = pytest.importorskip("onnx", reason="exports need the extra export")
 onnxruntime = pytest.importorskip("onnxruntime", reason="exports need the extra export")
+from album_gan.export import html_page  # noqa: E402
 from album_gan.export.html_page import build_page, runtime_script, smallest_size  # noqa: E402
 from album_gan.export.onnx_model import check, halves_to_onnx, to_onnx  # noqa: E402
 
@@ -177,6 +179,34 @@ def test_a_model_too_large_for_the_page_is_refused_before_it_is_exported(tmp_pat
 def test_the_lower_bound_of_a_page_is_one(files, tiny_pipeline):
     assert 0.5 * (files / "covers.html").stat().st_size < smallest_size(tiny_pipeline)
     assert smallest_size(tiny_pipeline) < (files / "covers.html").stat().st_size
+
+
+@pytest.fixture(scope="module")
+def halves(tiny_pipeline):
+    return halves_to_onnx(tiny_pipeline)
+
+
+@pytest.mark.parametrize(
+    ("room", "left_out"),
+    [(300_000, ""), (150_000, "the model's history"), (50_000, "the model's upscaler and history")],
+)
+def test_what_is_left_out_for_want_of_room_is_said(
+    tiny_model, tiny_pipeline, halves, tmp_path, monkeypatch, capsys, room, left_out
+):
+    noise = np.random.default_rng(0).bytes(100_000)
+    shutil.copytree(tiny_model, tmp_path / "model")
+    (tmp_path / "model" / "history").mkdir()
+    (tmp_path / "model" / "history" / "0.webp").write_bytes(noise)
+    monkeypatch.setattr(html_page, "halves_to_onnx", lambda pipe: halves)
+    monkeypatch.setattr(html_page, "upscaler_to_onnx", lambda pipe: noise)
+    monkeypatch.setattr(html_page, "MAX_BYTES", len(build_page(tiny_pipeline, halves)) + room)
+    words = ["export", "--model", str(tmp_path / "model"), "--format", "html", "--out", str(tmp_path / "covers.html")]
+    assert main(words) == 0
+    page, said = (tmp_path / "covers.html").read_text(), capsys.readouterr().out
+    assert ("without" in said) == bool(left_out)
+    assert left_out in said
+    assert ("const HISTORY = [];" in page) == ("history" in left_out)
+    assert ('"upscales": false' in page) == ("upscaler" in left_out)
 
 
 # --- In a browser
@@ -364,11 +394,6 @@ def test_the_training_s_history_and_the_switch(page, tiny_model):
     page.click("#theme")
     assert page.evaluate(ground) != light
     page.click("#theme")
-
-
-@pytest.fixture(scope="module")
-def halves(tiny_pipeline):
-    return halves_to_onnx(tiny_pipeline)
 
 
 @pytest.mark.parametrize(("upscaler", "note"), [(b"", ""), (b"no network", "This browser cannot draw: ")])
