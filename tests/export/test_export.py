@@ -127,6 +127,20 @@ def test_onnx_of_every_recipe(name):
     assert check(halves_to_onnx(pipe), pipe) <= 2
 
 
+@pytest.mark.parametrize("name", ["cgan", "r3gan"])
+def test_the_docs_draw_from_onnx_with_labels_but_no_counts(name, tmp_path, monkeypatch):
+    """And with latents of another length; of a model with counts, tests/test_readme.py."""
+    _, generator, _ = build(name, classes=("jazz", "rock"))
+    pipe = AlbumCoverPipeline(generator.eval())
+    monkeypatch.chdir(tmp_path)
+    Path("covers.onnx").write_bytes(to_onnx(pipe))
+    text = (Path(__file__).parents[2] / "docs" / "loading.md").read_text()
+    [code] = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "covers.onnx" in code]
+    exec(compile(code, "docs/loading.md", "exec"), {})
+    drawn = np.asarray(Image.open("cover-7.png"), int)
+    assert np.abs(drawn - np.asarray(pipe(seeds=[7]).images[0], int)).max() <= 2
+
+
 def test_the_page_is_one_small_file(files):
     page = (files / "covers.html").read_text()
     assert len(page) < 30_000_000
