@@ -68,5 +68,7 @@ def _export(args: argparse.Namespace) -> None:
         from ..export.html_page import export_html
         from ..inference.model_store import find_model
 
-        size = export_html(pipeline, args.out, find_model(args.model, parts=("history/*",)))
+        size, left_out = export_html(pipeline, args.out, find_model(args.model, parts=("history/*",)))
         print(f"{args.out}, {size / 1e6:.1f} MB; open it with a double click")
+        if left_out:
+            print(f"without the model's {' and '.join(left_out)}, with which the file would be too large to be mailed")

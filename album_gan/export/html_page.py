@@ -37,10 +37,11 @@ FOOTER = (
 )
 
 
-def export_html(pipe: AlbumCoverPipeline, file: Path, folder: Path | None = None) -> int:
-    """Write the page, after checking that it draws the same covers as the pipeline; returns its size in bytes.
+def export_html(pipe: AlbumCoverPipeline, file: Path, folder: Path | None = None) -> tuple[int, list[str]]:
+    """Write the page, after checking that it draws the same covers as the pipeline.
 
-    `folder` is the model's, for its history. Upscaling and history are left out if the page would be too large.
+    `folder` is the model's, for its history. History, then upscaling, are left out if the page would be too large.
+    Returns its size in bytes, and the names of what was left out.
     Raises ValueError for a model too large for one file, OSError if it cannot be written. Needs the extra `export`.
     """
     check_size(smallest_size(pipe))  # fail before the export, which takes seconds
@@ -48,13 +49,15 @@ def export_html(pipe: AlbumCoverPipeline, file: Path, folder: Path | None = None
     check(halves, pipe)
     upscaler = upscaler_to_onnx(pipe) if pipe.upscaler is not None else b""
     history = read_history(folder) if folder else []
-    for parts in ((upscaler, history), (upscaler, []), (b"", [])):
+    whole = (upscaler, history)
+    for parts in (whole, (upscaler, []), (b"", [])):
         page = build_page(pipe, halves, *parts).encode()
         if len(page) <= MAX_BYTES:
             break
     check_size(len(page))
     write_atomic(file, page)
-    return len(page)
+    named = zip(("upscaler", "history"), parts, whole, strict=True)
+    return len(page), [name for name, part, full in named if part != full]
 
 
 def read_history(folder: Path) -> list[tuple[int, str]]:
@@ -137,11 +140,12 @@ def runtime_script() -> str:
 
 
 def words_and_numbers() -> dict:
-    """Data for latents.js from latents.py: words, constants of names, and Python's case folding."""
+    """Data for latents.js from latents.py: words, constants of names and lists, and Python's case folding."""
     return {
         "adjectives": words.ADJECTIVES,
         "nouns": words.NOUNS,
         "count": latents.SEED_COUNT,
+        "longest": latents.MAX_LIST,
         "multiplier": latents.MULTIPLIER,
         "offset": latents.OFFSET,
         "inverse": pow(latents.MULTIPLIER, -1, latents.SEED_COUNT),

@@ -73,6 +73,49 @@ function seedForAnyText(text) {
   return exactSeed(text) ?? sha256(new TextEncoder().encode(words)).reduce((rest, byte) => (rest * 256 + byte) % WORDS.count, 0);
 }
 
+/** What a text chooses, as read_seeds does in Python, with its errors: [{seed, typed}, ...], typed "" for exact ones. */
+function readSeeds(text) {
+  const chosen = [];
+  const range = new RegExp(`^${SPACE}*([0-9]+)${SPACE}*-${SPACE}*([0-9]+)${SPACE}*$`);
+  const choose = (words) => chosen.push({ seed: seedForAnyText(words), typed: trimmed(words).split(new RegExp(`${SPACE}+`)).join(" ") });
+  const seedOf = (item) => {
+    const seed = exactSeed(item);
+    if (seed !== null) return seed;
+    throw new Error(`seed must be a number from 0 to ${WORDS.count - 1} or a name, got ${quoted(item)}; try 42 or velvet-otter-042`);
+  };
+  for (const part of text.replace(/^[ ;\n]+|[ ;\n]+$/g, "").split(/[;\n]/)) {
+    const items = part.split(",");
+    const numbers = new RegExp(`^(?:[0-9,-]|${SPACE})*$`).test(part);
+    const exact = items.map((item) => range.test(item) || exactSeed(item) !== null);
+    const named = items.some((item, i) => exact[i] && /[a-z]/.test(folded(item)));
+    if (!numbers && !named && !exact.every(Boolean)) {
+      choose(part);
+      continue;
+    }
+    items.forEach((item, i) => {
+      if (!trimmed(item)) {
+        const remedy = trimmed(text) ? "remove the empty item" : "name a seed";
+        throw new Error(`seeds must be a list such as 1,2,7-9, got ${quoted(text)}; ${remedy}`);
+      }
+      if (!exact[i] && !numbers) return choose(item);
+      const [, ...ends] = range.exec(item) ?? [item, item, item];
+      const [first, last] = ends.map(seedOf);
+      if (last < first) throw new Error(`seeds must have ranges that run upwards, got ${trimmed(item)}; write ${last}-${first}`);
+      if (chosen.length + last - first >= WORDS.longest) {
+        throw new Error(`seeds must be at most ${WORDS.longest} in one list, got more; split ${quoted(text)}`);
+      }
+      for (let seed = first; seed <= last; seed++) chosen.push({ seed, typed: "" });
+    });
+  }
+  return chosen;
+}
+
+/** A text in quotes, shortened; without the escapes of Python, since a field holds one line. */
+function quoted(text) {
+  const letters = Array.from(`'${text}'`);
+  return letters.length <= 60 ? letters.join("") : `${letters.slice(0, 57).join("")}...`;
+}
+
 /** FIPS 180-4. crypto.subtle is missing in some browsers for pages opened from disk. */
 function sha256(bytes) {
   const primes = [];

@@ -2,7 +2,12 @@
 
 const $ = (selector) => document.querySelector(selector);
 const status = (text) => ($("#status").textContent = text);
-const failed = (event) => status(`This browser cannot draw: ${(event.reason ?? event.error ?? event).message ?? event}`);
+const note = (text) => ($("dialog .note").textContent = text); // on the cover shown large
+const failed = (event) => {
+  const why = `This browser cannot draw: ${(event.reason ?? event.error ?? event).message ?? event}`;
+  status(why);
+  note(why);
+};
 addEventListener("unhandledrejection", failed);
 addEventListener("error", failed);
 
@@ -150,7 +155,6 @@ let shown = null;
 let large = false; // whether the dialog shows it upscaled by the network
 let film = 0; // number of the current film, so that a later action stops it
 const canvas = $("dialog canvas");
-const note = (text) => ($("dialog .note").textContent = text);
 
 function put(picture) {
   [canvas.width, canvas.height] = [picture.width, picture.height];
@@ -164,7 +168,8 @@ function fill(tile) {
   put(pixelsOf(tile));
   $("dialog h2").textContent = titleOf(tile);
   $("dialog .seed").textContent = `${tile.dataset.typed ? `${nameOf(Number(tile.dataset.seed))} · ` : ""}Seed ${tile.dataset.seed}`;
-  note("");
+  note(tile.dataset.drawn ? "" : "Not drawn yet");
+  for (const action of NEED_A_COVER) $(`[data-do=${action}]`).setAttribute("aria-disabled", !tile.dataset.drawn);
 }
 
 function enlarge(tile) {
@@ -182,8 +187,8 @@ const actions = {
       model: MODEL.fingerprint,
       seed,
       name: nameOf(seed),
-      truncation: Number(shown.dataset.truncation ?? truncation()),
-      label: [...MODEL.labels, ...MODEL.mixtures.map(([name]) => name)][Number(shown.dataset.label ?? label()) - 1] ?? null,
+      truncation: Number(shown.dataset.truncation),
+      label: [...MODEL.labels, ...MODEL.mixtures.map(([name]) => name)][Number(shown.dataset.label) - 1] ?? null,
       ...(shown.dataset.typed ? { typed: shown.dataset.typed } : {}),
     };
     const link = document.createElement("a");
@@ -193,6 +198,7 @@ const actions = {
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   },
   async enlarge() {
+    if (!MODEL.upscales) return; // by its key; it has no button
     const [tile, mine] = [shown, (film += 1)];
     put(pixelsOf(tile)); // a film may have been shown
     note("Enlarging …");
@@ -237,6 +243,8 @@ const actions = {
   back: () => fill(neighbour(-1)),
   on: () => fill(neighbour(1)),
 };
+const NEED_A_COVER = ["save", "enlarge"]; // which would be blank; not `disabled`, which would lose the focus
+const act = (action) => (shown.dataset.drawn || !NEED_A_COVER.includes(action)) && actions[action]();
 const FRAMES = 20;
 const FILM_FOR = 3000; // ms
 
@@ -248,7 +256,7 @@ addEventListener("keydown", (event) => {
     const action = KEYS[event.key] ?? (isStage && (event.key === " " || event.key === "Enter") && "on");
     if (!action) return;
     event.preventDefault();
-    return actions[action]();
+    return act(action);
   }
   // On the wall, arrow keys go from tile to tile.
   const at = tiles().indexOf(document.activeElement);
@@ -260,7 +268,7 @@ addEventListener("keydown", (event) => {
 $("dialog").addEventListener("click", (event) => {
   const isStage = $("dialog").classList.contains("stage");
   const action = event.target.dataset.do ?? (isStage ? "on" : event.target === $("dialog") && "close");
-  if (action) actions[action]();
+  if (action) act(action);
 });
 let touched = null;
 $("dialog").addEventListener("touchstart", (event) => (touched = event.touches[0]), { passive: true });
@@ -286,37 +294,38 @@ $("#present").addEventListener("click", () => {
 
 // --- The rest of the page
 
-// The seeds of a list such as "1, 2, 7-9; velvet-otter-042", at most 64 as on the web page; null for any other text.
-function seedsOf(text) {
-  const seeds = [];
-  for (const item of text.split(/[;,]/)) {
-    const range = /^\s*(\d{1,8})\s*-\s*(\d{1,8})\s*$/.exec(item);
-    const [first, last] = range ? [Number(range[1]), Number(range[2])] : [exactSeed(item), exactSeed(item)];
-    if (first === null || last < first) return null;
-    for (let seed = first; seed <= last && seeds.length < 64; seed += 1) seeds.push(seed);
+const MAX_COVERS = 64; // of a list, as on the web page
+
+/** What the text in the field chooses; null, with the reason shown at the field, if it is refused. */
+function chosenIn(field) {
+  try {
+    const chosen = readSeeds(field.value);
+    if (chosen.length > MAX_COVERS) throw new Error(`seeds must be at most ${MAX_COVERS} on a wall, got ${chosen.length}; type a shorter list`);
+    return chosen;
+  } catch (error) {
+    field.setCustomValidity(error.message);
+    field.reportValidity();
+    return null;
   }
-  return seeds.length > 1 ? seeds : null;
 }
 
+// One cover comes first on the wall and opens; those of a list become the wall.
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const text = $("#name").value.split(/\s+/).filter(Boolean).join(" ");
-  if (!text) return;
-  const list = seedsOf(text);
-  if (list) {
-    $("#wall").replaceChildren(...list.map((seed) => newTile(seed)));
+  const field = $("#name");
+  const chosen = trimmed(field.value) && chosenIn(field);
+  if (!chosen) return;
+  const added = chosen.map(({ seed, typed }) => newTile(seed, typed));
+  if (added.length > 1) {
+    $("#wall").replaceChildren(...added);
     redraw();
-    return $("#name").blur();
+  } else {
+    $("#wall").prepend(added[0]);
+    if (tiles().length > wallSize()) tiles().at(-1).remove();
+    redraw(added);
+    enlarge(added[0]);
   }
-  const tooLarge = /^\d+$/.test(text) && exactSeed(text) === null;
-  $("#name").setCustomValidity(tooLarge ? `A seed is a number from 0 to ${WORDS.count - 1}` : "");
-  if (!$("#name").reportValidity()) return;
-  const tile = newTile(seedForAnyText(text), exactSeed(text) === null ? text : "");
-  $("#wall").prepend(tile);
-  if (tiles().length > wallSize()) tiles().at(-1).remove();
-  redraw([tile]);
-  enlarge(tile);
-  $("#name").blur();
+  field.blur();
 });
 $("#name").addEventListener("input", () => $("#name").setCustomValidity(""));
 $("#new-wall").addEventListener("click", () => {
@@ -357,4 +366,4 @@ if (!MODEL.upscales) $("[data-do=enlarge]").hidden = true;
 
 $("#wall").append(...MODEL.wall.slice(0, wallSize()).map((seed) => newTile(seed)));
 redraw();
-globalThis.albumGan = { classOf, classUnder, draw, enlarged, latentOf, nameOf, seedForAnyText };
+globalThis.albumGan = { classOf, classUnder, draw, enlarged, latentOf, nameOf, readSeeds, seedForAnyText };

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from tiny_recipes import RECIPES, build
 
 from album_gan import AlbumCoverPipeline
 from album_gan.cli.main import main
-from album_gan.inference.latents import classes_of, latents_of, name_of, seed_for_any_text
+from album_gan.inference.latents import classes_of, latents_of, name_of, read_seeds, seed_for_any_text
 from album_gan.media.image_files import read_settings
 from album_gan.networks.dcgan import DCGANGenerator
 from album_gan.networks.lite_generator import LiteGenerator
@@ -21,6 +22,7 @@ from album_gan.page_style import opening_wall
 
 onnx = pytest.importorskip("onnx", reason="exports need the extra export")
 onnxruntime = pytest.importorskip("onnxruntime", reason="exports need the extra export")
+from album_gan.export import html_page  # noqa: E402
 from album_gan.export.html_page import build_page, runtime_script, smallest_size  # noqa: E402
 from album_gan.export.onnx_model import check, halves_to_onnx, to_onnx  # noqa: E402
 
@@ -31,6 +33,13 @@ TEXTS = [
     *("0", " 0042 ", "99999999", "123456789", "velvet-otter-042", "Velvet Otter 042", "VELVET_otter-042"),
     *("", "velvet-otter-42", "Dark Side", "  dark \t side ", "Straße", "STRASSE", "Ωμέγας ΣΣΑΣ", "İstanbul"),
     *("e\u0301", "\u00e9", "ﬁne", "日本", "🎷 x", "a\x1cb\u2003c"),
+]
+LISTS = [
+    *("1,2,7-9,velvet-otter-042", " 3 - 5 , VELVET OTTER 042, 3", "5-5", "007-0000000009", "42;", ";;42 ;\n", "1;2\n3"),
+    *("The Flat Tyres; 1,2", "The  Flat \u2003 Tyres; Night Bus", "velvet-otter-042, Dark Side", "Tyler, The Creator"),
+    *("10,000 Maniacs", "Blink-182", "1,nice-cat-007", "Straße, velvet-otter-042", "1,\xa02-\u20034"),
+    *("42,", "1,,2", "9-7", " 9 - 7 ", "1 2 3", "1,2,123456789", "1-2-3", "-3", "a;;b", "velvet-otter-042, ", "- -"),
+    *("", "  ", " ; ", "100000000", "0-100000000", "0-1000000", "5,0-999999", "1," * 40, "🎷; ,velvet-otter-042" * 4),
 ]
 
 
@@ -118,6 +127,20 @@ def test_onnx_of_every_recipe(name):
     assert check(halves_to_onnx(pipe), pipe) <= 2
 
 
+@pytest.mark.parametrize("name", ["cgan", "r3gan"])
+def test_the_docs_draw_from_onnx_with_labels_but_no_counts(name, tmp_path, monkeypatch):
+    """And with latents of another length; of a model with counts, tests/test_readme.py."""
+    _, generator, _ = build(name, classes=("jazz", "rock"))
+    pipe = AlbumCoverPipeline(generator.eval())
+    monkeypatch.chdir(tmp_path)
+    Path("covers.onnx").write_bytes(to_onnx(pipe))
+    text = (Path(__file__).parents[2] / "docs" / "loading.md").read_text()
+    [code] = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "covers.onnx" in code]
+    exec(compile(code, "docs/loading.md", "exec"), {})
+    drawn = np.asarray(Image.open("cover-7.png"), int)
+    assert np.abs(drawn - np.asarray(pipe(seeds=[7]).images[0], int)).max() <= 2
+
+
 def test_the_page_is_one_small_file(files):
     page = (files / "covers.html").read_text()
     assert len(page) < 30_000_000
@@ -172,6 +195,34 @@ def test_the_lower_bound_of_a_page_is_one(files, tiny_pipeline):
     assert smallest_size(tiny_pipeline) < (files / "covers.html").stat().st_size
 
 
+@pytest.fixture(scope="module")
+def halves(tiny_pipeline):
+    return halves_to_onnx(tiny_pipeline)
+
+
+@pytest.mark.parametrize(
+    ("room", "left_out"),
+    [(300_000, ""), (150_000, "the model's history"), (50_000, "the model's upscaler and history")],
+)
+def test_what_is_left_out_for_want_of_room_is_said(
+    tiny_model, tiny_pipeline, halves, tmp_path, monkeypatch, capsys, room, left_out
+):
+    noise = np.random.default_rng(0).bytes(100_000)
+    shutil.copytree(tiny_model, tmp_path / "model")
+    (tmp_path / "model" / "history").mkdir()
+    (tmp_path / "model" / "history" / "0.webp").write_bytes(noise)
+    monkeypatch.setattr(html_page, "halves_to_onnx", lambda pipe: halves)
+    monkeypatch.setattr(html_page, "upscaler_to_onnx", lambda pipe: noise)
+    monkeypatch.setattr(html_page, "MAX_BYTES", len(build_page(tiny_pipeline, halves)) + room)
+    words = ["export", "--model", str(tmp_path / "model"), "--format", "html", "--out", str(tmp_path / "covers.html")]
+    assert main(words) == 0
+    page, said = (tmp_path / "covers.html").read_text(), capsys.readouterr().out
+    assert ("without" in said) == bool(left_out)
+    assert left_out in said
+    assert ("const HISTORY = [];" in page) == ("history" in left_out)
+    assert ('"upscales": false' in page) == ("upscaler" in left_out)
+
+
 # --- In a browser
 
 
@@ -214,6 +265,18 @@ def test_seeds_names_and_latents_in_javascript(page):
     assert page.evaluate("albumGan.classOf(7, [])") == 0
 
 
+READ = "text => { try { return albumGan.readSeeds(text) } catch (error) { return error.message } }"
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_lists_in_javascript(page, text):
+    try:
+        ours = [chosen._asdict() for chosen in read_seeds(text)]
+    except ValueError as error:
+        ours = str(error)
+    assert page.evaluate(READ, text) == ours
+
+
 def test_the_page_draws_the_pipelines_covers(page, tiny_pipeline):
     for seed, truncation in ((7, 1.0), (99_999_999, 0.5)):
         data = page.evaluate("async ([s, t]) => Array.from((await albumGan.draw(s, t)).data)", [seed, truncation])
@@ -249,10 +312,18 @@ def test_a_name_is_typed_enlarged_and_downloaded(page, tiny_pipeline, tmp_path):
 
 
 def test_a_list_is_the_wall(page):
-    page.fill("#name", f"1, 7-9; {name_of(2)}")
+    page.fill("#name", f"1, 7-9; {name_of(2)}; The Flat Tyres")
     page.press("#name", "Enter")
-    page.locator("#wall button[data-drawn]").nth(4).wait_for(timeout=20_000)
-    assert page.locator("#wall button span").all_text_contents() == [name_of(seed) for seed in (1, 7, 8, 9, 2)]
+    page.locator("#wall button[data-drawn]").nth(5).wait_for(timeout=20_000)
+    names = [*(name_of(seed) for seed in (1, 7, 8, 9, 2)), "The Flat Tyres"]
+    assert page.locator("#wall button span").all_text_contents() == names
+
+
+def test_a_list_of_one_opens_it(page):
+    page.fill("#name", "42;")
+    page.press("#name", "Enter")
+    assert page.locator("dialog h2").text_content() == name_of(42)
+    page.keyboard.press("Escape")
 
 
 def test_what_is_typed_stays_the_name(page, tmp_path):
@@ -297,12 +368,23 @@ def test_a_cover_saved_during_a_film_is_the_cover(page, tiny_pipeline, tmp_path)
     page.keyboard.press("Escape")
 
 
-def test_a_number_that_is_no_seed_is_refused(page):
-    page.fill("#name", "100000000")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("100000000", "must be a number from 0 to 99999999 or a name, got '100000000'"),
+        ("1,,2", "remove the empty item"),
+        ("0-99", "must be at most 64 on a wall, got 100"),
+    ],
+)
+def test_what_cannot_be_seeds_is_refused_at_the_field(page, text, message):
+    before = page.locator("#wall span").all_text_contents()
+    page.fill("#name", text)
     page.press("#name", "Enter")
-    assert page.eval_on_selector("#name", "field => field.validationMessage") == "A seed is a number from 0 to 99999999"
+    assert message in page.eval_on_selector("#name", "field => field.validationMessage")
     assert not page.locator("dialog").is_visible()
+    assert page.locator("#wall span").all_text_contents() == before
     page.fill("#name", "")
+    assert page.eval_on_selector("#name", "field => field.validationMessage") == ""
 
 
 def test_covers_morph_and_the_stage_is_left_again(page):
@@ -326,6 +408,52 @@ def test_the_training_s_history_and_the_switch(page, tiny_model):
     page.click("#theme")
     assert page.evaluate(ground) != light
     page.click("#theme")
+
+
+@pytest.mark.parametrize(("upscaler", "note"), [(b"", ""), (b"no network", "This browser cannot draw: ")])
+def test_no_cover_is_enlarged_for_ever(browser, tiny_pipeline, halves, upscaler, note):
+    """By a page without an upscaler, or with one that fails."""
+    page = browser.new_page()
+    page.set_content(build_page(tiny_pipeline, halves, upscaler))
+    page.locator("#wall button[data-drawn]").first.click()
+    page.keyboard.press("e")
+    page.locator("dialog .note", has_text="Enlarging").wait_for(state="detached", timeout=20_000)
+    assert page.locator("dialog .note").text_content().startswith(note)
+    assert page.locator("[data-do=enlarge]").is_visible() == bool(upscaler)
+    page.close()
+
+
+# WebAssembly starts, and so covers are drawn, when the test says go(). Downloads are counted.
+HELD = """
+    const start = WebAssembly.instantiate;
+    const told = new Promise((done) => (globalThis.go = done));
+    WebAssembly.instantiate = async (...what) => (await told, start(...what));
+    globalThis.saved = 0;
+    HTMLAnchorElement.prototype.click = () => (saved += 1);
+"""
+
+
+def test_a_cover_is_saved_and_enlarged_only_when_it_is_drawn(browser, files):
+    page = browser.new_page()
+    page.add_init_script(HELD)
+    page.goto((files / "covers.html").as_uri())
+    page.locator("#wall button").first.click()
+    note = page.locator("dialog .note")
+    buttons = [page.locator(f"[data-do={action}]") for action in ("save", "enlarge")]
+    for button in buttons:
+        assert button.is_disabled()
+        button.dispatch_event("click")
+    page.keyboard.press("e")
+    page.wait_for_timeout(300)
+    assert (note.text_content(), page.evaluate("saved")) == ("Not drawn yet", 0)
+    page.evaluate("go()")
+    page.locator("#wall button[data-drawn]").first.wait_for()
+    assert note.text_content() == ""
+    for button in buttons:
+        button.click()  # waits until it is enabled
+    page.locator("dialog canvas[width='128']").wait_for()
+    assert page.evaluate("saved") == 1
+    page.close()
 
 
 def test_on_a_phone(browser, files):
