@@ -239,8 +239,9 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """
         if (seeds is None) == (latents is None):
             raise ValueError("stems need seeds or latents; pass one of them")
-        z = self.latents_of(seeds) if seeds is not None else self._checked(latents, "latents", self._latent_shape)
-        numbers = self._classes.numbers(label, None, None if seeds is None else seed_list(seeds), len(z))
+        read = None if seeds is None else seed_list(seeds)  # once: an iterator of seeds gives them only once
+        z = self._checked(latents, "latents", self._latent_shape) if read is None else self.latents_of(read)
+        numbers = self._classes.numbers(label, None, read, len(z))
         return self._embed(z, numbers).clone()  # the clone is free of inference mode, so gradients may pass it
 
     def __call__(

@@ -238,6 +238,11 @@ def test_interpolation_passes_through_its_seeds(tiny_pipeline):
     assert np.abs(open_[[0, 2, 4]] - covers).max() <= 1
 
 
+def test_seeds_may_come_from_an_iterator(tiny_pipeline):
+    assert torch.equal(tiny_pipeline.stems_of(map(int, "345")), tiny_pipeline.stems_of([3, 4, 5]))
+    assert len(list(tiny_pipeline.interpolate(map(int, "345"), frames=3))) == 3
+
+
 def test_frames_of_an_interpolation_are_enlarged(tiny_pipeline):
     covers = tiny_pipeline(seeds=[3, 4]).images
     frames = tiny_pipeline.interpolate([3, 4], frames=2, loop=False, truncation=1.0, size=80)
