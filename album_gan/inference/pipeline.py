@@ -282,6 +282,9 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if given and (num_images is not None or generator is not None):
             random = "num_images" if num_images is not None else "generator"
             raise ValueError(f"{random} is for covers of random seeds, got {given[0]} too; pass one of them")
+        if stems is not None and (label or class_labels is not None):
+            named = "label" if label else "class_labels"
+            raise ValueError(f"{named} is for covers of seeds or latents, got stems, which contain one; leave it out")
         if output_type not in ("pil", "np", "pt"):
             raise ValueError(f"output_type must be pil, np or pt, got {output_type!r}")
         if batch_size < 1:

@@ -205,6 +205,8 @@ def test_truncation_draws_towards_the_mean(tiny_pipeline):
         ({"seeds": 1, "batch_size": 0}, "batch_size"),
         ({"latents": np.zeros((1, 64))}, r"latents must have the shape \(B, 128\)"),
         ({"latents": np.zeros((0, 128))}, "latents must have"),
+        ({"stems": np.zeros((1, 256, 4, 4)), "label": "jazz"}, "label is for covers of seeds or latents, got stems"),
+        ({"stems": np.zeros((1, 256, 4, 4)), "class_labels": 0}, "class_labels is for covers of seeds or latents"),
         ({"stems": np.zeros((256, 4, 4))}, r"stems must have the shape \(B, 256, 4, 4\)"),
     ],
 )
