@@ -2,10 +2,11 @@
 
 import argparse
 import math
+import os
 from pathlib import Path
 
 from ..editing.typography import LAYOUTS, check_type, set_type
-from ..inference.latents import check_truncation, near_miss, parse_seeds, read_seeds
+from ..inference.latents import check_truncation, near_miss, parse_seeds, read_seeds, seed_for_any_text
 from .options import (
     Subparsers,
     add_command,
@@ -124,9 +125,13 @@ def _find(args: argparse.Namespace) -> None:
     from ..inference.pixels import file_name, png_bytes
     from ..media.image_files import read_picture, read_settings
 
-    picture = read_picture(args.picture)
+    picture, stem = read_picture(args.picture), args.picture.stem
     if args.out:
         check_folder(args.out)
+        projected = args.out / f"{file_name(stem)}-projected.png"
+        _check_kept(projected, args.picture)
+        if seed_for_any_text(stem)[1] == "name":  # a drawn cover, and the nearest one will have its name
+            _check_kept(args.out / f"{stem}.png", args.picture)
     pipeline = load_pipeline(args)
     settings = read_settings(picture)
     if settings and settings.get("model") == pipeline.fingerprint:
@@ -139,11 +144,18 @@ def _find(args: argparse.Namespace) -> None:
     if args.out:
         from ..inference.atomic import write_atomic
 
+        nearest = args.out / f"{found.name}.png"
+        _check_kept(nearest, args.picture)
         args.out.mkdir(parents=True, exist_ok=True)
-        name = file_name(args.picture.stem)
-        write_atomic(args.out / f"{found.name}.png", png_bytes(found.seed_image, pipeline.settings(found.seed)))
-        write_atomic(args.out / f"{name}-projected.png", png_bytes(found.image))
+        write_atomic(nearest, png_bytes(found.seed_image, pipeline.settings(found.seed)))
+        write_atomic(projected, png_bytes(found.image))
         print(f"both in {args.out}")
+
+
+def _check_kept(target: Path, source: Path) -> None:
+    """ValueError if `target` is a file in the folder of the picture `source`: it would be overwritten."""
+    if target.exists() and os.path.samefile(target.parent, source.resolve().parent):
+        raise ValueError(f"out must not be the folder of {source}: {target} would be overwritten; choose another")
 
 
 def add_upscale(commands: Subparsers) -> None:
@@ -185,9 +197,8 @@ def _upscale(args: argparse.Namespace) -> None:
         target = args.out / f"{source.stem}{ending}"
         if target in targets:
             raise ValueError(f"pictures must have different names, got {targets[target]} and {source}; rename one")
-        if target.exists() and args.out.resolve() == source.resolve().parent:
-            raise ValueError(f"out must not be the folder of {source}: {target} would be overwritten; choose another")
         picture = read_picture(source)
+        _check_kept(target, source)
         try:
             check_upscale(picture, size)
         except ValueError as error:

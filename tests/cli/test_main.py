@@ -367,6 +367,19 @@ def test_find_writes_the_nearest_covers(run, tmp_path):
     assert {file.name for file in (tmp_path / "found").iterdir()} == {f"{name_of(5)}.png", "00000005-projected.png"}
 
 
+def test_find_overwrites_nothing_beside_its_picture(run, refused, tmp_path):
+    """Not the picture itself, which may be called as the nearest cover is, nor others in its folder."""
+    run("generate --seeds 5 --out drawn")
+    (tmp_path / "drawn" / "00000005.png").rename(tmp_path / "drawn" / f"{name_of(5)}.png")
+    kept = f"{name_of(5)}.png would be overwritten; choose another"
+    assert kept in refused(f"find drawn/{name_of(5)}.png --out drawn --steps 2")
+    Image.open(tmp_path / "drawn" / f"{name_of(5)}.png").save(tmp_path / "drawn" / "mine.png")
+    code, _, err = run("find drawn/mine.png --out drawn --steps 2")
+    assert (code, kept in err) == (2, True)
+    (tmp_path / "drawn" / "mine-projected.png").write_bytes(b"mine too")
+    assert "mine-projected.png would be overwritten" in refused("find drawn/mine.png --out drawn --steps 2")
+
+
 def test_a_video_without_av_says_what_to_install(run, refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     assert "run: pip install 'album-gan[video]', or write a .webp" in refused("interpolate --seeds 1,2 --out x.mp4")
