@@ -133,9 +133,18 @@ def check_type(title: str, artist: str, layout: str) -> dict[str, tuple[str, str
         text = " ".join(unicodedata.normalize("NFC", text or "").split())
         if len(text) > LONGEST_TEXT:
             raise ValueError(f"{name} must be at most {LONGEST_TEXT} characters, got {len(text)}; shorten it")
-        text = text.upper() if LAYOUTS[layout].capitals else text
+        text = _capitals(text) if LAYOUTS[layout].capitals else text
         texts[name] = text, _font_for(name, text, LAYOUTS[layout].font)
     return texts
+
+
+def _capitals(text: str) -> str:
+    """The text in upper case, without the combining marks that `upper` adds; Greek capitals do without them anyway.
+
+    Unicode has no capital "ΐ": `upper` gives "Ϊ" and a mark, which basic layout would set on the next letter.
+    """
+    capitals = ((letter, unicodedata.normalize("NFC", letter.upper())) for letter in text)
+    return "".join(one for letter, many in capitals for one in many if one == letter or not unicodedata.combining(one))
 
 
 def _font_for(name: str, text: str, preferred: str) -> str:
