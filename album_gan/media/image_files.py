@@ -97,7 +97,8 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE, called: str = "") -
 def _unfit(picture: Image.Image, max_side: int) -> str:
     if max(picture.size) > max_side:
         return f"has {picture.width}x{picture.height} pixels, more than {max_side} a side; make it smaller first"
-    frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # a phone's photo with its depth map
+    # A phone's photo with its depth map, and a picture of Photoshop with its layers, are no animations.
+    frames = 1 if picture.format in ("MPO", "PSD") else getattr(picture, "n_frames", 1)
     if frames > 1:
         return f"is an animation of {frames} pictures; save one of them"
     if picture.mode not in ("RGB", "RGBA", "L", "LA", "P", "PA", "1"):

@@ -1,4 +1,5 @@
 import io
+import struct
 import subprocess
 import sys
 
@@ -166,3 +167,17 @@ def test_a_photo_of_a_phone_is_no_animation(tmp_path):
     picture = image_files.read_picture(tmp_path / "x.jpg")
     assert picture.size == (40, 40)
     assert picture.getpixel((20, 20))[0] > 240
+
+
+def test_a_picture_with_layers_is_no_animation(tmp_path):
+    """Pillow counts the layers of Photoshop's format as pictures; what is read is the whole."""
+    layer = struct.pack(">4iH", 0, 0, 2, 2, 0) + b"8BIMnorm" + bytes([255, 0, 0, 0]) + struct.pack(">I", 0)
+    layers = struct.pack(">h", 2) + 2 * layer
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 2, 2, 8, 3) + bytes(8)
+    section = struct.pack(">II", len(layers) + 4, len(layers)) + layers
+    whole = struct.pack(">H", 0) + b"".join(bytes([value]) * 4 for value in (10, 20, 30))
+    (tmp_path / "x.psd").write_bytes(header + section + whole)
+    with Image.open(tmp_path / "x.psd") as picture:
+        assert (picture.format, picture.n_frames) == ("PSD", 2)
+    picture = image_files.read_picture(tmp_path / "x.psd")
+    assert (picture.size, picture.getpixel((1, 1))) == ((2, 2), (10, 20, 30))
