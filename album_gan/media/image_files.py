@@ -56,15 +56,18 @@ def check_print(path: str | Path) -> str:
 
 
 def read_settings(source: str | Path | Image.Image) -> dict | None:
-    """The settings embedded in a PNG or JPEG of ours; None for pictures without them or with other text there."""
+    """The settings embedded in a PNG or JPEG of ours; None for pictures without them or with other text there.
+
+    They are JSON: in a PNG under the key `album_gan`, in a JPEG's comment inside an object with that key.
+    """
     if isinstance(source, (str, Path)):
         with Image.open(source) as image:
             return read_settings(image)
+    text, comment = source.info.get(SETTINGS_KEY), source.info.get("comment")
     try:
-        settings = json.loads(source.info.get(SETTINGS_KEY) or source.info.get("comment") or "null")
-    except (TypeError, ValueError):
+        settings = json.loads(text) if text else json.loads(comment or "null")[SETTINGS_KEY]
+    except (TypeError, ValueError, KeyError, RecursionError):
         return None
-    settings = settings.get(SETTINGS_KEY, settings) if isinstance(settings, dict) else None
     return settings if isinstance(settings, dict) else None
 
 

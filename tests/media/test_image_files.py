@@ -27,7 +27,7 @@ def test_png_carries_its_settings(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-@pytest.mark.parametrize("text", [None, "no json", "[1]", "3"])
+@pytest.mark.parametrize("text", [None, "no json", "[1]", "3", "[" * 100_000])
 def test_pictures_without_settings(tmp_path, text):
     picture = Image.new("RGB", (2, 2))
     if text is not None:
@@ -35,6 +35,12 @@ def test_pictures_without_settings(tmp_path, text):
     assert image_files.read_settings(picture) is None
     (tmp_path / "b.png").write_bytes(png_bytes(Image.new("RGB", (2, 2))))
     assert image_files.read_settings(tmp_path / "b.png") is None
+
+
+@pytest.mark.parametrize("comment", ['{"seed": 7, "model": "of another program"}', '{"album_gan": 7}', "[]"])
+def test_a_comment_of_another_program_holds_no_settings(tmp_path, comment):
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.jpg", comment=comment)
+    assert image_files.read_settings(tmp_path / "a.jpg") is None
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
