@@ -76,8 +76,8 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE, called: str = "") -
 
     Errors name it as it is `called`, by default as its file.
     Raises ValueError with one clear line for what is no still picture of 8 bits per channel in RGB, grey or a palette:
-    animations, 16 bits, CMYK, broken files, more than `max_side` pixels a side, which is read from the header, before
-    anything is decoded. OSError for a missing file.
+    animations, 16 bits, CMYK, broken files, more than `max_side` pixels a side or than Pillow's limit in all, which is
+    read from the header, before anything is decoded. OSError for a file that is missing or that the system cannot read.
     """
     path = Path(path)
     if path.is_dir():
@@ -91,8 +91,11 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE, called: str = "") -
                 picture.load()
                 return _in_srgb(ImageOps.exif_transpose(picture))
     except Image.DecompressionBombError:
-        reason = f"has far more pixels than {max_side} a side; make it smaller first"
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # Pillow warns from half of it on
+        reason = f"has more than {limit:,} pixels, too many to be read; make it smaller first"
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... each at its own defect
+        if isinstance(error, OSError) and error.errno:  # but the system's own have a number
+            raise OSError(error.errno, error.strerror, called or str(path)) from error
         reason = f"is no picture that can be read, or is cut short ({type(error).__name__})"
     raise ValueError(f"{called or path.name} {reason}")
 

@@ -2,6 +2,7 @@ import io
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,7 +116,8 @@ def test_read_picture_converts_to_srgb(tmp_path, mode):
         ("lab.tif", r"not in RGB or grey \(mode LAB\)"),
         ("moving.gif", "an animation of 2 pictures"),
         ("cut.png", "cut short"),
-        ("bomb.png", "pixels"),
+        ("bomb.png", "has more than 178,956,970 pixels, too many to be read; make it smaller first"),
+        ("long.png", "has 16385x2 pixels, more than 16384 a side; make it smaller first"),
         ("text.png", "no picture that can be read"),
         ("folder.png", "is a folder"),
     ],
@@ -129,11 +131,18 @@ def test_unfit_pictures_are_explained(tmp_path, name, message):
     noise(64).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:3000])
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    Image.new("1", (16_385, 2)).save(tmp_path / "long.png")
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(ValueError, match=message) as caught:
         image_files.read_picture(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that even root cannot read, of Linux")
+def test_what_the_system_cannot_read_is_no_broken_picture():
+    with pytest.raises(OSError, match=r"Input/output error: '/proc/self/mem'"):
+        image_files.read_picture("/proc/self/mem")
 
 
 WITHOUT_AVIF = """
