@@ -9,7 +9,7 @@ from typing import Any
 from ..inference.atomic import write_atomic
 from ..inference.latents import check_truncation
 from ..runtime import choose_device
-from .options import Subparsers, add_command, add_device_option, check_folder, positive
+from .options import Subparsers, add_command, add_device_option, check_file, positive
 
 
 def add_evaluate(commands: Subparsers) -> None:
@@ -41,7 +41,7 @@ def add_evaluate(commands: Subparsers) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     check_truncation(args.truncation)
     if args.out:
-        check_folder(args.out.parent)
+        check_file(args.out, "numbers.json")
     from ..evaluation.table import check_comparable, side_by_side, table
 
     others = {str(path): _read(path) for path in args.beside}

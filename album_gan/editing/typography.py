@@ -90,8 +90,7 @@ def compose(image: Image.Image, title: str, artist: str, layout: str = "headline
     """Choose sizes, position, colour and shade; arguments and errors as in `set_type`."""
     from ..inference.pixels import on_white  # brings torch, and `check_type` is to answer before that is loaded
 
-    if min(image.size) < SMALLEST_SIDE:
-        raise ValueError(f"covers must be {SMALLEST_SIDE} pixels or more for type, got {image.width}x{image.height}")
+    check_sides(image.size)
     texts, style, image = check_type(title, artist, layout), LAYOUTS[layout], on_white(image)
     sizes = {"title": style.title_size, "artist": style.artist_size}
     blocks = [_fitted(text, font, sizes[name], style.width, image.size) for name, (text, font) in texts.items() if text]
@@ -136,6 +135,12 @@ def check_type(title: str, artist: str, layout: str) -> dict[str, tuple[str, str
         text = _capitals(text) if LAYOUTS[layout].capitals else text
         texts[name] = text, _font_for(name, text, LAYOUTS[layout].font)
     return texts
+
+
+def check_sides(sides: tuple[int, int]) -> None:
+    """Raise ValueError for a cover too small for type."""
+    if min(sides) < SMALLEST_SIDE:
+        raise ValueError(f"covers must be {SMALLEST_SIDE} pixels or more for type, got {sides[0]}x{sides[1]}")
 
 
 def _capitals(text: str) -> str:

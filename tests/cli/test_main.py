@@ -149,6 +149,9 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
         ("interpolate --seeds 1,2 --out x", "must end in .mp4, .gif or .webp, got 'x'"),
         ("interpolate --seeds 1,2 --fps 0 --out x.gif", "fps must be from 1 to 60, got 0"),
         ("interpolate --seeds 1,2 --out folder.gif", "out must be a file"),
+        ("timelapse bundled --out folder.gif", "out must be a file, got the folder folder.gif; try folder.gif/trai"),
+        ("evaluate --train-data-dir empty --out empty", "out must be a file, got the folder empty; try empty/numb"),
+        ("export --format html --out folder.html", "out must be a file, got the folder folder.html; try"),
         ("interpolate --seeds 1,2 --out taken/x.gif", "taken is a file"),
         ("interpolate --seeds 1,2 --truncation nan --out x.gif", "truncation must be"),
         ("interpolate --seeds 1,2 --size 16 --out x.gif", "size must be from 32, the picture's longer side, to 4096"),
@@ -164,6 +167,10 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
         ("upscale good.png empty --size 64 --out x", "empty is a folder"),
         ("upscale good.png --size 64 --out .", "good.png would be overwritten"),
         ("upscale good.png empty/../good.png --size 64 --out x", "different names"),
+        ("upscale good.png GOOD.bmp --size 64 --out x", "different names, got good.png and GOOD.bmp"),
+        ("upscale caf\u00e9.png cafe\u0301.bmp --size 64 --out x", "different names"),
+        ("upscale good.png wide.png --size 160 --title A --out x", "wide.png: covers must be 128 pixels or more for"),
+        ("upscale huge.png --store --out x", "covers for stores must be at most 3000 pixels, huge.png is 3001x3001"),
         ("upscale good.png --size 64 --out taken", "taken is a file"),
         ("upscale --size 64 --out x", "IN"),
         ("upscale good.png --out x", "one of the arguments --size --store is required"),
@@ -178,10 +185,14 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
 def test_bad_input_is_one_line_and_leaves_no_trace(refused, tmp_path, line, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "folder.gif").mkdir()
+    (tmp_path / "folder.html").mkdir()
     (tmp_path / "taken").write_text("a file")
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "good.png")
+    for name in ("GOOD.bmp", "caf\u00e9.png", "cafe\u0301.bmp"):
+        Image.new("RGB", (32, 32)).save(tmp_path / name)
     Image.new("RGB", (32, 16)).save(tmp_path / "wide.png")
+    Image.new("1", (3001, 3001)).save(tmp_path / "huge.png")
     (tmp_path / "broken.png").write_bytes(b"this is no picture")
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:1500])
     assert message in refused(line)
