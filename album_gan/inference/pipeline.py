@@ -27,6 +27,7 @@ from .arguments import (
     best_device,
     check_dtype,
     chosen_list,
+    device_of,
     device_of_map,
     one_of,
     random_seeds,
@@ -111,7 +112,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """
         dtype = one_of("dtype", dtype, "torch_dtype", torch_dtype)
         check_dtype(dtype)
-        device = one_of("device", device, "device_map", device_of_map(device_map))
+        device = one_of("device", device_of(device), "device_map", device_of_map(device_map))
         folder = find_model(
             source, revision, bool(local_files_only), token, ("generator", "upscaler"), variant, cache_dir
         )

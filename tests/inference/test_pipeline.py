@@ -145,6 +145,10 @@ def test_seeds_as_numbers_of_numpy_and_torch(tiny_pipeline):
         assert tiny_pipeline(seeds=one).seeds == [5]
 
 
+def test_digits_of_other_scripts_are_words(tiny_pipeline):
+    assert tiny_pipeline(seeds=["²", "٤٢"]).seeds == [*tiny_pipeline("²").seeds, *tiny_pipeline("٤٢").seeds]
+
+
 def test_one_generator_for_each_image_as_in_diffusers(tiny_pipeline):
     def generators(*seeds):
         return [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -164,7 +168,10 @@ def test_diffusers_names_for_dtype_and_device(tiny_model):
     assert load(tiny_model, torch_dtype=torch.bfloat16).generator.dtype == torch.bfloat16
     for device_map in ("cpu", "auto", "balanced", torch.device("cpu")):
         assert len(load(tiny_model, device_map=device_map, torch_dtype=torch.float32)(seeds=1).images) == 1
-    assert load(tiny_model, device="cpu", device_map="cpu").device.type == "cpu"
+    for device_map in ("cpu", torch.device("cpu")):
+        assert load(tiny_model, device="cpu", device_map=device_map).device.type == "cpu"
+    with pytest.raises(ValueError, match="device and device_map are one option, got cpu and meta; pass one"):
+        load(tiny_model, device="cpu", device_map="meta")
     for wrong in ({"torch_dtype": "float16"}, {"dtype": torch.int8}, {"device_map": "sequential"}, {"device_map": {}}):
         with pytest.raises(ValueError, match=r"(dtype|device_map) must be "):
             load(tiny_model, **wrong)
@@ -195,6 +202,9 @@ def test_truncation_draws_towards_the_mean(tiny_pipeline):
         ({"seeds": [1, -1]}, "seed must be"),
         ({"seeds": "1,,2"}, "empty item"),
         ({"seeds": []}, "seeds must be one or more"),
+        ({"seeds": 1.0}, "seeds must be whole numbers, names or words, got 1.0; try 42"),
+        ({"seeds": [1.5]}, "seeds must be whole numbers, names or words, got 1.5"),
+        ({"seeds": [None]}, "seeds must be whole numbers, names or words, got None"),
         ({"seeds": 1, "stems": np.zeros((1, 256, 4, 4))}, "got seeds and stems"),
         ({"seeds": 1, "truncation": 2}, "truncation must be"),
         ({"seeds": 1, "output_type": "jpeg"}, "output_type must be"),
