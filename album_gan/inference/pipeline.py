@@ -116,9 +116,11 @@ class AlbumCoverPipeline(DiffusionPipeline):
         folder = find_model(
             source, revision, bool(local_files_only), token, ("generator", "upscaler"), variant, cache_dir
         )
-        check_index(folder, source or "bundled", cls.__name__)
-        # A model without an upscaler of its own, such as a training run's, takes the bundled one.
-        places = [place / "upscaler" for place in (folder, find_model("bundled"))]
+        index = check_index(folder, source or "bundled", cls.__name__)
+        # A model without an upscaler of its own, such as a training run's, takes the bundled one. It may have been
+        # saved over a model with one, whose folder is still there.
+        own = [] if index.get("upscaler") == [None, None] else [folder]
+        places = [place / "upscaler" for place in (*own, find_model("bundled"))]
         place = next((place for place in places if place.is_dir()), None)
         pipeline = cls(
             load_network(folder / "generator", "paint", variant),
