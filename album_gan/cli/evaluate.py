@@ -62,13 +62,11 @@ def _evaluate(args: argparse.Namespace) -> None:
         image_column=args.image_column,
     )
     device = choose_device(args.device)
-    result = evaluate(args.model, source, args.samples, args.truncation, extractors, device, progress=True)
+    result = evaluate(args.model, source, args.samples, args.truncation, extractors, device, True, others)
     print(table(result))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(args.out, json.dumps(result, indent=2) + "\n")
-    for name, other in others.items():
-        check_comparable(result, other, name)
     if others:
         print(f"\n{side_by_side({str(args.model or 'bundled'): result, **others})}")
 
