@@ -2,15 +2,18 @@
 
 import argparse
 import math
+import os
+import unicodedata
 from pathlib import Path
 
-from ..editing.typography import LAYOUTS, check_type, set_type
-from ..inference.latents import check_truncation, near_miss, parse_seeds, read_seeds
+from ..editing.typography import LAYOUTS, check_sides, check_type, set_type
+from ..inference.latents import check_truncation, near_miss, parse_seeds, read_seeds, seed_for_any_text
 from .options import (
     Subparsers,
     add_command,
     add_device_option,
     add_drawing_options,
+    check_file,
     check_folder,
     counted,
     load_pipeline,
@@ -91,9 +94,7 @@ def _interpolate(args: argparse.Namespace) -> None:
     seeds = parse_seeds(args.seeds)
     check_ending(args.out)
     check_fps(args.fps)
-    if args.out.is_dir():
-        raise ValueError(f"out must be a file, got the folder {args.out}; try {args.out / 'loop.mp4'}")
-    check_folder(args.out.parent)
+    check_file(args.out, "loop.mp4")
     from tqdm import tqdm
 
     from ..media.video import write_animation
@@ -124,9 +125,13 @@ def _find(args: argparse.Namespace) -> None:
     from ..inference.pixels import file_name, png_bytes
     from ..media.image_files import read_picture, read_settings
 
-    picture = read_picture(args.picture)
+    picture, stem = read_picture(args.picture), args.picture.stem
     if args.out:
         check_folder(args.out)
+        projected = args.out / f"{file_name(stem)}-projected.png"
+        _check_kept(projected, args.picture)
+        if seed_for_any_text(stem)[1] == "name":  # a drawn cover, and the nearest one will have its name
+            _check_kept(args.out / f"{stem}.png", args.picture)
     pipeline = load_pipeline(args)
     settings = read_settings(picture)
     if settings and settings.get("model") == pipeline.fingerprint:
@@ -139,11 +144,18 @@ def _find(args: argparse.Namespace) -> None:
     if args.out:
         from ..inference.atomic import write_atomic
 
+        nearest = args.out / f"{found.name}.png"
+        _check_kept(nearest, args.picture)
         args.out.mkdir(parents=True, exist_ok=True)
-        name = file_name(args.picture.stem)
-        write_atomic(args.out / f"{found.name}.png", png_bytes(found.seed_image, pipeline.settings(found.seed)))
-        write_atomic(args.out / f"{name}-projected.png", png_bytes(found.image))
+        write_atomic(nearest, png_bytes(found.seed_image, pipeline.settings(found.seed)))
+        write_atomic(projected, png_bytes(found.image))
         print(f"both in {args.out}")
+
+
+def _check_kept(target: Path, source: Path) -> None:
+    """ValueError if `target` is a file in the folder of the picture `source`: it would be overwritten."""
+    if target.exists() and os.path.samefile(target.parent, source.resolve().parent):
+        raise ValueError(f"out must not be the folder of {source}: {target} would be overwritten; choose another")
 
 
 def add_upscale(commands: Subparsers) -> None:
@@ -175,32 +187,39 @@ def _upscale(args: argparse.Namespace) -> None:
     check_folder(args.out)
     from tqdm import tqdm
 
-    from ..inference.upscaling import RIGHTS, check_upscale
+    from ..inference.upscaling import RIGHTS, check_upscale, enlarged_size
     from ..media.image_files import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
 
     check_type(args.title, args.artist, args.layout)
     size, ending = (STORE_SIZE, ".jpg") if args.store else (args.size, ".jpg" if args.jpeg else ".png")
-    targets: dict[Path, Path] = {}
+    targets: dict[str, tuple[Path, Path]] = {}  # by name, without what macOS and Windows ignore in names
     for source in args.pictures:
         target = args.out / f"{source.stem}{ending}"
-        if target in targets:
-            raise ValueError(f"pictures must have different names, got {targets[target]} and {source}; rename one")
-        if target.exists() and args.out.resolve() == source.resolve().parent:
-            raise ValueError(f"out must not be the folder of {source}: {target} would be overwritten; choose another")
+        name = unicodedata.normalize("NFC", source.stem).casefold()
+        if name in targets:
+            raise ValueError(f"pictures must have different names, got {targets[name][1]} and {source}; rename one")
         picture = read_picture(source)
+        _check_kept(target, source)
+        if args.store and max(picture.size) > size:
+            raise ValueError(
+                f"covers for stores must be at most {size} pixels, {source} is {picture.width}x{picture.height}; "
+                "make it smaller first"
+            )
         try:
             check_upscale(picture, size)
+            if args.title or args.artist:
+                check_sides(enlarged_size(picture.size, size))
         except ValueError as error:
             raise ValueError(f"{source.name}: {error}") from error
         if args.store and picture.width != picture.height:
             raise ValueError(f"covers for stores must be square, {source} is {picture.width}x{picture.height}; crop it")
-        targets[target] = source
+        targets[name] = target, source
     pipeline = load_pipeline(args)
     pipeline.find_engine(args.engine)
 
     args.out.mkdir(parents=True, exist_ok=True)
     save = save_for_store if args.store else save_print
-    for target, source in tqdm(targets.items(), unit="picture", disable=None):
+    for target, source in tqdm(targets.values(), unit="picture", disable=None):
         picture = read_picture(source)
         enlarged = pipeline.upscale(picture, size, args.engine)
         if args.title or args.artist:
@@ -232,7 +251,7 @@ def _timelapse(args: argparse.Namespace) -> None:
     check_fps(args.fps)
     if not 0 < args.seconds < math.inf:
         raise ValueError(f"seconds must be above 0, got {args.seconds:g}; 0.5 is usual")
-    check_folder(args.out.parent)
+    check_file(args.out, "training.mp4")
     from ..inference.model_store import find_model
     from ..media.video import write_animation
     from ..training.watching.timelapse import frames_of, moments_of

@@ -9,7 +9,7 @@ from typing import Any
 from ..inference.atomic import write_atomic
 from ..inference.latents import check_truncation
 from ..runtime import choose_device
-from .options import Subparsers, add_command, add_device_option, check_folder, positive
+from .options import Subparsers, add_command, add_device_option, check_file, positive
 
 
 def add_evaluate(commands: Subparsers) -> None:
@@ -41,7 +41,7 @@ def add_evaluate(commands: Subparsers) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     check_truncation(args.truncation)
     if args.out:
-        check_folder(args.out.parent)
+        check_file(args.out, "numbers.json")
     from ..evaluation.table import check_comparable, side_by_side, table
 
     others = {str(path): _read(path) for path in args.beside}
@@ -62,13 +62,11 @@ def _evaluate(args: argparse.Namespace) -> None:
         image_column=args.image_column,
     )
     device = choose_device(args.device)
-    result = evaluate(args.model, source, args.samples, args.truncation, extractors, device, progress=True)
+    result = evaluate(args.model, source, args.samples, args.truncation, extractors, device, True, others)
     print(table(result))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(args.out, json.dumps(result, indent=2) + "\n")
-    for name, other in others.items():
-        check_comparable(result, other, name)
     if others:
         print(f"\n{side_by_side({str(args.model or 'bundled'): result, **others})}")
 

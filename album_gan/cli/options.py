@@ -88,6 +88,13 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f"out must be in a folder you may write to, which {existing} is not; choose another place")
 
 
+def check_file(out: Path, example: str) -> None:
+    """ValueError unless the file `out` can be written, as far as can be told before; `example` is a name for one."""
+    if out.is_dir():
+        raise ValueError(f"out must be a file, got the folder {out}; try {out / example}")
+    check_folder(out.parent)
+
+
 def counted(number: int, noun: str) -> str:
     """1 and "cover" -> "1 cover"; 1200 -> "1,200 covers"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

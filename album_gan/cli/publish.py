@@ -4,7 +4,7 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
-from .options import Subparsers, add_command, check_folder
+from .options import Subparsers, add_command, check_file
 
 FORMATS = ("onnx", "html")
 
@@ -49,9 +49,9 @@ def add_export(commands: Subparsers) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    if args.out.suffix != f".{args.format}" or args.out.is_dir():
+    if args.out.suffix != f".{args.format}":
         raise ValueError(f"out must be a file that ends in .{args.format}, got {args.out}")
-    check_folder(args.out.parent)
+    check_file(args.out, f"covers.{args.format}")
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise ImportError(f"export needs {missing[0]}, which is not installed; run: pip install 'album-gan[export]'")

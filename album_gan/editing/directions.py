@@ -105,7 +105,12 @@ class Editor:
         if not self.mixes:
             raise ValueError(f"{type(self.pipe.generator).__name__} cannot mix covers; use a `projected` model")
         with torch.inference_mode(), full_precision(stems.device):
-            return to_pil(self.pipe.generator.paint(stems, styles))
+            return to_pil(self._paint(stems, styles))
+
+    def _paint(self, *stems: Tensor) -> Tensor:
+        """The float32 images (B, 3, R, R) of float32 stems, by weights of any precision."""
+        dtype = self.pipe.generator.dtype
+        return self.pipe.generator.paint(*(some.to(dtype) for some in stems)).float()
 
     @torch.enable_grad()
     def _uphill(self, stems: Tensor, attribute: Callable[[Tensor], Tensor]) -> Tensor:
@@ -115,7 +120,7 @@ class Editor:
         """
         with torch.inference_mode(False), full_precision(stems.device):
             leaf = stems.clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(attribute(self.pipe.generator.paint(leaf)).sum(), leaf)
+            (gradient,) = torch.autograd.grad(attribute(self._paint(leaf)).sum(), leaf)
         direction = gradient.flatten(1) @ self.centred.T @ self.centred
         return (direction / (direction.norm(dim=1, keepdim=True) + 1e-12)).view_as(stems)
 

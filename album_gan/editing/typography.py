@@ -90,8 +90,7 @@ def compose(image: Image.Image, title: str, artist: str, layout: str = "headline
     """Choose sizes, position, colour and shade; arguments and errors as in `set_type`."""
     from ..inference.pixels import on_white  # brings torch, and `check_type` is to answer before that is loaded
 
-    if min(image.size) < SMALLEST_SIDE:
-        raise ValueError(f"covers must be {SMALLEST_SIDE} pixels or more for type, got {image.width}x{image.height}")
+    check_sides(image.size)
     texts, style, image = check_type(title, artist, layout), LAYOUTS[layout], on_white(image)
     sizes = {"title": style.title_size, "artist": style.artist_size}
     blocks = [_fitted(text, font, sizes[name], style.width, image.size) for name, (text, font) in texts.items() if text]
@@ -133,9 +132,24 @@ def check_type(title: str, artist: str, layout: str) -> dict[str, tuple[str, str
         text = " ".join(unicodedata.normalize("NFC", text or "").split())
         if len(text) > LONGEST_TEXT:
             raise ValueError(f"{name} must be at most {LONGEST_TEXT} characters, got {len(text)}; shorten it")
-        text = text.upper() if LAYOUTS[layout].capitals else text
+        text = _capitals(text) if LAYOUTS[layout].capitals else text
         texts[name] = text, _font_for(name, text, LAYOUTS[layout].font)
     return texts
+
+
+def check_sides(sides: tuple[int, int]) -> None:
+    """Raise ValueError for a cover too small for type."""
+    if min(sides) < SMALLEST_SIDE:
+        raise ValueError(f"covers must be {SMALLEST_SIDE} pixels or more for type, got {sides[0]}x{sides[1]}")
+
+
+def _capitals(text: str) -> str:
+    """The text in upper case, without the combining marks that `upper` adds; Greek capitals do without them anyway.
+
+    Unicode has no capital "ΐ": `upper` gives "Ϊ" and a mark, which basic layout would set on the next letter.
+    """
+    capitals = ((letter, unicodedata.normalize("NFC", letter.upper())) for letter in text)
+    return "".join(one for letter, many in capitals for one in many if one == letter or not unicodedata.combining(one))
 
 
 def _font_for(name: str, text: str, preferred: str) -> str:

@@ -1,7 +1,7 @@
 """Comparing a model with held-out covers: fidelity, diversity, copies and spectra, in `extractors`' feature spaces."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..metrics.kernel_distance import kernel_distance, subset_distances
 from ..metrics.precision_recall import coverage, distances, mean_distance, near_duplicate_rate, nearest
 from ..metrics.spectrum import octave_differences, radial_spectrum
 from .extractors import EXTRACTORS, build_extractor, cache_file, cached_features, check_extractor, features_of
-from .table import SUBSET_DRAWS
+from .table import SUBSET_DRAWS, check_comparable
 
 COPY_QUANTILE = 0.001  # of the distances between different held-out covers
 DRAWN_TOGETHER = 16
@@ -30,11 +30,13 @@ def evaluate(
     extractors: tuple[str, ...] | None = None,
     device: str = "cpu",
     progress: bool = False,
+    beside: Mapping[str, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Compare a model (bundled, a folder or a Hub id) with the covers of `source`, at the model's resolution.
 
-    With `progress`, prints an estimate of the time, and shows a progress bar.
-    Raises ValueError for unknown extractors, and for too few samples or held-out covers.
+    With `progress`, prints an estimate of the time, and shows a progress bar. `beside` are evaluations of other models,
+    by name, to compare the result with. Raises ValueError before the first cover is drawn for unknown extractors, for
+    too few samples or held-out covers, and for evaluations beside that were measured otherwise.
     """
     for name in extractors or ():
         check_extractor(name)
@@ -43,6 +45,9 @@ def evaluate(
     resolution = pipeline.generator.config.resolution
     split = load_covers(replace(source, resolution=resolution))
     check_held_out(len(split.held_out), len(split.train))
+    known = {"samples": samples, "truncation": truncation, "resolution": resolution, "held_out": len(split.held_out)}
+    for name, other in (beside or {}).items():
+        check_comparable(known, other, name)
     held_out, training = split.held_out.all_pixels(), split.train.all_pixels()
     spaces = extractors or tuple(EXTRACTORS)
     if progress:

@@ -31,9 +31,9 @@ def table(result: dict[str, Any]) -> str:
 def check_comparable(result: dict[str, Any], other: dict[str, Any], name: str) -> None:
     """Raise ValueError unless `other`, called `name`, was measured like `result`, as far as that is known."""
     for field in ("samples", "truncation", "resolution", "held_out"):
-        if field in result and result[field] != other.get(field):
+        if field in result and field in other and result[field] != other[field]:
             raise ValueError(
-                f"{name} must be measured like this model, with {field} {result[field]}, got {other.get(field)}; "
+                f"{name} must be measured like this model, with {field} {result[field]}, got {other[field]}; "
                 "evaluate it with the same options"
             )
 

@@ -1,5 +1,6 @@
 """What callers of the pipeline may pass, as diffusers and they write it, brought to one form."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,7 +27,12 @@ def chosen_list(seeds: Any) -> list[Chosen]:
 def _chosen(seed: int | str) -> Chosen:
     if isinstance(seed, Chosen):
         return seed
-    if not isinstance(seed, str) or seed.strip().isdigit():  # too many digits are a mistake, not words
+    if not isinstance(seed, str):
+        try:
+            return Chosen(seed_of(seed))
+        except TypeError:
+            raise ValueError(f"seeds must be whole numbers, names or words, got {seed!r}; try 42") from None
+    if re.fullmatch(r"\s*[0-9]+\s*", seed):  # too many digits are a mistake, not words
         return Chosen(seed_of(seed))
     if not seed.strip():
         raise ValueError("seeds must be numbers, names or words, got an empty text; try 42 or velvet-otter-042")
@@ -75,17 +81,21 @@ def check_dtype(dtype: Any) -> None:
         raise ValueError(f"dtype must be torch.float32, torch.float16 or torch.bfloat16, got {dtype!r}")
 
 
-def device_of_map(device_map: str | torch.device | None) -> str | torch.device | None:
+def device_of(device: str | torch.device | None) -> torch.device | None:
+    """A device, or its name, as torch's object, so that "cpu" and torch.device("cpu") are equal."""
+    return None if device is None else torch.device(device)
+
+
+def device_of_map(device_map: str | torch.device | None) -> torch.device | None:
     """diffusers' device_map as the one device that a model as small as ours lies on."""
     if device_map in ("auto", "balanced"):
-        return best_device()
+        return torch.device(best_device())
     try:
-        torch.device("cpu" if device_map is None else device_map)
+        return device_of(device_map)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"device_map must be a device or auto, got {device_map!r}; these networks fit on one device"
         ) from error
-    return device_map
 
 
 def best_device() -> str:

@@ -31,7 +31,9 @@ def atomic_path(path: str | os.PathLike, *, flush: bool = False) -> Iterator[Pat
     """
     path = Path(path)
     # A name of its own, so that two writers of one file cannot mix; in the same folder, so that the rename is atomic.
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.tmp")
+    # Most systems take names of 255 bytes.
+    start = path.name.encode(errors="ignore")[:200].decode(errors="ignore")
+    temporary = path.with_name(f".{start}.{secrets.token_hex(4)}.tmp")
     with explained_write_errors(path, temporary):
         try:
             yield temporary
@@ -49,11 +51,14 @@ def atomic_path(path: str | os.PathLike, *, flush: bool = False) -> Iterator[Pat
 def explained_write_errors(path: Path, *others: Path) -> Iterator[None]:
     """Turn an OSError of writing `path` (or `others`) into one that names the file and its folder, and the way out.
 
-    The system's own message names neither: "[Errno 28] No space left on device". Errors of other files pass unchanged.
+    The system's own message names neither: "[Errno 28] No space left on device". Errors of other files pass unchanged,
+    and so do those without a number, which are not the system's: Pillow's of a broken picture.
     """
     try:
         yield
     except OSError as error:
+        if not error.errno:
+            raise
         ours = {os.path.abspath(own) for own in (path, path.parent, *others)}
         if error.filename is not None and os.path.abspath(os.fsdecode(error.filename)) not in ours:
             raise
@@ -72,8 +77,7 @@ def _explanation(path: Path, error: OSError) -> str:
         advice = "create the folder first"
     else:
         advice = "choose another place"
-    reason = (os.strerror(error.errno) if error.errno else "") or " ".join(str(error).split()) or type(error).__name__
-    return f"{path.name} could not be written to {folder}: {reason}; {advice}"
+    return f"{path.name} could not be written to {folder}: {os.strerror(error.errno or 0)}; {advice}"
 
 
 def flush_to_disk(path: Path) -> None:

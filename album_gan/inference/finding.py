@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .latents import name_of
-from .pixels import check_picture
+from .pixels import as_shown
 from .precision import full_precision
 
 STARTS = 64  # seeds from 0 on, of which the most similar one is where the descent starts
@@ -52,12 +52,12 @@ def find(pipe: Any, picture: Image.Image, steps: int = STEPS, generator: Any = N
     Deterministic. `generator`, by default the pipeline's, draws what is compared: a page may let others draw between.
     Raises ValueError for `steps` below 1, and for what is no picture.
     """
-    check_picture(picture)
+    shown = as_shown(picture)
     if steps < 1:
         raise ValueError(f"steps must be 1 or more, got {steps}; {STEPS} is usual")
     generator = generator or pipe.generator.eval()
     side = generator.config.resolution
-    square = ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
+    square = ImageOps.fit(shown, (side, side), Image.Resampling.LANCZOS)
     pixels = np.array(square)
     target = torch.from_numpy(pixels).to(generator.device, generator.dtype).permute(2, 0, 1)[None] / 127.5 - 1
 

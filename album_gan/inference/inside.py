@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .pixels import check_picture, to_tensor
+from .pixels import as_shown, to_tensor
 
 COMPANIONS = 7  # drawn covers that are judged beside a picture: a batch of one would look like a collapse
 
@@ -68,8 +68,8 @@ def square_tensor(image: Image.Image, side: int) -> Tensor:
 
     Raises ValueError for what is no picture.
     """
-    check_picture(image)
+    image = as_shown(image)
     edge = min(image.size)
     left, top = (image.width - edge) // 2, (image.height - edge) // 2
-    square = image.convert("RGB").crop((left, top, left + edge, top + edge))
+    square = image.crop((left, top, left + edge, top + edge))
     return to_tensor([square.resize((side, side), Image.Resampling.LANCZOS)])

@@ -145,14 +145,19 @@ def refuse_pickles(folder: Path, parts: Iterable[str] = ()) -> None:
             )
 
 
-def check_index(folder: Path, source: object, pipeline: str) -> None:
-    """Raise OSError unless `folder` holds a model, ValueError unless it is one of ours, of the class `pipeline`."""
+def check_index(folder: Path, source: object, pipeline: str) -> dict[str, Any]:
+    """The model_index.json of a model of ours, of the class `pipeline`.
+
+    Raises OSError unless `folder` holds a model, ValueError unless it is such a one.
+    """
     if not (folder / "model_index.json").is_file():
         raise OSError(f"{source} is no album_gan model: model_index.json is missing")
-    name = read_json(folder / "model_index.json").get("_class_name")
+    index = read_json(folder / "model_index.json")
+    name = index.get("_class_name")
     name = name[-1] if isinstance(name, list) and name else name
     if name != pipeline:
         raise ValueError(f"{source} is no album_gan model: its model_index.json names {name!r}, not {pipeline!r}")
+    return index
 
 
 def load_network(folder: Path, ability: str, variant: str | None = None) -> ModelMixin:

@@ -27,6 +27,7 @@ from .arguments import (
     best_device,
     check_dtype,
     chosen_list,
+    device_of,
     device_of_map,
     one_of,
     random_seeds,
@@ -111,13 +112,15 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """
         dtype = one_of("dtype", dtype, "torch_dtype", torch_dtype)
         check_dtype(dtype)
-        device = one_of("device", device, "device_map", device_of_map(device_map))
+        device = one_of("device", device_of(device), "device_map", device_of_map(device_map))
         folder = find_model(
             source, revision, bool(local_files_only), token, ("generator", "upscaler"), variant, cache_dir
         )
-        check_index(folder, source or "bundled", cls.__name__)
-        # A model without an upscaler of its own, such as a training run's, takes the bundled one.
-        places = [place / "upscaler" for place in (folder, find_model("bundled"))]
+        index = check_index(folder, source or "bundled", cls.__name__)
+        # A model without an upscaler of its own, such as a training run's, takes the bundled one. It may have been
+        # saved over a model with one, whose folder is still there.
+        own = [] if index.get("upscaler") == [None, None] else [folder]
+        places = [place / "upscaler" for place in (*own, find_model("bundled"))]
         place = next((place for place in places if place.is_dir()), None)
         pipeline = cls(
             load_network(folder / "generator", "paint", variant),
@@ -239,8 +242,9 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """
         if (seeds is None) == (latents is None):
             raise ValueError("stems need seeds or latents; pass one of them")
-        z = self.latents_of(seeds) if seeds is not None else self._checked(latents, "latents", self._latent_shape)
-        numbers = self._classes.numbers(label, None, None if seeds is None else seed_list(seeds), len(z))
+        read = None if seeds is None else seed_list(seeds)  # once: an iterator of seeds gives them only once
+        z = self._checked(latents, "latents", self._latent_shape) if read is None else self.latents_of(read)
+        numbers = self._classes.numbers(label, None, read, len(z))
         return self._embed(z, numbers).clone()  # the clone is free of inference mode, so gradients may pass it
 
     def __call__(
@@ -281,6 +285,9 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if given and (num_images is not None or generator is not None):
             random = "num_images" if num_images is not None else "generator"
             raise ValueError(f"{random} is for covers of random seeds, got {given[0]} too; pass one of them")
+        if stems is not None and (label or class_labels is not None):
+            named = "label" if label else "class_labels"
+            raise ValueError(f"{named} is for covers of seeds or latents, got stems, which contain one; leave it out")
         if output_type not in ("pil", "np", "pt"):
             raise ValueError(f"output_type must be pil, np or pt, got {output_type!r}")
         if batch_size < 1:

@@ -11,7 +11,7 @@ from itertools import chain, count
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 LONGEST_NAME = 200  # bytes of a file's name; most systems take 255, endings and numbers included
@@ -75,6 +75,15 @@ def on_white(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def as_shown(picture: Image.Image) -> Image.Image:
+    """A picture as RGB, upright if its EXIF says how, on white: as covers are decoded for training.
+
+    Raises ValueError for what is no picture.
+    """
+    check_picture(picture)
+    return on_white(ImageOps.exif_transpose(picture))
 
 
 def check_picture(picture: Image.Image) -> None:

@@ -38,8 +38,7 @@ def upscale(image: Image.Image, size: int, engine: Engine | None = None) -> Imag
     """
     check_upscale(image, size)
     image, engine = ImageOps.exif_transpose(image), engine or lanczos
-    scale = size / max(image.size)
-    target = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    target = enlarged_size(image.size, size)
     if not image.has_transparency_data:
         return engine(image.convert("RGB"), target)
     # Colours premultiplied by alpha, so that invisible ones do not bleed into visible ones.
@@ -48,6 +47,12 @@ def upscale(image: Image.Image, size: int, engine: Engine | None = None) -> Imag
     opacity = np.asarray(lanczos(alpha, target))[:, :, None]
     premultiplied = np.concatenate([np.minimum(enlarged, opacity), opacity], 2)
     return Image.frombytes("RGBa", target, premultiplied.tobytes()).convert("RGBA")
+
+
+def enlarged_size(sides: tuple[int, int], size: int) -> tuple[int, int]:
+    """Width and height of an upright picture with these `sides`, enlarged until the longer one is `size`."""
+    scale = size / max(sides)
+    return max(1, round(sides[0] * scale)), max(1, round(sides[1] * scale))
 
 
 def check_upscale(image: Image.Image, size: int) -> None:

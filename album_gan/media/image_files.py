@@ -56,15 +56,18 @@ def check_print(path: str | Path) -> str:
 
 
 def read_settings(source: str | Path | Image.Image) -> dict | None:
-    """The settings embedded in a PNG or JPEG of ours; None for pictures without them or with other text there."""
+    """The settings embedded in a PNG or JPEG of ours; None for pictures without them or with other text there.
+
+    They are JSON: in a PNG under the key `album_gan`, in a JPEG's comment inside an object with that key.
+    """
     if isinstance(source, (str, Path)):
         with Image.open(source) as image:
             return read_settings(image)
+    text, comment = source.info.get(SETTINGS_KEY), source.info.get("comment")
     try:
-        settings = json.loads(source.info.get(SETTINGS_KEY) or source.info.get("comment") or "null")
-    except (TypeError, ValueError):
+        settings = json.loads(text) if text else json.loads(comment or "null")[SETTINGS_KEY]
+    except (TypeError, ValueError, KeyError, RecursionError):
         return None
-    settings = settings.get(SETTINGS_KEY, settings) if isinstance(settings, dict) else None
     return settings if isinstance(settings, dict) else None
 
 
@@ -73,8 +76,8 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE, called: str = "") -
 
     Errors name it as it is `called`, by default as its file.
     Raises ValueError with one clear line for what is no still picture of 8 bits per channel in RGB, grey or a palette:
-    animations, 16 bits, CMYK, broken files, more than `max_side` pixels a side, which is read from the header, before
-    anything is decoded. OSError for a missing file.
+    animations, 16 bits, CMYK, broken files, more than `max_side` pixels a side or than Pillow's limit in all, which is
+    read from the header, before anything is decoded. OSError for a file that is missing or that the system cannot read.
     """
     path = Path(path)
     if path.is_dir():
@@ -88,8 +91,11 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE, called: str = "") -
                 picture.load()
                 return _in_srgb(ImageOps.exif_transpose(picture))
     except Image.DecompressionBombError:
-        reason = f"has far more pixels than {max_side} a side; make it smaller first"
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # Pillow warns from half of it on
+        reason = f"has more than {limit:,} pixels, too many to be read; make it smaller first"
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... each at its own defect
+        if isinstance(error, OSError) and error.errno:  # but the system's own have a number
+            raise OSError(error.errno, error.strerror, called or str(path)) from error
         reason = f"is no picture that can be read, or is cut short ({type(error).__name__})"
     raise ValueError(f"{called or path.name} {reason}")
 
@@ -97,7 +103,8 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE, called: str = "") -
 def _unfit(picture: Image.Image, max_side: int) -> str:
     if max(picture.size) > max_side:
         return f"has {picture.width}x{picture.height} pixels, more than {max_side} a side; make it smaller first"
-    frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # a phone's photo with its depth map
+    # A phone's photo with its depth map, and a picture of Photoshop with its layers, are no animations.
+    frames = 1 if picture.format in ("MPO", "PSD") else getattr(picture, "n_frames", 1)
     if frames > 1:
         return f"is an animation of {frames} pictures; save one of them"
     if picture.mode not in ("RGB", "RGBA", "L", "LA", "P", "PA", "1"):

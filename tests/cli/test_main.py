@@ -149,6 +149,9 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
         ("interpolate --seeds 1,2 --out x", "must end in .mp4, .gif or .webp, got 'x'"),
         ("interpolate --seeds 1,2 --fps 0 --out x.gif", "fps must be from 1 to 60, got 0"),
         ("interpolate --seeds 1,2 --out folder.gif", "out must be a file"),
+        ("timelapse bundled --out folder.gif", "out must be a file, got the folder folder.gif; try folder.gif/trai"),
+        ("evaluate --train-data-dir empty --out empty", "out must be a file, got the folder empty; try empty/numb"),
+        ("export --format html --out folder.html", "out must be a file, got the folder folder.html; try"),
         ("interpolate --seeds 1,2 --out taken/x.gif", "taken is a file"),
         ("interpolate --seeds 1,2 --truncation nan --out x.gif", "truncation must be"),
         ("interpolate --seeds 1,2 --size 16 --out x.gif", "size must be from 32, the picture's longer side, to 4096"),
@@ -164,6 +167,10 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
         ("upscale good.png empty --size 64 --out x", "empty is a folder"),
         ("upscale good.png --size 64 --out .", "good.png would be overwritten"),
         ("upscale good.png empty/../good.png --size 64 --out x", "different names"),
+        ("upscale good.png GOOD.bmp --size 64 --out x", "different names, got good.png and GOOD.bmp"),
+        ("upscale caf\u00e9.png cafe\u0301.bmp --size 64 --out x", "different names"),
+        ("upscale good.png wide.png --size 160 --title A --out x", "wide.png: covers must be 128 pixels or more for"),
+        ("upscale huge.png --store --out x", "covers for stores must be at most 3000 pixels, huge.png is 3001x3001"),
         ("upscale good.png --size 64 --out taken", "taken is a file"),
         ("upscale --size 64 --out x", "IN"),
         ("upscale good.png --out x", "one of the arguments --size --store is required"),
@@ -178,10 +185,14 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
 def test_bad_input_is_one_line_and_leaves_no_trace(refused, tmp_path, line, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "folder.gif").mkdir()
+    (tmp_path / "folder.html").mkdir()
     (tmp_path / "taken").write_text("a file")
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "good.png")
+    for name in ("GOOD.bmp", "caf\u00e9.png", "cafe\u0301.bmp"):
+        Image.new("RGB", (32, 32)).save(tmp_path / name)
     Image.new("RGB", (32, 16)).save(tmp_path / "wide.png")
+    Image.new("1", (3001, 3001)).save(tmp_path / "huge.png")
     (tmp_path / "broken.png").write_bytes(b"this is no picture")
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:1500])
     assert message in refused(line)
@@ -365,6 +376,19 @@ def test_find_writes_the_nearest_covers(run, tmp_path):
     assert f"00000005.png was drawn by this model: {name_of(5)}, seed 5" in out
     assert re.search(r"seed 5, 0\.[0-4]% away", out)
     assert {file.name for file in (tmp_path / "found").iterdir()} == {f"{name_of(5)}.png", "00000005-projected.png"}
+
+
+def test_find_overwrites_nothing_beside_its_picture(run, refused, tmp_path):
+    """Not the picture itself, which may be called as the nearest cover is, nor others in its folder."""
+    run("generate --seeds 5 --out drawn")
+    (tmp_path / "drawn" / "00000005.png").rename(tmp_path / "drawn" / f"{name_of(5)}.png")
+    kept = f"{name_of(5)}.png would be overwritten; choose another"
+    assert kept in refused(f"find drawn/{name_of(5)}.png --out drawn --steps 2")
+    Image.open(tmp_path / "drawn" / f"{name_of(5)}.png").save(tmp_path / "drawn" / "mine.png")
+    code, _, err = run("find drawn/mine.png --out drawn --steps 2")
+    assert (code, kept in err) == (2, True)
+    (tmp_path / "drawn" / "mine-projected.png").write_bytes(b"mine too")
+    assert "mine-projected.png would be overwritten" in refused("find drawn/mine.png --out drawn --steps 2")
 
 
 def test_a_video_without_av_says_what_to_install(run, refused, monkeypatch):

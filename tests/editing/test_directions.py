@@ -58,3 +58,14 @@ def test_a_mixture_with_itself_is_itself_and_with_another_is_neither(editor):
     [stranger] = editor.pipe(stems=other, truncation=1.0).images
     for picture in (plain, stranger):
         assert np.abs(np.asarray(mixed, int) - np.asarray(picture, int)).mean() > 2
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_pipeline_of_half_precision_edits_alike(tiny_model, tiny_pipeline, dtype):
+    amounts = {"darker": 2, "warmer": -1}
+    half, stems = AlbumCoverPipeline.from_pretrained(tiny_model, dtype=dtype, device="cpu"), tiny_pipeline.stems_of([7])
+    way = Editor(tiny_pipeline).edit(stems, amounts) - stems
+    editor = Editor(half)
+    own = editor.edit(half.stems_of([7]), amounts) - half.stems_of([7])
+    assert torch.cosine_similarity(own.flatten(), way.flatten(), dim=0) > 0.9
+    assert len(editor.mix(stems, half.stems_of([3]))) == 1

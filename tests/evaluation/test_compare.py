@@ -12,7 +12,8 @@ from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import draw_cover
 from album_gan.evaluation.compare import compare, in_one_space
 from album_gan.evaluation.extractors import EXTRACTORS, cached_features, features_of
-from album_gan.evaluation.table import table
+from album_gan.evaluation.table import check_comparable, table
+from album_gan.inference.model_store import find_model, read_json
 from album_gan.metrics.measures import KERNEL_DISTANCE, ruler_line
 
 pytestmark = pytest.mark.long
@@ -98,8 +99,23 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
     assert heading.split() == ["stlpips-vgg", str(tiny_model), str(out)]
     here, there = distance.rsplit(maxsplit=2)[1:]
     assert here == there == KERNEL_DISTANCE.show(result["spaces"]["stlpips-vgg"]["kid"])
+    out.write_text(json.dumps({**result, "held_out": 5}))
+    assert main([*words, "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
+    printed = capsys.readouterr()
+    assert "must be measured like this model, with held_out " in printed.err
+    assert "drawing" not in printed.out
+    out.write_text(json.dumps(result))
     assert main([*words[:-1], "30", "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
     assert "must be measured like this model, with samples 30, got 20" in capsys.readouterr().err
+
+
+def test_the_shipped_evaluations_can_stand_beside_others():
+    """They were written before an evaluation named its resolution."""
+    for name in ("bundled", "teaching"):
+        shipped = read_json(find_model(name) / "evaluation.json")
+        check_comparable({"resolution": 128, **shipped}, shipped, name)
+        with pytest.raises(ValueError, match="must be measured like this model, with samples 7, got"):
+            check_comparable({**shipped, "samples": 7}, shipped, name)
 
 
 def test_what_is_no_evaluation_is_refused_before_anything_is_measured(tiny_model, tmp_path, capsys):

@@ -24,6 +24,13 @@ def test_writes_bytes_and_text_and_leaves_nothing_else(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "c.npy"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="whole paths have 260 characters there")
+def test_names_as_long_as_systems_take(tmp_path):
+    for name in ("夜" * 85, "x" * 255):
+        write_atomic(tmp_path / name, name)
+        assert (tmp_path / name).read_text(encoding="utf-8") == name
+
+
 def test_what_fails_leaves_the_old_file_and_no_temporary_one(tmp_path):
     write_atomic(tmp_path / "a", "old")
 

@@ -45,5 +45,8 @@ def test_a_seed_of_the_pool_finds_itself(tiny_pipeline):
     found = tiny_pipeline.find(tiny_pipeline(5).images[0], steps=2)
     assert (found.seed, found.seed_distance) == (5, pytest.approx(0, abs=0.01))
     assert found.name == name_of(5)
+    lying = tiny_pipeline(5).images[0].transpose(Image.Transpose.ROTATE_90)
+    lying.getexif()[0x0112] = 6  # as a camera writes it
+    assert tiny_pipeline.find(lying, steps=1).seed == 5
     with pytest.raises(ValueError, match="steps must be 1 or more, got 0"):
         tiny_pipeline.find(found.image, 0)

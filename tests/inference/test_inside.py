@@ -54,6 +54,17 @@ def test_what_is_no_picture_is_named(tiny_pipeline, picture):
             use()
 
 
+def test_a_picture_is_judged_as_it_is_shown(tmp_path):
+    """A photo that lies on its side, as cameras write them, and transparency on white: as covers are decoded."""
+    picture = draw_cover(1, 64)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "lying.png", exif=exif)
+    with Image.open(tmp_path / "lying.png") as lying:
+        assert torch.equal(square_tensor(lying, 32), square_tensor(picture, 32))
+    assert (square_tensor(Image.new("RGBA", (64, 64), (0, 0, 0, 0)), 32) == 1).all()
+
+
 def test_a_model_without_its_discriminator_says_so(tiny_pipeline, tiny_model):
     with pytest.raises(OSError, match="comes without its discriminator; train"):
         tiny_pipeline.critic(draw_cover(0, 32))

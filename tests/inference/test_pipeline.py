@@ -145,6 +145,10 @@ def test_seeds_as_numbers_of_numpy_and_torch(tiny_pipeline):
         assert tiny_pipeline(seeds=one).seeds == [5]
 
 
+def test_digits_of_other_scripts_are_words(tiny_pipeline):
+    assert tiny_pipeline(seeds=["²", "٤٢"]).seeds == [*tiny_pipeline("²").seeds, *tiny_pipeline("٤٢").seeds]
+
+
 def test_one_generator_for_each_image_as_in_diffusers(tiny_pipeline):
     def generators(*seeds):
         return [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -164,7 +168,10 @@ def test_diffusers_names_for_dtype_and_device(tiny_model):
     assert load(tiny_model, torch_dtype=torch.bfloat16).generator.dtype == torch.bfloat16
     for device_map in ("cpu", "auto", "balanced", torch.device("cpu")):
         assert len(load(tiny_model, device_map=device_map, torch_dtype=torch.float32)(seeds=1).images) == 1
-    assert load(tiny_model, device="cpu", device_map="cpu").device.type == "cpu"
+    for device_map in ("cpu", torch.device("cpu")):
+        assert load(tiny_model, device="cpu", device_map=device_map).device.type == "cpu"
+    with pytest.raises(ValueError, match="device and device_map are one option, got cpu and meta; pass one"):
+        load(tiny_model, device="cpu", device_map="meta")
     for wrong in ({"torch_dtype": "float16"}, {"dtype": torch.int8}, {"device_map": "sequential"}, {"device_map": {}}):
         with pytest.raises(ValueError, match=r"(dtype|device_map) must be "):
             load(tiny_model, **wrong)
@@ -195,6 +202,9 @@ def test_truncation_draws_towards_the_mean(tiny_pipeline):
         ({"seeds": [1, -1]}, "seed must be"),
         ({"seeds": "1,,2"}, "empty item"),
         ({"seeds": []}, "seeds must be one or more"),
+        ({"seeds": 1.0}, "seeds must be whole numbers, names or words, got 1.0; try 42"),
+        ({"seeds": [1.5]}, "seeds must be whole numbers, names or words, got 1.5"),
+        ({"seeds": [None]}, "seeds must be whole numbers, names or words, got None"),
         ({"seeds": 1, "stems": np.zeros((1, 256, 4, 4))}, "got seeds and stems"),
         ({"seeds": 1, "truncation": 2}, "truncation must be"),
         ({"seeds": 1, "output_type": "jpeg"}, "output_type must be"),
@@ -205,6 +215,8 @@ def test_truncation_draws_towards_the_mean(tiny_pipeline):
         ({"seeds": 1, "batch_size": 0}, "batch_size"),
         ({"latents": np.zeros((1, 64))}, r"latents must have the shape \(B, 128\)"),
         ({"latents": np.zeros((0, 128))}, "latents must have"),
+        ({"stems": np.zeros((1, 256, 4, 4)), "label": "jazz"}, "label is for covers of seeds or latents, got stems"),
+        ({"stems": np.zeros((1, 256, 4, 4)), "class_labels": 0}, "class_labels is for covers of seeds or latents"),
         ({"stems": np.zeros((256, 4, 4))}, r"stems must have the shape \(B, 256, 4, 4\)"),
     ],
 )
@@ -236,6 +248,11 @@ def test_interpolation_passes_through_its_seeds(tiny_pipeline):
     assert np.abs(frames[1] - frames[0]).mean() > 0.5
     open_ = pixels(tiny_pipeline.interpolate("3-5", frames=5, loop=False, truncation=0.8))
     assert np.abs(open_[[0, 2, 4]] - covers).max() <= 1
+
+
+def test_seeds_may_come_from_an_iterator(tiny_pipeline):
+    assert torch.equal(tiny_pipeline.stems_of(map(int, "345")), tiny_pipeline.stems_of([3, 4, 5]))
+    assert len(list(tiny_pipeline.interpolate(map(int, "345"), frames=3))) == 3
 
 
 def test_frames_of_an_interpolation_are_enlarged(tiny_pipeline):

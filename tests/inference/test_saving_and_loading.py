@@ -52,6 +52,17 @@ def test_saving_rounds_what_is_written_and_not_what_is_used(tiny_model, tmp_path
     pipeline.save_pretrained(tmp_path)  # again, over the first
 
 
+def test_a_model_saved_over_another_does_not_take_its_upscaler(tiny_model, tmp_path):
+    pipeline = AlbumCoverPipeline.from_pretrained(tiny_model, device="cpu")
+    bundled = next(pipeline.upscaler.parameters()).clone()
+    next(pipeline.upscaler.parameters()).zero_()
+    pipeline.save_pretrained(tmp_path)
+    assert not next(AlbumCoverPipeline.from_pretrained(tmp_path, device="cpu").upscaler.parameters()).any()
+    AlbumCoverPipeline(pipeline.generator).save_pretrained(tmp_path)
+    loaded = AlbumCoverPipeline.from_pretrained(tmp_path, device="cpu")
+    assert torch.equal(next(loaded.upscaler.parameters()), bundled)
+
+
 @pytest.mark.parametrize("value", [float("nan"), 1e6])
 def test_weights_that_float16_cannot_hold_are_not_saved(tiny_model, tmp_path, value):
     pipeline = AlbumCoverPipeline.from_pretrained(tiny_model)

@@ -1,6 +1,8 @@
 import io
+import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ def test_png_carries_its_settings(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-@pytest.mark.parametrize("text", [None, "no json", "[1]", "3"])
+@pytest.mark.parametrize("text", [None, "no json", "[1]", "3", "[" * 100_000])
 def test_pictures_without_settings(tmp_path, text):
     picture = Image.new("RGB", (2, 2))
     if text is not None:
@@ -34,6 +36,12 @@ def test_pictures_without_settings(tmp_path, text):
     assert image_files.read_settings(picture) is None
     (tmp_path / "b.png").write_bytes(png_bytes(Image.new("RGB", (2, 2))))
     assert image_files.read_settings(tmp_path / "b.png") is None
+
+
+@pytest.mark.parametrize("comment", ['{"seed": 7, "model": "of another program"}', '{"album_gan": 7}', "[]"])
+def test_a_comment_of_another_program_holds_no_settings(tmp_path, comment):
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.jpg", comment=comment)
+    assert image_files.read_settings(tmp_path / "a.jpg") is None
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -108,7 +116,8 @@ def test_read_picture_converts_to_srgb(tmp_path, mode):
         ("lab.tif", r"not in RGB or grey \(mode LAB\)"),
         ("moving.gif", "an animation of 2 pictures"),
         ("cut.png", "cut short"),
-        ("bomb.png", "pixels"),
+        ("bomb.png", "has more than 178,956,970 pixels, too many to be read; make it smaller first"),
+        ("long.png", "has 16385x2 pixels, more than 16384 a side; make it smaller first"),
         ("text.png", "no picture that can be read"),
         ("folder.png", "is a folder"),
     ],
@@ -122,11 +131,18 @@ def test_unfit_pictures_are_explained(tmp_path, name, message):
     noise(64).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:3000])
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    Image.new("1", (16_385, 2)).save(tmp_path / "long.png")
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(ValueError, match=message) as caught:
         image_files.read_picture(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that even root cannot read, of Linux")
+def test_what_the_system_cannot_read_is_no_broken_picture():
+    with pytest.raises(OSError, match=r"Input/output error: '/proc/self/mem'"):
+        image_files.read_picture("/proc/self/mem")
 
 
 WITHOUT_AVIF = """
@@ -166,3 +182,17 @@ def test_a_photo_of_a_phone_is_no_animation(tmp_path):
     picture = image_files.read_picture(tmp_path / "x.jpg")
     assert picture.size == (40, 40)
     assert picture.getpixel((20, 20))[0] > 240
+
+
+def test_a_picture_with_layers_is_no_animation(tmp_path):
+    """Pillow counts the layers of Photoshop's format as pictures; what is read is the whole."""
+    layer = struct.pack(">4iH", 0, 0, 2, 2, 0) + b"8BIMnorm" + bytes([255, 0, 0, 0]) + struct.pack(">I", 0)
+    layers = struct.pack(">h", 2) + 2 * layer
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 2, 2, 8, 3) + bytes(8)
+    section = struct.pack(">II", len(layers) + 4, len(layers)) + layers
+    whole = struct.pack(">H", 0) + b"".join(bytes([value]) * 4 for value in (10, 20, 30))
+    (tmp_path / "x.psd").write_bytes(header + section + whole)
+    with Image.open(tmp_path / "x.psd") as picture:
+        assert (picture.format, picture.n_frames) == ("PSD", 2)
+    picture = image_files.read_picture(tmp_path / "x.psd")
+    assert (picture.size, picture.getpixel((1, 1))) == ((2, 2), (10, 20, 30))

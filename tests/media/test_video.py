@@ -104,6 +104,15 @@ def test_a_broken_video_leaves_the_old_one_and_nothing_else(tmp_path, ending):
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
+def test_a_broken_frame_is_not_reported_as_the_video(tmp_path, ending):
+    noise = Image.effect_noise((32, 32), 99)
+    noise.save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:500])
+    with Image.open(tmp_path / "cut.png") as cut, pytest.raises(OSError, match=r"^image file is truncated"):
+        write_animation(iter([noise, cut]), tmp_path / f"x{ending}", fps=30)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_no_frames_and_bad_speeds_are_refused(tmp_path, ending):
     with pytest.raises(ValueError, match="at least one frame"):
         write_animation([], tmp_path / f"x{ending}", fps=30)

@@ -1,5 +1,7 @@
 """Measures against independent references and closed forms."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,17 @@ def test_copies_and_duplicates_are_seen():
     assert (index == [0, 1, 2]).all()
     assert distance.max() < 0.01
     assert mean_distance(np.array([[0.0], [3.0]])) == 3
+
+
+def test_a_spectrum_takes_the_memory_of_one_picture():
+    pictures = np.random.default_rng(0).integers(0, 256, (64, 64, 64, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        radial_spectrum(pictures)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < pictures.nbytes  # in float64 they are eight times as many bytes
 
 
 def test_spectrum_finds_the_octave_that_is_off():
