@@ -6,11 +6,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from drawn_covers import save_covers
 
 from album_gan.cli.main import main
+from album_gan.covers.dataset import CoverSource
 from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import draw_cover
-from album_gan.evaluation.compare import compare, in_one_space
+from album_gan.evaluation.compare import chosen, compare, evaluate, in_one_space
 from album_gan.evaluation.extractors import EXTRACTORS, cached_features, features_of
 from album_gan.evaluation.table import check_comparable, table
 from album_gan.inference.model_store import find_model, read_json
@@ -116,6 +118,17 @@ def test_the_shipped_evaluations_can_stand_beside_others():
         check_comparable({"resolution": 128, **shipped}, shipped, name)
         with pytest.raises(ValueError, match="must be measured like this model, with samples 7, got"):
             check_comparable({**shipped, "samples": 7}, shipped, name)
+
+
+def test_of_very_many_held_out_covers_some_are_compared(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("album_gan.evaluation.compare.MOST_HELD_OUT", 4)
+    source = CoverSource(train_data_dir=str(save_covers(tmp_path / "mine", 90)))
+    result = evaluate(str(tiny_model), source, 4, extractors=("efficientnet-lite2",))
+    assert result["held_out"] == 4
+    covers = np.arange(20)
+    assert chosen(covers, 20) is covers
+    assert list(chosen(covers, 8)) == sorted(set(chosen(covers, 8))) == list(chosen(covers, 8))
 
 
 def test_what_is_no_evaluation_is_refused_before_anything_is_measured(tiny_model, tmp_path, capsys):
