@@ -188,7 +188,7 @@ def _upscale(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..inference.upscaling import RIGHTS, check_upscale, enlarged_size
-    from ..media.image_files import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
+    from ..media.image_files import STORE_SIZE, check_store, read_picture, read_settings, save_for_store, save_print
 
     check_type(args.title, args.artist, args.layout)
     size, ending = (STORE_SIZE, ".jpg") if args.store else (args.size, ".jpg" if args.jpeg else ".png")
@@ -200,19 +200,14 @@ def _upscale(args: argparse.Namespace) -> None:
             raise ValueError(f"pictures must have different names, got {targets[name][1]} and {source}; rename one")
         picture = read_picture(source)
         _check_kept(target, source)
-        if args.store and max(picture.size) > size:
-            raise ValueError(
-                f"covers for stores must be at most {size} pixels, {source} is {picture.width}x{picture.height}; "
-                "make it smaller first"
-            )
+        if args.store:
+            check_store(picture.size, str(source))
         try:
             check_upscale(picture, size)
             if args.title or args.artist:
                 check_sides(enlarged_size(picture.size, size))
         except ValueError as error:
             raise ValueError(f"{source.name}: {error}") from error
-        if args.store and picture.width != picture.height:
-            raise ValueError(f"covers for stores must be square, {source} is {picture.width}x{picture.height}; crop it")
         targets[name] = target, source
     pipeline = load_pipeline(args)
     pipeline.find_engine(args.engine)

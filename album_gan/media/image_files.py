@@ -26,6 +26,15 @@ def save_print(image: Image.Image, path: str | Path, settings: dict | None = Non
     write_atomic(path, print_png(image, settings) if is_png else _jpeg(image, settings, 95))
 
 
+def check_store(sides: tuple[int, int], called: str = "the picture") -> None:
+    """Raise ValueError for a picture that cannot be enlarged to a store's size: not square, or larger."""
+    size = f"{called} is {sides[0]}x{sides[1]}"
+    if sides[0] != sides[1]:
+        raise ValueError(f"covers for stores must be square, {size}; crop it")
+    if sides[0] > STORE_SIZE:
+        raise ValueError(f"covers for stores must be at most {STORE_SIZE} pixels, {size}; make it smaller first")
+
+
 def save_for_store(image: Image.Image, path: str | Path, settings: dict | None = None) -> None:
     """Write the JPEG that stores require: 3000x3000 RGB in sRGB, 300 dpi, below 10 MB, `settings` embedded.
 

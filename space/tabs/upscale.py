@@ -8,11 +8,18 @@ from typing import NamedTuple
 import gradio as gr
 from PIL import Image
 
-from album_gan.editing.typography import LAYOUTS, LONGEST_TEXT, check_type, compose
+from album_gan.editing.typography import LAYOUTS, LONGEST_TEXT, check_sides, check_type, compose
 from album_gan.inference.latents import name_of
 from album_gan.inference.pixels import on_white
-from album_gan.inference.upscaling import RIGHTS, check_upscale
-from album_gan.media.image_files import STORE_SIZE, read_picture, read_settings, save_for_store, save_print
+from album_gan.inference.upscaling import RIGHTS, check_upscale, enlarged_size
+from album_gan.media.image_files import (
+    STORE_SIZE,
+    check_store,
+    read_picture,
+    read_settings,
+    save_for_store,
+    save_print,
+)
 from album_gan.space.client import Client
 from album_gan.space.drawing_order import Lane
 from album_gan.space.errors import shows_errors
@@ -208,9 +215,11 @@ class Order:
         except Exception:
             return  # `read_picture` reports it
         with header:
+            if self.is_store:
+                check_store(header.size)
             check_upscale(header, self.size)
-            if self.is_store and header.width != header.height:
-                raise ValueError(f"covers for stores must be square, got {header.width}x{header.height}; crop it")
+            if self.words[0] or self.words[1]:
+                check_sides(enlarged_size(header.size, self.size))
 
     def make(self, service: CoverService, lane: Lane) -> Enlarged:
         """Enlarge the picture. Raises ValueError for a picture that cannot be read, OSError."""

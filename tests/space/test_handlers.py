@@ -70,11 +70,19 @@ def test_an_enlargement_is_checked_by_the_header_alone(service, tmp_path):
     wide = tmp_path / "wide.png"
     Image.new("RGB", (200, 100)).save(wide)
     wide.write_bytes(wide.read_bytes()[:60])  # the header is there, the picture is not
+    strip, large = tmp_path / "strip.png", tmp_path / "large.png"
+    Image.new("RGB", (160, 20)).save(strip)
+    Image.new("L", (3001, 3001)).save(large)
     plain = ("", "", "headline")
     for order, words in (
         (upscale.Order(None, 512, None, plain), "image is missing"),
         (upscale.Order(str(wide), 100, None, plain), "size must be from 200"),
-        (upscale.Order(str(wide), 3000, None, plain, True), "must be square, got 200x100"),
+        (upscale.Order(str(wide), 3000, None, plain, True), "must be square, the picture is 200x100"),
+        (
+            upscale.Order(str(strip), 512, None, ("Night Bus", "", "headline")),
+            "128 pixels or more for type, got 512x64",
+        ),
+        (upscale.Order(str(large), 3000, None, plain, True), "at most 3000 pixels, the picture is 3001x3001; make it"),
         (upscale.Order(str(wide), 512, None, ("x" * 999, "", "headline")), "title"),
     ):
         with pytest.raises(ValueError, match=words):
