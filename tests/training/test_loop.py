@@ -91,7 +91,7 @@ def test_bare_call_prints_three_commands():
         (["--output_dir", "{tmp}/file/run"], "output_dir must be a folder that you may write to"),
         (["--seed", "9223372036854775808"], "seed must be below 2^63"),
         (["--recipe", "dcgan", "--dcgan.width", "0"], "dcgan.width must be at least 1, got 0"),
-        (["--recipe", "dcgan", "--learning_rate", "-1"], "dcgan.learning_rate must be at least 0, got -1.0"),
+        (["--recipe", "dcgan", "--learning_rate", "-1"], "learning_rate must be above 0, got -1.0"),
         (["--config", "nowhere.json"], "config must be a JSON file of settings, but nowhere.json is not"),
         (["--price_per_hour", "2"], "price_per_hour needs --dry_run"),
     ],
