@@ -76,7 +76,8 @@ def test_there_are_four_presets():
 def test_presets_say_what_to_expect_and_are_accepted(path, tmp_path, capsys):
     assert set(json.loads(path.read_text())) >= {"about", "expect", "recipe", "max_train_steps"}
     # All settings are taken; then it is told that there are no covers.
-    assert main(["--config", str(path), "--train_data_dir", str(tmp_path / "none")]) == 2
+    words = ["--train_data_dir", str(tmp_path / "none"), "--output_dir", str(tmp_path / "run")]
+    assert main(["--config", str(path), *words]) == 2
     said = capsys.readouterr()
     assert said.out.startswith("about: ")
     assert "train_data_dir must be a folder" in said.err
