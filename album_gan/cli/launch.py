@@ -2,24 +2,26 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..training.config import TrainingConfig
 
-NOT_OF_THE_RUN = {"dry_run": 0, "price_per_hour": 1, "on": 1}  # options of the command, and their number of values
+# Options of the command, and their number of values.
+NOT_OF_THE_RUN = {"dry_run": 0, "price_per_hour": 1, "on": 1}
+PRESET = {"config": 1}
 SEVERAL, MACHINES = 4, 2  # GPUs per machine and machines in the examples, for users to change
 IMAGE = "pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime"
 CODE, COVERS = "/code", "/covers"  # mount points in a job
 SPARE_MINUTES = 30  # added to a job's timeout, for installing, decoding and publishing
 
 
-def options_of_the_run(arguments: list[str]) -> list[str]:
-    """`arguments` without options of the dry run."""
+def options_of_the_run(arguments: list[str], left_out: Mapping[str, int] = NOT_OF_THE_RUN) -> list[str]:
+    """`arguments` without those of the dry run, or others: {name: number of values}."""
     kept, skip = [], 0
     for argument in arguments:
         name, equals, _ = argument.removeprefix("--").partition("=")
-        values = NOT_OF_THE_RUN.get(name.replace("-", "_")) if argument.startswith("--") else None
+        values = left_out.get(name.replace("-", "_")) if argument.startswith("--") else None
         if skip:
             skip -= 1
         elif values is None:
@@ -58,10 +60,11 @@ def lines(arguments: list[str]) -> Iterator[str]:
         yield f"  {launch(options, count * MACHINES, MACHINES, rank)}"
 
 
-def job(place: str, arguments: list[str], config: TrainingConfig, preset: str | None = None) -> Iterator[str]:
-    """The commands to train on the Hub's machines, with the local files that the run reads, `preset` among them.
+def job(place: str, arguments: list[str], config: TrainingConfig) -> Iterator[str]:
+    """The commands to train on the Hub's machines, where the local folders that the run reads are mounted.
 
-    Raises ValueError for an unknown place or machine, and for files that cannot be named there.
+    `arguments` are without --config, whose file is not there. Raises ValueError for an unknown place or machine, and
+    for data_files.
     """
     from huggingface_hub import JobHardware
 
@@ -83,10 +86,6 @@ def job(place: str, arguments: list[str], config: TrainingConfig, preset: str | 
         if read and Path(read).is_dir():
             volumes += ["-v", f"{Path(read).absolute()}:/{name}:ro"]
             options = [*options, f"--{name}", f"/{name}"]
-    if preset:
-        path = Path(preset).absolute()
-        volumes += ["-v", f"{path.parent}:/presets:ro"]
-        options = [*options, "--config", f"/presets/{path.name}"]
     steps = [
         f"cp -r {CODE} /tmp/album_gan", "cd /tmp/album_gan", "pip install -q -e '.[train]'", "album-gan doctor",
         launch(options, int(count[1]) if count else 1, cpu=cpu),

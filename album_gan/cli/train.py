@@ -58,7 +58,8 @@ def main(arguments: list[str], prog: str = "train.py") -> int:
         if command.price_per_hour is not None and not command.dry_run:
             raise ValueError("price_per_hour needs --dry_run, which estimates what the run would cost; leave it out")
         if command.on:
-            print("\n".join(launch.job(command.on, arguments, config, command.config)))
+            settings = [*_as_options(_preset(arguments)), *launch.options_of_the_run(arguments, launch.PRESET)]
+            print("\n".join(launch.job(command.on, settings, config)))
         elif command.dry_run:
             from ..training.dry_run import dry_run
 
