@@ -97,8 +97,8 @@ def discriminator_of(folder: Path) -> tuple[nn.Module | None, str]:
     try:
         record = folder / "training.json"
         recipe = read_json(record).get("recipe") if record.is_file() else None
-        if recipe in RECIPES and not recipe_module(recipe).Recipe.zero_divides:
-            return None, f"no score divides real covers from drawn ones in a model of recipe {recipe}"
+        if recipe in RECIPES and not recipe_module(recipe).Recipe.zero_is_threshold:
+            return None, f"the scores of recipe {recipe} have no threshold between real and drawn covers"
         return load_network(folder / "discriminator", "forward", "fp16").eval(), ""
     except (ImportError, OSError, ValueError) as error:
         return None, " ".join(str(error).split())

@@ -28,7 +28,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
-    zero_divides = False
+    zero_is_threshold = False
     largest_resolution = 128
     averaged_buffers = ("balance",)
     largest_gap = 1.0  # between the errors; half of a pixel's range

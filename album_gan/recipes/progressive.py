@@ -32,7 +32,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
-    zero_divides = False
+    zero_is_threshold = False
     largest_resolution = 128
 
     def __init__(self, config: Config, resolution: int):

@@ -35,7 +35,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
-    zero_divides = False
+    zero_is_threshold = False
     largest_resolution = 128
     takes_labels = True
     largest_auc = 0.99

@@ -27,7 +27,7 @@ class Config:
 
 class Recipe(base.Recipe):
     Config = Config
-    zero_divides = False
+    zero_is_threshold = False
     average_half_life = 0  # the paper does not average weights
     largest_resolution = 128
 
