@@ -62,7 +62,9 @@ def _evaluate(args: argparse.Namespace) -> None:
         image_column=args.image_column,
     )
     device = choose_device(args.device)
-    result = evaluate(args.model, source, args.samples, args.truncation, extractors, device, True, others)
+    result = evaluate(
+        args.model, source, args.samples, args.truncation, extractors, device, progress=True, beside=others
+    )
     print(table(result))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from .table import SUBSET_DRAWS, check_comparable
 COPY_QUANTILE = 0.001  # of the distances between different held-out covers
 DRAWN_TOGETHER = 16
 PROBED = 8  # covers drawn and compared to estimate the time of an evaluation
-MOST_HELD_OUT = 10_000  # the square of their number are distances, of which 10,000 covers take gigabytes
+MOST_HELD_OUT = 10_000  # covers; the matrix of all distances between them takes gigabytes
 FEWEST = 4  # samples and held-out covers: precision and recall use the third neighbour
 
 
@@ -35,7 +35,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Compare a model (bundled, a folder or a Hub id) with the covers of `source`, at the model's resolution.
 
-    Of more than MOST_HELD_OUT held-out covers it takes so many.
+    At most MOST_HELD_OUT held-out covers are used.
     With `progress`, prints an estimate of the time, and shows a progress bar. `beside` are evaluations of other models,
     by name, to compare the result with. Raises ValueError before the first cover is drawn for unknown extractors, for
     too few samples or held-out covers, and for evaluations beside that were measured otherwise.
@@ -51,7 +51,7 @@ def evaluate(
     known = {"samples": samples, "truncation": truncation, "resolution": resolution, "held_out": compared}
     for name, other in (beside or {}).items():
         check_comparable(known, other, name)
-    held_out, training = chosen(split.held_out.all_pixels(), compared), split.train.all_pixels()
+    held_out, training = sample_of(split.held_out.all_pixels(), compared), split.train.all_pixels()
     spaces = extractors or tuple(EXTRACTORS)
     if progress:
         seconds = expected_seconds(pipeline, samples, (held_out, training), spaces, device)
@@ -67,7 +67,7 @@ def evaluate(
         return result | _compare(pixels, held_out, training, spaces, None, bar, device)
 
 
-def chosen(covers: np.ndarray, count: int) -> np.ndarray:
+def sample_of(covers: np.ndarray, count: int) -> np.ndarray:
     """`count` of the covers (N, ...), the same ones each time, in order."""
     if count == len(covers):
         return covers

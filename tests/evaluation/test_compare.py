@@ -12,7 +12,7 @@ from album_gan.cli.main import main
 from album_gan.covers.dataset import CoverSource
 from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import draw_cover
-from album_gan.evaluation.compare import chosen, compare, evaluate, in_one_space
+from album_gan.evaluation.compare import compare, evaluate, in_one_space, sample_of
 from album_gan.evaluation.extractors import EXTRACTORS, cached_features, features_of
 from album_gan.evaluation.table import check_comparable, table
 from album_gan.inference.model_store import find_model, read_json
@@ -127,8 +127,8 @@ def test_of_very_many_held_out_covers_some_are_compared(tiny_model, tmp_path, mo
     result = evaluate(str(tiny_model), source, 4, extractors=("efficientnet-lite2",))
     assert result["held_out"] == 4
     covers = np.arange(20)
-    assert chosen(covers, 20) is covers
-    assert list(chosen(covers, 8)) == sorted(set(chosen(covers, 8))) == list(chosen(covers, 8))
+    assert sample_of(covers, 20) is covers
+    assert list(sample_of(covers, 8)) == sorted(set(sample_of(covers, 8))) == list(sample_of(covers, 8))
 
 
 def test_what_is_no_evaluation_is_refused_before_anything_is_measured(tiny_model, tmp_path, capsys):
