@@ -35,7 +35,7 @@ class TrainingConfig:
     minutes: float | None = None  # train for this long instead; schedules adapt to it
     train_batch_size: int = 32  # images per process and backward pass
     gradient_accumulation_steps: int = 1  # backward passes per update
-    learning_rate: float | None = None  # of both networks, where a schedule begins; overrides the recipe's
+    learning_rate: float | None = None  # of both networks, at the start of any schedule; overrides the recipe's
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"  # auto: bf16 if the hardware supports it
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"  # auto: a GPU if there is one
     compile: bool = False  # torch.compile the networks: takes minutes at the start, then trains faster
