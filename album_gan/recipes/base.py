@@ -71,9 +71,7 @@ class Recipe(nn.Module):
     taken_over: tuple[str, ...] = ()  # settings that follow the initial generator, if left at their defaults
     averaged_buffers: tuple[str, ...] = ()  # buffers to average over processes
     average_half_life: float = 5_000  # images, of the EMA of the generator's weights, which is published; 0: none
-    zero_is_threshold = (
-        True  # whether a score above 0 means "real"; False where scores only rank pictures, or are errors
-    )
+    zero_is_threshold = True  # whether a score above 0 means "real"; not where scores only rank, or are errors
     # Limits beyond which the discriminator is too far ahead: its AUC and the gap between its mean scores for losses
     # that saturate, the gap alone where scores may diverge.
     largest_auc: float | None = None
