@@ -37,7 +37,7 @@ def choose_device(name: str | None = None) -> str:
 def keep_freed_memory() -> None:
     """Let glibc keep large freed blocks for the next step.
 
-    By default it returns them to the system, and every step waits until each page has been faulted in anew.
+    By default it returns them to the system, and every step waits until each page has been faulted in again.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -92,7 +92,7 @@ def fast_in_bfloat16(device: str) -> bool:
 
 
 def hardware(device: str, processes: int) -> str:
-    """What a run of so many processes computes on, in words; `device` is cpu, cuda or mps."""
+    """What a run of that many processes computes on, in words; `device` is cpu, cuda or mps."""
     import torch
 
     if device == "cuda":

@@ -46,7 +46,7 @@ LABELS = {"cgan": "genre"}  # without labels it is dcgan
 
 
 def run(name: str, arguments: argparse.Namespace, steps: int, folder: Path, logging_steps: int = 50) -> float:
-    """Train for so many steps; seconds of processor time of this process."""
+    """Train for that many steps; seconds of processor time of this process."""
     from album_gan.training.config import TrainingConfig
     from album_gan.training.loop import train
 

@@ -50,7 +50,7 @@ def brightened(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 PLANTED = {
-    "saved anew, quality 40 to 95": lambda image, rng: encode(image, int(rng.integers(40, 96))),
+    "saved again, quality 40 to 95": lambda image, rng: encode(image, int(rng.integers(40, 96))),
     "resized, 0.5 to 1.2": lambda image, rng: encode(resized(image, rng), 85),
     "cropped by 2 %": lambda image, rng: encode(cropped(image, rng), 85),
     "brightness 10 to 15 %": lambda image, rng: encode(brightened(image, rng), 85),

@@ -54,7 +54,7 @@ def launch(
     `public_url` is the address that the audience gets instead; `device` is as in `runtime.choose_device`;
     `covers` is a folder of real covers for the game Fool the critic.
     Raises OSError when the port is taken or there is no such model, ValueError for a model of another kind, a device
-    that is not there or a public_url that is no address.
+    that is not there or a public_url that is not an address.
     """
     host = "0.0.0.0" if lan else host
     invite = invitation(port, lan, public_url)
@@ -132,10 +132,10 @@ def about_model(pipe: AlbumCoverPipeline, model: str | None, count: int | None) 
     """One line for the audience: the model's name, its number of parameters, and the `count` of covers it saw."""
     numbers = sum(weight.numel() for weight in pipe.generator.parameters()) / 1e6
     name = Path(model).name if model and Path(model).is_dir() else model or "bundled"  # a Hub id stays whole
-    line = f"Model {name} ({pipe.fingerprint}): {numbers:.1f} million numbers"
-    learned = f" that learned from {count:,} album covers" if isinstance(count, int) else ""
+    line = f"Model {name} ({pipe.fingerprint}): {numbers:.1f} million parameters"
+    learned = f", trained on {count:,} album covers" if isinstance(count, int) else ""
     latents = pipe.generator.config.latent_dim
-    return f"{line}{learned}. Each cover here is drawn from {latents} random ones and never existed."
+    return f"{line}{learned}. Each cover here is drawn from {latents} random numbers and never existed before."
 
 
 def announce(address: str, invite: Invitation, lan: bool, presenter_key: str) -> None:

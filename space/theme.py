@@ -77,5 +77,5 @@ def head(setup: dict) -> str:
 
 
 def lesson_page(name: str) -> str:
-    """A page of its own beside the Learn tab, static/learn/NAME, with the shared stylesheet inside."""
+    """A separate page beside the Learn tab, static/learn/NAME, with the shared stylesheet inside."""
     return (STATIC / "learn" / name).read_text(encoding="utf-8").replace("{{style}}", stylesheet())

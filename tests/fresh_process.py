@@ -1,4 +1,4 @@
-"""Python code in a process of its own, where nothing has been imported yet."""
+"""Python code in a separate process, where nothing has been imported yet."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A Hub on this machine for tests, and Python in processes of their own that know no other."""
+"""A Hub on this machine for tests, and Python in separate processes that know no other."""
 
 import os
 import subprocess

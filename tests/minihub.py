@@ -2,7 +2,7 @@
 
     python tests/minihub.py      prints its address, and serves until it is ended
 
-Set HF_ENDPOINT to the address and HF_HUB_DISABLE_XET=1 before huggingface_hub is imported: in a process of its own.
+Set HF_ENDPOINT to the address and HF_HUB_DISABLE_XET=1 before huggingface_hub is imported: in a separate process.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Runs the real page in a process of its own, for the tests of the page."""
+"""Runs the real page in a separate process, for the tests of the page."""
 
 import itertools
 import json

@@ -47,7 +47,7 @@ def add_covers(commands: Subparsers) -> None:
     added.add_argument("--allow", type=names, default=(), metavar="STEPS", help="do not reject these: near_blank,...")
     added.add_argument(
         "--placeholder-copies", type=int, default=12, metavar="N",
-        help="reject files that occur N times under different artists, default 12; 0: none",
+        help="reject files that occur N times under different artists, default 12; 0 disables this",
     )  # fmt: skip
     added.add_argument("--image-column", metavar="NAME", help="picture column of parquet files; detected by default")
     added.add_argument(
@@ -130,7 +130,7 @@ def _build_covers(args: argparse.Namespace) -> None:
 
         check_push(args.push_to_hub, args.public, args.data_rights)
     summary = build(config)
-    print(f"{summary.kept} covers from {summary.pictures} files in {args.out}; why: {args.out / 'report.html'}")
+    print(f"{summary.kept} covers from {summary.pictures} files in {args.out}; reasons in {args.out / 'report.html'}")
     if args.push_to_hub:
         print(f"pushed to {push(args.out, args.push_to_hub, args.public)}")
 

@@ -64,7 +64,7 @@ def _generate(args: argparse.Namespace) -> None:
                 write_atomic(args.out / f"{next(names)}.png", png_bytes(image, settings))
                 progress.update()
     for typed in dict.fromkeys(one.typed for one in chosen if near_miss(one.typed)):
-        print(f"{typed!r} is no cover's name, so its words chose the seed; did you mean {near_miss(typed)}?")
+        print(f"{typed!r} is not a cover's name, so it was hashed to a seed; did you mean {near_miss(typed)}?")
     print(f"{counted(len(chosen), 'cover')} in {args.out}")
 
 
@@ -139,7 +139,7 @@ def _find(args: argparse.Namespace) -> None:
         facts += [f"{name} {settings[name]}" for name in DRAWN_WITH if settings.get(name) not in (None, {})]
         print(f"{args.picture.name} was drawn by this model: {', '.join(map(str, facts))}")
     found = pipeline.find(picture, args.steps)
-    print(f"nearest seed: {found.name}, seed {found.seed}, {found.seed_distance:.1%} away (mean difference of pixels)")
+    print(f"nearest seed: {found.name}, seed {found.seed}, {found.seed_distance:.1%} away (mean pixel difference)")
     print(f"nearest cover between seeds: {found.distance:.1%} away")
     if args.out:
         from ..inference.atomic import write_atomic

@@ -39,7 +39,7 @@ def add_command(
 def add_device_option(added: argparse.ArgumentParser) -> None:
     """--device, for commands that run a network."""
     added.add_argument(
-        "--device", choices=DEVICES, default="auto", help="where networks run; auto (default): a GPU if any"
+        "--device", choices=DEVICES, default="auto", help="where networks run; auto (default): a GPU if available"
     )
 
 

@@ -20,7 +20,7 @@ def add_push(commands: Subparsers) -> None:
     added.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="the repository; created if missing")
     added.add_argument("--private", action="store_true", help="visible to you only; implied without --data-rights")
     added.add_argument("--data-rights", metavar="TEXT", help="what the card says about rights to the training covers")
-    added.add_argument("--license", metavar="ID", help="of the weights, as the Hub calls it, e.g. cc-by-4.0")
+    added.add_argument("--license", metavar="ID", help="licence of the weights, as a Hub identifier, e.g. cc-by-4.0")
     added.add_argument("--space", metavar="OWNER/NAME", help="also publish the page, with this model, as this Space")
 
 
@@ -71,4 +71,4 @@ def _export(args: argparse.Namespace) -> None:
         size, left_out = export_html(pipeline, args.out, find_model(args.model, parts=("history/*",)))
         print(f"{args.out}, {size / 1e6:.1f} MB; open it with a double click")
         if left_out:
-            print(f"without the model's {' and '.join(left_out)}, with which the file would be too large to be mailed")
+            print(f"without the model's {' and '.join(left_out)}, to keep the file small enough to email")

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         "--out", type=Path, metavar="DIR", help="folder for covers/ and run/; default: runs/NAME_OF_THE_PILE"
     )
     parser.add_argument("--minutes", type=float, metavar="N", help="duration of training; default: by size and machine")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="auto (default): a GPU if any")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="auto (default): a GPU if available")
     parser.add_argument(
         "--dry-run", "--dry_run", action="store_true", help="print what it would do, measure a few steps, and stop"
     )
@@ -63,7 +63,9 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
 
     # --- 1: build a clean data set
     build = ["covers", "build", *args.sources, "--out", str(covers)]
-    print(f"1 of 3: clean the pictures, without copies and broken files\n  album-gan {shlex.join(build)}", flush=True)
+    print(
+        f"1 of 3: clean the pictures, remove duplicates and broken files\n  album-gan {shlex.join(build)}", flush=True
+    )
     if args.dry_run:
         count = _count(args.sources)
         if not count:
@@ -93,7 +95,7 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
         threading.Thread(target=_open_when_written, args=(page, time.time()), daemon=True).start()
     code = train([*words, "--resume_from_checkpoint", "latest"], "album-gan start")
     if not code:
-        print("train on:        the same command, with more --minutes")
+        print("train longer:    run the same command with more --minutes")
     return code
 
 
@@ -132,7 +134,7 @@ def _options(args: argparse.Namespace, more: list[str], covers: int) -> tuple[li
         if changed == ["resolution"] and given["resolution"] in ("256", "512"):
             kept.append("init_from")  # the bundled model grows
         chosen = {name: chosen[name] for name in kept if name in chosen}
-        why = f"{covers:,} covers, with settings of yours."
+        why = f"{covers:,} covers, with your settings."
     if "max_train_steps" in given:
         chosen.pop("minutes", None)
     if args.minutes is not None:

@@ -18,7 +18,7 @@ from . import launch
 READY_COMMANDS = """Three ways to start:
 
   accelerate launch train.py --dataset_name synthetic --resolution 32 --max_train_steps 220
-      no data at hand: covers that the project draws itself, shapes within three minutes on two cores
+      without any data: synthetic covers; shapes appear within three minutes on two cores
 
   accelerate launch train.py --train_data_dir my_covers --output_dir runs/mine
       a folder of pictures or parquet files

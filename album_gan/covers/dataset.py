@@ -150,7 +150,7 @@ class Covers(torch.utils.data.Dataset):
                 index = (index + 1) % len(self.rows)
                 row = self.rows[index][self.image_column]
         raise ValueError(
-            f"{self.image_column} must hold pictures, got {UNREADABLE_IN_A_ROW} unreadable rows in a row, "
+            f"{self.image_column} must hold pictures, got {UNREADABLE_IN_A_ROW} consecutive unreadable rows, "
             f"the last is {index}; name another column"
         )
 
@@ -175,7 +175,7 @@ def load_covers(source: CoverSource) -> Split:
             f"{source.train_data_dir!r}; leave one out"
         )
     if source.data_files and not source.dataset_name:
-        raise ValueError("data_files are of a dataset_name, which is missing; name it, or leave data_files out")
+        raise ValueError("data_files requires dataset_name, which is missing; add it, or leave data_files out")
     if source.streaming:
         return _load_stream(source)
     rows = _rows(source)

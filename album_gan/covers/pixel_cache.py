@@ -68,7 +68,7 @@ def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int, w
         return pixels
     except OSError as error:
         logger.warning(
-            "decoded covers cannot be cached in %s (%s): they are decoded anew in each epoch; make room, or set "
+            "decoded covers cannot be cached in %s (%s): they are decoded again in each epoch; make room, or set "
             "ALBUM_GAN_CACHE to another folder", path.parent, error.strerror or error,
         )  # fmt: skip
         return None

@@ -16,7 +16,7 @@ PROBE_SECONDS = 180
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check says: a line, and what to type where it is no good news."""
+    """What one check says: a line, and what to type if it is not good news."""
 
     status: Literal["ok", "note", "problem"]
     text: str

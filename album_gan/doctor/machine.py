@@ -84,7 +84,7 @@ def check_shared_memory(context: Context) -> Iterator[Finding]:
 
 
 def _number_in(path: Path) -> int | None:
-    """The first number in a file of the kernel; None for `max`, and where there is no such file."""
+    """The first number in a kernel file; None for `max`, and where there is no such file."""
     try:
         first = path.read_text(encoding="utf-8").split()[0]
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""What `album-gan doctor` tries in processes of their own: torch, and reading covers.
+"""What `album-gan doctor` tries in separate processes: torch, and reading covers.
 
 An import that raises, hangs or crashes ends such a process, and not the report. Each finding is a line of JSON as soon
 as it is known: what was found before a crash counts. Run as `python -m album_gan.doctor.probes torch`.

@@ -73,8 +73,8 @@ class Convolution:
         found = []
         if not self.transposed and self._left_over:
             found.append(
-                f"The stride does not divide the way evenly: the last {self._left_over} of the padded pixels are never "
-                "looked at."
+                f"The stride does not divide the input evenly: the last {self._left_over} of the padded pixels are "
+                "never used."
             )
         if self.transposed and self.stride > 1 and self.kernel % self.stride:
             found.append(
@@ -82,7 +82,7 @@ class Convolution:
                 "different numbers of products, which can show as a checkerboard."
             )
         if not self.transposed and self.stride > self.kernel:
-            found.append("The stride is larger than the kernel: some input pixels are never looked at.")
+            found.append("The stride is larger than the kernel: some input pixels are never used.")
         if self.padding >= self.kernel:
             found.append("The padding is as large as the kernel: at the border the kernel sees nothing but zeros.")
         return found

@@ -33,7 +33,7 @@ BATCH_NORM = Kind(
 )
 ENLARGEMENT = Kind("enlargement", "Makes maps larger: each pixel is repeated, or blended with its neighbours.", True)
 POOLING = Kind("mean of pixels", "Makes maps smaller: blocks of pixels become their mean.", True)
-RELU = Kind("ReLU", "Keeps positive values, makes negative ones zero: without it, layers would add up to one.")
+RELU = Kind("ReLU", "Keeps positive values, makes negative ones zero. Without it, stacked layers would act as one.")
 LEAKY = Kind("leaky ReLU", "Keeps positive values and a fifth (or so) of negative ones, so no unit is ever silent.")
 ELU = Kind("ELU", "Keeps positive values and bends negative ones smoothly towards -1.")
 SILU = Kind("SiLU", "Multiplies each value by its own sigmoid: a smooth ReLU.")

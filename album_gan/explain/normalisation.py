@@ -60,7 +60,7 @@ def statistics(network: nn.Module, inputs: tuple[Tensor, ...], layer: str) -> di
     finally:
         hook.remove()
     norm = norms[layer]
-    assert norm.running_mean is not None  # all of ours keep them
+    assert norm.running_mean is not None  # all of our networks keep them
     assert norm.running_var is not None
     return {
         "layer": layer, "channels": norm.num_features,

@@ -26,8 +26,8 @@ RUNTIME = HERE / "onnxruntime-web"
 MAX_BYTES = 30_000_000
 SMALLEST_RATIO = 0.8  # lower limit: gzip makes fp16 weights about 7 % smaller, hardly ever 20 %
 ABOUT = (
-    "{numbers:.1f} million numbers in this file, and no server. Each cover is drawn from {latents} random ones and "
-    "never existed."
+    "{numbers:.1f} million parameters in this file, and no server. Each cover is drawn from {latents} random "
+    "numbers and never existed before."
 )
 FOOTER = (
     "Model {fingerprint}. Every name is a cover, always the same one; what the words mean does not matter. Drawn by a "

@@ -21,7 +21,7 @@ NOT_IN_COMMAND = (
     "data_rights", "license", "report_to", "logging_steps", "checkpointing_steps", "checkpoints_total_limit",
     "overwrite",
 )  # fmt: skip
-# Entries of training.json that are no options of train.py; `batch_size` is the total of all processes.
+# Entries of training.json that are not options of train.py; `batch_size` is the total of all processes.
 RESULTS = {
     "images",
     "steps",
@@ -123,7 +123,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 def initial_weights(settings: dict[str, Any]) -> str:
     """For a run that began with a trained model, a sentence that names it; otherwise empty."""
     source = settings.get("init_from")
-    return f" It began with the weights of `{source}`; this is the command of the last run:" if source else ""
+    return f" Training started from the weights of `{source}`; the command of the last run:" if source else ""
 
 
 def training_command(settings: dict[str, Any]) -> str:
@@ -180,7 +180,7 @@ def lettering(measured: dict[str, Any]) -> str:
         f"{found['with_text']:.0%} of {found['covers']:,} covers, {found['characters']:.1f} characters each"
         for found in (measured["lettering"]["model"], measured["lettering"]["held_out"])
     )
-    return f"\n\nA reader of text (PP-OCR, which trained nothing here) finds some on {drawn}; on real covers: {real}."
+    return f"\n\nAn OCR model (PP-OCR, used in no training here) finds text on {drawn}; on real covers: {real}."
 
 
 def memorisation(measured: dict[str, Any] | None) -> str:
@@ -195,7 +195,7 @@ def memorisation(measured: dict[str, Any] | None) -> str:
         for name, values in found.items()
     ]
     bullets = "\n".join(f"- {line}" for line in lines)
-    return f"{bullets}\n\nA factor below 1 means that it leans on its training covers; below 0.5 it copies them."
+    return f"{bullets}\n\nA factor below 1 suggests reliance on training covers, below 0.5 copying."
 
 
 def by_hand(pipe: AlbumCoverPipeline, repo_id: str) -> str:

@@ -23,7 +23,7 @@ CHECKPOINT = "checkpoint"  # folder of the checkpoint in a Hub repository
 def read_state(folder: Path) -> dict[str, Any]:
     """The JSON part of a checkpoint. Raises ValueError if it is incomplete, corrupt, too new, or contains a pickle.
 
-    PermissionError for one that this user may not read: it may well be whole.
+    PermissionError for one that this user may not read: it may be complete.
     """
     refuse_pickles(folder)
     try:
@@ -31,7 +31,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     except PermissionError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{folder} is no whole checkpoint: {error}") from error
+        raise ValueError(f"{folder} is not a complete checkpoint: {error}") from error
     check_state(state, folder)
     if state["format_version"] > FORMAT_VERSION:
         raise ValueError(f"{folder} has format {state['format_version']}; this version reads {FORMAT_VERSION}")
@@ -40,7 +40,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     except PermissionError:
         raise
     except OSError as error:
-        raise ValueError(f"{folder} is no whole checkpoint: {error}") from error
+        raise ValueError(f"{folder} is not a complete checkpoint: {error}") from error
     if found != state["sha256"]:
         raise ValueError(f"{folder} is corrupt: state.safetensors does not have the SHA-256 of state.json")
     return state
@@ -49,7 +49,9 @@ def read_state(folder: Path) -> dict[str, Any]:
 def check_state(state: object, folder: Path) -> None:
     """Raise ValueError, naming the field, for JSON that is not the state of a run."""
     if not isinstance(state, dict):
-        raise ValueError(f"{folder} is no whole checkpoint: state.json must be an object, got {type(state).__name__}")
+        raise ValueError(
+            f"{folder} is not a complete checkpoint: state.json must be an object, got {type(state).__name__}"
+        )
     for name, kinds in FIELDS.items():
         value: Any = state.get(name)
         numeric = isinstance(value, (int, float))
@@ -57,7 +59,7 @@ def check_state(state: object, folder: Path) -> None:
         if outside or isinstance(value, bool) or not isinstance(value, kinds):
             rule = "a number from 0" if numeric or int in kinds else f"a {kinds[0].__name__}"
             shown = repr(value)[:40]
-            raise ValueError(f"{folder} is no whole checkpoint: {name} in state.json must be {rule}, got {shown}")
+            raise ValueError(f"{folder} is not a complete checkpoint: {name} in state.json must be {rule}, got {shown}")
 
 
 def checkpoints(output_dir: Path) -> list[Path]:

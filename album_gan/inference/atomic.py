@@ -30,7 +30,7 @@ def atomic_path(path: str | os.PathLike, *, flush: bool = False) -> Iterator[Pat
     new one. Raises OSError that names the file, its folder, the reason and the way out.
     """
     path = Path(path)
-    # A name of its own, so that two writers of one file cannot mix; in the same folder, so that the rename is atomic.
+    # A unique name, so that two writers of one file cannot mix; in the same folder, so that the rename is atomic.
     # Most systems take names of 255 bytes.
     start = path.name.encode(errors="ignore")[:200].decode(errors="ignore")
     temporary = path.with_name(f".{start}.{secrets.token_hex(4)}.tmp")

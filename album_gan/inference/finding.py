@@ -50,7 +50,7 @@ def find(pipe: Any, picture: Image.Image, steps: int = STEPS, generator: Any = N
     """The seed and the stem of an `AlbumCoverPipeline` that are nearest to a picture, which is cropped to a square.
 
     Deterministic. `generator`, by default the pipeline's, draws what is compared: a page may let others draw between.
-    Raises ValueError for `steps` below 1, and for what is no picture.
+    Raises ValueError for `steps` below 1, and for anything that is not a picture.
     """
     shown = as_shown(picture)
     if steps < 1:

@@ -66,7 +66,7 @@ def scores_of(images: Sequence[Image.Image], discriminator: nn.Module, companion
 def square_tensor(image: Image.Image, side: int) -> Tensor:
     """The middle square of a picture, resized to `side` pixels: (1, 3, side, side) in [-1, 1].
 
-    Raises ValueError for what is no picture.
+    Raises ValueError for anything that is not a picture.
     """
     image = as_shown(image)
     edge = min(image.size)

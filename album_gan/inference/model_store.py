@@ -35,7 +35,7 @@ PIPELINE_FILES = (
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 CHECKPOINT_FOLDER = re.compile(r"checkpoint-\d+")
-# Bounds of what a network's config.json may ask for: far above any network of ours, and far below what hangs.
+# Bounds of what a network's config.json may ask for: far above any of our networks, and far below what hangs.
 LARGEST_SIZE, MOST_BLOCKS, MOST_CLASSES, LONGEST_CLASS = 65_536, 1_000, 100_000, 200
 
 
@@ -146,17 +146,17 @@ def refuse_pickles(folder: Path, parts: Iterable[str] = ()) -> None:
 
 
 def check_index(folder: Path, source: object, pipeline: str) -> dict[str, Any]:
-    """The model_index.json of a model of ours, of the class `pipeline`.
+    """The model_index.json of an album_gan model, of the class `pipeline`.
 
     Raises OSError unless `folder` holds a model, ValueError unless it is such a one.
     """
     if not (folder / "model_index.json").is_file():
-        raise OSError(f"{source} is no album_gan model: model_index.json is missing")
+        raise OSError(f"{source} is not an album_gan model: model_index.json is missing")
     index = read_json(folder / "model_index.json")
     name = index.get("_class_name")
     name = name[-1] if isinstance(name, list) and name else name
     if name != pipeline:
-        raise ValueError(f"{source} is no album_gan model: its model_index.json names {name!r}, not {pipeline!r}")
+        raise ValueError(f"{source} is not an album_gan model: its model_index.json names {name!r}, not {pipeline!r}")
     return index
 
 
@@ -296,7 +296,7 @@ def read_json(file: Path) -> dict:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise OSError(f"{file.parent} is no model: {file.name} is missing") from None
+        raise OSError(f"{file.parent} is not a model: {file.name} is missing") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{file} must be JSON, got text that is not ({error}); save or download the model again"

@@ -108,7 +108,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         in memory, on a GPU (cuda or mps) where there is one, unless `dtype` and `device` say otherwise; diffusers'
         names for these two, `torch_dtype` and `device_map`, do the same.
         `revision`, `local_files_only`, `token` and `cache_dir` are for the Hub.
-        Raises OSError when there is no such model, ValueError when it is not one of ours or is damaged.
+        Raises OSError when there is no such model, ValueError when it is not an album_gan model or is damaged.
         """
         dtype = one_of("dtype", dtype, "torch_dtype", torch_dtype)
         check_dtype(dtype)
@@ -117,7 +117,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             source, revision, bool(local_files_only), token, ("generator", "upscaler"), variant, cache_dir
         )
         index = check_index(folder, source or "bundled", cls.__name__)
-        # A model without an upscaler of its own, such as a training run's, takes the bundled one. It may have been
+        # A model without its own upscaler, such as a training run's, takes the bundled one. It may have been
         # saved over a model with one, whose folder is still there.
         own = [] if index.get("upscaler") == [None, None] else [folder]
         places = [place / "upscaler" for place in (*own, find_model("bundled"))]
@@ -185,7 +185,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def mixtures(self) -> dict[str, list[int]]:
         """Further names for `label`, such as genres, and the training covers that each has of no class and of `labels`.
 
-        Each seed draws a class of its own from such a mixture, as often as the covers of that name had it.
+        Each seed draws its own class from such a mixture, as often as the covers of that name had it.
         """
         return self._classes.mixtures
 

@@ -80,7 +80,7 @@ def on_white(image: Image.Image) -> Image.Image:
 def as_shown(picture: Image.Image) -> Image.Image:
     """A picture as RGB, upright if its EXIF says how, on white: as covers are decoded for training.
 
-    Raises ValueError for what is no picture.
+    Raises ValueError for anything that is not a picture.
     """
     check_picture(picture)
     return on_white(ImageOps.exif_transpose(picture))

@@ -84,9 +84,10 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE, called: str = "") -
     """A picture from a file, upright, RGB or RGBA in sRGB, its settings (`read_settings`) still inside.
 
     Errors name it as it is `called`, by default as its file.
-    Raises ValueError with one clear line for what is no still picture of 8 bits per channel in RGB, grey or a palette:
-    animations, 16 bits, CMYK, broken files, more than `max_side` pixels a side or than Pillow's limit in all, which is
-    read from the header, before anything is decoded. OSError for a file that is missing or that the system cannot read.
+    Raises ValueError with one clear line for anything that is not a still picture of 8 bits per channel in RGB, grey
+    or a palette: animations, 16 bits, CMYK, broken files, more than `max_side` pixels a side or than Pillow's limit in
+    all, which is read from the header, before anything is decoded. OSError for a file that is missing or that the
+    system cannot read.
     """
     path = Path(path)
     if path.is_dir():
@@ -105,14 +106,14 @@ def read_picture(path: str | Path, max_side: int = MAX_SIDE, called: str = "") -
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ... each at its own defect
         if isinstance(error, OSError) and error.errno:  # but the system's own have a number
             raise OSError(error.errno, error.strerror, called or str(path)) from error
-        reason = f"is no picture that can be read, or is cut short ({type(error).__name__})"
+        reason = f"is not a readable picture, or is truncated ({type(error).__name__})"
     raise ValueError(f"{called or path.name} {reason}")
 
 
 def _unfit(picture: Image.Image, max_side: int) -> str:
     if max(picture.size) > max_side:
         return f"has {picture.width}x{picture.height} pixels, more than {max_side} a side; make it smaller first"
-    # A phone's photo with its depth map, and a picture of Photoshop with its layers, are no animations.
+    # A phone's photo with its depth map, and a picture of Photoshop with its layers, are not animations.
     frames = 1 if picture.format in ("MPO", "PSD") else getattr(picture, "n_frames", 1)
     if frames > 1:
         return f"is an animation of {frames} pictures; save one of them"

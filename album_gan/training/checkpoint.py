@@ -62,7 +62,7 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         raise OSError(
             f"{folder.name} could not be written into {folder.parent} ({' '.join(str(error).split())}); make room, "
-            "then --resume_from_checkpoint latest resumes from the last whole one"
+            "then --resume_from_checkpoint latest resumes from the last complete one"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -111,7 +111,9 @@ def _with_prefix(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 def _load_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     own = module.state_dict()
     for key in sorted(own.keys() ^ tensors.keys()):
-        raise ValueError(f"{where} does not fit this recipe: {key} is only on one side; use the run's own settings")
+        raise ValueError(
+            f"{where} does not fit this recipe: {key} exists in only one of the two; use the run's own settings"
+        )
     for key, tensor in own.items():
         if tensor.shape != tensors[key].shape:
             raise ValueError(

@@ -35,12 +35,12 @@ class TrainingConfig:
     minutes: float | None = None  # train for this long instead; schedules adapt to it
     train_batch_size: int = 32  # images per process and backward pass
     gradient_accumulation_steps: int = 1  # backward passes per update
-    learning_rate: float | None = None  # of both networks, at the start of any schedule; overrides the recipe's
+    learning_rate: float | None = None  # of both networks, at the start of the schedule; overrides the recipe's
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"  # auto: bf16 if the hardware supports it
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"  # auto: a GPU if there is one
     compile: bool = False  # torch.compile the networks: takes minutes at the start, then trains faster
     deterministic: bool = False  # on GPUs: only deterministic kernels, which are slower; CPUs are always deterministic
-    seed: int = 0  # of all random numbers
+    seed: int = 0  # random seed
     # Starting and resuming
     init_from: str | None = None  # start from a trained model (bundled, a folder, a Hub id), also of a lower resolution
     resume_from_checkpoint: str | None = None  # latest, a checkpoint's folder, or the Hub id of a pushed run

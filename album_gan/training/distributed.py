@@ -64,7 +64,7 @@ def collective(function: Callable[Parameters, Result]) -> Callable[Parameters, R
             return function(*args, **kwargs)
         except RuntimeError as error:  # gloo's, NCCL's
             raise LostProcessError(
-                "another process of this training has ended, and its own output says why; "
+                "another training process has exited; see its output for the reason; "
                 "--resume_from_checkpoint latest resumes from the last checkpoint"
             ) from error
 
@@ -106,7 +106,7 @@ def check_same_weights(accelerator: Accelerator, *networks: nn.Module) -> None:
         mine = torch.tensor([int.from_bytes(digest.digest()[:7], "little")], device=accelerator.device)
         if len(set(gather(accelerator, mine).tolist())) > 1:
             raise RuntimeError(
-                "the processes' weights have drifted apart; do they run the same code on equal machines?"
+                "the processes' weights have drifted apart; check that they run the same code on identical machines"
             )
 
 

@@ -148,7 +148,7 @@ def memory(batch_size: int, measured: Measured, smaller: Measured | None, device
         return
     per_image = (measured.bytes - smaller.bytes) / (batch_size - max(1, batch_size // 2))
     if per_image < 1e4:
-        yield f"the batch hardly matters for it; there are {free / 1e9:.0f} GB"
+        yield f"the batch size hardly affects it; there are {free / 1e9:.0f} GB"
         return
     fits = batch_size + (SAFE * free - measured.bytes) / per_image
     yield (
@@ -176,7 +176,7 @@ def disk(config: TrainingConfig, state: TrainingState, covers: int) -> Iterator[
 def duration(
     config: TrainingConfig, state: TrainingState, covers: int | None, speed: float, processes: int, price: float | None
 ) -> Iterator[str]:
-    """Duration and cost of the run, and how often each of so many covers is shown."""
+    """Duration and cost of the run, and how often each of that many covers is shown."""
     per_step = config.train_batch_size * config.gradient_accumulation_steps * processes
     per_step *= state.recipe.discriminator_steps
     seconds = 60 * config.minutes if config.minutes else config.max_train_steps * per_step / speed
@@ -195,7 +195,7 @@ def quality(config: TrainingConfig, speed: float, price: float | None) -> Iterat
     pretrained = files("album_gan") / "pretrained"
     record = json.loads((pretrained / "training.json").read_text(encoding="utf-8"))
     if (config.recipe, config.resolution) != (record["recipe"], record["resolution"]):
-        yield f"the bundled model is {record['recipe']} at {record['resolution']} px: its log says nothing of this run"
+        yield f"the bundled model is {record['recipe']} at {record['resolution']} px: its log cannot predict this run"
         return
     lines = map(json.loads, (pretrained / "log.jsonl").read_text(encoding="utf-8").splitlines())
     evaluations = [(line["images"], line["kid"]) for line in lines if "kid" in line]
@@ -231,7 +231,7 @@ def describe_networks(config: TrainingConfig, recipe_config: Any = None) -> Iter
         yield from describe("discriminator", discriminator, images)
     trained = sum(p.numel() for network in networks for p in network.parameters() if p.requires_grad)
     held = sum(p.numel() for network in (generator, *networks) for p in network.parameters())
-    yield (f"\nweights, average, gradients, moments: {(held + 3 * trained) * 4 / 1e6:,.0f} MB; activations come on top")
+    yield (f"\nweights, average, gradients, moments: {(held + 3 * trained) * 4 / 1e6:,.0f} MB; plus activations")
 
 
 def describe(title: str, network: nn.Module, *inputs: Tensor) -> Iterator[str]:

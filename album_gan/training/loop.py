@@ -124,7 +124,7 @@ class Trainer:
         self.trained = [p for p in state.discriminator.parameters() if p.requires_grad]
         self.plan = DrawPlan()
         self.discriminator_average = GradientAverage(accelerator, state.discriminator)
-        # A recipe may have a network of its own that is trained with the generator.
+        # A recipe may have its own network that is trained with the generator.
         self.generator_average = GradientAverage(accelerator, state.generator, state.recipe)
         self.stop_together = StopTogether(accelerator)
 

@@ -44,7 +44,7 @@ class Run:
         if self.main:
             clear_folder(self.config)
         if self.config.resume_from_checkpoint:
-            self.accelerator.print(f"no checkpoint in {self.output_dir} yet, starting afresh")
+            self.accelerator.print(f"no checkpoint in {self.output_dir} yet, starting from scratch")
         self._open()
         if self.main:
             batches = self._statistics_batches()
@@ -61,7 +61,9 @@ class Run:
         self.state.load(checkpoint, record)
         if self.state.step >= self.state.duration.end:
             more = "max_train_steps" if self.config.minutes is None else "minutes"
-            self.accelerator.print(f"this run already has its {self.state.step:,} steps; to train on, raise --{more}")
+            self.accelerator.print(
+                f"this run has already completed its {self.state.step:,} steps; to train longer, raise --{more}"
+            )
         if self.main:
             for folder in set_aside_newer(self.output_dir, self.state.step):
                 print(f"a later checkpoint of this run is now {folder}; delete it once you do not need it")

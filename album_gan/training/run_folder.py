@@ -92,7 +92,7 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
             try:
                 return fetch_run(named, output_dir)
             except OSError as error:
-                raise OSError(f"resume_from_checkpoint {named!r} is no folder, and as a Hub id: {error}") from error
+                raise OSError(f"resume_from_checkpoint {named!r} is not a folder, and as a Hub id: {error}") from error
         raise OSError(
             f"resume_from_checkpoint must be latest, a folder or a Hub id, got {named!r}, which is none of them"
         )
@@ -101,7 +101,7 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
         return run
     found = latest_checkpoint(run)
     if found is None and checkpoints(run):
-        raise ValueError(f"no checkpoint in {run} is whole; start afresh in another output_dir, or --overwrite")
+        raise ValueError(f"no checkpoint in {run} is complete; start a new run in another output_dir, or --overwrite")
     return found
 
 

@@ -139,7 +139,7 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
         ("generate --seeds 1 --out x --batch-size 0", "must be a whole number, 1 or more, got '0'"),
         ("generate --seeds 1 --out taken/x", "taken is a file"),
         ("generate --seeds 1 --out taken", "taken is a file"),
-        ("generate --seeds 1 --out x --model empty", "empty is no album_gan model: model_index.json is missing"),
+        ("generate --seeds 1 --out x --model empty", "empty is not an album_gan model: model_index.json is missing"),
         ("generate --seeds 1 --out x --model /no/where", "model must be bundled, teaching, a folder or a Hub id"),
         ("generate --seeds 1 --out x --colour red", "unrecognized arguments: --colour red"),
         ("interpolate --seeds 5 --out x.mp4", "2 or more seeds, got 1"),
@@ -162,8 +162,8 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
         ("upscale good.png --size 5000 --out x", "good.png: size must be from 32, the picture's longer side, to 4096"),
         ("timelapse bundled --seconds -1 --out x.mp4", "seconds must be above 0, got -1"),
         ("upscale good.png missing.png --size 64 --out x", "missing.png does not exist"),
-        ("upscale good.png broken.png --size 64 --out x", "broken.png is no picture that can be read"),
-        ("upscale good.png cut.png --size 64 --out x", "cut.png is no picture that can be read"),
+        ("upscale good.png broken.png --size 64 --out x", "broken.png is not a readable picture"),
+        ("upscale good.png cut.png --size 64 --out x", "cut.png is not a readable picture"),
         ("upscale good.png empty --size 64 --out x", "empty is a folder"),
         ("upscale good.png --size 64 --out .", "good.png would be overwritten"),
         ("upscale good.png empty/../good.png --size 64 --out x", "different names"),
@@ -193,7 +193,7 @@ def test_bad_input_is_one_line_and_leaves_no_trace(refused, tmp_path, line, mess
         Image.new("RGB", (32, 32)).save(tmp_path / name)
     Image.new("RGB", (32, 16)).save(tmp_path / "wide.png")
     Image.new("1", (3001, 3001)).save(tmp_path / "huge.png")
-    (tmp_path / "broken.png").write_bytes(b"this is no picture")
+    (tmp_path / "broken.png").write_bytes(b"this is not a picture")
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:1500])
     assert message in refused(line)
 
@@ -261,7 +261,7 @@ def test_a_failing_process_says_one_line(tmp_path):
     out, err = failing.communicate(timeout=120)
     assert failing.returncode == 2
     assert out == ""
-    assert err == f"album-gan: {tmp_path} is no album_gan model: model_index.json is missing\n"
+    assert err == f"album-gan: {tmp_path} is not an album_gan model: model_index.json is missing\n"
 
 
 def test_interrupted_covers_are_whole(tmp_path, tiny_model):

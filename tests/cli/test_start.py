@@ -76,7 +76,7 @@ def test_many_covers_on_a_gpu_start_from_nothing():
 def test_options_that_the_bundled_model_does_not_fit_leave_it_out(more, starts):
     options, why = _options(argparse.Namespace(device="cpu", minutes=None), more, 545)
     assert ("bundled" in options) is starts
-    assert ("settings of yours" in why) is not starts
+    assert ("your settings" in why) is not starts
     assert options[-len(more) :] == more or not more
 
 
@@ -91,8 +91,8 @@ def test_a_dry_run_says_all_and_writes_nothing(pile, tmp_path, capsys, monkeypat
     monkeypatch.chdir(tmp_path)
     assert main(["start", str(pile), "--dry_run", "--minutes", "3", *TINY]) == 0
     text = capsys.readouterr().out
-    assert f"1 of 3: clean the pictures, without copies and broken files\n  album-gan covers build {pile}" in text
-    assert "2 of 3: train. 61 covers, with settings of yours." in text
+    assert f"1 of 3: clean the pictures, remove duplicates and broken files\n  album-gan covers build {pile}" in text
+    assert "2 of 3: train. 61 covers, with your settings." in text
     assert "album-gan train --train_data_dir runs/my_pile/covers --minutes 3 --recipe dcgan" in text
     assert "images a second" in text
     assert "covers are few to start from scratch" in text
@@ -188,7 +188,7 @@ def test_it_builds_trains_opens_the_page_and_resumes(pile, tmp_path):
         output.index(words) for words in ("1 of 3:", "covers from 61 files", "2 of 3:", "3 of 3:", "see the covers:")
     ]
     assert said == sorted(said)
-    assert "train on:        the same command, with more --minutes" in output
+    assert "train longer:    run the same command with more --minutes" in output
     assert (run / "model_index.json").exists()
 
     step = max(int(folder.name.rpartition("-")[2]) for folder in run.glob("checkpoint-*"))

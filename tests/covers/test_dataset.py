@@ -199,7 +199,7 @@ def test_a_large_group_that_is_held_out_is_named(large, tmp_path, caplog):
         ({"train_data_dir": "{tmp}/mine", "label_column": "image"}, "must hold names, but 'image' holds none"),
         ({"train_data_dir": "{tmp}/mine", "label_column": "imgae"}, "must be .*got 'imgae'; did you mean 'image'?"),
         ({"train_data_dir": "{tmp}/mine", "dataset_name": "synthetic"}, "both say where the covers are"),
-        ({"train_data_dir": "{tmp}/mine", "data_files": "*.parquet"}, "data_files are of a dataset_name"),
+        ({"train_data_dir": "{tmp}/mine", "data_files": "*.parquet"}, "data_files requires dataset_name"),
     ],
 )
 def test_bad_sources_say_what_is_wrong(tmp_path, settings, message):

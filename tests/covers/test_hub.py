@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def hub(tmp_path):
-    """Runs Python in a process of its own that knows no Hub but ours; its attribute `address` is that."""
+    """Runs Python in a separate process that knows no Hub but the test's; its attribute `address` is that."""
     server = subprocess.Popen([sys.executable, ROOT / "tests" / "minihub.py"], stdout=subprocess.PIPE, text=True)
     address = server.stdout.readline().strip()
     environment = {

@@ -42,7 +42,7 @@ def test_an_unwritable_cache_means_decoding_each_time(source, tmp_path, caplog, 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to make a small disk")
 def test_a_disk_that_fills_is_no_bus_error(source, tmp_path):
-    """Space is reserved before the file is mapped: in a process of its own, which a SIGBUS would kill."""
+    """Space is reserved before the file is mapped: in a separate process, which a SIGBUS would kill."""
     disk = tmp_path / "disk"
     disk.mkdir()
     # Room for the pixels by its size, which is what df shows, but not by its blocks: half of it is taken meanwhile.

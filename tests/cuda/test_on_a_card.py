@@ -1,6 +1,6 @@
 """What must hold on an NVIDIA card: `python -m pytest -m cuda -rs`. Skipped, and said so, where there is none.
 
-ALBUM_GAN_CARD=cpu rehearses these tests on the CPU, for whoever changes them without a card at hand.
+ALBUM_GAN_CARD=cpu rehearses these tests on the CPU, for development without a GPU.
 """
 
 import io

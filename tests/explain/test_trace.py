@@ -1,4 +1,4 @@
-"""Every step of every recipe's networks, against forward hooks of its own and the numbers in the papers."""
+"""Every step of every recipe's networks, against its own forward hooks and the numbers in the papers."""
 
 from functools import partial
 from math import prod

@@ -1,6 +1,6 @@
 """A model goes to the Hub and comes back by every way that its card shows, online and off, with a Hub on this machine.
 
-What reads or writes the Hub is a process of its own: huggingface_hub fixes its address when it is imported.
+What reads or writes the Hub is a separate process: huggingface_hub fixes its address when it is imported.
 """
 
 import json
@@ -214,8 +214,8 @@ said("me/secret", token=False)
 """
 MESSAGES = [
     ("OSError", "model 'me/nothing' is neither a folder here nor a model you can read on the Hub; check its name"),
-    ("ValueError", "me/diffusion is no album_gan model: its model_index.json names 'StableDiffusionPipeline'"),
-    ("OSError", "me/words is no album_gan model: model_index.json is missing"),
+    ("ValueError", "me/diffusion is not an album_gan model: its model_index.json names 'StableDiffusionPipeline'"),
+    ("OSError", "me/words is not an album_gan model: model_index.json is missing"),
     ("ValueError", r"weights in .*me--cut.* are damaged \(.*\); save or download the model again"),
     ("ValueError", "format_version must be at most 1, got 2 .*; upgrade with `pip install -U album-gan`"),
     ("OSError", "model 'me/album-covers' has no revision 'ffff.*; give a branch, a tag or a whole commit id"),

@@ -1,6 +1,6 @@
 """What an earlier version saved, this one loads and draws to the bit, and the other way round; runs are resumed.
 
-The earlier version comes out of git. Each works in processes of its own.
+The earlier version comes out of git. Each works in separate processes.
 """
 
 import json

@@ -61,7 +61,7 @@ def test_a_model_with_a_pickle_is_refused(model, planted, name, capsys):
 
 
 def test_a_pickle_instead_of_weights_is_refused(model, planted):
-    """Under the name of the weights themselves it is no safetensors."""
+    """Under the name of the weights themselves it is not safetensors."""
     content, trace = planted
     for weights in (model / "generator").glob("*.safetensors"):
         weights.write_bytes(content)

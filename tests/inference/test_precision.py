@@ -38,7 +38,7 @@ assert [value == "tf32" for value in state()] == [value == "tf32" for value in b
     ],
 )
 def test_tf32_and_autocast_are_off_while_a_cover_is_drawn(setting, tiny_model):
-    """In a process of its own: the switches are the process's."""
+    """In a separate process: the switches are the process's."""
     code = DRAW.format(setting=setting, model=str(tiny_model))
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -143,7 +143,7 @@ def test_folders_that_are_no_model(tmp_path, copy):
     with pytest.raises(OSError, match=r"must be bundled, teaching, a folder or a Hub id .*, got '/no/such/place'"):
         load("/no/such/place")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(OSError, match=r"empty is no album_gan model: model_index\.json is missing"):
+    with pytest.raises(OSError, match=r"empty is not an album_gan model: model_index\.json is missing"):
         load(tmp_path / "empty")
     with pytest.raises(OSError, match=r"weights are missing: .*bf16"):
         load(copy, variant="bf16")

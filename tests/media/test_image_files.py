@@ -115,7 +115,7 @@ def test_read_picture_converts_to_srgb(tmp_path, mode):
         ("press.jpg", r"not in RGB or grey \(mode CMYK\)"),
         ("lab.tif", r"not in RGB or grey \(mode LAB\)"),
         ("moving.gif", "an animation of 2 pictures"),
-        ("cut.png", "cut short"),
+        ("cut.png", "truncated"),
         ("bomb.png", "has more than 178,956,970 pixels, too many to be read; make it smaller first"),
         ("long.png", "has 16385x2 pixels, more than 16384 a side; make it smaller first"),
         ("text.png", "no picture that can be read"),

@@ -49,7 +49,7 @@ def sliced_wasserstein(one: torch.Tensor, other: torch.Tensor) -> float:
 def learn(name: str) -> tuple[float, float]:
     """Train on the toy; the distance to it of samples of the averaged weights, before and after.
 
-    The weights themselves circle around the colours, and where they are after so many steps depends on the processor.
+    The weights themselves circle around the colours, and where they are after that many steps depends on the processor.
     """
     module = RECIPES[name]
     settings, steps = LEARN[name]

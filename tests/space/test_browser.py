@@ -200,7 +200,7 @@ def test_the_first_screen_is_full_of_covers(visit, size, rows):
     assert len(set(tops)) == rows
     bottom = page.eval_on_selector(".wall", "wall => wall.getBoundingClientRect().bottom")
     assert 0.75 * size[1] < bottom < size[1]
-    expect(page.locator("#title .fine")).to_contain_text("million numbers")
+    expect(page.locator("#title .fine")).to_contain_text("million parameters")
 
 
 def pinned(page, *seeds):
@@ -325,7 +325,7 @@ def test_a_name_typed_on_stage(visit):
     expect(stage.locator(".pin")).to_contain_text("from 0 to 99999999")
     expect(stage.get_by_role("heading")).to_have_text("The Flat Tyres")
     page.keyboard.press("t")
-    page.keyboard.insert_text("Maria 🎸")  # no font of ours can set it, so its cover is shown without type
+    page.keyboard.insert_text("Maria 🎸")  # no bundled font can set it, so its cover is shown without type
     page.keyboard.press("Enter")
     expect(stage.get_by_role("heading")).to_have_text("Maria 🎸")
     expect(stage.locator(".pin")).to_contain_text("no bundled font")

@@ -88,7 +88,7 @@ def test_an_enlargement_is_checked_by_the_header_alone(service, tmp_path):
         with pytest.raises(ValueError, match=words):
             order.check()
     upscale.Order(str(wide), 512, None, plain).check()
-    with pytest.raises(ValueError, match="cut short"):
+    with pytest.raises(ValueError, match="truncated"):
         upscale.Order(str(wide), 512, None, plain).make(service, 1)
 
 

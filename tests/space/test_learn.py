@@ -410,7 +410,7 @@ def test_the_lesson_on_the_stage_by_clicker(visit, size):
     page.get_by_role("button", name="For the speaker").click()
     page.locator("[data-do=make-link]").click()
     link = page.locator("[data-do=did]").get_attribute("href")
-    again = visit(link.rpartition("/")[2], *size)  # another browser, with no memory of its own
+    again = visit(link.rpartition("/")[2], *size)  # another browser, with no memory
     expect(again.get_by_text("4 of 5 right.")).to_be_visible()
 
 

@@ -82,7 +82,7 @@ def plain_state(name: str, covers: Path, shards: int) -> dict[str, dict[int, dic
     order = np.random.Generator(np.random.Philox(key=[0, 0])).permutation(len(data))[:BATCH].tolist()
     real = to_unit_range(torch.from_numpy(data.pixels_of(order)))
     steps = []
-    for shard in range(shards):  # each process has networks of its own: BatchNorm and spectral norm remember
+    for shard in range(shards):  # each process has its own networks: BatchNorm and spectral norm remember
         rows = slice(shard * BATCH // shards, (shard + 1) * BATCH // shards)
         draw = Draw(0, 0, BATCH, rows, turn="discriminator 0")
         inputs = recipe.generator_inputs({}, draw)

@@ -1,4 +1,4 @@
-"""Runs of so many minutes: they end in time, and their schedules with them."""
+"""Runs with a time limit: they end in time, and their schedules with them."""
 
 import pytest
 
@@ -94,4 +94,4 @@ def test_train_for_seconds_and_resume_for_more(tmp_path, monkeypatch, capsys):
     assert second["step"] > first["step"]
     assert "minutes was 0.03 and is now" in capsys.readouterr().out
     assert main([*more, f"{taken / 2:.3f}"]) == 0
-    assert "to train on, raise --minutes" in capsys.readouterr().out
+    assert "to train longer, raise --minutes" in capsys.readouterr().out

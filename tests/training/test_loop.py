@@ -164,7 +164,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(my_covers, tmp_p
     assert run.returncode == 2
     last = run.stderr.strip().splitlines()[-1]
     assert last.startswith("train.py: checkpoint-4 could not be written into")
-    assert "make room, then --resume_from_checkpoint latest resumes from the last whole one" in last
+    assert "make room, then --resume_from_checkpoint latest resumes from the last complete one" in last
     assert "Traceback" not in run.stderr
     assert [path.name for path in tmp_path.glob("*checkpoint-*")] == ["checkpoint-2"]
     assert (tmp_path / "checkpoint-2" / "state.safetensors").read_bytes() == before

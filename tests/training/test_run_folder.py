@@ -192,7 +192,10 @@ def test_a_run_is_not_resumed_into_the_folder_of_another(words, tmp_path, capsys
 def test_a_finished_run_says_so(words, capsys):
     assert main([*words, "--max_train_steps", "1"]) == 0
     assert main([*words, "--max_train_steps", "1", "--resume_from_checkpoint", "latest"]) == 0
-    assert "this run already has its 1 steps; to train on, raise --max_train_steps" in capsys.readouterr().out
+    assert (
+        "this run has already completed its 1 steps; to train longer, raise --max_train_steps"
+        in capsys.readouterr().out
+    )
 
 
 def test_corrupt_checkpoints_are_not_started_over(words, tmp_path, capsys):

@@ -47,7 +47,7 @@ STEPS = {
     "hidden": ("reject", "a hidden file or folder, or a folder of thumbnails; not read"),
     "label_file": ("reject", "describes pictures, and is none itself"),
     "same_album": ("reject", "another track or picture of an album whose cover is taken"),
-    "other_picture": ("reject", "lies beside or above music, and is no front cover"),
+    "other_picture": ("reject", "lies beside or above music, and is not a front cover"),
     "no_picture": ("reject", "music without a picture of its cover"),
     "linked_picture": ("reject", "music that holds the address of a picture, which is not fetched"),
     "too_small": ("reject", "the smaller side is below the minimum"),

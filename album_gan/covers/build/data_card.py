@@ -41,15 +41,15 @@ configs:
 # Album covers
 
 {kept:,} square covers of at most {settings.resolution} pixels, from {summary.pictures:,} files; {rejected:,} were
-rejected. {summary.splits["train"]:,} are to train on, {summary.splits["test"]:,} held out for evaluation, by hash of
-`group`: no group is on both sides.
+rejected. {summary.splits["train"]:,} are for training, {summary.splits["test"]:,} held out for evaluation, by hash of
+`group`: no group is in both.
 
 ## Rights
 
 {_plain(rights) if rights else "Not stated."}
 
-Covers are works of their artists, designers, photographers and labels. Whoever publishes this data set, or what
-was trained on it, answers for it.
+Covers are works of their artists, designers, photographers and labels. Anyone who publishes this data set, or a
+model trained on it, is responsible for doing so.
 
 ## Sources
 

@@ -19,7 +19,7 @@ from .selection import Candidates, Choice
 GENRES_SHOWN = 30
 FOLDER = "DIR"  # placeholder for the output folder, whose name must not change the bytes of a build
 NAME_SHOWN = 70  # characters, the last ones of a file's name, shown under its picture
-NOTE = "This page shows the pictures themselves: pass it on only where you may pass them on."
+NOTE = "This page shows the pictures themselves: share it only where you may share them."
 CROPS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.45, 0.6)  # 4:3 loses a quarter, 3:2 a third
 SIDES = (96, 64, 48, 32)
 MOST = 0.8  # of the files that the strongest option value would keep
@@ -32,10 +32,10 @@ REMEDIES = {  # for steps without an option
     "truncated": "copy or download these files once more",
     "corrupt": "copy or download these files once more",
     "empty": "copy or download these files once more",
-    "unreadable": "look at the rights of these files, and at the disk; the same command reads them again; "
+    "unreadable": "check the permissions of these files, and the disk; the same command reads them again; "
     "unpack archives that hold metadata.csv or the like",
     "link": "copy the files themselves into the pile",
-    "hidden": "take the dot from the names of those that are wanted",
+    "hidden": "remove the leading dot from the names of files you want",
     "too_many_bytes": "save these smaller",
     "too_many_pixels": "save these smaller",
     "exact_duplicate": "nothing is lost: one of each is used",
@@ -77,8 +77,8 @@ def report_page(
         f"<h1>{kept:,} covers from {total:,} files</h1>"
         f"<div class=split><span style='width:{kept / max(total, 1):.2%}'></span></div>"
         f"<p>{kept / max(total, 1):.1%} of the files are used, {left_out:,} left out. "
-        f"{summary.splits['train']:,} covers are to train on, {summary.splits['test']:,} held out for evaluation, in "
-        f"{summary.groups:,} groups; no group is on both sides.</p>"
+        f"{summary.splits['train']:,} covers are for training, {summary.splits['test']:,} held out for evaluation, in "
+        f"{summary.groups:,} groups; no group is in both.</p>"
         "<p class=fine>What became of each single file is in files.csv.gz.</p>"
     ]
     parts += [f"<p class=note>{html.escape(NOTE)}</p>"] if thumbnails else []

@@ -9,7 +9,7 @@ from .metadata import SIDECARS, labels_from_name, labels_from_sidecar
 from .source_file import Entry, Labels, with_bytes
 
 MAX_SIDECAR = 1 << 20  # bytes
-SAMPLE_FILES = 64  # more with one key are no sample, but have names that begin alike, such as "www.site.com - ..."
+SAMPLE_FILES = 64  # more with one key are not a sample, but have names that begin alike, such as "www.site.com - ..."
 
 
 def samples(

@@ -38,7 +38,7 @@ def range_alarm(low: float, high: float, images: int) -> Alarm | None:
         "range",
         f"The first {images:,} covers lie in [{low:.2f}, {high:.2f}].",
         "A generator that ends with tanh fills [-1, 1], so the discriminator tells fakes by their range alone.",
-        "look at a cover of yours; its darkest pixels should be near 0 and its lightest near 255.",
+        "look at one of your covers; its darkest pixels should be near 0 and its lightest near 255.",
     )
 
 
@@ -61,7 +61,7 @@ def finite_alarm(name: str, value: float) -> Alarm | None:
     return Alarm(
         "nan",
         f"{name} is {value}.",
-        "Numbers have left what a computer can hold, and every further step would spread that; the run ends here.",
+        "A value overflowed or became NaN, and further steps would spread it; the run ends here.",
         "resume from the last checkpoint, which is good, with half of the learning_rate.",
     )
 
@@ -86,7 +86,7 @@ def _ahead(evaluations: Sequence[dict[str, Any]], largest_auc: float | None, lar
     if largest_auc is None and not abs(latest["gap"]) <= largest_gap:
         return Alarm(
             "discriminator ahead",
-            f"It scores real and fake {abs(latest['gap']):.3g} apart; up to {largest_gap:.3g} can mean something.",
+            f"Its mean scores for real and fake differ by {abs(latest['gap']):.3g}; up to {largest_gap:.3g} is usual.",
             "Its scores diverge, and what the generator learns from them is noise.",
             "a lower learning rate for the discriminator, or a larger batch.",
         )
@@ -120,7 +120,7 @@ def _copies(latest: dict[str, Any]) -> Alarm | None:
     return Alarm(
         "copies",
         f"Samples are {distance:.0%} as far from training covers as new covers are; {share:.0%} are closer than any.",
-        "The model repeats covers that it saw instead of drawing new ones.",
+        "The model repeats training covers instead of drawing new ones.",
         "more covers, or fewer steps: best/ may hold a model from before.",
     )
 

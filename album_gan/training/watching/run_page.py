@@ -136,7 +136,7 @@ def _alarm(
 
 
 def _alarm_box(record: dict[str, Any], times: int) -> str:
-    """An alarm from the log, which has been raised so many times."""
+    """An alarm from the log, which has been raised that many times."""
     alarm = {name: escape(text) for name, text in record["alarm"].items()}
     often = f"; {times} times so far" if times > 1 else ""
     return (
@@ -167,8 +167,8 @@ def _nearest(output_dir: Path) -> str:
     if not (output_dir / "samples" / "nearest.png").exists():
         return ""
     return (
-        "<h2>Did it copy?</h2><p>Above what it drew, beneath each the training cover that is most like it, among up to "
-        '2,000. Alike in colour is usual; alike in every detail is a copy.</p><img src="samples/nearest.png" '
+        "<h2>Did it copy?</h2><p>Top: samples. Below each: the most similar of up to 2,000 training covers. Similar "
+        'colours are normal; identical details mean a copy.</p><img src="samples/nearest.png" '
         'alt="samples, and the nearest training covers">'
     )
 

@@ -24,7 +24,7 @@ export const ACTS = [
     title: "The judge", minutes: 8,
     steps: [
       { panel: "critic", at: { seed: "7" }, ask: "What does the critic say of a cover that our generator drew?", reveal: "Drawn, mostly: it was trained on exactly these. Amber places nearly fooled it." },
-      { panel: "critic", at: { seed: "11" }, ask: "Who has a picture on the phone? What will it say of that?", reveal: "A photograph often looks real to it, although it is no cover: it knows textures, not music." },
+      { panel: "critic", at: { seed: "11" }, ask: "Who has a picture on the phone? What will it say of that?", reveal: "A photograph often looks real to it, although it is not a cover: it knows textures, not music." },
     ],
   },
   {

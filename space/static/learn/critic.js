@@ -15,14 +15,14 @@ export async function mount(body) {
   const seed = h("input", { type: "text", value: state.value("seed", "7"), "aria-label": "Seed or name", onchange: () => judgeSeed(seed.value.trim() || "7") });
   const model = () => state.value("model", own);
   body.append(
-    h("p", { class: "lead" }, "The discriminator gives marks. It saw real covers and drawn ones and learned to tell them apart; above 0 means that something looks real to it."),
+    h("p", { class: "lead" }, "The discriminator gives scores. It saw real and generated covers and learned to tell them apart; a score above 0 means that a picture looks real to it."),
     h("div", { class: "controls" },
       choice("Network", trained, model(), (name) => (state.set({ model: name }), judgeSeed(seed.value))),
-      field("A drawn cover: seed or name", seed),
+      field("A generated cover: seed or name", seed),
       button("Another cover", () => ((seed.value = Math.floor(Math.random() * 1e8)), judgeSeed(seed.value))),
-      field("Or a picture of yours", file)),
+      field("Or your own picture", file)),
     note, score, views,
-    h("p", { class: "fine" }, "Pictures of yours are made small in your browser, judged, and not kept."));
+    h("p", { class: "fine" }, "Your pictures are downscaled in your browser, scored, and not stored."));
 
   async function judgeSeed(name) {
     state.set({ seed: name });

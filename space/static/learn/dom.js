@@ -62,7 +62,7 @@ export function picture(src, alt, attributes = {}) {
   image.addEventListener("error", async () => {
     const url = image.src;
     const isWanted = () => image.isConnected && image.src === url;
-    if (!isWanted() || url.startsWith("blob:")) return; // a blob came, and is no picture
+    if (!isWanted() || url.startsWith("blob:")) return; // a blob came, and is not a picture
     const answer = await ask(url, {}, isWanted).catch(() => null);
     if (!answer?.ok || !isWanted()) return;
     image.src = URL.createObjectURL(await answer.blob());
@@ -178,7 +178,7 @@ export function chart(series, { width = innerWidth < 760 ? Math.max(260, innerWi
   return h("figure", { class: "chart" }, drawing, legend);
 }
 
-// A number with so many digits, without "-0".
+// A number with that many digits, without "-0".
 export const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0(?:\.0+)?)$/, "$1");
 
 const short = (value) => (Math.abs(value) >= 1e6 ? `${+(value / 1e6).toPrecision(2)}M` : Math.abs(value) >= 1e4 ? `${Math.round(value / 1e3)}k` : String(+value.toPrecision(2)));

@@ -28,7 +28,7 @@ export const PAGES = [
     title: "What size, and why",
     text: "A layer's output size follows from its kernel, stride and padding, by one line of arithmetic.",
     panel: "shapes", at: { recipe: "dcgan", conv: "64,5,2,2,0,0" }, lit: ".calculator", ask: "Change the stride or the kernel.", until: ["calculated"],
-    see: "Stride 2 halves the size; its transposed twin doubles it. What is impossible is said, and why.",
+    see: "Stride 2 halves the size; its transposed twin doubles it. Impossible settings are reported, with the reason.",
     bet: { question: "Size 64, kernel 5, stride 2, padding 2: what comes out?", options: ["30", "31", "32"], answer: 2 },
   },
   {
@@ -46,7 +46,7 @@ export const PAGES = [
   {
     title: "The judge",
     text: "The discriminator gives a picture a score; here each place of the picture has its own as well.",
-    panel: "critic", at: { seed: "7" }, lit: ".controls", ask: "Press Another cover, or try a picture of yours.", until: ["judged"],
+    panel: "critic", at: { seed: "7" }, lit: ".controls", ask: "Press Another cover, or try your own picture.", until: ["judged"],
     see: "Amber looks real to it, blue drawn. The generator learns from these slopes: which pixel to change, and how, for a higher score.",
     bet: { question: "What will the judge say of a cover that this generator drew?", options: ["It looks real", "It looks drawn", "It cannot tell"], answer: 1 },
   },

@@ -8,7 +8,7 @@ const CAUSES = {
   strong: ["A discriminator that is too strong", "The discriminator learns twenty times as fast as the generator. Its loss is almost 0: it is never wrong, so its slope is flat and the generator hears only that everything is bad.", "A lower learning rate for the discriminator, or a loss that does not saturate (wgan_gp, projected's hinge)."],
   copies: ["Duplicates left in", "Three of four covers are the same picture. The generator learns what it is shown most: that one, again and again.", "album-gan covers build finds duplicates and keeps one of each."],
   still: ["A generator that never takes a step", "The first picture is as good as the last. Only the discriminator learns, and its loss falls to nothing.", "Give the generator's parameters to its optimizer, and call step() on it."],
-  collapse: ["Collapse", "For more than half of the run all seeds give nearly the same picture. It may change, but all change together; what one picture wins, the discriminator takes away in the next moment. Here they part again in the end; many runs never do.", "Restart from a checkpoint before it, with a lower learning rate; a larger batch; or a recipe that sees the batch at once."],
+  collapse: ["Collapse", "For more than half of the run all seeds give nearly the same picture. It may change, but all change together; what one picture wins, the discriminator takes away in the next moment. Here the seeds diverge again in the end; in many runs they never do.", "Restart from a checkpoint before it, with a lower learning rate; a larger batch; or a recipe that sees the batch at once."],
 };
 const ORDER = ["range", "copies", "still", "sound", "collapse", "strong"];
 

@@ -262,7 +262,7 @@ def test_a_missing_path(tmp_path, capsys, monkeypatch, place):
 
 
 def without_hub(folder: Path, *arguments: str) -> str:
-    """What the command says in a process of its own, whose Hub is a port on which nothing listens."""
+    """What the command says in a separate process, whose Hub is a port on which nothing listens."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
     words = [sys.executable, "-c", CLI, "covers", "build", *arguments, "--out", "out", *CUT]
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)

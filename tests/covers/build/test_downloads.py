@@ -1,4 +1,4 @@
-"""Archives by URL: a download resumes where the line dropped, or begins anew, and what is missing is said."""
+"""Archives by URL: a download resumes where the line dropped, or starts over, and what is missing is said."""
 
 import http.server
 import tarfile

@@ -13,7 +13,7 @@ from album_gan.covers.synthetic import draw_cover
 
 
 def cover(index: int) -> Image.Image:
-    """A drawn cover with waves of its own, so that no two are near."""
+    """A drawn cover with its own waves, so that no two are near."""
     rng = np.random.default_rng(index)
     waves = Image.fromarray(rng.integers(0, 255, (9, 9, 3), dtype=np.uint8)).resize(
         (256, 256), Image.Resampling.BICUBIC
