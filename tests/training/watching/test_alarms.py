@@ -175,7 +175,7 @@ def test_a_number_that_is_none_ends_the_run_and_keeps_what_is_good(covers, tmp_p
     more = ["--dcgan.width", "32", "--checkpointing_steps", "1", "--checkpoints_total_limit", "2"]
     found = alarms_of(covers, tmp_path, "dcgan", LIMIT, *more, code=2)
     assert found["nan"] == 13
-    assert "is nan. Numbers have left" in capsys.readouterr().err.splitlines()[-1]
+    assert "is nan. A value overflowed" in capsys.readouterr().err.splitlines()[-1]
     kept = latest_checkpoint(tmp_path)
     assert kept.name == "checkpoint-12"
     assert all(tensor.isfinite().all() for tensor in load_file(kept / "state.safetensors").values())
