@@ -36,7 +36,7 @@ from .arguments import (
 from .atomic import write_atomic
 from .class_labels import ClassLabels
 from .finding import STEPS, Found, find
-from .inside import COMPANIONS, Layer, layers_while, scores_of
+from .inside import COMPANION_SEEDS, Layer, layers_while, scores_of
 from .latents import (
     DEFAULT_TRUNCATION,
     Chosen,
@@ -399,7 +399,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             if not (folder / "config.json").is_file():
                 raise OSError(f"{folder.parent} comes without its discriminator; train.py and push write one")
             self._discriminator = load_network(folder, "forward", "fp16").eval().to(self.device)
-        drawn = self(range(COMPANIONS), truncation=1.0, output_type="pt").images
+        drawn = self(COMPANION_SEEDS, truncation=1.0, output_type="pt").images
         return scores_of(pictures, self._discriminator, 2 * drawn - 1)
 
     def __getstate__(self) -> dict[str, Any]:

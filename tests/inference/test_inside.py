@@ -9,10 +9,10 @@ from PIL import Image
 
 from album_gan import AlbumCoverPipeline
 from album_gan.covers.synthetic import draw_cover
-from album_gan.explain.critic import Critic
-from album_gan.explain.networks import bundled_pair
 from album_gan.inference.inside import square_tensor
 from album_gan.inference.pixels import to_pil
+from album_gan.space.lessons import Lessons
+from album_gan.space.service import CoverService
 
 
 def test_the_last_layer_is_the_cover(tiny_pipeline):
@@ -37,8 +37,7 @@ def test_the_critic_is_that_of_the_learn_tab():
     pipe = AlbumCoverPipeline.from_pretrained(device="cpu")
     pictures = [draw_cover(1, 200), *pipe([3]).images, Image.new("RGB", (300, 100), "red")]
     scores = pipe.critic(pictures)
-    companions = 2 * pipe(range(7), truncation=1.0, output_type="pt").images - 1
-    critic = Critic(bundled_pair("bundled").discriminator, companions)
+    critic = Lessons(CoverService(pipe), "bundled").critic_of("bundled")
     assert scores == pytest.approx([critic.judge(picture).score for picture in pictures], abs=1e-3)
     assert pipe.critic(pictures[0]) == pytest.approx(scores[:1], abs=1e-4)
 
