@@ -380,7 +380,8 @@ def picture_of(body: bytes) -> Image.Image:
         with Image.open(io.BytesIO(body), formats=("PNG", "JPEG", "WEBP")) as picture:
             if max(picture.size) > MAX_SIDE:
                 raise ValueError(f"pictures must be at most {MAX_SIDE} pixels wide and high, got {picture.size}")
-            return picture.convert("RGB")
+            picture.load()
+            return picture
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError):
         raise ValueError("the picture cannot be read; send a PNG, JPEG or WebP file") from None
 
