@@ -29,6 +29,7 @@ from album_gan.covers.synthetic import COUNT, draw_cover
 from album_gan.inference.latents import SEED_COUNT, name_of
 from album_gan.inference.pixels import to_pil
 from album_gan.media.image_files import read_picture
+from album_gan.media.picture_formats import picture_endings
 from album_gan.space.client import address_of
 from album_gan.space.drawing_order import Lane
 from album_gan.space.errors import answers_errors
@@ -43,7 +44,6 @@ VOTE = 6.0  # seconds for votes, including the glance
 REVEAL = 4.0  # seconds for which the answer is shown
 ROUNDS = 10
 MAX_VOTERS = 1_000
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}
 REAL = "The real covers are from the host's folder."
 SYNTHETIC = "Synthetic covers stand in for real ones; album-gan demo --covers FOLDER shows real ones."
 
@@ -249,9 +249,9 @@ def majority(one: Round) -> bool | None:
 
 def picture_files(folder: Path) -> list[Path]:
     """All pictures in a folder and its subfolders. Raises ValueError if there are none."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS) if folder.is_dir() else []
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in picture_endings())
     if not files:
-        raise ValueError(f"covers must be a folder with pictures (JPEG, PNG, WebP), got {str(folder)!r}")
+        raise ValueError(f"covers must be a folder with pictures (JPEG, PNG, WebP and others), got {str(folder)!r}")
     return files
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..media.picture_formats import picture_endings
 from .columns import IMAGE_COLUMNS
 
 logger = logging.getLogger(__name__)
 
-PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 # As in `datasets`' imagefolder; that builder itself skips every picture without a metadata row.
 METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 HIDDEN = re.compile(r"(^|/)(\._|(\.(?!\.?/)|@|__)[^/]*/)")
@@ -79,7 +79,7 @@ def find_covers(folder: Path) -> CoverFiles:
     files = visible_files(folder)
     parquet = [str(path) for path in files if path.suffix == ".parquet" and path.name not in METADATA_FILES]
     tables = [path for path in parquet if holds_pictures(path)]
-    pictures = [str(path) for path in files if path.suffix.lower() in PICTURE_ENDINGS]
+    pictures = [str(path) for path in files if path.suffix.lower() in picture_endings()]
     tars = [str(path) for path in files if path.suffix == ".tar"]
     if tables:
         return CoverFiles(folder, "parquet", tables)
@@ -90,7 +90,7 @@ def find_covers(folder: Path) -> CoverFiles:
         return CoverFiles(folder, "webdataset", tars)
     without = f"; {parquet[0]} holds no pictures" if parquet else ""
     raise ValueError(
-        f"train_data_dir must hold pictures ({' '.join(sorted(PICTURE_ENDINGS))}), or parquet files or tars of them, "
+        f"train_data_dir must hold pictures (JPEG, PNG, WebP and others), or parquet files or tars of them, "
         f"found none in {str(folder)!r}{without}; name another folder, or try --dataset_name synthetic"
     )
 

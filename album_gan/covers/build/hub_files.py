@@ -11,10 +11,10 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from ...inference.atomic import NO_SPACE, NOT_ALLOWED, write_atomic
 from ...inference.model_store import check_hub_id, is_hub_id
-from ..folders import PICTURE_ENDINGS
+from ...media.picture_formats import picture_endings
 from .data_card import PLACEHOLDER_ID
 
-FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *PICTURE_ENDINGS)  # endings that no Hub id has
+FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *picture_endings())  # endings that no Hub id has
 # If there is no connection, huggingface_hub raises its HTTP client's errors, and the client changes with its version.
 HTTPError: type[Exception] = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...media.picture_formats import readable_formats
-from ..folders import PICTURE_ENDINGS
+from ...media.picture_formats import picture_endings, readable_formats
 from .cleaning import BACK_NAME
 from .metadata import labels_from, labels_from_name
 from .music_tags import FRONT, LINK, OTHER, TYPES, Track, read_track
@@ -66,7 +65,7 @@ def is_music(name: str) -> bool:
 
 def is_picture(name: str) -> bool:
     """Whether a file is a picture, by its name."""
-    return os.path.splitext(name)[1].lower() in PICTURE_ENDINGS
+    return os.path.splitext(name)[1].lower() in picture_endings()
 
 
 def album_folders(files: Iterable[str]) -> dict[str, str]:
