@@ -168,15 +168,15 @@ def test_killed_ten_times(tmp_path):
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "SHARD_FILES", 4)
     folder = pile(tmp_path / "pile", 12)
-    real, left = candidates.atomic_path, [2]
+    real, left = candidates.write_atomic, [2]
 
-    def full(path, **options):
+    def full(path, content, **options):
         if not left[0]:
             raise OSError(28, "No space left on device", str(path))
         left[0] -= 1
-        return real(path, **options)
+        real(path, content, **options)
 
-    monkeypatch.setattr(candidates, "atomic_path", full)
+    monkeypatch.setattr(candidates, "write_atomic", full)
     with pytest.raises(OSError, match="No space left"):
         build(config(tmp_path, folder))
     assert len(list((tmp_path / "out").rglob("*.arrow"))) == 2
