@@ -126,7 +126,7 @@ def explained(repo_id: str) -> Iterator[None]:
             ) from None
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise OSError(
-            f"{repo_id} cannot be written to: {reason}; nothing there was changed: push again later"
+            f"{repo_id} cannot be written to: {reason}; no file there was changed: push again later"
         ) from error
 
 
