@@ -143,13 +143,13 @@ def test_a_build_killed_while_writing_leaves_nothing_behind(tmp_path, monkeypatc
     settings = config(tmp_path, pile(tmp_path / "pile", 40))
     killed = [".train-00000-of-00001.parquet.0a1b2c3d.tmp", ".files.csv.gz.0a1b2c3d.tmp"]
 
-    def kill(unfinished: Path, _data: Path) -> None:
+    def kill(unfinished: Path, _data: Path, _old: Path) -> None:
         for folder, name in zip((unfinished, settings.out), killed, strict=True):
             (folder / name).write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("album_gan.covers.build.build._replace_folder", kill)
+        patch.setattr("album_gan.covers.build.build.replace_folder", kill)
         with pytest.raises(KeyboardInterrupt):
             build(settings)
     build(settings)
