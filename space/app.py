@@ -4,6 +4,7 @@ The modules are imported as `album_gan.space...`, never as neighbours: that name
 install and on a Space, into which `album_gan.hub.space` copies the package's source beside this file.
 """
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -15,6 +16,10 @@ from pathlib import Path
 # Before gradio and huggingface_hub are imported, which read these: nothing leaves this machine.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+# On ZeroGPU, the only place that has it: before torch, which it changes. `CoverService` asks for the GPU.
+with contextlib.suppress(ImportError):
+    import spaces  # noqa: F401
 
 from starlette.middleware import Middleware
 

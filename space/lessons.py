@@ -51,6 +51,7 @@ from album_gan.explain.networks import (
     trace_generator,
 )
 from album_gan.explain.trace import ALL, Trace
+from album_gan.inference.inside import COMPANION_SEEDS
 from album_gan.inference.model_store import BUNDLED, bundled_models, find_model
 from album_gan.inference.pixels import grid, to_pil
 from album_gan.recipes.base import recipe_module
@@ -63,7 +64,6 @@ from album_gan.space.validation import MAX_SIDE, check_seed, check_seeds, whole_
 MAX_TRACES = 6  # kept, some 10 MB each
 MAX_NEIGHBOURS = 8
 STEPS = 9  # of a walk
-COMPANION_SEEDS = list(range(1_000, 1_007))
 THIS_PAGE = "page"  # name of the page's own model
 
 
@@ -138,7 +138,7 @@ class Lessons:
         if pair.discriminator is None or not pair.trained:
             raise ValueError(f"{name} cannot judge here: {pair.missing or 'it is untrained'}")
         if name not in self._critics:
-            self._critics[name] = Critic(pair.discriminator, pair.draw(COMPANION_SEEDS))
+            self._critics[name] = Critic(pair.discriminator, pair.draw(list(COMPANION_SEEDS)))
         return self._critics[name]
 
     async def _compute(self, request: Request, function: Callable[[], Any]) -> Any:
@@ -380,7 +380,8 @@ def picture_of(body: bytes) -> Image.Image:
         with Image.open(io.BytesIO(body), formats=("PNG", "JPEG", "WEBP")) as picture:
             if max(picture.size) > MAX_SIDE:
                 raise ValueError(f"pictures must be at most {MAX_SIDE} pixels wide and high, got {picture.size}")
-            return picture.convert("RGB")
+            picture.load()
+            return picture
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError):
         raise ValueError("the picture cannot be read; send a PNG, JPEG or WebP file") from None
 

@@ -20,15 +20,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from album_gan.covers.synthetic import COUNT, draw_cover
 from album_gan.inference.latents import SEED_COUNT, name_of
-from album_gan.inference.pixels import to_pil
+from album_gan.inference.pixels import on_white, to_pil
 from album_gan.media.image_files import read_picture
+from album_gan.media.picture_formats import picture_endings
 from album_gan.space.client import address_of
 from album_gan.space.drawing_order import Lane
 from album_gan.space.errors import answers_errors
@@ -43,7 +44,6 @@ VOTE = 6.0  # seconds for votes, including the glance
 REVEAL = 4.0  # seconds for which the answer is shown
 ROUNDS = 10
 MAX_VOTERS = 1_000
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}
 REAL = "The real covers are from the host's folder."
 SYNTHETIC = "Synthetic covers stand in for real ones; album-gan demo --covers FOLDER shows real ones."
 
@@ -152,7 +152,7 @@ class Room:
                     [picture] = to_pil(pair.draw([seed]))
                     more: dict[str, Any] = {"seed": seed}
                 elif (found := next_readable(files)) is not None:
-                    picture, more = square(found).resize(size, Image.Resampling.LANCZOS), {}
+                    picture, more = ImageOps.fit(found, size, Image.Resampling.LANCZOS), {}
                 else:
                     index = dice.randrange(COUNT)
                     picture, more = draw_cover(index).resize(size, Image.Resampling.LANCZOS), {"index": index}
@@ -249,27 +249,20 @@ def majority(one: Round) -> bool | None:
 
 def picture_files(folder: Path) -> list[Path]:
     """All pictures in a folder and its subfolders. Raises ValueError if there are none."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS) if folder.is_dir() else []
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in picture_endings())
     if not files:
-        raise ValueError(f"covers must be a folder with pictures (JPEG, PNG, WebP), got {str(folder)!r}")
+        raise ValueError(f"covers must be a folder with pictures (JPEG, PNG, WebP and others), got {str(folder)!r}")
     return files
 
 
 def next_readable(files: list[Path]) -> Image.Image | None:
-    """Pop files until one can be read; returns it as RGB, or None."""
+    """Pop files until one can be read; returns it as RGB, on white, or None."""
     while files:
         try:
-            return read_picture(files.pop()).convert("RGB")
+            return on_white(read_picture(files.pop()))
         except (OSError, ValueError):
             continue
     return None
-
-
-def square(picture: Image.Image) -> Image.Image:
-    """The central square of a picture."""
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.crop((left, top, left + side, top + side))
 
 
 def is_loopback(address: str) -> bool:

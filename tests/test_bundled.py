@@ -46,6 +46,7 @@ def test_it_says_what_it_is(folder, resolution):
     assert record["resolution"] == resolution
     card = (folder / "README.md").read_text()
     assert "no rights are granted for releasing what it draws" in card
+    assert "snapshot_download" not in card  # its name is no id on the Hub
     assert f"{record['images']:,}" in card
     assert f"`{AlbumCoverPipeline.from_pretrained(folder).fingerprint}`" in card
 

@@ -15,11 +15,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..covers.recommended_settings import settings_for
+from ..media.picture_formats import picture_endings
 from ..runtime import DEVICES, choose_device, hardware
 from .parser import Parser
 
 INTERRUPTED = 130
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl")
 EPILOG = """Further options are those of album-gan train, e.g. --recipe, --resolution, --max_train_steps.
 The same command again resumes what was interrupted.
 
@@ -175,7 +175,7 @@ def _name_of(source: str) -> str:
 def _count(sources: list[str]) -> int:
     """Number of picture files in folders, an upper limit of the number of covers; archives are not opened."""
     folders = [Path(source) for source in sources if Path(source).is_dir()]
-    return sum(path.suffix.lower() in PICTURES for folder in folders for path in folder.rglob("*"))
+    return sum(path.suffix.lower() in picture_endings() for folder in folders for path in folder.rglob("*"))
 
 
 def _rows(covers: Path) -> int:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from . import folders, synthetic
-from .columns import IMAGE_COLUMNS, value_text
+from .columns import find_image_column, value_text
 from .decoding import decode, read_bytes
 from .labels import class_names, class_numbers, counts_by_name, find_label_column
 from .pixel_cache import PixelFile, decoded_pixels
@@ -179,7 +179,7 @@ def load_covers(source: CoverSource) -> Split:
     if source.streaming:
         return _load_stream(source)
     rows = _rows(source)
-    image_column = find_image_column(rows.features, source.image_column)
+    image_column = _find_image_column(rows.features, source.image_column)
     rows = rows.cast_column(image_column, datasets.Image(decode=False))
     held_out = held_out_rows(rows, image_column)
     if held_out.all():
@@ -219,18 +219,11 @@ def _warn_of_a_large_group(held_out: np.ndarray, covers: int) -> None:
             )  # fmt: skip
 
 
-def find_image_column(features: datasets.Features, name: str | None) -> str:
-    """The column of pictures: `name`, or the one with the most usual name; ValueError if there is none."""
-    candidates = [column for column, feature in features.items() if isinstance(feature, datasets.Image)]
-    raw = (datasets.Value("binary"), datasets.Value("large_binary"))
-    candidates += [column for column in IMAGE_COLUMNS if features.get(column) in raw]  # bytes, not marked as pictures
-    if name is None and candidates:
-        return next((column for column in IMAGE_COLUMNS if column in candidates), candidates[0])
-    if name is None or name not in features:
-        raise ValueError(f"image_column must be one of {', '.join(features)}; got {name!r}")
-    if name not in candidates:
-        raise ValueError(f"image_column must hold pictures, but {name!r} does not; name another column")
-    return name
+def _find_image_column(features: datasets.Features, name: str | None) -> str:
+    """The column of pictures, as for a build; sounds and films, which are stored alike, are none."""
+    others = (datasets.Audio, datasets.Video)
+    pictures = {column: feature for column, feature in features.items() if not isinstance(feature, others)}
+    return find_image_column(datasets.Features(pictures).arrow_schema, name)
 
 
 def _rows(source: CoverSource) -> datasets.Dataset:
@@ -239,7 +232,7 @@ def _rows(source: CoverSource) -> datasets.Dataset:
         features = datasets.Features({"image": datasets.Image(), "group": datasets.Value("string")})
         return datasets.Dataset.from_generator(synthetic.rows, features=features)
     if source.train_data_dir:
-        files = folders.find_covers(Path(source.train_data_dir))
+        files = folders.find_covers(Path(source.train_data_dir), source.image_column)
         if files.builder:
             return _with_held_out(_load(files.builder, files.patterns()), source.image_column)
         return datasets.Dataset.from_dict(files.table()).cast_column("image", datasets.Image())
@@ -268,7 +261,7 @@ def _with_held_out(splits: datasets.DatasetDict, image_column: str | None) -> da
     train, test = splits["train"], splits.get("test")
     if test is None or "group" not in test.column_names or test.features != train.features:
         return train
-    image_column = find_image_column(test.features, image_column)
+    image_column = _find_image_column(test.features, image_column)
     held_out = held_out_rows(test.cast_column(image_column, datasets.Image(decode=False)), image_column)
     return datasets.concatenate_datasets([train, test.select(np.flatnonzero(held_out))])
 
@@ -279,7 +272,7 @@ def _load_stream(source: CoverSource) -> Split:
     name: str | None = source.dataset_name
     data_files: str | dict[str, list[str]] | None = source.data_files
     if source.train_data_dir:
-        files = folders.find_covers(Path(source.train_data_dir))
+        files = folders.find_covers(Path(source.train_data_dir), source.image_column)
         name, data_files = files.builder, files.patterns_by_split()
     if not name or name == "synthetic":
         raise ValueError("streaming needs a dataset_name on the Hub, or parquet files; leave it out for all else")
@@ -287,7 +280,7 @@ def _load_stream(source: CoverSource) -> Split:
     train, test = splits["train"], splits.get("test")
     if train.features is None:
         train = train._resolve_features()  # reads the first rows
-    image_column = find_image_column(train.features, source.image_column)
+    image_column = _find_image_column(train.features, source.image_column)
     train = train.cast_column(image_column, datasets.Image(decode=False))
     if test is None or "group" not in (test.features or {}):
         test = train

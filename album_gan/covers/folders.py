@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .columns import IMAGE_COLUMNS
+from ..media.picture_formats import picture_endings
+from .columns import image_columns
 
 logger = logging.getLogger(__name__)
 
-PICTURE_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 # As in `datasets`' imagefolder; that builder itself skips every picture without a metadata row.
 METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 HIDDEN = re.compile(r"(^|/)(\._|(\.(?!\.?/)|@|__)[^/]*/)")
@@ -63,11 +63,12 @@ class CoverFiles:
         return {**{name: _of_one_type(values) for name, values in columns.items()}, "image": self.paths}
 
 
-def find_covers(folder: Path) -> CoverFiles:
+def find_covers(folder: Path, image_column: str | None = None) -> CoverFiles:
     """Find the covers in `folder` and below it, without hidden folders and system thumbnails.
 
     Uses parquet files with pictures if there are any, else pictures, else tars. So img2dataset's parquet files without
-    pictures do not hide the pictures that they describe. ValueError if there is no folder, or no covers in it.
+    pictures do not hide the pictures that they describe. `image_column` names a column of bytes that are pictures.
+    ValueError if there is no folder, or no covers in it.
     """
     if folder.is_file():
         raise ValueError(
@@ -78,8 +79,8 @@ def find_covers(folder: Path) -> CoverFiles:
         raise ValueError(f"train_data_dir must be a folder, got {str(folder)!r}, which is not one")
     files = visible_files(folder)
     parquet = [str(path) for path in files if path.suffix == ".parquet" and path.name not in METADATA_FILES]
-    tables = [path for path in parquet if holds_pictures(path)]
-    pictures = [str(path) for path in files if path.suffix.lower() in PICTURE_ENDINGS]
+    tables = [path for path in parquet if holds_pictures(path, image_column)]
+    pictures = [str(path) for path in files if path.suffix.lower() in picture_endings()]
     tars = [str(path) for path in files if path.suffix == ".tar"]
     if tables:
         return CoverFiles(folder, "parquet", tables)
@@ -90,7 +91,7 @@ def find_covers(folder: Path) -> CoverFiles:
         return CoverFiles(folder, "webdataset", tars)
     without = f"; {parquet[0]} holds no pictures" if parquet else ""
     raise ValueError(
-        f"train_data_dir must hold pictures ({' '.join(sorted(PICTURE_ENDINGS))}), or parquet files or tars of them, "
+        f"train_data_dir must hold pictures (JPEG, PNG, WebP and others), or parquet files or tars of them, "
         f"found none in {str(folder)!r}{without}; name another folder, or try --dataset_name synthetic"
     )
 
@@ -113,21 +114,16 @@ def is_hidden(path: str) -> bool:
     return HIDDEN.search(path) is not None
 
 
-def holds_pictures(parquet: str) -> bool:
-    """Whether a parquet file has a column of pictures. True for an unreadable file, so that loading it reports why."""
+def holds_pictures(parquet: str, image_column: str | None = None) -> bool:
+    """Whether a parquet file has a column of pictures: by its name or type, or `image_column`, if that holds bytes.
+
+    True for an unreadable file, so that loading it reports why.
+    """
     try:
-        schema = pq.read_schema(parquet)
+        pictures, others = image_columns(pq.read_schema(parquet))
     except (pa.ArrowException, OSError):
         return True
-    return any(holds_bytes(column.type) and (column.name in IMAGE_COLUMNS or pa.types.is_struct(column.type))
-               for column in schema)  # fmt: skip
-
-
-def holds_bytes(kind: pa.DataType) -> bool:
-    """Whether a column's values are bytes, or structs with a field `bytes`, as `datasets` stores pictures."""
-    if pa.types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0 and holds_bytes(kind.field("bytes").type)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return bool(pictures) or image_column in others
 
 
 def read_metadata(file: Path) -> dict[str, dict[str, Any]]:

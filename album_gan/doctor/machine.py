@@ -1,5 +1,6 @@
 """Cores, memory and disk. Standard library only."""
 
+import math
 import os
 import platform
 import re
@@ -10,12 +11,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..runtime import cpu_count
 from .findings import Context, Finding
 from .hub import hub_home
 
 TRIED_BYTES = 16_000_000  # written, read and deleted again
 LEAST_DISK, ENOUGH_DISK = 1e9, 10e9
 LEAST_MEMORY, ENOUGH_MEMORY = 2e9, 4e9
+CONTAINER = Path("/sys/fs/cgroup")  # its limits: files of control groups, version 2
 ENOUGH_SHARED = 512e6  # batches pass through it on their way from the data loader; Docker gives 64 MB
 
 
@@ -34,13 +37,12 @@ def check_allocator(_: Context) -> Iterator[Finding]:
 
 def check_cores(_: Context) -> Iterator[Finding]:
     """How many may be used."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _number_in(Path("/sys/fs/cgroup/cpu.max"))
+    cores = cpu_count()
+    quota, period = _numbers_in(CONTAINER / "cpu.max") or (math.inf, 1)
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    if quota and quota / 100_000 < cores:
-        allowed = max(1, round(quota / 100_000))
-        text = f"{cores} cores, but this container may use {quota / 100_000:g} of them"
-        yield Finding("note", text, f"export OMP_NUM_THREADS={allowed}")
+    if quota / period < cores:
+        text = f"{cores} cores, but this container may use {quota / period:g} of them"
+        yield Finding("note", text, f"export OMP_NUM_THREADS={max(1, round(quota / period))}")
     elif threads.isdecimal() and int(threads) < cores:
         yield Finding("note", f"{cores} cores, of which OMP_NUM_THREADS={threads} uses fewer", "unset OMP_NUM_THREADS")
     else:
@@ -54,10 +56,11 @@ def check_memory(_: Context) -> Iterator[Finding]:
     except OSError:
         yield Finding("ok", "not counted on this system")
         return
-    total, free = (int(kilobytes[key]) * 1024 for key in ("MemTotal", "MemAvailable"))
-    limit = _number_in(Path("/sys/fs/cgroup/memory.max"))
-    if limit and limit < total:
-        total, free = limit, min(free, limit - (_number_in(Path("/sys/fs/cgroup/memory.current")) or 0))
+    total, free = (1024.0 * int(kilobytes[key]) for key in ("MemTotal", "MemAvailable"))
+    [limit] = _numbers_in(CONTAINER / "memory.max") or [math.inf]
+    if limit < total:
+        [used] = _numbers_in(CONTAINER / "memory.current") or [0]
+        total, free = limit, min(free, limit - used)
     text = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
     fix = "end other programs, or train with a smaller --train_batch_size"
     if free < LEAST_MEMORY:
@@ -83,13 +86,12 @@ def check_shared_memory(context: Context) -> Iterator[Finding]:
     yield Finding("problem" if severe else "note", text, fix)
 
 
-def _number_in(path: Path) -> int | None:
-    """The first number in a kernel file; None for `max`, and where there is no such file."""
+def _numbers_in(path: Path) -> list[float]:
+    """The numbers in a kernel file, infinity for `max`; none where there is no such file."""
     try:
-        first = path.read_text(encoding="utf-8").split()[0]
-    except (OSError, IndexError):
-        return None
-    return int(first) if first.isdecimal() else None
+        return [math.inf if word == "max" else float(word) for word in path.read_text(encoding="utf-8").split()]
+    except OSError:
+        return []
 
 
 def check_disk(context: Context) -> Iterator[Finding]:

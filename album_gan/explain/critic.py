@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..inference.inside import COMPANIONS, square_tensor
+from ..inference.inside import square_tensor
 from .trace import trace
 
 WHOLE = "the whole picture"
@@ -55,7 +55,7 @@ class Critic:
 
     def __init__(self, discriminator: nn.Module, companions: Tensor):
         self.network: Any = discriminator
-        self.companions = companions[:COMPANIONS]
+        self.companions = companions
         self.resolution = companions.shape[-1]
         self.patches = hasattr(discriminator, "heads")
         self._features: list[Tensor] | None = None  # of the companions

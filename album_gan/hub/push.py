@@ -8,15 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError
 
 from ..inference.atomic import NO_SPACE
 from ..inference.model_store import (
     check_hub_id,
     find_model,
+    hub_http_error,
     network_class,
     read_json,
     read_weights,
@@ -37,8 +36,6 @@ REPLACED = (
     "generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "log.jsonl", "evaluation.json",
     "words.py", "images.py", "model_files.py",  # imports of older versions of pipeline.py
 )  # fmt: skip
-# huggingface_hub's HTTP library depends on its version; this is the base class of its errors.
-HTTPError: Any = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
 
 def push(
@@ -120,7 +117,7 @@ def explained(repo_id: str) -> Iterator[None]:
     """Turn the Hub's refusals and connection errors into one-line OSErrors that say what to do."""
     try:
         yield
-    except HTTPError as error:
+    except hub_http_error() as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
             raise OSError(
@@ -129,7 +126,7 @@ def explained(repo_id: str) -> Iterator[None]:
             ) from None
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise OSError(
-            f"{repo_id} cannot be written to: {reason}; nothing there was changed: push again later"
+            f"{repo_id} cannot be written to: {reason}; no file there was changed: push again later"
         ) from error
 
 

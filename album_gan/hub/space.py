@@ -14,30 +14,6 @@ PACKAGE = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "pretrained", "export", "space", "*.md", "model_card_by_hand.txt")
 INSIDE = "model"  # folder for the weights of a private model, so that a private Space needs no token
 SHOWN = ("model_index.json", "generator/", "upscaler/", "history/")  # files that the page reads
-APP = '''"""Starts the page on a Space, on CPU Basic and on ZeroGPU."""
-
-import os
-
-try:
-    import spaces  # before torch
-except ImportError:
-    pass  # CPU Basic
-else:
-
-    @spaces.GPU
-    def ready():
-        """ZeroGPU starts only apps that ask for a GPU; covers of this size are drawn on the CPU."""
-
-
-from album_gan.space.app import launch  # noqa: E402
-
-if __name__ == "__main__":
-    launch(
-        os.environ.get("ALBUM_GAN_MODEL"),
-        os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0"),
-        int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
-    )
-'''
 
 
 def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
@@ -82,8 +58,8 @@ def assemble_space(folder: Path, repo_id: str, preloaded: list[str]) -> None:
     shutil.copytree(PACKAGE, folder / "album_gan", ignore=LEFT_OUT)
     shutil.copytree(find_model("teaching"), folder / "album_gan" / BUNDLED["teaching"])
     shutil.copytree(page, folder / "album_gan" / "space", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(Path(page) / "requirements.txt", folder / "requirements.txt")
-    (folder / "app.py").write_text(APP, encoding="utf-8")
+    for name in ("app.py", "requirements.txt"):
+        shutil.copyfile(Path(page) / name, folder / name)
     text = (Path(page) / "README.md").read_text(encoding="utf-8")
     front = f"models:\n- {repo_id}\n"
     if preloaded:

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,18 @@ def _explanation(path: Path, error: OSError) -> str:
     else:
         advice = "choose another place"
     return f"{path.name} could not be written to {folder}: {os.strerror(error.errno or 0)}; {advice}"
+
+
+def replace_folder(new: Path, folder: Path, old: Path) -> None:
+    """Rename `new` to `folder`; the folder that it replaces is called `old` meanwhile, and deleted only after that.
+
+    A process killed between the two renames leaves `new` and `old`.
+    """
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def flush_to_disk(path: Path) -> None:

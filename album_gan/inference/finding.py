@@ -7,14 +7,13 @@ scales in place of a perceptual network, and the stem in place of w.
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
+from .inside import square_tensor
 from .latents import name_of
-from .pixels import as_shown
 from .precision import full_precision
 
 STARTS = 64  # seeds from 0 on, of which the most similar one is where the descent starts
@@ -52,22 +51,18 @@ def find(pipe: Any, picture: Image.Image, steps: int = STEPS, generator: Any = N
     Deterministic. `generator`, by default the pipeline's, draws what is compared: a page may let others draw between.
     Raises ValueError for `steps` below 1, and for anything that is not a picture.
     """
-    shown = as_shown(picture)
     if steps < 1:
         raise ValueError(f"steps must be 1 or more, got {steps}; {STEPS} is usual")
     generator = generator or pipe.generator.eval()
-    side = generator.config.resolution
-    square = ImageOps.fit(shown, (side, side), Image.Resampling.LANCZOS)
-    pixels = np.array(square)
-    target = torch.from_numpy(pixels).to(generator.device, generator.dtype).permute(2, 0, 1)[None] / 127.5 - 1
+    target = square_tensor(picture, generator.config.resolution).to(generator.device, generator.dtype)
 
     with full_precision(generator.device):
         stems = pipe.stems_of(range(STARTS))
-        start = stems[_closest(generator, stems, target)[:1]]
-        stem = _descend(generator, start, stems, target, steps)
+        closest = _differences(generator, stems, target).argsort().tolist()  # seeds, as these stems are of seeds from 0
+        stem = _descend(generator, stems[closest[:1]], stems, target, steps)
         with torch.inference_mode():
             projected = _distance(generator.paint(stem), target).item()
-        seed, distance = _nearest_seed(pipe, generator, stem, target)
+        seed, distance = _nearest_seed(pipe, generator, stem, closest[:4], target)
         return Found(seed, pipe(seeds=[seed]).images[0], distance, stem, pipe(stems=stem).images[0], projected)
 
 
@@ -91,29 +86,26 @@ def _descend(generator: Any, start: Tensor, stems: Tensor, target: Tensor, steps
     return best
 
 
-def _nearest_seed(pipe: Any, generator: Any, stem: Tensor, target: Tensor) -> tuple[int, float]:
-    """The seed whose cover resembles the target most, among those with the nearest stems, and its distance."""
+def _nearest_seed(pipe: Any, generator: Any, stem: Tensor, others: list[int], target: Tensor) -> tuple[int, float]:
+    """The seed whose cover resembles the target most, among `others` and those with the nearest stems; its distance.
+
+    `others` take part because covers that look alike may have distant stems.
+    """
     distances = []
     for first in range(0, POOL, 512):
         stems = pipe.stems_of(range(first, first + 512))
         distances.append(F.cosine_similarity((stems - pipe.generator.stem_mean).flatten(1),
                                              (stem - pipe.generator.stem_mean).flatten(1)))  # fmt: skip
     near = torch.cat(distances).topk(CANDIDATES).indices.tolist()
-    # Covers that look alike may have distant stems: the most similar starts take part too.
-    starts = _closest(generator, pipe.stems_of(range(STARTS)), target)[:4].tolist()
-    seeds = sorted({*near, *starts})
+    seeds = sorted({*near, *others})
     differences = _differences(generator, pipe.stems_of(seeds), target)
     place = int(differences.argmin())
     return seeds[place], differences[place].item()
 
 
-def _closest(generator: Any, stems: Tensor, target: Tensor) -> Tensor:
-    """The places of stems (B, C, 4, 4), most similar first."""
-    return _differences(generator, stems, target).argsort()
-
-
 @torch.inference_mode()
 def _differences(generator: Any, stems: Tensor, target: Tensor) -> Tensor:
+    """Distances (B,) of the covers of stems (B, C, 4, 4) from the target (1, 3, R, R)."""
     return torch.cat([_distance(generator.paint(some), target) for some in stems.split(16)])
 
 

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from .pixels import as_shown, to_tensor
 
-COMPANIONS = 7  # drawn covers that are judged beside a picture: a batch of one would look like a collapse
+# Of the drawn covers that are judged beside a picture: a batch of one would look like a collapse. A picture beside its
+# copy would too, so they are not the first seeds, which people try.
+COMPANION_SEEDS = range(1_000, 1_007)
 
 
 @dataclass(frozen=True)

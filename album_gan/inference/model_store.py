@@ -34,6 +34,7 @@ PIPELINE_FILES = (
 )  # fmt: skip
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+NO_ROOM_IN_CACHE = "make room there, or set HF_HOME to a folder that has room and that you may write to"
 CHECKPOINT_FOLDER = re.compile(r"checkpoint-\d+")
 # Bounds of what a network's config.json may ask for: far above any of our networks, and far below what hangs.
 LARGEST_SIZE, MOST_BLOCKS, MOST_CLASSES, LONGEST_CLASS = 65_536, 1_000, 100_000, 200
@@ -110,7 +111,7 @@ def find_model(
 
             raise OSError(
                 f"model {str(source)!r} could not be downloaded to {cache_dir or HF_HUB_CACHE}: {os.strerror(number)}; "
-                "make room there, or set HF_HOME to a folder that has room and that you may write to"
+                f"{NO_ROOM_IN_CACHE}"
             ) from error
         raise OSError(
             f"model {str(source)!r} is neither a folder here nor in the cache, and the Hub cannot be reached; "
@@ -126,6 +127,13 @@ def is_hub_id(name: object) -> bool:
     """
     text = str(name)
     return bool(HUB_ID.fullmatch(text)) and not CHECKPOINT_FOLDER.fullmatch(text.rpartition("/")[2])
+
+
+def hub_http_error() -> type[Exception]:
+    """The base class of the errors of huggingface_hub's HTTP library, which depends on its version."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
 
 
 def check_hub_id(value: object, name: str = "repo_id") -> None:

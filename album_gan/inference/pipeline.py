@@ -36,7 +36,7 @@ from .arguments import (
 from .atomic import write_atomic
 from .class_labels import ClassLabels
 from .finding import STEPS, Found, find
-from .inside import COMPANIONS, Layer, layers_while, scores_of
+from .inside import COMPANION_SEEDS, Layer, layers_while, scores_of
 from .latents import (
     DEFAULT_TRUNCATION,
     Chosen,
@@ -59,7 +59,7 @@ from .model_store import (
     write_weights,
 )
 from .output import AlbumCoverOutput
-from .pixels import to_pil, to_zero_one
+from .pixels import from_zero_one, to_pil, to_zero_one
 from .precision import full_precision
 from .upscaling import Engine, check_sizes, find_engine, upscale
 from .word_lists import NOUNS  # noqa: F401  latents.py needs it, and diffusers downloads only what this file names
@@ -399,8 +399,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
             if not (folder / "config.json").is_file():
                 raise OSError(f"{folder.parent} comes without its discriminator; train.py and push write one")
             self._discriminator = load_network(folder, "forward", "fp16").eval().to(self.device)
-        drawn = self(range(COMPANIONS), truncation=1.0, output_type="pt").images
-        return scores_of(pictures, self._discriminator, 2 * drawn - 1)
+        drawn = self(COMPANION_SEEDS, truncation=1.0, output_type="pt").images
+        return scores_of(pictures, self._discriminator, from_zero_one(drawn))
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copies: without the token, which must not get into files."""

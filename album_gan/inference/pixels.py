@@ -69,6 +69,11 @@ def to_zero_one(images: torch.Tensor) -> torch.Tensor:
     return (_checked(images) + 1) / 2
 
 
+def from_zero_one(images: torch.Tensor) -> torch.Tensor:
+    """Images (B, 3, H, W) in [0, 1], diffusers' range -> the same in [-1, 1]; errors as `to_pixels`."""
+    return _checked(2 * images - 1)
+
+
 def on_white(image: Image.Image) -> Image.Image:
     """A picture as RGB, with white where it is transparent."""
     if image.has_transparency_data:

@@ -15,3 +15,10 @@ def readable_formats() -> tuple[str, ...]:
     """Those of FORMATS that this Pillow reads: naming one that it lacks, as AVIF before 11.3, it refuses others too."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@functools.cache
+def picture_endings() -> frozenset[str]:
+    """Endings of files that may be covers, lower case with a dot: of the readable formats, without icons and drafts."""
+    formats = {*readable_formats()} - {"ICO", "PSD"}
+    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..hub.run_checkpoints import FORMAT_VERSION, checkpoints, sha256_of
-from ..inference.atomic import flush_to_disk
+from ..inference.atomic import flush_to_disk, replace_folder
 
 
 def snapshot(modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, Tensor]:
@@ -57,7 +57,7 @@ def save_checkpoint(
             beside(temporary)
         for path in (*temporary.rglob("*"), temporary):
             flush_to_disk(path)
-        _replace_folder(temporary, folder)
+        replace_folder(temporary, folder, folder.with_name(f".{folder.name}.old"))
         flush_to_disk(folder.parent)
     except (OSError, SafetensorError) as error:
         raise OSError(
@@ -68,18 +68,8 @@ def save_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _replace_folder(new: Path, folder: Path) -> None:
-    """Rename `new` to `folder`; the old folder is deleted only after that."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(new, folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def restore_replaced(output_dir: Path) -> None:
-    """Restore folders whose process was killed between the two renames of `_replace_folder`."""
+    """Restore folders whose process was killed between the two renames of `replace_folder`."""
     for old in output_dir.glob(".*.old"):
         folder = output_dir / old.name[1 : -len(".old")]
         if not folder.exists():

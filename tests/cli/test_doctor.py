@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from loopback import ROOT
 
-from album_gan.doctor import packages
+from album_gan.doctor import machine, packages
 from album_gan.doctor.covers import check_covers
 
 GOOD, BAD = "hf_goodTokenOfTheTests", "hf_badTokenOfTheTests"
@@ -233,3 +233,35 @@ def test_old_packages_and_extras_within_extras_are_seen(monkeypatch):
     assert found[0] == ("problem", "missing or too old: torch>=99")
     assert found[1] == ("note", "training also needs nosuch>=1")
     assert found[2][1].endswith("extras: demo, mcp")
+
+
+@pytest.mark.parametrize(
+    ("limit", "found"),
+    [
+        ("100000 100000", "8 cores, but this container may use 1 of them"),
+        ("25000 10000", "8 cores, but this container may use 2.5 of them"),  # of a period of 10 ms
+        ("max 100000", "8 cores, "),
+        (None, "8 cores, "),
+    ],
+)
+def test_the_cores_of_a_container(tmp_path, monkeypatch, limit, found):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(machine, "cpu_count", lambda: 8)
+    monkeypatch.setattr(machine, "CONTAINER", tmp_path)
+    if limit:
+        (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    [finding] = machine.check_cores(None)
+    assert finding.text.startswith(found)
+    assert finding.status == ("note" if "container" in found else "ok")
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="memory is counted on Linux")
+def test_the_memory_of_a_container(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "CONTAINER", tmp_path)
+    (tmp_path / "memory.max").write_text("max\n")
+    [unlimited] = machine.check_memory(None)
+    (tmp_path / "memory.max").write_text("1500000000\n")
+    (tmp_path / "memory.current").write_text("700000000\n")
+    [limited] = machine.check_memory(None)
+    assert "1.5 GB" not in unlimited.text
+    assert limited.text.startswith("0.8 of 1.5 GB free")

@@ -110,6 +110,15 @@ def test_a_dry_run_counts_no_covers_in_an_archive(pile, tmp_path, capsys, monkey
     assert not list((tmp_path / "here").iterdir())
 
 
+def test_a_dry_run_counts_no_pictures_that_cannot_be_read(tmp_path, capsys, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    for index in range(20):
+        (tmp_path / "photos" / f"{index}.heic").write_bytes(b"of a telephone")
+    monkeypatch.chdir(tmp_path)
+    assert main(["start", "photos", "--dry_run"]) == 0
+    assert "the settings depend on the number of covers" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

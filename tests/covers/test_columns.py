@@ -6,8 +6,9 @@ import datasets
 import pyarrow as pa
 import pytest
 
-from album_gan.covers.build.tables import find_image_column, parquet_entries
-from album_gan.covers.columns import IMAGE_COLUMNS, LABEL_COLUMNS
+from album_gan.covers.build.inspect import inspect
+from album_gan.covers.build.tables import parquet_entries
+from album_gan.covers.columns import IMAGE_COLUMNS, LABEL_COLUMNS, find_image_column
 from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.synthetic import draw_cover
 
@@ -36,3 +37,33 @@ def test_training_and_building_choose_the_same_columns(tmp_path, place):
     assert split.train.image_column == find_image_column(table.schema, None) == later[0]
     assert set(split.train.classes) == {"rock", "jazz", "unknown"}
     assert [entry.labels["genre"] for entry in parquet_entries(tmp_path / "covers.parquet", None)] == kinds
+
+
+def test_bytes_of_an_unusual_name_are_pictures_once_they_are_named(tmp_path):
+    pictures = [png(draw_cover(number, 32)) for number in range(30)]
+    table = pa.table({"checksum": [b"x"] * 30, "photo": pictures})
+    path = tmp_path / "covers.parquet"
+    pa.parquet.write_table(table, path)
+    assert all(entry.reason is None for entry in parquet_entries(path, "photo"))
+    assert inspect(tmp_path, None, "photo")[0].startswith("30 covers")
+    for source in ({"train_data_dir": tmp_path}, {"dataset_name": "parquet", "data_files": str(path)}):
+        split = load_covers(CoverSource(**source, image_column="photo", resolution=16))
+        assert len(split.train) + len(split.held_out) == 30
+    with pytest.raises(ValueError, match="holds no pictures"):
+        load_covers(CoverSource(train_data_dir=tmp_path, resolution=16))
+
+
+def test_checksums_hide_no_pictures(tmp_path):
+    for number in range(30):
+        draw_cover(number, 32).save(tmp_path / f"{number}.png")
+    pa.parquet.write_table(pa.table({"url": ["x"] * 30, "checksum": [b"x"] * 30}), tmp_path / "urls.parquet")
+    split = load_covers(CoverSource(train_data_dir=tmp_path, resolution=16))
+    assert len(split.train) + len(split.held_out) == 30
+
+
+def test_sounds_stored_as_pictures_are_are_no_pictures(tmp_path):
+    pictures = [{"bytes": png(draw_cover(number, 32)), "path": None} for number in range(30)]
+    features = datasets.Features({"sample": datasets.Audio(), "photo": datasets.Image()})
+    table = pa.table({"sample": pictures, "photo": pictures}).cast(features.arrow_schema)
+    pa.parquet.write_table(table, tmp_path / "covers.parquet")
+    assert load_covers(CoverSource(train_data_dir=tmp_path, resolution=16)).train.image_column == "photo"

@@ -195,7 +195,7 @@ def test_a_large_group_that_is_held_out_is_named(large, tmp_path, caplog):
         ({"train_data_dir": "{tmp}/nowhere"}, "train_data_dir must be a folder"),
         ({"train_data_dir": "{tmp}"}, "train_data_dir must hold pictures"),
         ({"dataset_name": "parquet", "data_files": "{tmp}/*.parquet"}, "does not load"),
-        ({"train_data_dir": "{tmp}/mine", "image_column": "cover"}, "image_column must be one of image; got 'cover'"),
+        ({"train_data_dir": "{tmp}/mine", "image_column": "cover"}, "image_column must be one of image, got 'cover'"),
         ({"train_data_dir": "{tmp}/mine", "label_column": "image"}, "must hold names, but 'image' holds none"),
         ({"train_data_dir": "{tmp}/mine", "label_column": "imgae"}, "must be .*got 'imgae'; did you mean 'image'?"),
         ({"train_data_dir": "{tmp}/mine", "dataset_name": "synthetic"}, "both say where the covers are"),
@@ -220,7 +220,7 @@ def test_column_of_pictures_is_found(tmp_path, kind):
     made.to_parquet(tmp_path / "covers.parquet")
     split = load(tmp_path)
     assert (split.train.image_column, len(split.train) + len(split.held_out)) == ("jpg", 20)
-    with pytest.raises(ValueError, match="must hold pictures, but 'title' does not"):
+    with pytest.raises(ValueError, match="image_column must be one of jpg, got 'title'"):
         load(tmp_path, image_column="title")
 
 

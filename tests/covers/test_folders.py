@@ -14,6 +14,7 @@ from album_gan.covers.folders import CoverFiles, find_covers
 from album_gan.covers.labels import class_name
 from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import draw_cover
+from album_gan.media.picture_formats import picture_endings
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,20 @@ def test_hidden_folders_are_not_covers(tmp_path, hidden):
     (tmp_path / "a" / "._001.png").write_bytes(b"a Mac's resource fork")
     split = load(tmp_path)
     assert len(split.train) + len(split.held_out) == 30
+
+
+@pytest.mark.parametrize("ending", ["AVIF", "jp2", "jfif", "tga", "ppm"])
+def test_pictures_of_every_format_that_is_read_are_found(tmp_path, ending):
+    if f".{ending.lower()}" not in picture_endings():
+        pytest.skip(f"this Pillow reads no {ending}")
+    save(tmp_path, 12, ending=ending)
+    split = load(tmp_path)
+    assert len(split.train) + len(split.held_out) == 12
+
+
+def test_pictures_that_cannot_be_read_icons_and_drafts_are_no_covers():
+    assert picture_endings().isdisjoint({".heic", ".jxl", ".ico", ".psd", ".eps"})
+    assert {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"} < picture_endings()
 
 
 def test_class_folders_are_labels(tmp_path):

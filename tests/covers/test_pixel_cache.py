@@ -134,7 +134,8 @@ def test_the_cache_command_decodes_with_processes_what_a_training_then_maps(sour
     assert main([*words, "2"]) == 0
     assert "40 covers decoded at 64 px in" in capsys.readouterr().out
     monkeypatch.setattr(pixel_cache, "_decode_all", None)  # nothing is decoded any more
-    assert [(covers.all_pixels() == pixels).all() for covers, pixels in zip(splits(source), expected, strict=True)]
+    for covers, pixels in zip(splits(source), expected, strict=True):
+        assert (covers.all_pixels() == pixels).all()
     assert main([*words, "0"]) == 0
     assert main([*words, "-1"]) != 0
     assert "num_workers must be from 0 to 256" in capsys.readouterr().err

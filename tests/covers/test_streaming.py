@@ -113,5 +113,5 @@ def test_what_cannot_be_streamed_says_so(folder, tmp_path):
         load(tmp_path / "pictures")
     with pytest.raises(ValueError, match="label_column must be left out with streaming"):
         load(folder, label_column="group")
-    with pytest.raises(ValueError, match="image_column must be one of photo, group; got 'image'"):
+    with pytest.raises(ValueError, match="image_column must be one of photo, got 'image'"):
         load(folder, image_column="image")

@@ -315,5 +315,5 @@ def test_no_token_is_ever_shown(hub, model):
     assert code == 1
     assert "Traceback" in text
     assert "OSError: me/new cannot be written to: " in text
-    assert "nothing there was changed: push again later" in text
+    assert "no file there was changed: push again later" in text
     assert TOKEN not in text

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from album_gan.inference.atomic import atomic_path, remove_leftovers, write_atomic
+from album_gan.inference.atomic import atomic_path, remove_leftovers, replace_folder, write_atomic
 
 
 def test_writes_bytes_and_text_and_leaves_nothing_else(tmp_path):
@@ -90,3 +90,12 @@ def test_leftovers_of_killed_writers_go_and_fresh_ones_stay(tmp_path):
     os.utime(other, (time.time() - 7200,) * 2)
     remove_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".a.npy.0123abce.tmp", "notes.tmp"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    new, folder, old = (tmp_path / name for name in ("new", "folder", "old"))
+    for content in ("first", "second"):
+        new.mkdir()
+        (new / content).write_text(content)
+        replace_folder(new, folder, old)
+        assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(["folder", content])

@@ -1,5 +1,6 @@
 """Layers lead to the cover, and the critic of a pipeline says what the Learn tab says."""
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,10 +10,10 @@ from PIL import Image
 
 from album_gan import AlbumCoverPipeline
 from album_gan.covers.synthetic import draw_cover
-from album_gan.explain.critic import Critic
-from album_gan.explain.networks import bundled_pair
 from album_gan.inference.inside import square_tensor
 from album_gan.inference.pixels import to_pil
+from album_gan.space.lessons import Lessons, picture_of
+from album_gan.space.service import CoverService
 
 
 def test_the_last_layer_is_the_cover(tiny_pipeline):
@@ -37,8 +38,7 @@ def test_the_critic_is_that_of_the_learn_tab():
     pipe = AlbumCoverPipeline.from_pretrained(device="cpu")
     pictures = [draw_cover(1, 200), *pipe([3]).images, Image.new("RGB", (300, 100), "red")]
     scores = pipe.critic(pictures)
-    companions = 2 * pipe(range(7), truncation=1.0, output_type="pt").images - 1
-    critic = Critic(bundled_pair("bundled").discriminator, companions)
+    critic = Lessons(CoverService(pipe), "bundled").critic_of("bundled")
     assert scores == pytest.approx([critic.judge(picture).score for picture in pictures], abs=1e-3)
     assert pipe.critic(pictures[0]) == pytest.approx(scores[:1], abs=1e-4)
 
@@ -63,6 +63,13 @@ def test_a_picture_is_judged_as_it_is_shown(tmp_path):
     with Image.open(tmp_path / "lying.png") as lying:
         assert torch.equal(square_tensor(lying, 32), square_tensor(picture, 32))
     assert (square_tensor(Image.new("RGBA", (64, 64), (0, 0, 0, 0)), 32) == 1).all()
+
+
+def test_an_uploaded_picture_is_judged_as_it_is_shown():
+    """As above, on the page: converting it to RGB first would show what lies under the transparency."""
+    file = io.BytesIO()
+    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(file, "PNG")
+    assert (square_tensor(picture_of(file.getvalue()), 32) == 1).all()
 
 
 def test_a_model_without_its_discriminator_says_so(tiny_pipeline, tiny_model):

@@ -87,3 +87,7 @@ def test_zero_to_one():
     ]
     with pytest.raises(ValueError, match=r"\[-1, 1\]"):
         images.to_zero_one(torch.full((1, 3, 1, 1), 2.0))
+    drawn = torch.tensor([-1.0, 0.0, 1.0]).view(1, 3, 1, 1)
+    assert torch.equal(images.from_zero_one(images.to_zero_one(drawn)), drawn)
+    with pytest.raises(ValueError, match=r"\[-1, 1\]"):
+        images.from_zero_one(torch.full((1, 3, 1, 1), -0.5))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from album_gan.space.lan_address import Invitation, invitation
 from album_gan.space.lessons import Lessons
-from album_gan.space.room import Room, Round, picture_files
+from album_gan.space.room import Room, Round, next_readable, picture_files
 from album_gan.space.service import CoverService
 
 
@@ -130,6 +130,12 @@ def test_real_covers_come_from_the_folder_that_the_host_names(tmp_path):
     assert len(picture_files(tmp_path / "covers")) == 3
     with pytest.raises(ValueError, match="covers must be a folder with pictures"):
         picture_files(tmp_path / "nowhere")
+
+
+def test_real_covers_are_shown_with_transparency_on_white(tmp_path):
+    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(tmp_path / "cover.png")
+    picture = next_readable([tmp_path / "cover.png"])
+    assert (picture.mode, picture.getextrema()) == ("RGB", ((255, 255),) * 3)
 
 
 @pytest.mark.slow

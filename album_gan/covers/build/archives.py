@@ -10,8 +10,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ..columns import NoPicturesError
 from .samples import samples, webdataset_key
-from .source_file import MAX_BYTES, Entry, NoPicturesError, why_unreadable, with_bytes
+from .source_file import MAX_BYTES, Entry, why_unreadable, with_bytes
 from .tables import parquet_entries
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

@@ -4,16 +4,14 @@ import csv
 import gzip
 import hashlib
 import json
-import os
 import shlex
-import shutil
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ...inference.atomic import remove_leftovers, write_atomic
+from ...inference.atomic import remove_leftovers, replace_folder, write_atomic
 from . import selection, shards
 from .candidates import FORMAT_VERSION, gather
 from .cleaning import Cleaning
@@ -97,7 +95,7 @@ def build(config: BuildConfig) -> Summary:
     filled = [name for name, rows in split.items() if len(rows)]
     card = data_card(summary, names, config.cleaning, config.rights, filled)
     write_atomic(out / "README.md", card.encode("utf-8", "replace"), flush=True)
-    _replace_folder(unfinished, out / "data")
+    replace_folder(unfinished, out / "data", work / "data-before")  # the next build mends what a killed one leaves
     write_atomic(out / SOURCES, json.dumps(origins))
     return summary
 
@@ -184,13 +182,3 @@ def _digest(config: BuildConfig, folders: list[Path], names: list[str], files: s
     contents = hashlib.sha256(files.digests.tobytes()).hexdigest()  # of a folder they change with what could be read
     key = [FORMAT_VERSION, [folder.name for folder in folders], names, asdict(config.cleaning), contents]
     return hashlib.sha256(json.dumps([*key, config.placeholder_copies]).encode()).hexdigest()[:16]
-
-
-def _replace_folder(new: Path, old: Path) -> None:
-    """Replace the folder `old` by `new`. If killed in between, both remain, and the next build repairs it."""
-    before = new.with_name("data-before")
-    shutil.rmtree(before, ignore_errors=True)
-    if old.exists():
-        os.replace(old, before)
-    os.replace(new, old)
-    shutil.rmtree(before, ignore_errors=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from PIL import Image
 
-from ...inference.atomic import atomic_path, remove_leftovers, write_atomic
+from ...inference.atomic import remove_leftovers, write_atomic
 from .cleaning import Cleaned, Cleaning, as_image, clean
 from .cluster import sees
 from .metadata import LABELS
@@ -199,7 +199,7 @@ class _Workers:
             if type(future.exception()).__name__ == "KilledWorker":  # of dask: several workers died of this shard
                 make_shard(path, [self._probed(entry) for entry in entries], self.settings)
             elif self.cluster:
-                _write(path, future.result())
+                write_atomic(path, future.result(), flush=True)
             else:
                 future.result()
             self.progress(len(entries))
@@ -232,12 +232,7 @@ def _try(entry: Entry, settings: Cleaning) -> None:
 
 def make_shard(path: Path, entries: list[Entry], settings: Cleaning) -> None:
     """Clean files and write them as one shard."""
-    _write(path, shard_bytes(entries, settings))
-
-
-def _write(path: Path, content: bytes) -> None:
-    with atomic_path(path, flush=True) as temporary:
-        temporary.write_bytes(content)
+    write_atomic(path, shard_bytes(entries, settings), flush=True)
 
 
 def shard_bytes(entries: list[Entry], settings: Cleaning) -> bytes:

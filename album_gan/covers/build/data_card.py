@@ -46,7 +46,7 @@ rejected. {summary.splits["train"]:,} are for training, {summary.splits["test"]:
 
 ## Rights
 
-{_plain(rights) if rights else "Not stated."}
+{_one_line(rights) if rights else "Not stated."}
 
 Covers are works of their artists, designers, photographers and labels. Anyone who publishes this data set, or a
 model trained on it, is responsible for doing so.
@@ -96,9 +96,9 @@ covers = load_dataset("{PLACEHOLDER_ID}", split="train")
 """
 
 
-def _plain(text: str) -> str:
+def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
 def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")
+    return _one_line(text).replace("|", "\\|")

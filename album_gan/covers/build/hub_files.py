@@ -7,16 +7,14 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.constants import HF_HUB_CACHE
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HFValidationError
 
 from ...inference.atomic import NO_SPACE, NOT_ALLOWED, write_atomic
-from ...inference.model_store import check_hub_id, is_hub_id
-from ..folders import PICTURE_ENDINGS
+from ...inference.model_store import NO_ROOM_IN_CACHE, check_hub_id, hub_http_error, is_hub_id
+from ...media.picture_formats import picture_endings
 from .data_card import PLACEHOLDER_ID
 
-FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *PICTURE_ENDINGS)  # endings that no Hub id has
-# If there is no connection, huggingface_hub raises its HTTP client's errors, and the client changes with its version.
-HTTPError: type[Exception] = next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *picture_endings())  # endings that no Hub id has
 
 
 def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path]]]]:
@@ -86,7 +84,7 @@ def _explained(failure: str) -> Iterator[None]:
     """Turn the Hub's refusals into ValueErrors, connection errors and a full disk into OSErrors, of one line."""
     try:
         yield
-    except (HTTPError, HFValidationError, OSError) as error:
+    except (hub_http_error(), HFValidationError, OSError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         if isinstance(error, HFValidationError) or getattr(error, "response", None) is not None:
             raise ValueError(
@@ -94,8 +92,7 @@ def _explained(failure: str) -> Iterator[None]:
             ) from error
         if isinstance(error, OSError) and error.errno and error.errno in (*NO_SPACE, *NOT_ALLOWED):
             raise OSError(
-                f"{failure}; no download to {HF_HUB_CACHE}: {os.strerror(error.errno)}; make room there, "
-                "or set HF_HOME to a folder that has room and that you may write to"
+                f"{failure}; no download to {HF_HUB_CACHE}: {os.strerror(error.errno)}; {NO_ROOM_IN_CACHE}"
             ) from error
         raise OSError(
             f"{failure}, and the Hub cannot be reached ({reason}); check the name, or run again when online"

@@ -10,11 +10,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ...inference.atomic import write_atomic
-from ..columns import value_text
+from ..columns import find_image_column, value_text
 from ..decoding import decode
 from ..folders import METADATA_FILES, visible_files
 from .metadata import LABELS
-from .tables import find_image_column
 
 SHEET_COLUMNS, SHEET_ROWS, SHEET_SIZE = 12, 8, 96  # covers across and down, pixels of each
 VALUES_SHOWN, SIZES_SHOWN = 6, 4

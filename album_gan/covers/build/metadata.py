@@ -53,6 +53,11 @@ def labels_from_sidecar(name: str, data: bytes) -> dict[str, str | int]:
     return labels_from(fields) if isinstance(fields, dict) else {}
 
 
+def letters_and_digits(text: str) -> str:
+    """Only those, ignoring case, so that spellings of an album or an artist match."""
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
 def _label(value: Any) -> str | None:
     text = value_text(value)
     return text and text.encode("utf-8", "replace").decode()[:MAX_LENGTH]

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...media.picture_formats import readable_formats
-from ..folders import PICTURE_ENDINGS
+from ...media.picture_formats import picture_endings, readable_formats
 from .cleaning import BACK_NAME
-from .metadata import labels_from, labels_from_name
+from .metadata import labels_from, labels_from_name, letters_and_digits
 from .music_tags import FRONT, LINK, OTHER, TYPES, Track, read_track
 from .source_file import Entry, Labels
 
@@ -66,7 +65,7 @@ def is_music(name: str) -> bool:
 
 def is_picture(name: str) -> bool:
     """Whether a file is a picture, by its name."""
-    return os.path.splitext(name)[1].lower() in PICTURE_ENDINGS
+    return os.path.splitext(name)[1].lower() in picture_endings()
 
 
 def album_folders(files: Iterable[str]) -> dict[str, str]:
@@ -164,9 +163,9 @@ def _gather(files: list[tuple[Path, Entry]]) -> tuple[list[_Album], dict[str, li
         front = bool(FRONT_NAME.match(stem))
         alone = len(albums) == len(pictures) == 1 and not (ARTIST_NAME.match(stem) or BACK_NAME.search(stem))
         for album in albums:
-            title = _folded(_first(track.album for track in album.tracks.values()) or "")
+            title = letters_and_digits(_first(track.album for track in album.tracks.values()) or "")
             namesake = any(_is_named_after(entry.name, file) for file in album.tracks)
-            named = (front and len(albums) == 1) or namesake or (title and title in _folded(stem))
+            named = (front and len(albums) == 1) or namesake or (title and title in letters_and_digits(stem))
             if named or front or alone:  # a front cover for several albums is for those without another
                 album.pictures.append(_beside(entry, (not named, place, 0), known))
     return albums, kinds
@@ -183,9 +182,9 @@ def _stem(name: str) -> str:
 
 def _is_named_after(picture: str, track: str) -> bool:
     """Whether a picture is named like a track, as by downloaders: "Song.jpg" or "Song Cover.jpg" for "Song.mp3"."""
-    track = _folded(_stem(track))
-    rest = _folded(_stem(picture)).removeprefix(track)
-    return bool(track) and rest != _folded(_stem(picture)) and rest in ("", "cover", "front", "art", "albumart")
+    track, picture = letters_and_digits(_stem(track)), letters_and_digits(_stem(picture))
+    rest = picture.removeprefix(track)
+    return bool(track) and rest != picture and rest in ("", "cover", "front", "art", "albumart")
 
 
 def _beside(entry: Entry, order: tuple, known: dict) -> _Candidate:
@@ -222,37 +221,32 @@ def _grouped(tracks: dict[str, Track], pictures: dict[str, str]) -> list[_Album]
     By album artist and title; without an album artist by title alone if the folder has one title, or the tracks are
     tagged as a compilation; else by artist and title. Tracks without a title are grouped by their picture.
     """
-    titles = {_folded(track.album) for track in tracks.values() if track.album}
+    titles = {letters_and_digits(track.album) for track in tracks.values() if track.album}
     albums: dict[tuple, _Album] = defaultdict(_Album)
     for file, track in tracks.items():
-        title = _folded(track.album or "")
+        title = letters_and_digits(track.album or "")
         if not title:
             key = (next(iter(titles)),) if len(titles) == 1 else ("", pictures.get(file, ""))
         elif len(titles) == 1 and not _several(tracks):
             key = (title,)
         elif track.album_artist:
-            key = (title, _folded(track.album_artist))
+            key = (title, letters_and_digits(track.album_artist))
         elif track.compilation:
-            key = (title, _folded(VARIOUS))
+            key = (title, letters_and_digits(VARIOUS))
         else:
-            key = (title, _folded(track.artist or ""))
+            key = (title, letters_and_digits(track.artist or ""))
         albums[key].tracks[file] = track
     return list(albums.values())
 
 
 def _several(tracks: dict[str, Track]) -> bool:
     """Whether album artists differ, so that one title is several albums."""
-    return len({_folded(track.album_artist) for track in tracks.values() if track.album_artist}) > 1
-
-
-def _folded(text: str) -> str:
-    """Only the letters and digits."""
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
+    return len({letters_and_digits(track.album_artist) for track in tracks.values() if track.album_artist}) > 1
 
 
 def _labels(album: _Album, best: _Candidate) -> Labels:
     tracks = list(album.tracks.values())
-    artists = {_folded(track.artist): track.artist for track in tracks if track.artist}
+    artists = {letters_and_digits(track.artist): track.artist for track in tracks if track.artist}
     artist = _first(track.album_artist for track in tracks)
     if artist is None:
         mixed = len(artists) > 1 or any(track.compilation for track in tracks)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from .candidates import Shard
 from .cleaning import STEPS, Cleaning
 from .duplicates import compare_pairs, components, near_hashes, originals
-from .metadata import LABELS
+from .metadata import LABELS, letters_and_digits
 
 STEP_NAMES = tuple(STEPS)
 KEPT = 255  # code for "not rejected"
@@ -99,7 +99,7 @@ def _load_shard(table: pa.Table) -> tuple[np.ndarray, ...]:
         np.array([row["source_bytes"] for row in rows], np.int64),
         np.stack([table["dhash"].to_numpy(), table["phash"].to_numpy()], 1),
         np.array([_album(row["artist"], row["title"]) for row in rows], np.uint64),
-        np.array([_hash(_plain(row["artist"] or "") or row["name"]) for row in rows], np.uint64),
+        np.array([_hash(letters_and_digits(row["artist"] or "") or row["name"]) for row in rows], np.uint64),
     )
 
 
@@ -108,13 +108,8 @@ def _digest(text: str) -> list[int]:
 
 
 def _album(artist: str | None, title: str | None) -> int:
-    artist, title = _plain(artist or ""), _plain(title or "")
+    artist, title = letters_and_digits(artist or ""), letters_and_digits(title or "")
     return _hash(f"{artist}\n{title}") if artist and title else 0
-
-
-def _plain(text: str) -> str:
-    """Only the letters and digits, so that spellings of an album match."""
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
 
 
 def _hash(text: str) -> int:

@@ -9,10 +9,6 @@ NOT_READ_NOW = "not read this time: "  # begins the detail of what may be readab
 Labels = dict[str, str | int]
 
 
-class NoPicturesError(ValueError):
-    """A table has no column of pictures."""
-
-
 @dataclass(frozen=True)
 class Entry:
     """One file of a source: a function to read it, or the reason why it is not read.

@@ -9,10 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..columns import IMAGE_COLUMNS, METADATA_COLUMNS
-from ..folders import holds_bytes
+from ..columns import METADATA_COLUMNS, find_image_column
 from .metadata import labels_from, labels_from_name
-from .source_file import MAX_BYTES, Entry, NoPicturesError, why_unreadable
+from .source_file import MAX_BYTES, Entry, why_unreadable
 
 ROWS = 64  # per batch
 
@@ -40,23 +39,6 @@ def parquet_entries(path: Path, image_column: str | None) -> Iterator[Entry]:
                     yield Entry(name, len(data), partial(bytes, data), labels, reason)
     except (pa.ArrowException, OSError) as error:
         yield Entry("(the rest of the file)", 0, reason="unreadable", detail=why_unreadable(error))
-
-
-def find_image_column(schema: pa.Schema, name: str | None) -> str:
-    """The column of pictures: `name`, or the first with a usual name, or the first that holds bytes.
-
-    Raises NoPicturesError, a ValueError, if there is none, and ValueError if `name` holds no pictures.
-    """
-    candidates = [field.name for field in schema if holds_bytes(field.type)]
-    if not candidates:
-        raise NoPicturesError(
-            f"the table must have a column of pictures, got only {', '.join(schema.names)}; try another"
-        )
-    if name is None:
-        return next((usual for usual in IMAGE_COLUMNS if usual in candidates), candidates[0])
-    if name not in candidates:
-        raise ValueError(f"image_column must be one of {', '.join(candidates)}, got {name!r}; choose one")
-    return name
 
 
 def _bytes_of(picture: Any) -> tuple[str, bytes | None]:

@@ -73,15 +73,16 @@ def test_the_same_bytes_when_a_worker_is_killed(pile, cluster, tmp_path, monkeyp
     file, workers = cluster
     monkeypatch.setattr(candidates, "SHARD_FILES", 10)
     build(config(pile, tmp_path / "alone"))
-    real, written = candidates._write, []
+    real, written = candidates.write_atomic, []
 
-    def write(path: Path, content: bytes) -> None:
-        real(path, content)
-        written.append(path)
-        if len(written) == 3:
-            workers[0].send_signal(signal.SIGKILL)
+    def write(path: Path, content: bytes, **options: bool) -> None:
+        real(path, content, **options)
+        if path.suffix == ".arrow":
+            written.append(path)
+            if len(written) == 3:
+                workers[0].send_signal(signal.SIGKILL)
 
-    monkeypatch.setattr(candidates, "_write", write)
+    monkeypatch.setattr(candidates, "write_atomic", write)
     build(config(pile, tmp_path / "together", cluster=str(file)))
     assert workers[0].wait() == -signal.SIGKILL
     assert len(written) == FILES // 10

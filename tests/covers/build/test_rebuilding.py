@@ -143,13 +143,13 @@ def test_a_build_killed_while_writing_leaves_nothing_behind(tmp_path, monkeypatc
     settings = config(tmp_path, pile(tmp_path / "pile", 40))
     killed = [".train-00000-of-00001.parquet.0a1b2c3d.tmp", ".files.csv.gz.0a1b2c3d.tmp"]
 
-    def kill(unfinished: Path, _data: Path) -> None:
+    def kill(unfinished: Path, _data: Path, _old: Path) -> None:
         for folder, name in zip((unfinished, settings.out), killed, strict=True):
             (folder / name).write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("album_gan.covers.build.build._replace_folder", kill)
+        patch.setattr("album_gan.covers.build.build.replace_folder", kill)
         with pytest.raises(KeyboardInterrupt):
             build(settings)
     build(settings)
@@ -168,15 +168,15 @@ def test_killed_ten_times(tmp_path):
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "SHARD_FILES", 4)
     folder = pile(tmp_path / "pile", 12)
-    real, left = candidates.atomic_path, [2]
+    real, left = candidates.write_atomic, [2]
 
-    def full(path, **options):
+    def full(path, content, **options):
         if not left[0]:
             raise OSError(28, "No space left on device", str(path))
         left[0] -= 1
-        return real(path, **options)
+        real(path, content, **options)
 
-    monkeypatch.setattr(candidates, "atomic_path", full)
+    monkeypatch.setattr(candidates, "write_atomic", full)
     with pytest.raises(OSError, match="No space left"):
         build(config(tmp_path, folder))
     assert len(list((tmp_path / "out").rglob("*.arrow"))) == 2
