@@ -118,6 +118,11 @@ def find_model(
         ) from error
 
 
+def history_sheets(folder: Path) -> list[Path]:
+    """Sheets of samples from a model's training, history/<images shown>.webp, first to last; empty if it has none."""
+    return sorted((folder / "history").glob("[0-9]*.webp"))
+
+
 def is_hub_id(name: object) -> bool:
     """Whether `name` has the form of a repository on the Hub, owner/name.
 
