@@ -75,7 +75,7 @@ class Run:
             self.monitor.observe(result)
         bar.update()
         if state.duration.due(state.step, self.config.logging_steps):
-            state.duration.read_clock(state.step, of_first_process(self.accelerator, state.seconds))
+            state.duration.read_clock(state.step, of_first_process(state.seconds))
             bar.total = state.duration.known_end
         if state.step % self.config.logging_steps == 0 or state.step in FIRST_LOGGED:
             means = state.terms.read()
