@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ..covers.dataset import CoverSource, load_covers
 from ..inference.pipeline import AlbumCoverPipeline
 from ..metrics.kernel_distance import kernel_distance, subset_distances
-from ..metrics.precision_recall import coverage, distances, mean_distance, near_duplicate_rate, nearest
+from ..metrics.precision_recall import distances, mean_distance, near_duplicate_rate, nearest, prdc
 from ..metrics.spectrum import octave_differences, radial_spectrum
 from .extractors import EXTRACTORS, build_extractor, cache_file, cached_features, check_extractor, features_of
 from .table import SUBSET_DRAWS, check_comparable
@@ -174,11 +174,11 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
         drawn = subset_distances(real, fake, subset, SUBSET_DRAWS)
         numbers |= {"kid_of_draws": drawn.mean(), "kid_of_draws_spread": drawn.std()}
         numbers["kid_floor_of_draws"] = subset_distances(*halves, subset, SUBSET_DRAWS).mean()
-        recalls = [coverage(rng.choice(real, subset, False), rng.choice(fake, subset, False)).recall
+        recalls = [prdc(rng.choice(real, subset, False), rng.choice(fake, subset, False)).recall
                    for _ in range(SUBSET_DRAWS)]  # fmt: skip
         numbers |= {"recall_of_draws": np.mean(recalls), "recall_of_draws_spread": np.std(recalls)}
     count = min(len(fake), len(real))  # neighbourhoods shrink with the number of samples: use as many of each
-    found = coverage(real[order[:count]], fake[:count])
+    found = prdc(real[order[:count]], fake[:count])
     numbers |= {"precision": found.precision, "recall": found.recall}
     numbers |= {"density": found.density, "coverage": found.coverage}
     between = distances(real, real)[np.triu_indices(len(real), 1)]
