@@ -35,7 +35,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Compare a model (bundled, a folder or a Hub id) with the covers of `source`, at the model's resolution.
 
-    At most MOST_HELD_OUT held-out covers are used.
+    At most MOST_HELD_OUT held-out covers are used. Returns what `compare` does, and before it the keys `model` (its
+    fingerprint), `resolution` in pixels and `truncation`: the content of evaluation.json.
     With `progress`, prints an estimate of the time, and shows a progress bar. `beside` are evaluations of other models,
     by name, to compare the result with. Raises ValueError before the first cover is drawn for unknown extractors, for
     too few samples or held-out covers, and for evaluations beside that were measured otherwise.
@@ -107,6 +108,15 @@ def compare(
     Every kernel distance comes with its floor, the distance between two halves of the held-out covers.
     With `subset`, kernel distance and recall are also averaged over 50 draws of that many of each, for comparison with
     the results of a small set.
+
+    Returns:
+        `samples`, `held_out`: how many covers of each were compared
+        `subset`: as given
+        `spaces`: for each extractor, by its name, the keys of `measures.MEASURES`, unscaled, the last two only with
+            `training`; with `subset` also `kid_of_draws`, `kid_floor_of_draws` and `recall_of_draws`, means over
+            the draws, and the standard deviations `kid_of_draws_spread` and `recall_of_draws_spread`
+        `spectrum_db`: difference of power, samples less held-out covers, in decibels, by octave, such as "16-32" cycles
+            per picture
     """
     with tqdm(total=0, desc="comparing", unit="cover", leave=False, disable=not progress) as bar:
         return _compare(samples, held_out, training, extractors, subset, bar, device)
