@@ -246,10 +246,12 @@ def describe(title: str, network: nn.Module, *inputs: Tensor) -> Iterator[str]:
 
     listed = [(n, m) for n, m in network.named_modules() if n and n.count(".") < DEPTH and "parametrizations" not in n]
     hooks = [note(name, module) for name, module in listed]
-    with FlopCounterMode(display=False) as counter:
-        network(*inputs)
-    for hook in hooks:
-        hook.remove()
+    try:
+        with FlopCounterMode(display=False) as counter:
+            network(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
     total = sum(parameter.numel() for parameter in network.parameters())
     cost = counter.get_total_flops() / 2 / len(inputs[0])
     yield f"\n{title}: {type(network).__name__}, {total / 1e6:.2f} M parameters, {cost / 1e6:,.0f} M multiply-adds"
