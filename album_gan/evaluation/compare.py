@@ -17,7 +17,7 @@ from .extractors import EXTRACTORS, build_extractor, cache_file, cached_features
 from .table import SUBSET_DRAWS, check_comparable
 
 COPY_QUANTILE = 0.001  # of the distances between different held-out covers
-DRAWN_TOGETHER = 16
+COVERS_PER_UPDATE = 16  # of the progress bar
 PROBED = 8  # covers drawn and compared to estimate the time of an evaluation
 MOST_HELD_OUT = 10_000  # covers; the matrix of all distances between them takes gigabytes
 FEWEST = 4  # samples and held-out covers: precision and recall use the third neighbour
@@ -59,8 +59,8 @@ def evaluate(
         print(f"drawing {samples:,} covers and comparing them in {' and '.join(spaces)}: about {in_words(seconds)}")
     with tqdm(total=samples, desc="drawing", unit="cover", leave=False, disable=not progress) as bar:
         drawn = []
-        for start in range(0, samples, DRAWN_TOGETHER):
-            drawn += pipeline(seeds=range(start, min(samples, start + DRAWN_TOGETHER)), truncation=truncation).images
+        for start in range(0, samples, COVERS_PER_UPDATE):
+            drawn += pipeline(seeds=range(start, min(samples, start + COVERS_PER_UPDATE)), truncation=truncation).images
             bar.update(len(drawn) - bar.n)
         pixels = np.stack([np.asarray(image) for image in drawn])
         bar.set_description("comparing")
