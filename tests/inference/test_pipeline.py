@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 import torch
 from fresh_process import run
+from pictures import pixels
 from PIL import Image
 
 from album_gan.inference.latents import latents_of
 from album_gan.inference.model_store import load_network
 from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.inference.pixels import to_pixels
-
-
-def pixels(pictures) -> np.ndarray:
-    return np.stack([np.asarray(picture) for picture in pictures]).astype(int)
 
 
 def test_importing_the_package_loads_nothing_heavy():
