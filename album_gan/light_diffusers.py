@@ -89,33 +89,6 @@ class ModelMixin(ConfigMixin, nn.Module):
         save_file(weights, Path(folder) / WEIGHTS, metadata={"format": "pt"})
         (Path(folder) / "config.json").write_text(self.to_json_string(), encoding="utf-8")
 
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str | os.PathLike,
-        subfolder: str = "",
-        variant: str | None = None,
-        dtype: torch.dtype | None = None,
-        **options: Any,
-    ) -> Self:
-        """Load from a folder, or from a model on the Hub; `options` are those of `snapshot_download`.
-
-        Raises OSError where files are missing.
-        """
-        from safetensors.torch import load_file
-
-        name = WEIGHTS.replace(".", f".{variant}.", 1) if variant else WEIGHTS
-        folder = Path(source)
-        if not folder.is_dir():
-            from huggingface_hub import snapshot_download
-
-            files = [f"{subfolder}/{file}".lstrip("/") for file in ("config.json", name)]
-            folder = Path(snapshot_download(str(source), allow_patterns=files, **options))
-        folder = folder / subfolder
-        network = cls.from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-        network.load_state_dict(load_file(folder / name))
-        return network.to(dtype or torch.float32).eval()
-
 
 class DiffusionPipeline:
     """Several networks that move together."""

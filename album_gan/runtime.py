@@ -1,6 +1,6 @@
 """Settings of the process: which device networks run on, and what makes training on CPUs several times as fast.
 
-For entry points, never on import.
+For entry points, never on import. So is the check that the packages of an extra are installed.
 
 torch loads inside the functions that need it: builders of data sets do without.
 """
@@ -8,11 +8,19 @@ torch loads inside the functions that need it: builders of data sets do without.
 import ctypes
 import os
 import platform
+from importlib.util import find_spec
 
 # From glibc's malloc.h
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def require(user: str, extra: str, *packages: str) -> None:
+    """Raise ImportError unless all `packages` are installed, which `user` needs and `extra` brings. Imports none."""
+    for package in packages:
+        if find_spec(package) is None:
+            raise ImportError(f"{user} needs {package}, which is not installed; run: pip install 'album-gan[{extra}]'")
 
 
 def choose_device(name: str | None = None) -> str:

@@ -1,6 +1,5 @@
 """How errors are shown: one clear line, never a traceback. For gradio's handlers and for routes."""
 
-import errno
 import functools
 import html
 import inspect
@@ -10,6 +9,7 @@ import gradio as gr
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from album_gan.inference.atomic import NO_SPACE
 from album_gan.space.client import FORGET_AFTER, TooManyKeysError
 from album_gan.space.fair_queue import QueueFullError
 
@@ -18,7 +18,7 @@ def describe(error: Exception) -> str:
     """The line for a ValueError or OSError, without paths of the page's computer."""
     if not isinstance(error, OSError):
         return str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_SPACE:
         return "the disk of the page's computer is full; covers still work, try the rest again later"
     return f"the page's computer could not write or read a file ({error.strerror or type(error).__name__})"
 

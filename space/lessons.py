@@ -52,7 +52,7 @@ from album_gan.explain.networks import (
 )
 from album_gan.explain.trace import ALL, Trace
 from album_gan.inference.inside import COMPANION_SEEDS
-from album_gan.inference.model_store import BUNDLED, bundled_models, find_model
+from album_gan.inference.model_store import BUNDLED, bundled_models, find_model, history_sheets
 from album_gan.inference.pixels import grid, to_pil
 from album_gan.recipes.base import recipe_module
 from album_gan.space.errors import answers_errors
@@ -328,7 +328,7 @@ class Lessons:
 
     async def moment(self, request: Request) -> Response:
         """One sheet of a model's history."""
-        files = sorted((self._folder(request.path_params["model"]) / "history").glob("[0-9]*.webp"))
+        files = history_sheets(self._folder(request.path_params["model"]))
         if not files:
             raise ValueError(f"this model comes without a history; choose {' or '.join(bundled_models())}")
         place = whole_number(number(request.path_params["number"]), "moment", 0, len(files) - 1, "the first is 0")

@@ -12,13 +12,14 @@ from album_gan.inference.latents import (
     seed_of,
     typed_for,
 )
+from album_gan.media.video import ENDINGS
 
 MAX_COVERS = 64  # per call
 MAX_FRAMES = 240
 MAX_PINS = 8
 MAX_EDIT = 3.0  # in both directions
 MAX_SIDE = 4096  # pixels of an uploaded picture
-FORMATS = ("mp4", "gif", "webp")
+FORMATS = tuple(ending.removeprefix(".") for ending in ENDINGS)
 LARGE_FRAME = 512  # pixels of a film for a projector; 0.1 s a frame on two cores
 
 

@@ -15,7 +15,7 @@ from accelerate.state import AcceleratorState
 from tiny_recipes import RECIPES, STILL, settings_of
 
 from album_gan.training.config import TrainingConfig
-from album_gan.training.distributed import broadcast_weights, check_same_weights, path_of_first_process
+from album_gan.training.distributed import broadcast_weights, check_same_weights, of_first_process
 from album_gan.training.loop import train
 
 
@@ -41,8 +41,8 @@ def main(covers: str, out: str, ports: list[str], recipes: list[str]) -> None:
     network = torch.nn.Linear(2, 2)
     broadcast_weights(accelerator, network)
     check_same_weights(accelerator, network)
-    print("checkpoint:", path_of_first_process(accelerator, Path(f"checkpoint-{1 + accelerator.process_index}")))
-    print("checkpoint:", path_of_first_process(accelerator, None if accelerator.is_main_process else Path("other")))
+    print("checkpoint:", of_first_process(Path(f"checkpoint-{1 + accelerator.process_index}")))
+    print("checkpoint:", of_first_process(None if accelerator.is_main_process else Path("other")))
     with torch.no_grad():
         network.weight[0, 0] += accelerator.process_index * 1e-6
     try:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -53,3 +54,12 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         assert process.poll() is None, process.communicate()[0][-3000:]
         assert time.monotonic() < deadline, f"{path.name} does not appear"
         time.sleep(0.01)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 200) -> float:
+    """Returns the time, of `time.monotonic`, at which `condition` holds; AssertionError if it takes longer."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return time.monotonic()

@@ -1,10 +1,9 @@
 """`album-gan covers build|inspect|cache`: build, inspect or pre-decode data sets of covers."""
 
 import argparse
-from importlib.util import find_spec
 from pathlib import Path
 
-from ..runtime import cpu_count
+from ..runtime import cpu_count, require
 from .options import Subparsers, check_folder
 
 
@@ -97,7 +96,7 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def _build_covers(args: argparse.Namespace) -> None:
-    _need_covers()
+    require("covers", "train", "pyarrow")
     check_folder(args.out)
     from ..covers.build.workers import keep_pandas_out, start_server
 
@@ -136,7 +135,7 @@ def _build_covers(args: argparse.Namespace) -> None:
 
 
 def _inspect_covers(args: argparse.Namespace) -> None:
-    _need_covers()
+    require("covers", "train", "pyarrow")
     if not args.folder.is_dir():
         raise ValueError(f"DIR must be a folder with parquet files, got {args.folder}, which is none; check its name")
     from ..covers.build.inspect import inspect
@@ -145,9 +144,8 @@ def _inspect_covers(args: argparse.Namespace) -> None:
 
 
 def _cache_covers(args: argparse.Namespace) -> None:
-    _need_covers()
-    if find_spec("datasets") is None:
-        raise ImportError("covers cache needs datasets, which is not installed; run: pip install 'album-gan[train]'")
+    require("covers", "train", "pyarrow")
+    require("covers cache", "train", "datasets")
     for name, low, high in (("resolution", 16, 1024), ("num_workers", 0, 256)):
         if not low <= getattr(args, name) <= high:
             raise ValueError(f"{name} must be from {low} to {high}, got {getattr(args, name)}; try the default")
@@ -162,8 +160,3 @@ def _cache_covers(args: argparse.Namespace) -> None:
         raise OSError("covers could not be cached, see above; make room, or set ALBUM_GAN_CACHE to another folder")
     folder = cache_folder("pixels")
     print(f"{sum(map(len, filled))} covers decoded at {args.resolution} px in {folder}")
-
-
-def _need_covers() -> None:
-    if find_spec("pyarrow") is None:
-        raise ImportError("covers needs pyarrow, which is not installed; run: pip install 'album-gan[train]'")

@@ -2,8 +2,8 @@
 
 import argparse
 import os
-from importlib.util import find_spec
 
+from ..runtime import require
 from .options import Subparsers, add_command, add_device_option
 
 
@@ -21,8 +21,7 @@ def _demo(args: argparse.Namespace) -> None:
     port = args.port or os.environ.get("PORT") or "7860"
     if not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise ValueError(f"port must be a number from 1 to 65535, got {port!r}; 7860 is usual")
-    if find_spec("gradio") is None:
-        raise ImportError("demo needs gradio, which is not installed; run: pip install 'album-gan[demo]'")
+    require("demo", "demo", "gradio")
     from ..space.app import launch
 
     host = "0.0.0.0" if args.lan else "127.0.0.1"

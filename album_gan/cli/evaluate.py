@@ -2,13 +2,12 @@
 
 import argparse
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ..inference.atomic import write_atomic
 from ..inference.latents import check_truncation
-from ..runtime import choose_device
+from ..runtime import choose_device, require
 from .options import Subparsers, add_command, add_device_option, check_file, positive
 
 
@@ -47,10 +46,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     others = {str(path): _read(path) for path in args.beside}
     for name, other in others.items():
         check_comparable({"samples": args.samples, "truncation": args.truncation}, other, name)
-    if find_spec("datasets") is None:
-        raise ImportError(
-            "evaluate needs datasets, which is not installed; run: pip install 'album-gan[train,evaluate]'"
-        )
+    require("evaluate", "train,evaluate", "datasets")
     from ..covers.dataset import CoverSource
     from ..evaluation.compare import evaluate
 

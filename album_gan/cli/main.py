@@ -7,11 +7,13 @@ other large libraries are imported inside the commands, so that --help is instan
 import argparse
 import os
 import sys
-from importlib.util import find_spec
 
 from .. import __version__
+from ..runtime import require
 from .doctor import add_doctor
 from .parser import Parser
+
+FOR_TRAINING = ("tyro", "accelerate", "datasets", "pyarrow")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -89,7 +91,7 @@ def build_parser(for_doctor: bool = False) -> argparse.ArgumentParser:
 
 def _train(arguments: list[str]) -> int:
     """Run `train`, which parses its own options."""
-    _need_training("train")
+    require("train", "train", *FOR_TRAINING)
     from .train import main as train
 
     return train(arguments, "album-gan train")
@@ -98,13 +100,7 @@ def _train(arguments: list[str]) -> int:
 def _start(arguments: list[str]) -> int:
     """Run `start`, which passes unknown options on to `train`."""
     if not {"-h", "--help"} & set(arguments):
-        _need_training("start")
+        require("start", "train", *FOR_TRAINING)
     from .start import main as start
 
     return start(arguments)
-
-
-def _need_training(command: str) -> None:
-    for package in ("tyro", "accelerate", "datasets", "pyarrow"):
-        if sys.modules.get(package, True) is None or find_spec(package) is None:
-            raise ImportError(f"{command} needs {package}, which is not installed; run: pip install 'album-gan[train]'")

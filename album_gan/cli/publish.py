@@ -1,9 +1,9 @@
 """Commands to share a model: push and export."""
 
 import argparse
-from importlib.util import find_spec
 from pathlib import Path
 
+from ..runtime import require
 from .options import Subparsers, add_command, check_file
 
 FORMATS = ("onnx", "html")
@@ -52,9 +52,7 @@ def _export(args: argparse.Namespace) -> None:
     if args.out.suffix != f".{args.format}":
         raise ValueError(f"out must be a file that ends in .{args.format}, got {args.out}")
     check_file(args.out, f"covers.{args.format}")
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise ImportError(f"export needs {missing[0]}, which is not installed; run: pip install 'album-gan[export]'")
+    require("export", "export", "onnx", "onnxscript", "onnxruntime")
     from ..inference.pipeline import AlbumCoverPipeline
 
     pipeline = AlbumCoverPipeline.from_pretrained(args.model, device="cpu")

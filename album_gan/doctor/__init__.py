@@ -1,7 +1,7 @@
 """What `album-gan doctor` looks at, in the order in which it is printed.
 
-Standard library only, and nothing else from this package: the checks must work where torch or numpy is missing or
-broken. What needs torch runs in a separate process, `probes.py`.
+Standard library only, also in what it imports from the rest of the package: the checks must work where torch or numpy
+is missing or broken. What needs torch runs in a separate process, `probes.py`.
 """
 
 from collections.abc import Callable, Iterator

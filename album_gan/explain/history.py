@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..inference.model_store import history_sheets
+
 POINTS = 160  # of each curve
 
 
@@ -13,7 +15,7 @@ def course_of(folder: Path) -> dict[str, Any]:
     `moments` are numbers of covers shown, one for each sheet in history/; `losses` maps names to lists of [covers,
     value], means over neighbouring log lines. Missing parts are empty.
     """
-    moments = sorted(int(path.stem) for path in (folder / "history").glob("[0-9]*.webp"))
+    moments = [int(sheet.stem) for sheet in history_sheets(folder)]
     file = folder / "log.jsonl"
     records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
     names = sorted({name for record in records for name in record if name.startswith(("discriminator/", "generator/"))})

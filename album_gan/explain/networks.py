@@ -12,7 +12,7 @@ from ..inference.class_labels import ClassLabels
 from ..inference.latents import latents_of
 from ..inference.model_store import BUNDLED, find_model, load_network, read_json
 from ..inference.pipeline import AlbumCoverPipeline
-from ..recipes.base import recipe_module, recipe_names
+from ..recipes.base import SMALLEST_RESOLUTION, recipe_module, recipe_names
 from .trace import Trace, trace
 
 ENLARGER = "upscaler"  # the only recipe whose input is pictures, not latents
@@ -71,8 +71,8 @@ def recipe_pair(name: str, resolution: int | None = None, **settings: int) -> Pa
 
 def resolutions(name: str) -> list[int]:
     """The resolutions that a recipe supports, that of its paper (or of the bundled model) first."""
-    kind = recipe_module(name).Recipe
-    possible = [2**n for n in range(5, 10) if kind.smallest_resolution <= 2**n <= kind.largest_resolution]
+    largest = recipe_module(name).Recipe.largest_resolution
+    possible = [2**n for n in range(5, 10) if SMALLEST_RESOLUTION <= 2**n <= largest]
     first = {"vanilla": 32, "infogan": 32, "projected": 128, ENLARGER: 256}.get(name, 64)
     return sorted(possible, key=lambda resolution: resolution != first)
 

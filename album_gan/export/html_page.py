@@ -16,6 +16,7 @@ from pathlib import Path
 from ..inference import latents
 from ..inference import word_lists as words
 from ..inference.atomic import write_atomic
+from ..inference.model_store import history_sheets
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.upscaling import BORDER
 from ..page_style import opening_wall, stylesheet
@@ -62,8 +63,7 @@ def export_html(pipe: AlbumCoverPipeline, file: Path, folder: Path | None = None
 
 def read_history(folder: Path) -> list[tuple[int, str]]:
     """[(covers shown, a sheet as WebP in base64), ...] from a model's folder; empty if it has none."""
-    sheets = sorted((folder / "history").glob("[0-9]*.webp"))
-    return [(int(sheet.stem), base64.b64encode(sheet.read_bytes()).decode()) for sheet in sheets]
+    return [(int(sheet.stem), base64.b64encode(sheet.read_bytes()).decode()) for sheet in history_sheets(folder)]
 
 
 def smallest_size(pipe: AlbumCoverPipeline) -> int:

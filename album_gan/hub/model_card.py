@@ -9,6 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..evaluation.table import table
+from ..inference.model_store import on_one_line
 from ..inference.pipeline import AlbumCoverPipeline
 from ..metrics.measures import MEASURES
 from .privacy import PRIVATE, is_public_id, public_name
@@ -98,7 +99,7 @@ def check_card(content: str) -> None:
     try:
         ModelCard(content, ignore_metadata_errors=False)
     except Exception as error:  # YAML's own errors, and those of the Hub's fields
-        reason = " ".join(str(error).split())[:200]
+        reason = on_one_line(error)
         raise ValueError(f"the card's metadata cannot be read back ({reason}); simplify names and rights") from error
 
 

@@ -44,7 +44,6 @@ def push(
     private: bool = False,
     data_rights: str | None = None,
     license: str | None = None,
-    token: str | None = None,
 ) -> str:
     """Publish a model (bundled, a run's folder, or a Hub id) as `repo_id` on the Hub; returns its URL.
 
@@ -57,7 +56,7 @@ def push(
     with explained(repo_id), temporary_folder() as temporary:
         check_hub_id(repo_id)
         assemble(model, temporary, repo_id, data_rights, license)
-        api = open_repository(repo_id, private, data_rights, license, token)
+        api = open_repository(repo_id, private, data_rights, license)
         commit = api.upload_folder(
             repo_id=repo_id,
             folder_path=temporary,
@@ -72,7 +71,6 @@ def open_repository(
     private: bool = False,
     data_rights: str | None = None,
     license: str | None = None,
-    token: str | None = None,
 ) -> HfApi:
     """Create the repository if it is missing. Errors as in `push`; training that ends with a push calls this first."""
     check_hub_id(repo_id)
@@ -80,7 +78,7 @@ def open_repository(
         raise ValueError(
             f"license must be an id from hf.co/docs/hub/repositories-licenses, got {license!r}; e.g. cc0-1.0"
         )
-    api = HfApi(token=token)
+    api = HfApi()
     with explained(repo_id):
         api.create_repo(repo_id, private=private or data_rights is None, exist_ok=True)
         public = not api.repo_info(repo_id).private

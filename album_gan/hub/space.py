@@ -16,7 +16,7 @@ INSIDE = "model"  # folder for the weights of a private model, so that a private
 SHOWN = ("model_index.json", "generator/", "upscaler/", "history/")  # files that the page reads
 
 
-def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
+def push_space(space_id: str, repo_id: str) -> str:
     """Publish the page as the Space `space_id`, with the Hub's model `repo_id`; returns its URL.
 
     A public model is downloaded when the Space is built. For a private model the Space is private and contains the
@@ -24,7 +24,7 @@ def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
     refuses.
     """
     check_hub_id(space_id, "space")
-    api = HfApi(token=token)
+    api = HfApi()
     with explained(space_id), temporary_folder() as folder:
         private = bool(api.repo_info(repo_id).private)
         api.create_repo(space_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
@@ -36,7 +36,7 @@ def push_space(space_id: str, repo_id: str, token: str | None = None) -> str:
         assemble_space(folder, repo_id, preloaded)
         if private:
             left_out = ["checkpoint/*", "*.py", ".git*"]
-            snapshot_download(repo_id, token=token, local_dir=folder / INSIDE, ignore_patterns=left_out)
+            snapshot_download(repo_id, local_dir=folder / INSIDE, ignore_patterns=left_out)
             shutil.rmtree(folder / INSIDE / ".cache", ignore_errors=True)
         api.add_space_variable(space_id, "ALBUM_GAN_MODEL", INSIDE if private else repo_id)
         commit = api.upload_folder(

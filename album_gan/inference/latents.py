@@ -93,7 +93,7 @@ def seed_of(text: str | int) -> int:
             if adjective is not None and noun is not None:
                 number = (adjective * len(NOUNS) + noun) * 1000 + int(parts[2])
                 return (number - OFFSET) * _INVERSE % SEED_COUNT
-    raise ValueError(f"seed {_SEED_RULE}, got {_shown(text)}; {_SEED_HELP}")
+    raise ValueError(f"seed {_SEED_RULE}, got {shortened(text)}; {_SEED_HELP}")
 
 
 _ADJECTIVE_INDEX = {word: i for i, word in enumerate(ADJECTIVES)}
@@ -161,7 +161,7 @@ def read_seeds(text: str) -> list[Chosen]:
         for item, is_exact in zip(items, exact, strict=True):
             if not item.strip():
                 remedy = "remove the empty item" if text.strip() else "name a seed"
-                raise ValueError(f"seeds must be a list such as 1,2,7-9, got {_shown(text)}; {remedy}")
+                raise ValueError(f"seeds must be a list such as 1,2,7-9, got {shortened(text)}; {remedy}")
             if not (is_exact or numbers):
                 chosen.append(Chosen(seed_for_any_text(item)[0], " ".join(item.split())))
                 continue
@@ -170,7 +170,7 @@ def read_seeds(text: str) -> list[Chosen]:
             if last < first:
                 raise ValueError(f"seeds must have ranges that run upwards, got {item.strip()}; write {last}-{first}")
             if len(chosen) + last - first >= MAX_LIST:
-                raise ValueError(f"seeds must be at most {MAX_LIST} in one list, got more; split {_shown(text)}")
+                raise ValueError(f"seeds must be at most {MAX_LIST} in one list, got more; split {shortened(text)}")
             chosen.extend(map(Chosen, range(first, last + 1)))
     return chosen
 
@@ -200,8 +200,8 @@ def typed_for(seed: int, typed: str | None) -> str:
     return typed if typed and seed_for_any_text(typed) == (seed, "words") else ""
 
 
-def _shown(value: object) -> str:
-    """A value on one line, shortened."""
+def shortened(value: object) -> str:
+    """A value of any kind and size, for a message: on one line and at most 60 characters."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."
 

@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..light_diffusers import ModelMixin
 from .atomic import write_atomic
+from .latents import shortened
 
 FORMAT_VERSION = 1
 BUNDLED = {"bundled": "pretrained", "teaching": "pretrained/teaching"}  # the second is a small DCGAN, for lessons
@@ -119,6 +120,11 @@ def find_model(
         ) from error
 
 
+def history_sheets(folder: Path) -> list[Path]:
+    """Sheets of samples from a model's training, history/<images shown>.webp, first to last; empty if it has none."""
+    return sorted((folder / "history").glob("[0-9]*.webp"))
+
+
 def is_hub_id(name: object) -> bool:
     """Whether `name` has the form of a repository on the Hub, owner/name.
 
@@ -184,13 +190,13 @@ def load_network(folder: Path, ability: str, variant: str | None = None) -> Mode
         with torch.device("meta"), _Uninitialised():
             network = kind.from_config(config)
     except Exception as error:  # each network rejects impossible settings in its own way
-        raise ValueError(f"{file} describes no {kind.__name__} that can be built: {_on_one_line(error)}") from error
+        raise ValueError(f"{file} describes no {kind.__name__} that can be built: {on_one_line(error)}") from error
 
     try:
         network.load_state_dict(read_weights(folder, variant), assign=True)
     except RuntimeError as error:
         raise ValueError(
-            f"weights in {folder} do not fit: {_on_one_line(error)}; save or download the model again"
+            f"weights in {folder} do not fit: {on_one_line(error)}; save or download the model again"
         ) from error
     return network.requires_grad_(False)
 
@@ -209,7 +215,7 @@ class _Uninitialised(TorchFunctionMode):
 def check_format(version: object, file: Path) -> None:
     """Raise ValueError unless this version of album_gan reads files of the format `version`."""
     if type(version) is not int or version < 1:
-        raise ValueError(f"format_version must be a whole number from 1, got {_shown(version)} in {file}")
+        raise ValueError(f"format_version must be a whole number from 1, got {shortened(version)} in {file}")
     if version > FORMAT_VERSION:
         raise ValueError(
             f"format_version must be at most {FORMAT_VERSION}, got {version} in {file}; "
@@ -226,7 +232,7 @@ def check_config(network: type[ModelMixin], config: dict, file: Path) -> None:
         rule = _broken_rule(name, parameter.annotation, config) if name in config else None
         if rule:
             raise ValueError(
-                f"{name} must be {rule}, got {_shown(config[name])} in {file}; save or download the model again"
+                f"{name} must be {rule}, got {shortened(config[name])} in {file}; save or download the model again"
             )
 
 
@@ -295,7 +301,7 @@ def network_class(name: object, ability: str) -> type[ModelMixin]:
                 able[value.__name__] = value
     if not isinstance(name, str) or name not in able:
         known = ", ".join(sorted(able))
-        raise ValueError(f"_class_name must be one of {known}, got {_shown(name)}; a newer album-gan may know it")
+        raise ValueError(f"_class_name must be one of {known}, got {shortened(name)}; a newer album-gan may know it")
     return able[name]
 
 
@@ -376,11 +382,6 @@ def to_safetensors(weights: dict[str, torch.Tensor]) -> bytes:
     return safetensors.torch.save(weights, metadata={"format": "pt"})
 
 
-def _on_one_line(error: Exception) -> str:
+def on_one_line(error: Exception) -> str:
+    """What an error says, shortened, as part of another message."""
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _shown(value: object) -> str:
-    """A value from a file, shortened: it may be of any kind and size."""
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."

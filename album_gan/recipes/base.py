@@ -15,6 +15,7 @@ from .named_random import Draw
 
 # Shared by recipes; every other module here is a recipe.
 SHARED = {"base", "losses", "augmentation", "memory", "named_random"}
+SMALLEST_RESOLUTION = 32  # of every recipe
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,6 @@ class Recipe(nn.Module):
     """Base class of all recipes. All state of a recipe is in buffers, which are checkpointed."""
 
     Config: type
-    smallest_resolution = 32
     largest_resolution = 512
     discriminator_steps = 1  # per generator step
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
@@ -82,7 +82,7 @@ class Recipe(nn.Module):
 
     def __init__(self, config: Any, resolution: int):
         super().__init__()
-        low, high = self.smallest_resolution, self.largest_resolution
+        low, high = SMALLEST_RESOLUTION, self.largest_resolution
         if resolution not in [2**n for n in range(12)] or not low <= resolution <= high:
             nearest = min((2**n for n in range(12) if low <= 2**n <= high), key=lambda r: abs(r - resolution))
             raise ValueError(

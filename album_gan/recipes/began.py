@@ -31,6 +31,7 @@ class Recipe(base.Recipe):
     zero_is_threshold = False
     largest_resolution = 128
     averaged_buffers = ("balance",)
+    average_half_life = 0  # the paper does not average weights
     largest_gap = 1.0  # between the errors; half of a pixel's range
 
     def __init__(self, config: Config, resolution: int):
@@ -46,7 +47,7 @@ class Recipe(base.Recipe):
 
     def schedule(self, progress: float) -> base.Schedule:
         # The paper halves the rate when training stalls; here it is halved after each third of the run.
-        return base.Schedule(learning_rate=0.5 ** min(int(3 * progress), 2), average_half_life=0)
+        return base.Schedule(learning_rate=0.5 ** min(int(3 * progress), 2), average_half_life=self.average_half_life)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         real, fake = (errors.mean() for errors in step.score_real_and_fake())

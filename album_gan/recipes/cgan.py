@@ -21,7 +21,7 @@ from .named_random import Draw
 @dataclass(frozen=True, kw_only=True)
 class Config:
     latent_dim: int = 100
-    unknown: float = 0.2  # probability of replacing a label by 0, "unknown"
+    hidden_labels: float = 0.2  # probability of replacing a label by 0, "unknown"
     width: int = 1024  # channels at 4 px; halves with every doubling of the size
     learning_rate: float = 2e-4
     beta1: float = 0.5
@@ -44,7 +44,7 @@ class Recipe(base.Recipe):
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
         z = draw.normal("z", self.config.latent_dim)
-        return z, *self.shown_labels(batch, draw, hidden=self.config.unknown)
+        return z, *self.shown_labels(batch, draw, hidden=self.config.hidden_labels)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         # Eq. (2): real and fake images with the same labels, those of the fakes.

@@ -78,11 +78,6 @@ class Recipe(base.Recipe):
     def compilable(self, generator: nn.Module, discriminator: ProjectedDiscriminator) -> list[nn.Module]:
         return [generator, *discriminator.backbones]
 
-    def optimizers(self, generator, discriminator):
-        config = self.config
-        betas = (config.beta1, config.beta2)
-        return tuple(base.adam(network, config.learning_rate, betas) for network in (generator, discriminator))
-
     def schedule(self, progress: float) -> base.Schedule:
         falling = min(1.0, (1 - progress) / self.config.decay) if self.config.decay else 1.0
         return base.Schedule(learning_rate=falling, average_half_life=self.config.average_half_life)

@@ -24,6 +24,7 @@ class Config:
     latent_dim: int = 64
     width: int = 768  # channels up to 32 px; 128 is for a laptop
     blocks: int = 2  # residual blocks at each size
+    hidden_labels: float = 0.5  # probability of replacing a label by 0, "any"
     learning_rate: float = 2e-4
     last_learning_rate: float = 5e-5
     beta2: float = 0.9
@@ -62,7 +63,7 @@ class Recipe(base.Recipe):
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
         z = draw.normal("z", self.config.latent_dim)
-        return z, *self.shown_labels(batch, draw, hidden=0.5)
+        return z, *self.shown_labels(batch, draw, hidden=self.config.hidden_labels)
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         real, r1 = scores_and_penalty(step.discriminate, step.real)

@@ -36,12 +36,12 @@ def save_checkpoint(
     folder: Path,
     tensors: Mapping[str, Tensor],
     state: Mapping[str, Any],
-    beside: Callable[[Path], Any] | None = None,
+    write_beside: Callable[[Path], object] | None = None,
 ) -> None:
     """Write `folder` under a temporary name, flush it to disk, and rename it, replacing an existing one.
 
-    `tensors` come from `snapshot`. `beside` may write more into the folder. Raises OSError if the disk is full; the
-    existing folder is kept then.
+    `tensors` come from `snapshot`. `write_beside` may write more into the folder. Raises OSError if the disk is
+    full; the existing folder is kept then.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -53,8 +53,8 @@ def save_checkpoint(
         about = temporary / "state.json"
         about.write_text(json.dumps(record, indent=2), encoding="utf-8")
         weights.chmod(about.stat().st_mode)  # safetensors lets only the owner read what it writes
-        if beside is not None:
-            beside(temporary)
+        if write_beside is not None:
+            write_beside(temporary)
         for path in (*temporary.rglob("*"), temporary):
             flush_to_disk(path)
         replace_folder(temporary, folder, folder.with_name(f".{folder.name}.old"))

@@ -4,18 +4,18 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast, parse_flag_from_env
+from accelerate.utils import broadcast, broadcast_object_list, parse_flag_from_env
 from torch import Tensor, nn
 
 from .. import runtime
 from .config import TrainingConfig
 
 Result = TypeVar("Result")
+Value = TypeVar("Value")
 Parameters = ParamSpec("Parameters")
 
 
@@ -121,23 +121,9 @@ def any_process(accelerator: Accelerator, flag: bool) -> bool:
 
 
 @collective
-def of_first_process(accelerator: Accelerator, number: float) -> float:
-    """The first process's `number`, on all of them."""
-    if accelerator.num_processes == 1:
-        return number
-    shared = torch.tensor([number], dtype=torch.float64, device=accelerator.device)
-    torch.distributed.broadcast(shared, 0)
-    return shared.item()
-
-
-@collective
-def path_of_first_process(accelerator: Accelerator, path: Path | None) -> Path | None:
-    """The first process's path, or None, on all of them."""
-    if accelerator.num_processes == 1:
-        return path
-    shared = [None if path is None else str(path)]
-    torch.distributed.broadcast_object_list(shared)
-    return None if shared[0] is None else Path(shared[0])
+def of_first_process(value: Value) -> Value:
+    """The first process's value, of any kind that can be pickled, on all of them."""
+    return broadcast_object_list([value])[0]
 
 
 def rows_of_process(accelerator: Accelerator, batch_size: int, parts: int) -> list[slice]:

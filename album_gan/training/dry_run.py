@@ -1,14 +1,12 @@
 """Dry run: networks, speed, memory and disk of a run, measured in a few steps; its duration and cost."""
 
 import dataclasses
-import json
 import math
 import re
 import shutil
 import sys
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from .. import runtime
 from ..covers.dataset import Split
 from ..covers.pixel_cache import cache_folder
+from ..inference.model_store import find_model, read_json
 from ..metrics.measures import KERNEL_DISTANCE, ruler_line
 from ..recipes.named_random import Draw
 from .advice import advice
@@ -28,6 +27,7 @@ from .distributed import is_first_process, precision_name
 from .loop import Trainer, set_up
 from .packaging import take_over_settings
 from .state import TrainingState
+from .watching.run_page import bundled_kernel_distances
 
 STEPS = {"cpu": (4, 6), "cuda": (20, 100), "mps": (10, 20)}  # warm-up, measured
 DEPTH = 2  # modules nested deeper than this are not listed
@@ -192,13 +192,11 @@ def quality(config: TrainingConfig, speed: float, price: float | None) -> Iterat
     """When a run at this speed, in images per second, would be as good as the bundled model, by that model's log."""
     if config.init_from:
         return
-    pretrained = files("album_gan") / "pretrained"
-    record = json.loads((pretrained / "training.json").read_text(encoding="utf-8"))
+    record = read_json(find_model("bundled") / "training.json")
     if (config.recipe, config.resolution) != (record["recipe"], record["resolution"]):
         yield f"the bundled model is {record['recipe']} at {record['resolution']} px: its log cannot predict this run"
         return
-    lines = map(json.loads, (pretrained / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    evaluations = [(line["images"], line["kid"]) for line in lines if "kid" in line]
+    evaluations = bundled_kernel_distances()
     moments = [next(found for found in evaluations if found[1] <= kid) for kid in KID_MILESTONES]
     moments.append(evaluations[-1])
     batches = f"{record['covers']:,} covers in batches of {record['train_batch_size']}"
@@ -248,10 +246,12 @@ def describe(title: str, network: nn.Module, *inputs: Tensor) -> Iterator[str]:
 
     listed = [(n, m) for n, m in network.named_modules() if n and n.count(".") < DEPTH and "parametrizations" not in n]
     hooks = [note(name, module) for name, module in listed]
-    with FlopCounterMode(display=False) as counter:
-        network(*inputs)
-    for hook in hooks:
-        hook.remove()
+    try:
+        with FlopCounterMode(display=False) as counter:
+            network(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
     total = sum(parameter.numel() for parameter in network.parameters())
     cost = counter.get_total_flops() / 2 / len(inputs[0])
     yield f"\n{title}: {type(network).__name__}, {total / 1e6:.2f} M parameters, {cost / 1e6:,.0f} M multiply-adds"

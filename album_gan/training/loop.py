@@ -27,7 +27,7 @@ from .distributed import (
     StopTogether,
     average_buffers,
     is_first_process,
-    path_of_first_process,
+    of_first_process,
     rows_of_process,
     start_processes,
 )
@@ -63,7 +63,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
             )
         split, accelerator, state = set_up(config, recipe, checkpoint)
         # The others did not wait until an earlier run let go of the folder, so they may have found an older one.
-        checkpoint = path_of_first_process(accelerator, checkpoint)
+        checkpoint = of_first_process(checkpoint)
         run = Run(config, state, split, accelerator)
         if checkpoint is None:
             run.begin()

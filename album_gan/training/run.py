@@ -77,7 +77,7 @@ class Run:
             self.monitor.observe(result)
         bar.update()
         if state.duration.due(state.step, self.config.logging_steps):
-            state.duration.read_clock(state.step, of_first_process(self.accelerator, state.seconds))
+            state.duration.read_clock(state.step, of_first_process(state.seconds))
             bar.total = state.duration.known_end
         if state.step % self.config.logging_steps == 0 or state.step in FIRST_LOGGED:
             means = state.terms.read()
@@ -95,7 +95,7 @@ class Run:
         if self.main and self.monitor.due(state.images):
             make_ready_to_draw(state.average, state.recipe, self.config.seed, self.labels)  # all batches, to compare
             if self.monitor.sample(state.images, state.average, result.scores):
-                state.save(self.output_dir / "best", self.settings, beside=self.write_model)
+                state.save(self.output_dir / "best", self.settings, write_beside=self.write_model)
 
     def save_checkpoint(self, wait: bool = False) -> None:
         """Save a complete checkpoint; the first process writes it in the background, unless `wait`."""
@@ -107,7 +107,7 @@ class Run:
                 self.monitor.check_weights(state.images, state.generator, state.discriminator)
                 folder = self.output_dir / f"checkpoint-{state.step}"
                 limit = self.config.checkpoints_total_limit
-                state.save(folder, self.settings, after=lambda: rotate_checkpoints(self.output_dir, limit))
+                state.save(folder, self.settings, when_written=lambda: rotate_checkpoints(self.output_dir, limit))
                 if wait:
                     state.writer.wait()
             except (OSError, ValueError) as error:

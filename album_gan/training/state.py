@@ -4,6 +4,7 @@ import copy
 import math
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,11 +118,18 @@ class TrainingState:
         """Read each time, because loading an optimiser's state replaces its groups."""
         return [group for optimizer in self.optimizers.values() for group in optimizer.param_groups]
 
-    def save(self, folder: Path, settings: dict[str, Any], beside: Any = None, after: Any = None) -> None:
-        """Write a checkpoint in the background, then call `after()`.
+    def save(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        write_beside: Callable[[Path], object] | None = None,
+        when_written: Callable[[], None] | None = None,
+    ) -> None:
+        """Write a checkpoint in the background, then call `when_written`.
 
-        With `beside(folder)`, which writes more files into it, this waits, since those may hold state that the next
-        step changes. Waits for the previous write, and raises its error; errors as in `save_checkpoint`.
+        With `write_beside`, which writes more files into the folder that it is given, this waits, since those may hold
+        state that the next step changes. Waits for the previous write, and raises its error; errors as in
+        `save_checkpoint`.
         """
         self.writer.wait()
         record = {
@@ -131,11 +139,11 @@ class TrainingState:
         tensors = snapshot(self.modules, self.optimizers)
 
         def write() -> None:
-            save_checkpoint(folder, tensors, record, beside)
-            if after is not None:
-                after()
+            save_checkpoint(folder, tensors, record, write_beside)
+            if when_written is not None:
+                when_written()
 
-        if beside is None:
+        if write_beside is None:
             self.writer.start(write)
         else:
             write()

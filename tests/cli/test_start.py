@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from short_runs import wait_until
 
 from album_gan.cli.main import main
 from album_gan.cli.start import _options
@@ -187,8 +187,8 @@ def test_it_builds_trains_opens_the_page_and_resumes(pile, tmp_path):
     words = (str(pile), *TINY, "--max_train_steps", "100000")
 
     process = start(tmp_path, *words, BROWSER=str(browser))
-    wait_for(lambda: list(run.glob("checkpoint-*")))
-    wait_for(lambda: (tmp_path / "opened").exists())
+    wait_until(lambda: list(run.glob("checkpoint-*")))
+    wait_until(lambda: (tmp_path / "opened").exists())
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 0, output
@@ -212,7 +212,7 @@ def test_it_builds_trains_opens_the_page_and_resumes(pile, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_while_it_builds_loses_nothing(pile, tmp_path):
     process = start(tmp_path, str(pile), *TINY, "--max_train_steps", "2", "--no-browser")
-    wait_for(lambda: (tmp_path / "runs" / "my_pile" / "covers").exists())
+    wait_until(lambda: (tmp_path / "runs" / "my_pile" / "covers").exists())
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=120)[0]
     if process.returncode:  # else the build was faster
@@ -222,10 +222,3 @@ def test_ctrl_c_while_it_builds_loses_nothing(pile, tmp_path):
     output = again.communicate(timeout=200)[0]
     assert again.returncode == 0, output
     assert (tmp_path / "runs" / "my_pile" / "run" / "model_index.json").exists()
-
-
-def wait_for(condition, seconds: float = 200) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)

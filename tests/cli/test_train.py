@@ -17,7 +17,7 @@ from album_gan.cli.train import known_settings, main, parse
 from album_gan.covers.synthetic import draw_cover
 from album_gan.metrics.measures import KERNEL_DISTANCE
 from album_gan.recipes import dcgan
-from album_gan.recipes.base import recipe_module, recipe_names
+from album_gan.recipes.base import SMALLEST_RESOLUTION, recipe_module, recipe_names
 from album_gan.training.config import TrainingConfig
 from album_gan.training.dry_run import describe_networks, quality
 from album_gan.training.loop import train
@@ -199,14 +199,15 @@ def test_dry_run_with_two_processes(covers, tmp_path):
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_learning_rate_is_that_of_both_networks(recipe):
-    resolution = max(32, recipe_module(recipe).Recipe.smallest_resolution)
     networks = (torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
-    built = TrainingConfig(recipe=recipe, resolution=resolution, learning_rate=1e-5, report_to="none").build_recipe()
+    built = TrainingConfig(
+        recipe=recipe, resolution=SMALLEST_RESOLUTION, learning_rate=1e-5, report_to="none"
+    ).build_recipe()
     built.reader = networks[0]  # of infogan, which trains with the generator
     [rate] = {group["lr"] for optimizer in built.optimizers(*networks) for group in optimizer.param_groups}
     # vanilla's falls with the number of pixels.
     assert rate == (1e-5 if recipe != "vanilla" else pytest.approx(1e-5 * 784 / 3072))
-    usual = TrainingConfig(recipe=recipe, resolution=resolution, report_to="none").build_recipe()
+    usual = TrainingConfig(recipe=recipe, resolution=SMALLEST_RESOLUTION, report_to="none").build_recipe()
     for progress in (0.0, 0.5, 1.0):  # the schedule multiplies the rate
         assert built.schedule(progress).learning_rate == pytest.approx(usual.schedule(progress).learning_rate)
 

@@ -1,7 +1,10 @@
 """A model against covers: extractors, the table, and the command."""
 
+import importlib
 import json
 import re
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,13 +40,15 @@ def test_extractors_see_differences_and_do_not_depend_on_the_batch(name, covers)
     assert features.std(0).max() > 0
 
 
-def test_shift_tolerant_vgg_has_the_taps_of_the_paper(covers):
-    """Channels of relu1_2, 2_2, 3_3, 4_3 and 5_3; the values are not yet checked against the package's own network."""
-    vgg = EXTRACTORS["stlpips-vgg"]().eval()
+def test_shift_tolerant_vgg_is_the_packages_own(covers, monkeypatch):
+    for name in ("torchvision", "IPython", "torchsummary"):  # which the package imports for its other networks
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(models=None, embed=None, summary=None))
+    package = importlib.import_module("stlpips_pytorch.stlpips")
+    theirs = package.LPIPS(net="vgg", variant="shift_tolerant", verbose=False).net
     images = torch.from_numpy(covers[:2]).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
-        sizes = [tuple(tap.shape[1:]) for tap in vgg.taps(images)]
-    assert [size[0] for size in sizes] == [64, 128, 256, 512, 512]
+        for ours, expected in zip(EXTRACTORS["stlpips-vgg"]().taps(images), theirs(images), strict=True):
+            torch.testing.assert_close(ours, expected)
 
 
 def test_good_samples_score_better_than_noise(covers):

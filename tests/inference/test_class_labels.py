@@ -4,13 +4,10 @@ import numpy as np
 import pytest
 import torch
 from fresh_process import run
+from pictures import pixels
 
 from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.networks.lite_generator import LiteGenerator
-
-
-def pixels(pictures) -> np.ndarray:
-    return np.stack([np.asarray(picture) for picture in pictures]).astype(int)
 
 
 def test_classes_by_diffusers_name_for_them():

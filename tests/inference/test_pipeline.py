@@ -7,16 +7,13 @@ import numpy as np
 import pytest
 import torch
 from fresh_process import run
+from pictures import pixels
 from PIL import Image
 
 from album_gan.inference.latents import latents_of
+from album_gan.inference.model_store import load_network
 from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.inference.pixels import to_pixels
-from album_gan.networks.lite_generator import LiteGenerator
-
-
-def pixels(pictures) -> np.ndarray:
-    return np.stack([np.asarray(picture) for picture in pictures]).astype(int)
 
 
 def test_importing_the_package_loads_nothing_heavy():
@@ -47,7 +44,7 @@ def test_covers_of_seeds(tiny_pipeline):
 
 
 def test_a_cover_is_the_network_at_its_latent(tiny_model, tiny_pipeline):
-    network = LiteGenerator.from_pretrained(tiny_model / "generator")  # another way: the network alone
+    network = load_network(tiny_model / "generator", "paint")  # another way: the network alone
     with torch.no_grad():
         expected = to_pixels(network.eval()(torch.from_numpy(latents_of([5], 128))))
     assert np.abs(pixels(tiny_pipeline(seeds=5).images) - expected.astype(int)).max() <= 1

@@ -9,16 +9,13 @@ import numpy as np
 import pytest
 import torch
 from fresh_process import run
+from pictures import pixels
 from safetensors.torch import load_file
 
 from album_gan.inference.model_store import FP16_WEIGHTS, PIPELINE_FILES, WEIGHTS
 from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.networks.dcgan import DCGANGenerator
 from album_gan.networks.lite_generator import LiteGenerator
-
-
-def pixels(pictures) -> np.ndarray:
-    return np.stack([np.asarray(picture) for picture in pictures]).astype(int)
 
 
 def test_the_fingerprint_names_the_fp16_file(tiny_model, tiny_pipeline):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from album_gan.metrics.kernel_distance import kernel_distance, subset_distances, witness
-from album_gan.metrics.precision_recall import coverage, mean_distance, near_duplicate_rate, nearest
+from album_gan.metrics.precision_recall import mean_distance, near_duplicate_rate, nearest, prdc
 from album_gan.metrics.separation import area_under_curve
 from album_gan.metrics.spectrum import octave_differences, radial_spectrum
 
@@ -63,14 +63,14 @@ def test_the_witness_is_the_slope_of_the_kernel_distance():
 
 def test_coverage_knows_the_extremes():
     real = points(200)
-    itself = coverage(real, real)
+    itself = prdc(real, real)
     assert (itself.precision, itself.recall, itself.coverage) == (1, 1, 1)
-    far = coverage(real, points(200, shift=50))
+    far = prdc(real, points(200, shift=50))
     assert (far.precision, far.recall, far.density, far.coverage) == (0, 0, 0, 0)
-    same = coverage(real, points(200, seed=1))
+    same = prdc(real, points(200, seed=1))
     assert min(same.precision, same.recall) > 0.5
     assert same.density == pytest.approx(1, abs=0.35)
-    collapsed = coverage(real, points(200, scale=0.01, seed=2))
+    collapsed = prdc(real, points(200, scale=0.01, seed=2))
     assert collapsed.precision > 0.9
     assert collapsed.recall < 0.1
 
@@ -78,7 +78,7 @@ def test_coverage_knows_the_extremes():
 def test_coverage_on_a_line_by_hand():
     real = np.array([[0.0], [1.0], [2.0], [10.0]])
     fake = np.array([[0.5], [1.5], [30.0], [31.0]])
-    found = coverage(real, fake, k=1)
+    found = prdc(real, fake, k=1)
     # Radii of the reals: 1, 1, 1, 8; of the fakes: 1, 1, 1, 1.
     assert found.precision == 0.5
     assert found.recall == 0.75

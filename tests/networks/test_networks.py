@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from album_gan.inference.model_store import load_network
 from album_gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from album_gan.networks.lite_generator import GroupedBatchNorm2d, LiteGenerator, UpsampleConv
 from album_gan.networks.projected_discriminator import (
@@ -159,10 +160,11 @@ def test_generators_survive_a_fresh_process(network_class, config, tmp_path):
     np.save(tmp_path / "z.npy", z.numpy())
     script = (
         "import sys, numpy, torch\n"
-        f"from {network_class.__module__} import {network_class.__name__} as Network\n"
+        "from pathlib import Path\n"
+        "from album_gan.inference.model_store import load_network\n"
         "folder = sys.argv[1]\n"
         "z = torch.from_numpy(numpy.load(folder + '/z.npy'))\n"
-        "numpy.save(folder + '/out.npy', Network.from_pretrained(folder).eval()(z).detach().numpy())\n"
+        "numpy.save(folder + '/out.npy', load_network(Path(folder), 'paint').eval()(z).numpy())\n"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True)
     expected = generator(z).detach().numpy()
@@ -172,7 +174,7 @@ def test_generators_survive_a_fresh_process(network_class, config, tmp_path):
 def test_discriminator_survives_saving(tmp_path):
     discriminator = ProjectedDiscriminator(input_size=128).eval()
     discriminator.save_pretrained(tmp_path)
-    again = ProjectedDiscriminator.from_pretrained(tmp_path).eval()
+    again = load_network(tmp_path, "forward").eval()
     images = torch.rand(1, 3, 64, 64)
     assert torch.allclose(discriminator(images), again(images), atol=1e-5)
     size = sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
@@ -225,7 +227,7 @@ def test_a_second_network_judges_beside_the_first(tmp_path):
     assert [len(backbone.blocks) for backbone in both.backbones] == [16, 21]
 
     both.save_pretrained(tmp_path)
-    again = ProjectedDiscriminator.from_pretrained(tmp_path).eval()
+    again = load_network(tmp_path, "forward").eval()
     torch.testing.assert_close(again(images, labels), logits)
     assert sum(path.stat().st_size for path in tmp_path.glob("*.safetensors")) < 12e6, "no backbone is saved"
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from itertools import product
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ STATE = {"images": 0, "seconds": 0.0, "config": {}}
 WRONG = ["[]", "null", '"x"', "7", "{}", "[" * 100_000, "\x00" * 99, '{"format_version": 1}']
 WRONG += [f'{{"format_version": 1, "sha256": {value}}}' for value in ("null", "7", '"ab"')]
 FIELDS = ["format_version", "sha256", "step", "images", "seconds", "config"]
+WRONG_VALUES = [None, [], -1, True, "x", 1e400, {"a": 1}]
+WRONG_FIELDS = [pair for pair in product(FIELDS, WRONG_VALUES) if pair != ("config", {"a": 1})]
 
 
 def trained(steps: int):
@@ -107,8 +110,7 @@ def test_json_that_is_no_state_is_passed_over(tmp_path, caplog, text):
         read_state(tmp_path / "checkpoint-2")
 
 
-@pytest.mark.parametrize("value", [None, [], -1, True, "x", 1e400, {"a": 1}], ids=repr)
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize(("field", "value"), WRONG_FIELDS)
 def test_each_field_of_a_state_is_checked(tmp_path, field, value):
     network, optimizer = trained(1)
     for step in (1, 2):
@@ -117,7 +119,5 @@ def test_each_field_of_a_state_is_checked(tmp_path, field, value):
         )
     file = tmp_path / "checkpoint-2" / "state.json"
     state = json.loads(file.read_text())
-    if type(value) is type(state[field]) and field not in ("step", "images", "format_version", "sha256"):
-        return  # fits
     file.write_text(json.dumps(state | {field: value}))
     assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-1"

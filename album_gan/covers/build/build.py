@@ -93,7 +93,7 @@ def build(config: BuildConfig) -> Summary:
     page = report_page(summary, files, choice, config.cleaning, _command(config), config.thumbnails)
     write_atomic(out / "report.html", page.encode("utf-8", "replace"), flush=True)
     filled = [name for name, rows in split.items() if len(rows)]
-    card = data_card(summary, names, config.cleaning, config.rights, filled)
+    card = data_card(summary, config.cleaning, config.rights, filled)
     write_atomic(out / "README.md", card.encode("utf-8", "replace"), flush=True)
     replace_folder(unfinished, out / "data", work / "data-before")  # the next build mends what a killed one leaves
     write_atomic(out / SOURCES, json.dumps(origins))

@@ -1,11 +1,12 @@
 """Cleaning covers on many machines: a dask cluster instead of local processes."""
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import PIL
+
+from ...runtime import require
 
 if TYPE_CHECKING:
     import distributed
@@ -18,8 +19,7 @@ def connect(address: str) -> "distributed.Client":
 
     Raises ImportError if distributed is not installed, ValueError if nothing answers.
     """
-    if find_spec("distributed") is None:
-        raise ImportError("cluster needs distributed, which is not installed; run: pip install 'album-gan[cluster]'")
+    require("cluster", "cluster", "distributed")
     import distributed
 
     place = {"scheduler_file": address} if Path(address).is_file() else {"address": address}

@@ -9,7 +9,7 @@ from .metadata import LABELS
 from .selection import KEPT, STEP_NAMES, Candidates, Choice
 from .shards import borrowed_labels
 
-EXAMPLES = 32  # rows of each step
+EXAMPLE_ROWS = 32  # of each step
 
 
 @dataclass
@@ -55,7 +55,7 @@ def summarize(files: Candidates, choice: Choice, sources: list[str], split: dict
     bits = {name: files.notes >> np.uint64(code) & np.uint64(1) == 1 for code, name in enumerate(STEP_NAMES)}
     examples = {}
     for code, name in enumerate(STEP_NAMES):
-        rows = np.flatnonzero((choice.reasons == code) | (kept & bits[name]))[:EXAMPLES]
+        rows = np.flatnonzero((choice.reasons == code) | (kept & bits[name]))[:EXAMPLE_ROWS]
         if len(rows):
             examples[name] = rows.tolist()
 

@@ -8,7 +8,7 @@ from .counts import Summary
 PLACEHOLDER_ID = "THIS_FOLDER_OR_HUB_ID"  # `hub_files.push` puts the data set's name on the Hub in its place
 
 
-def data_card(summary: Summary, sources: list[str], settings: Cleaning, rights: str | None, splits: list[str]) -> str:
+def data_card(summary: Summary, settings: Cleaning, rights: str | None, splits: list[str]) -> str:
     """README.md of the data set, with the front matter that the Hub and `datasets` read."""
     paths = "".join(f"\n      - split: {name}\n        path: data/{name}-*.parquet" for name in splits)
     kept, rejected = summary.kept, summary.pictures - summary.kept

@@ -40,7 +40,7 @@ FIRST_PREVIEW, PREVIEWS_EVERY, PREVIEWS_FOR = 5.0, 20.0, 900.0  # seconds after 
 PREVIEW_SHARE = 0.1  # maximum fraction of the time for previews
 PREVIEW_BATCHES = 8  # for a preview's BatchNorm statistics; a sheet uses 100
 NEAREST = 8  # covers shown beside their nearest training cover
-FEW_COVERS = 500
+COPIES_BELOW = 500  # training covers
 FEW_HELD_OUT = 8
 
 
@@ -92,8 +92,8 @@ class Monitor:
         if images == 0:
             distinct = len({picture.tobytes() for picture in pictures})
             self.alarm(0, alarms.repetition_alarm(distinct, len(some)))
-        if len(covers) < FEW_COVERS:
-            logger.warning("with fewer than %d covers a GAN copies them; compare the samples with yours", FEW_COVERS)
+        if len(covers) < COPIES_BELOW:
+            logger.warning("with fewer than %d covers a GAN copies them; compare the samples with yours", COPIES_BELOW)
         if "evaluation" not in self.next:
             return
         if len(held_out) < FEW_HELD_OUT:

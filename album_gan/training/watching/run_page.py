@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...inference.atomic import write_atomic
-from ...inference.model_store import find_model
+from ...inference.model_store import find_model, history_sheets
 from ...metrics.measures import KERNEL_DISTANCE, MEASURES, ruler, ruler_line
 from ...page_style import stylesheet
 from .charts import chart, ruler_chart
@@ -174,7 +174,7 @@ def _nearest(output_dir: Path) -> str:
 
 
 def _strip(output_dir: Path) -> str:
-    moments = sorted((output_dir / "history").glob("[0-9]*.webp"))
+    moments = history_sheets(output_dir)
     spread = {moments[round(i * (len(moments) - 1) / (STRIP - 1))] for i in range(STRIP)} if moments else ()
     figures = "".join(
         f'<figure><img src="history/{moment.name}" alt="samples after {int(moment.stem):,} images">'

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,9 +10,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ...inference.model_store import find_model
+from ...inference.model_store import find_model, history_sheets
+from .run_log import HISTORY_TILE
 
-TILE = 48  # pixels of a cover in the history's sheets
 FAR = 0.35  # log distance to the nearest moment above which it is another kind of picture
 # What the bundled run drew, judged by eye, up to this number of images.
 STAGES = (
@@ -43,18 +42,19 @@ def where_it_stands(covers: Sequence[Image.Image]) -> str:
 @cache
 def _bundled_moments() -> list[tuple[int, Tensor]]:
     moments = []
-    for file in sorted((Path(find_model("bundled")) / "history").glob("[0-9]*.webp")):
+    for file in history_sheets(find_model("bundled")):
         with Image.open(file) as picture:
             sheet = np.asarray(picture.convert("RGB"))
-        rows, columns = sheet.shape[0] // TILE, sheet.shape[1] // TILE
-        tiles = sheet.reshape(rows, TILE, columns, TILE, 3).swapaxes(1, 2).reshape(-1, TILE, TILE, 3)
+        side = HISTORY_TILE
+        rows, columns = sheet.shape[0] // side, sheet.shape[1] // side
+        tiles = sheet.reshape(rows, side, columns, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)
         moments.append((int(file.stem), _descriptor([Image.fromarray(tile) for tile in tiles])))
     return moments
 
 
 def _descriptor(covers: Sequence[Image.Image]) -> Tensor:
     """Log of the contrast within and between covers, of colourfulness, and of detail at three scales: (6,)."""
-    resized = [cover.convert("RGB").resize((TILE, TILE), Image.Resampling.LANCZOS) for cover in covers]
+    resized = [cover.convert("RGB").resize((HISTORY_TILE, HISTORY_TILE), Image.Resampling.LANCZOS) for cover in covers]
     pixels = torch.from_numpy(np.stack([np.asarray(cover) for cover in resized])).permute(0, 3, 1, 2) / 255
     scales = [pixels]
     while scales[-1].shape[-1] > 6:

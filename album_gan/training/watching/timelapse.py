@@ -5,6 +5,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from ...inference.model_store import history_sheets
+
 HEIGHT = 768  # pixels of the pictures; the caption comes below
 CAPTION = 48
 LAST = 2.0  # seconds that the last frame is held
@@ -12,7 +14,7 @@ LAST = 2.0  # seconds that the last frame is held
 
 def moments_of(folder: Path) -> list[Path]:
     """The thumbnails in a run's or a model's folder, first to last; ValueError for fewer than two."""
-    found = sorted((folder / "history").glob("[0-9]*.webp"))
+    found = history_sheets(folder)
     if len(found) < 2:
         raise ValueError(f"{folder} must hold a history of 2 or more moments, found {len(found)}; train on for a while")
     return found

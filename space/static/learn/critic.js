@@ -28,7 +28,7 @@ export async function mount(body) {
     state.set({ seed: name });
     const query = { model: model(), seed: name };
     const verdict = await newest((signal) => attempt(note, () => get("critic.json", query, { signal })));
-    if (verdict) (show(verdict, address("cover.webp", query), "The drawn cover"), state.did("judged", verdict));
+    if (verdict) (show(verdict, address("cover.webp", query), "The drawn cover"), state.did("judged"));
   }
 
   async function judgeFile(chosen) {
@@ -40,7 +40,7 @@ export async function mount(body) {
     canvas.getContext("2d").drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, SIDE, SIDE);
     const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
     const verdict = await newest((signal) => attempt(note, () => get("critic.json", { model: model() }, { method: "POST", body: blob, signal })));
-    if (verdict) (show(verdict, canvas.toDataURL(), "Your picture"), state.did("judged", verdict));
+    if (verdict) (show(verdict, canvas.toDataURL(), "Your picture"), state.did("judged"));
   }
 
   function show({ score: total, scales }, src, alt) {

@@ -150,7 +150,7 @@ export const number = (value, digits = 3) => (Math.abs(value) >= 1e5 || (value &
 export const shape = (sizes) => (sizes.length ? sizes.map((size) => size.toLocaleString("en")).join(" × ") : "1");
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-export const COLOURS = ["var(--curve-1)", "var(--curve-2)", "var(--curve-3)", "var(--curve-4)"];
+const COLOURS = ["var(--curve-1)", "var(--curve-2)", "var(--curve-3)", "var(--curve-4)"];
 
 // Lines over a common axis. series: [{ name, points: [[x, y], ...] }]; marks: [{ x, text }]; at: x of the cursor.
 export function chart(series, { width = innerWidth < 760 ? Math.max(260, innerWidth - 40) : 520, height = 220, marks = [], at = null, label = "", low = null, high = null, x = "" } = {}) {
@@ -170,7 +170,7 @@ export function chart(series, { width = innerWidth < 760 ? Math.max(260, innerWi
   drawing.append(s("text", { x: left, y: height - 8 }, short(x0)), s("text", { x: width - right, y: height - 8, "text-anchor": "end" }, `${x1 - x0 < 1e-6 ? "" : short(x1)} ${x}`));
   series.forEach((one, i) => {
     const points = one.points.map((point) => `${px(point[0]).toFixed(1)},${py(point[1]).toFixed(1)}`).join(" ");
-    drawing.append(s("polyline", { points, style: `stroke: ${one.colour ?? COLOURS[i]}`, class: one.dashed ? "dashed" : "" }));
+    drawing.append(s("polyline", { points, style: `stroke: ${one.colour ?? COLOURS[i]}` }));
   });
   for (const mark of marks) drawing.append(s("line", { x1: px(mark.x), x2: px(mark.x), y1: top, y2: height - bottom, class: "mark" }, s("title", {}, mark.text)));
   if (at !== null) drawing.append(s("line", { x1: px(at), x2: px(at), y1: top, y2: height - bottom, class: "cursor" }));

@@ -24,7 +24,7 @@ export async function mount(body) {
 
   body.append(
     h("p", { class: "lead" }, "The same game with points instead of pictures. Amber points are real, blue ones drawn; the ground is amber where the discriminator says real."),
-    h("div", { class: "controls presets", role: "group", "aria-label": "Experiments" }, Object.entries(PRESETS).map(([name, change]) => button(name, () => (restart({ ...DEFAULTS, ...change }), state.did("preset", name), start())))),
+    h("div", { class: "controls presets", role: "group", "aria-label": "Experiments" }, Object.entries(PRESETS).map(([name, change]) => button(name, () => (restart({ ...DEFAULTS, ...change }), state.did("preset"), start())))),
     h("div", { class: "columns" },
       h("div", {}, canvas, count, said,
         h("div", { class: "tools" }, run,

@@ -50,7 +50,7 @@ export async function mount(body) {
 
   function draw(byHand) {
     const share = Number(slider.value) / 1000;
-    if (byHand) (state.set({ at: slider.value }), state.did("scrubbed", share));
+    if (byHand) (state.set({ at: slider.value }), state.did("scrubbed"));
     for (const [name, course] of Object.entries(courses)) {
       const place = machines.querySelector(`[data-model="${name}"]`);
       const moment = Math.round(share * (course.moments.length - 1));

@@ -57,7 +57,7 @@ export async function start(root) {
     if (number !== opened) return end?.();
     close = end;
     place.dataset.ready = "yes";
-    state.did("opened", name);
+    state.did("opened");
   }
 
   const context = { open, place, guide, panels: PANELS };

@@ -109,7 +109,7 @@ function quiz(body) {
       state.keep("quiz", given);
       const right = QUESTIONS.filter((one, i) => given[i] === one.answer).length;
       result.replaceChildren(h("p", { class: "big" }, `${right} of ${QUESTIONS.length}`), h("ol", {}, QUESTIONS.map((one, i) => h("li", {}, h("b", {}, given[i] === one.answer ? "Right. " : `It is: ${one.options[one.answer]}. `), one.why))));
-      state.did("graded", right);
+      state.did("graded");
     }, { "data-do": "grade" })), result);
 }
 

@@ -74,7 +74,7 @@ export async function mount(body) {
 
   function setMute(text) {
     state.set({ mute: text });
-    if (text) state.did("muted", text);
+    if (text) state.did("muted");
     showStrip();
     showCovers();
     markStep();
@@ -88,7 +88,7 @@ export async function mount(body) {
     const step = layers.steps[place] ?? layers.steps[firstStep()];
     if (byHand) {
       state.set({ step: step.number, channel: "", y: "", x: "" });
-      state.did("step", step);
+      state.did("step");
     }
     markStep();
     const found = await newestSheet((signal) => attempt(note, () => fetchPicture("layer.webp", query({ step: step.number }), { signal })));
@@ -134,7 +134,7 @@ export async function mount(body) {
   function showChannel(step, channel, byHand = true) {
     const view = detail.querySelector(".channel");
     const [, height = 1, width = 1] = step.output;
-    if (byHand) (state.set({ channel, y: "", x: "" }), state.did("channel", { step, channel }));
+    if (byHand) (state.set({ channel, y: "", x: "" }), state.did("channel"));
     const canvas = h("canvas", { class: "pixels one", width, height, role: "img", "aria-label": `Channel ${channel} of step ${step.number}` });
     const [left, top] = [(channel % sheet.columns) * width, Math.floor(channel / sheet.columns) * height];
     canvas.getContext("2d").drawImage(sheet.image, left, top, width, height, 0, 0, width, height);

@@ -38,7 +38,7 @@ function calculator() {
   const input = (name, text, min) => field(text, h("input", { type: "number", min, value: settings[name], oninput: (event) => ((settings[name] = Math.max(0, Math.floor(Number(event.target.value) || 0))), compute(true)) }));
   const check = h("input", { type: "checkbox", checked: Boolean(settings.transposed), onchange: () => ((settings.transposed = Number(check.checked)), compute(true)) });
   async function compute(byHand) {
-    if (byHand) (state.set({ conv: Object.values(settings).join(",") }), state.did("calculated", settings));
+    if (byHand) (state.set({ conv: Object.values(settings).join(",") }), state.did("calculated"));
     const found = await newest((signal) => get("convolution.json", settings, { signal }).catch((error) => ({ possible: false, why: error.message })));
     if (!found) return;
     result.replaceChildren(...(found.possible

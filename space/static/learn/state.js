@@ -66,5 +66,5 @@ export function kept(name, otherwise) {
 
 // Reports visitors' actions to the tour: did("muted").
 const watchers = new Set();
-export const did = (what, detail) => watchers.forEach((watcher) => watcher(what, detail));
+export const did = (what) => watchers.forEach((watcher) => watcher(what));
 export const watch = (watcher) => (watchers.add(watcher), () => watchers.delete(watcher));

@@ -23,7 +23,7 @@ export const sub = (a, b) => add(a, scale(b, -1));
 export const shift = (a, k) => like(a, (i) => a.data[i] + k, [a], (g) => [g]);
 export const mul = (a, b) => like(a, (i) => a.data[i] * b.data[i], [a, b], (g) => [mul(g, b), mul(g, a)]);
 
-export function matmul(a, b) {
+function matmul(a, b) {
   const out = new Float64Array(a.rows * b.columns);
   for (let i = 0; i < a.rows; i++)
     for (let k = 0; k < a.columns; k++) {
@@ -32,25 +32,25 @@ export function matmul(a, b) {
     }
   return new Tensor(a.rows, b.columns, out, [a, b], (g) => [matmul(g, transpose(b)), matmul(transpose(a), g)]);
 }
-export const transpose = (a) => make(a.columns, a.rows, (i) => a.data[(i % a.rows) * a.columns + Math.floor(i / a.rows)], [a], (g) => [transpose(g)]);
+const transpose = (a) => make(a.columns, a.rows, (i) => a.data[(i % a.rows) * a.columns + Math.floor(i / a.rows)], [a], (g) => [transpose(g)]);
 
-export function columnSum(a) {
+function columnSum(a) {
   const out = new Float64Array(a.columns);
   a.data.forEach((value, i) => (out[i % a.columns] += value));
   return new Tensor(1, a.columns, out, [a], (g) => [repeatRows(g, a.rows)]);
 }
-export const repeatRows = (row, rows) => make(rows, row.columns, (i) => row.data[i % row.columns], [row], (g) => [columnSum(g)]);
+const repeatRows = (row, rows) => make(rows, row.columns, (i) => row.data[i % row.columns], [row], (g) => [columnSum(g)]);
 export function rowSum(a) {
   const out = new Float64Array(a.rows);
   a.data.forEach((value, i) => (out[Math.floor(i / a.columns)] += value));
   return new Tensor(a.rows, 1, out, [a], (g) => [repeatColumns(g, a.columns)]);
 }
-export const repeatColumns = (column, columns) => make(column.rows, columns, (i) => column.data[Math.floor(i / columns)], [column], (g) => [rowSum(g)]);
+const repeatColumns = (column, columns) => make(column.rows, columns, (i) => column.data[Math.floor(i / columns)], [column], (g) => [rowSum(g)]);
 export const sum = (a) => make(1, 1, () => a.data.reduce((total, value) => total + value, 0), [a], (g) => [fill(g, a.rows, a.columns)]);
 export const fill = (a, rows, columns) => make(rows, columns, () => a.data[0], [a], (g) => [sum(g)]);
 export const mean = (a) => scale(sum(a), 1 / a.data.length);
 
-export const leaky = (a) => mul(a, like(a, (i) => (a.data[i] > 0 ? 1 : 0.2), [], null));
+const leaky = (a) => mul(a, like(a, (i) => (a.data[i] > 0 ? 1 : 0.2), [], null));
 export function tanh(a) {
   const out = like(a, (i) => Math.tanh(a.data[i]), [a], (g) => [mul(g, shift(scale(mul(out, out), -1), 1))]);
   return out;

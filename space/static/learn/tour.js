@@ -45,7 +45,6 @@ async function show(number, asLinked = false) {
   }
   state.set({ tour: number + 1 });
   const bets = state.kept("bets", {});
-  const counts = {};
   const card = h("aside", { class: "card", "aria-label": `Guided tour, page ${number + 1} of ${PAGES.length}` });
   let isDone = !page.until.length;
 
@@ -78,12 +77,7 @@ async function show(number, asLinked = false) {
   }
   stopWatching = state.watch((what) => {
     if (what === "opened" && state.value("panel") !== page.panel) return leave(false); // the visitor went to another panel
-    counts[what] = (counts[what] ?? 0) + 1;
-    const met = page.until.some((wish) => {
-      const [name, times = 1] = wish.split(":");
-      return (counts[name] ?? 0) >= Number(times);
-    });
-    if (met && !isDone) ((isDone = true), render());
+    if (page.until.includes(what) && !isDone) ((isDone = true), render());
   });
   context.guide.replaceChildren(card);
   render();

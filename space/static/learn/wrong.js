@@ -63,7 +63,7 @@ export async function mount(body) {
         next);
       if (hadFocus) next.focus({ preventScroll: true });
       state.keep("wrong", { ...state.kept("wrong", {}), [name]: guess === name });
-      state.did("diagnosed", guess === name);
+      state.did("diagnosed");
     }
     place.replaceChildren(
       h("div", { class: "columns" },

@@ -5,11 +5,11 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from short_runs import wait_until
 
 from album_gan.metrics.measures import KERNEL_DISTANCE, ruler
 from album_gan.training.watching.run_page import Status, bundled_kernel_distances, write_page
@@ -95,7 +95,7 @@ def test_the_preset_for_the_stage_shows_a_sheet_soon_after_its_first_step(tmp_pa
     environment = {**os.environ, "OMP_NUM_THREADS": str(os.cpu_count()), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
-        first, sheet = wait_for(lambda: steps_of(run) > 0), wait_for(lambda: sheet_of(run) > 0)
+        first, sheet = wait_until(lambda: steps_of(run) > 0, 240), wait_until(lambda: sheet_of(run) > 0, 240)
         page, sheet_at = (run / "progress.html").read_text(), sheet_of(run)
     finally:
         process.terminate()
@@ -108,14 +108,6 @@ def test_the_preset_for_the_stage_shows_a_sheet_soon_after_its_first_step(tmp_pa
     assert f"watch {(run / 'progress.html').as_uri()} in a browser" in output
     assert "images shown. " in output
     assert (run / "model_index.json").exists()  # SIGTERM left a model
-
-
-def wait_for(condition, seconds: float = 240) -> float:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return time.monotonic()
 
 
 def steps_of(run: Path) -> int:
