@@ -1,4 +1,4 @@
-# For machines with NVIDIA cards and a driver of 525 or newer; Dockerfile.cpu is the same without CUDA. Lines to copy:
+# For machines with NVIDIA GPUs and a driver of 525 or newer; Dockerfile.cpu is the same without CUDA. Lines to copy:
 #
 #   docker build --build-arg UID=$(id -u) -t album-gan .
 #   mkdir -p runs my_covers

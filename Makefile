@@ -29,7 +29,7 @@ lint: .venv/.test
 install: .venv/.test
 
 .venv/.demo: pyproject.toml constraints.txt tools/install
-	@tools/install $(PYTHON) demo "about 400 MB (torch, diffusers, gradio; on Linux with an NVIDIA card 3 GB), 2 to 5 minutes"
+	@tools/install $(PYTHON) demo "about 400 MB (torch, diffusers, gradio; on Linux with an NVIDIA GPU 3 GB), 2 to 5 minutes"
 
 .venv/.test: pyproject.toml constraints.txt tools/install
 	@tools/install $(PYTHON) test "about 600 MB (torch, diffusers, gradio, datasets, test tools), 2 to 6 minutes"

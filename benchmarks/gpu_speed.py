@@ -33,7 +33,7 @@ package = types.ModuleType("lightweight_gan"); package.__path__ = list(spec.subm
 sys.modules["lightweight_gan"] = package
 file = Path(package.__path__[0]) / "lightweight_gan.py"
 source = file.read_text(encoding="utf-8")
-if not torch.cuda.is_available():  # it refuses machines without a card
+if not torch.cuda.is_available():  # it refuses machines without a GPU
     for text, other in {"assert torch.cuda.is_available(), 'You need to have an Nvidia GPU with CUDA installed.'": "",
                         ".cuda(self.rank)": "", "self.cuda(rank)": "None",
                         "torch.device(f'cuda:{self.rank}')": "torch.device('cpu')"}.items():

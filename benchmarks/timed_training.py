@@ -26,7 +26,7 @@ def without_draws_ahead() -> None:
     named_random.DrawPlan.draw_ahead = lambda _plan, _draw: {}
 
 
-def without_covers_on_the_card() -> None:
+def without_covers_on_the_gpu() -> None:
     """Load covers with a data loader."""
     from album_gan.covers import batches
 
@@ -61,7 +61,7 @@ def without_tuned_kernels() -> None:
 
 LEVERS: dict[str, Callable[[], None]] = {
     "draws ahead": without_draws_ahead,
-    "covers on the card": without_covers_on_the_card,
+    "covers on the GPU": without_covers_on_the_gpu,
     "weights held in bf16": without_held_weights,
     "fused optimisers": without_fused_optimizers,
     "tuned kernels": without_tuned_kernels,

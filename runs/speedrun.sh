@@ -29,13 +29,13 @@ else
 fi
 with_covers album-gan doctor --output-dir "$out"
 
-# --- Train on all cards, and measure
-cards=$(python -c 'import torch; print(torch.cuda.device_count())')
+# --- Train on all GPUs, and measure
+gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
 launch="accelerate launch --num_machines 1 --mixed_precision no --dynamo_backend no"
-case $cards in
+case $gpus in
     0) launch="$launch --cpu --num_processes 1" ;;
     1) launch="$launch --num_processes 1" ;;
-    *) launch="$launch --multi_gpu --num_processes $cards" ;;
+    *) launch="$launch --multi_gpu --num_processes $gpus" ;;
 esac
 $launch train.py --output_dir "$out" --minutes "$minutes" --report_to none --resume_from_checkpoint latest "$@"
 with_covers album-gan evaluate --model "$out" --out "$out/evaluation.json"

@@ -1,4 +1,4 @@
-"""What docs/gpu.md says: its commands run as written where they need no card; images, Slurm and the notebook."""
+"""What docs/gpu.md says: its commands run as written where they need no GPU; images, Slurm and the notebook."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def skip_without_a_registry(done: subprocess.CompletedProcess) -> None:
 def test_lines_that_need_something_are_few_and_say_what():
     assert len(NEEDS_NOTHING) >= 10
     assert {line.partition("  # ")[2] for line in LINES} - {""} <= {
-        "needs a card", "needs four cards", "needs two machines", "needs another machine", "needs Docker",
+        "needs a GPU", "needs four GPUs", "needs two machines", "needs another machine", "needs Docker",
         "needs Slurm", "needs runs/mine", "needs an account",
     }  # fmt: skip
 

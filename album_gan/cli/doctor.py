@@ -21,7 +21,7 @@ def add_doctor(commands: Any) -> None:
     """`album-gan doctor`."""
     added = commands.add_parser(
         "doctor", help="Check this machine, one line per check, and suggest fixes.", allow_abbrev=False,
-        description="Check Python, torch, cards, memory, disk, the Hub and covers. Exit code 0: all is well, "
+        description="Check Python, torch, GPUs, memory, disk, the Hub and covers. Exit code 0: all is well, "
         "1: there are problems. Notes are not problems.",
         epilog="example: album-gan doctor --train-data-dir my_covers",
     )  # fmt: skip

@@ -6,7 +6,7 @@ is missing or broken. What needs torch runs in a separate process, `probes.py`.
 
 from collections.abc import Callable, Iterator
 
-from .cards import check_bf16, check_cards, check_compile, check_torch
+from .gpus import check_bf16, check_gpus, check_compile, check_torch
 from .covers import check_covers
 from .findings import Context, Finding
 from .hub import check_hub
@@ -17,7 +17,7 @@ CHECKS: tuple[tuple[str, Callable[[Context], Iterator[Finding]]], ...] = (
     ("python", check_python),
     ("packages", check_packages),
     ("torch", check_torch),
-    ("card", check_cards),
+    ("gpu", check_gpus),
     ("bf16", check_bf16),
     ("compile", check_compile),
     ("allocator", check_allocator),

@@ -89,7 +89,7 @@ class Context:
 
 
 def _nvidia_smi() -> dict[str, str] | None:
-    """Name, driver and newest CUDA of the first card, as the driver's own tool says; None without it or without one."""
+    """Name, driver and newest CUDA of the first GPU, as the driver's own tool says; None without it or without one."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return None

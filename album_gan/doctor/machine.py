@@ -23,7 +23,7 @@ ENOUGH_SHARED = 512e6  # batches pass through it on their way from the data load
 
 
 def check_allocator(_: Context) -> Iterator[Finding]:
-    """Of CPU memory, which decides much of the speed on CPUs, and the settings of the one for cards."""
+    """Of CPU memory, which decides much of the speed on CPUs, and the settings of the one for GPUs."""
     names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
     settings = "".join(f", {name}={os.environ[name]}" for name in names if os.environ.get(name))
     preloaded = re.search(r"jemalloc|tcmalloc|mimalloc", os.environ.get("LD_PRELOAD", ""))
@@ -80,7 +80,7 @@ def check_shared_memory(context: Context) -> Iterator[Finding]:
     if size >= ENOUGH_SHARED:
         yield Finding("ok", f"{size / 1e9:.1f} GB")
         return
-    severe = len(context.torch.get("cards") or []) > 1
+    severe = len(context.torch.get("gpus") or []) > 1
     text = f"{size / 1e6:.0f} MB: large batches end in a bus error"
     fix = "docker run --ipc=host ...   # or train with --dataloader_num_workers 0"
     yield Finding("problem" if severe else "note", text, fix)

@@ -18,7 +18,7 @@ def report(**found: Any) -> None:
 
 
 def probe_torch() -> None:
-    """Version and build, then the cards that it sees, then a convolution, bf16 and a compiled function on each."""
+    """Version and build, then the GPUs that it sees, then a convolution, bf16 and a compiled function on each."""
     report(doing="importing torch")
     import torch
 
@@ -27,12 +27,12 @@ def probe_torch() -> None:
     report(
         version=torch.__version__, cuda=torch.version.cuda, hip=torch.version.hip
     )  # fmt: skip
-    report(doing="looking for cards")
+    report(doing="looking for GPUs")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     report(
-        cards=[_card(number) for number in range(count)], built_for=torch.cuda.get_arch_list() if count else [],
+        gpus=[_gpu(number) for number in range(count)], built_for=torch.cuda.get_arch_list() if count else [],
         warning=" ".join(str(caught[0].message).split()) if caught else "", mps=torch.backends.mps.is_available(),
     )  # fmt: skip
     devices = [f"cuda:{number}" for number in range(count)] or ["mps" if torch.backends.mps.is_available() else "cpu"]
@@ -41,16 +41,16 @@ def probe_torch() -> None:
         convolution = torch.nn.Conv2d(3, 8, 3).to(device)
         loss = convolution(torch.ones(2, 3, 16, 16, device=device)).sum()
         loss.backward()
-        report(computes=device, loss=loss.item())  # waits for the card
+        report(computes=device, loss=loss.item())  # waits for the GPU
     report(doing="asking for bf16")
     report(bf16=runtime.fast_in_bfloat16(devices[0].partition(":")[0]))
-    if count:  # without a card nothing is compiled
+    if count:  # without a GPU nothing is compiled
         report(doing="compiling with torch.compile")
         function = torch.compile(lambda x: torch.relu(x * 2 + 1).sum())
         report(compiles=bool(function(torch.ones(64, device="cuda")).item() == 192))
 
 
-def _card(number: int) -> dict[str, Any]:
+def _gpu(number: int) -> dict[str, Any]:
     import torch
 
     properties = torch.cuda.get_device_properties(number)

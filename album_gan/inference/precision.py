@@ -14,9 +14,9 @@ _before: list[tuple[Any, str, Any]] = []  # switches (where, name, value) as the
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Compute without autocast, and on NVIDIA's cards without TF32, to which cuDNN rounds convolutions by default.
+    """Compute without autocast, and on NVIDIA's GPUs without TF32, to which cuDNN rounds convolutions by default.
 
-    A cover must not depend on the mode that its caller happens to be in, nor on the kind of card, nor on what other
+    A cover must not depend on the mode that its caller happens to be in, nor on the kind of GPU, nor on what other
     threads compute: TF32 stays off until the last of them has left.
     """
     _enter()

@@ -144,11 +144,11 @@ def test_a_file_that_hides_torch(doctor, tmp_path):
         pytest.param("12.4", "-1", None, marks=pytest.mark.slow),
     ],
 )
-def test_a_card_that_torch_does_not_use(doctor, tmp_path, cuda, visible, wheels):
+def test_a_gpu_that_torch_does_not_use(doctor, tmp_path, cuda, visible, wheels):
     import torch
 
     if torch.version.cuda:
-        pytest.skip("this torch is built for cards")
+        pytest.skip("this torch is built for GPUs")
     tool = tmp_path / "bin" / "nvidia-smi"
     tool.parent.mkdir()
     tool.write_text(
@@ -159,7 +159,7 @@ def test_a_card_that_torch_does_not_use(doctor, tmp_path, cuda, visible, wheels)
     more = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     code, text = doctor(PATH=f"{tool.parent}:{os.environ['PATH']}", **more)
     assert code == 1
-    said = line(text, "card", "problem")
+    said = line(text, "gpu", "problem")
     if wheels:
         assert "NVIDIA L4 is there, but this torch is built for the CPU; type: pip install --force-reinstall" in said
         assert said.endswith(f"/{wheels}")

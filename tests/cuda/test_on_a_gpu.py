@@ -1,6 +1,6 @@
-"""What must hold on an NVIDIA card: `python -m pytest -m cuda -rs`. Skipped, and said so, where there is none.
+"""What must hold on an NVIDIA GPU: `python -m pytest -m cuda -rs`. Skipped, and said so, where there is none.
 
-ALBUM_GAN_CARD=cpu rehearses these tests on the CPU, for development without a GPU.
+ALBUM_GAN_GPU=cpu rehearses these tests on the CPU, for development without a GPU.
 """
 
 import io
@@ -28,10 +28,10 @@ from album_gan.evaluation.compare import compare
 from album_gan.evaluation.extractors import EXTRACTORS
 from album_gan.recipes.base import recipe_names
 
-CARD = os.environ.get("ALBUM_GAN_CARD", "cuda")
+GPU = os.environ.get("ALBUM_GAN_GPU", "cuda")
 pytestmark = [
     pytest.mark.cuda,
-    pytest.mark.skipif(CARD == "cuda" and not torch.cuda.is_available(), reason="there is no NVIDIA card here"),
+    pytest.mark.skipif(GPU == "cuda" and not torch.cuda.is_available(), reason="there is no NVIDIA GPU here"),
 ]
 SEEDS = [7, 42, 99_999_999, "velvet-otter-042"]
 QUICK = ["--train_batch_size", "8", "--dataloader_num_workers", "0", "--report_to", "none", "--evaluation_images", "0"]
@@ -50,8 +50,8 @@ def on_cpu() -> AlbumCoverPipeline:
 
 
 @pytest.fixture(scope="module")
-def on_card() -> AlbumCoverPipeline:
-    return AlbumCoverPipeline.from_pretrained(device=CARD)
+def on_gpu() -> AlbumCoverPipeline:
+    return AlbumCoverPipeline.from_pretrained(device=GPU)
 
 
 @pytest.fixture(scope="module")
@@ -64,31 +64,31 @@ def covers(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("truncation", [1.0, 0.6])
-def test_a_seed_is_the_same_cover(on_cpu, on_card, truncation):
-    assert on_card.device.type == CARD
-    drawn = (pipe(seeds=SEEDS, truncation=truncation).images for pipe in (on_cpu, on_card))
+def test_a_seed_is_the_same_cover(on_cpu, on_gpu, truncation):
+    assert on_gpu.device.type == GPU
+    drawn = (pipe(seeds=SEEDS, truncation=truncation).images for pipe in (on_cpu, on_gpu))
     assert difference(*drawn) <= 2
 
 
-def test_a_cover_does_not_depend_on_the_batch(on_card):
-    together = on_card(seeds=range(40), batch_size=40).images
-    assert difference([on_card(seeds=[39]).images[0], on_card(seeds=[0]).images[0]], [together[39], together[0]]) <= 2
+def test_a_cover_does_not_depend_on_the_batch(on_gpu):
+    together = on_gpu(seeds=range(40), batch_size=40).images
+    assert difference([on_gpu(seeds=[39]).images[0], on_gpu(seeds=[0]).images[0]], [together[39], together[0]]) <= 2
 
 
-def test_nor_on_what_its_caller_has_switched_on(on_cpu, on_card):
+def test_nor_on_what_its_caller_has_switched_on(on_cpu, on_gpu):
     """TF32 would change covers by more than 2/255; a trainer in the same process allows it."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     try:
-        with torch.autocast(CARD, torch.bfloat16):
-            drawn = on_card(seeds=SEEDS).images
+        with torch.autocast(GPU, torch.bfloat16):
+            drawn = on_gpu(seeds=SEEDS).images
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
     assert difference(drawn, on_cpu(seeds=SEEDS).images) <= 2
 
 
 def test_half_precision_draws_nearly_the_same(on_cpu):
-    half = AlbumCoverPipeline.from_pretrained(device=CARD, torch_dtype=torch.bfloat16)
+    half = AlbumCoverPipeline.from_pretrained(device=GPU, torch_dtype=torch.bfloat16)
     assert half.generator.dtype == torch.bfloat16
     pairs = zip(half(seeds=[7, 42]).images, on_cpu(seeds=[7, 42]).images, strict=True)
     assert max(np.abs(np.asarray(a, float) - np.asarray(b, float)).mean() for a, b in pairs) < 6
@@ -96,26 +96,26 @@ def test_half_precision_draws_nearly_the_same(on_cpu):
 
 def test_the_teaching_model(tmp_path):
     drawn = (
-        AlbumCoverPipeline.from_pretrained("teaching", device=device)(seeds=[1, 2]).images for device in ("cpu", CARD)
+        AlbumCoverPipeline.from_pretrained("teaching", device=device)(seeds=[1, 2]).images for device in ("cpu", GPU)
     )
     assert difference(*drawn) <= 2
 
 
-def test_interpolated_frames(on_cpu, on_card):
-    frames = (list(pipe.interpolate([1, 2], frames=5)) for pipe in (on_cpu, on_card))
+def test_interpolated_frames(on_cpu, on_gpu):
+    frames = (list(pipe.interpolate([1, 2], frames=5)) for pipe in (on_cpu, on_gpu))
     assert difference(*frames) <= 2
 
 
-def test_the_upscaler(on_cpu, on_card):
+def test_the_upscaler(on_cpu, on_gpu):
     cover = on_cpu(seeds=[7]).images[0]
-    larger = (pipe.upscale(cover, 512) for pipe in (on_cpu, on_card))
+    larger = (pipe.upscale(cover, 512) for pipe in (on_cpu, on_gpu))
     assert difference(*([picture] for picture in larger)) <= 2
 
 
-def test_editing(on_cpu, on_card):
+def test_editing(on_cpu, on_gpu):
     amounts = {"darker": 1.5, "component 1": -1.0}
     edited = []
-    for pipe in (on_cpu, on_card):
+    for pipe in (on_cpu, on_gpu):
         editor = Editor(pipe)
         stems = editor.edit(pipe.stems_of([42]), amounts)
         edited.append([*pipe(stems=stems).images, *editor.mix(stems, pipe.stems_of([7]))])
@@ -127,7 +127,7 @@ def test_evaluation(on_cpu, name):
     pictures = np.stack([np.asarray(cover) for cover in on_cpu(seeds=range(24)).images])
     numbers = [
         compare(pictures[:12], pictures[12:], extractors=(name,), progress=False, device=device)["spaces"][name]
-        for device in ("cpu", CARD)
+        for device in ("cpu", GPU)
     ]
     for key, value in numbers[0].items():
         assert numbers[1][key] == pytest.approx(value, rel=0.02, abs=1e-4), key
@@ -139,7 +139,7 @@ def test_evaluation(on_cpu, name):
 def test_the_page(on_cpu, tmp_path):
     pytest.importorskip("gradio", reason="the page needs album-gan[demo]")
     port = free_port()
-    command = start_command("bundled", port, device=CARD)
+    command = start_command("bundled", port, device=GPU)
     with page_of(command, {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}):
         name = on_cpu(seeds=[42]).images[0]
         for path in ("cover/42.png", "edit/42.png"):
@@ -154,7 +154,7 @@ def test_the_page(on_cpu, tmp_path):
 
 def test_the_command_line(on_cpu, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert album_gan(["generate", "--seeds", "42", "--device", CARD, "--out", "covers"]) == 0
+    assert album_gan(["generate", "--seeds", "42", "--device", GPU, "--out", "covers"]) == 0
     assert difference([Image.open("covers/00000042.png").convert("RGB")], on_cpu(seeds=[42]).images) <= 2
 
 
@@ -163,12 +163,12 @@ def test_the_command_line(on_cpu, tmp_path, monkeypatch):
 
 def words(covers: Path, output: Path, recipe: str, *more: object) -> list[str]:
     small = [] if recipe in ("projected", "upscaler") else [f"--{recipe}.width", str(NARROW.get(recipe, 64))]
-    own = ["--recipe", recipe, *small, "--resolution", "32", "--train_data_dir", str(covers), "--device", CARD]
+    own = ["--recipe", recipe, *small, "--resolution", "32", "--train_data_dir", str(covers), "--device", GPU]
     return [*own, "--output_dir", str(output), *QUICK, *map(str, more)]
 
 
 def train_in_its_own_process(arguments: list[str]) -> None:
-    """Switches of torch are the process's, and some only count before it has used the card."""
+    """Switches of torch are the process's, and some only count before it has used the GPU."""
     done = subprocess.run([sys.executable, ROOT / "train.py", *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -179,7 +179,7 @@ def test_every_recipe_trains(recipe, covers, tmp_path):
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert any("images_per_second" in line for line in log)
     if recipe != "upscaler":
-        assert AlbumCoverPipeline.from_pretrained(tmp_path / "run", device=CARD)(seeds=[1]).images[0].size == (32, 32)
+        assert AlbumCoverPipeline.from_pretrained(tmp_path / "run", device=GPU)(seeds=[1]).images[0].size == (32, 32)
 
 
 @pytest.mark.parametrize("exact", [True, False], ids=["deterministic", "as usual"])
@@ -201,7 +201,7 @@ def test_a_resumed_run_is_close_to_an_uninterrupted_one(recipe, exact, covers, t
             torch.testing.assert_close(parts[name], tensor, rtol=0.05, atol=2e-3, msg=name)
 
 
-def test_a_run_of_the_cpu_goes_on_on_the_card(covers, tmp_path):
+def test_a_run_of_the_cpu_continues_on_the_gpu(covers, tmp_path):
     run = tmp_path / "run"
     on_cpu = words(covers, run, "projected", "--max_train_steps", 2, "--checkpointing_steps", 2)
     train_in_its_own_process([*on_cpu, "--device", "cpu"])
@@ -210,16 +210,16 @@ def test_a_run_of_the_cpu_goes_on_on_the_card(covers, tmp_path):
     assert json.loads((run / "training.json").read_text())["steps"] == 4
 
 
-def test_a_dry_run_counts_the_memory_of_the_card(covers, tmp_path, capsys):
+def test_a_dry_run_counts_the_memory_of_the_gpu(covers, tmp_path, capsys):
     assert train([*words(covers, tmp_path / "run", "projected"), "--dry_run"]) == 0
     text = capsys.readouterr().out
-    assert ("GB of GPU memory with batches of 8" in text) == (CARD == "cuda")
+    assert ("GB of GPU memory with batches of 8" in text) == (GPU == "cuda")
     assert "images a second" in text
 
 
-@pytest.mark.skipif(CARD == "cuda" and torch.cuda.device_count() < 2, reason="there are no two NVIDIA cards here")
-def test_two_cards(covers, tmp_path):
-    kind = "--multi_gpu" if CARD == "cuda" else "--cpu"
+@pytest.mark.skipif(GPU == "cuda" and torch.cuda.device_count() < 2, reason="there are no two NVIDIA GPUs here")
+def test_two_gpus(covers, tmp_path):
+    kind = "--multi_gpu" if GPU == "cuda" else "--cpu"
     launch = [
         Path(sys.executable).with_name("accelerate"),
         "launch",
@@ -232,4 +232,4 @@ def test_two_cards(covers, tmp_path):
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port()), "train.py"]
     run = words(covers, tmp_path / "run", "projected", "--max_train_steps", 3)
     assert subprocess.run([*launch, *run], cwd=ROOT, timeout=250).returncode == 0
-    assert json.loads((tmp_path / "run" / "training.json").read_text())["batch_size"] == (16 if CARD == "cuda" else 8)
+    assert json.loads((tmp_path / "run" / "training.json").read_text())["batch_size"] == (16 if GPU == "cuda" else 8)

@@ -1,4 +1,4 @@
-"""torch, and the cards that it can use. Standard library only."""
+"""torch, and the GPUs that it can use. Standard library only."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .findings import Context, Finding
 
-LEAST_CARD = 2e9
+LEAST_FREE = 2e9
 NVIDIA = "0x10de"  # PCI vendor
 WHEELS = "https://download.pytorch.org/whl"
 
@@ -40,29 +40,29 @@ def check_torch(context: Context) -> Iterator[Finding]:
         yield Finding("ok", version)
 
 
-def check_cards(context: Context) -> Iterator[Finding]:
-    """Whether torch can use the cards that are there, and if not, why."""
+def check_gpus(context: Context) -> Iterator[Finding]:
+    """Whether torch can use the GPUs that are there, and if not, why."""
     probe = context.torch
-    cards = probe.get("cards")
-    if not cards:
-        yield _no_card(context)
+    gpus = probe.get("gpus")
+    if not gpus:
+        yield _no_gpu(context)
         return
     computed = {line["computes"] for line in probe.results() if "computes" in line}
-    for number, card in enumerate(cards):
-        words = f"{card['name']}, {card['free'] / 1e9:.1f} of {card['total'] / 1e9:.1f} GB free"
+    for number, gpu in enumerate(gpus):
+        words = f"{gpu['name']}, {gpu['free'] / 1e9:.1f} of {gpu['total'] / 1e9:.1f} GB free"
         words += f", driver {context.smi['driver']}" if context.smi else ""
         if f"cuda:{number}" not in computed:
             built_for = ", ".join(probe.get("built_for") or [])
             why = probe.error() or "it computed nothing"
-            text = f"{words}: {why}; it is an sm_{card['capability']}, and torch is built for {built_for}"
+            text = f"{words}: {why}; it is an sm_{gpu['capability']}, and torch is built for {built_for}"
             yield Finding("problem", text, _install_torch(context, "--force-reinstall "))
-        elif card["free"] < LEAST_CARD:
+        elif gpu["free"] < LEAST_FREE:
             yield Finding("problem", f"{words}: another process uses it", "nvidia-smi   # which one, then end it")
         else:
             yield Finding("ok", words)
 
 
-def _no_card(context: Context) -> Finding:
+def _no_gpu(context: Context) -> Finding:
     probe, smi = context.torch, context.smi
     if probe.get("mps"):
         return Finding("ok", "Apple's GPU (mps)")
@@ -81,7 +81,7 @@ def _no_card(context: Context) -> Finding:
     if _on_the_bus():
         inside = Path("/.dockerenv").exists()
         fix = "docker run --gpus all ..." if inside else "sudo ubuntu-drivers install && sudo reboot"
-        return Finding("problem", "an NVIDIA card is in this machine, but its driver is not loaded", fix)
+        return Finding("problem", "an NVIDIA GPU is in this machine, but its driver is not loaded", fix)
     return Finding("note", "none: everything runs on the CPU")
 
 
@@ -121,14 +121,14 @@ def check_bf16(context: Context) -> Iterator[Finding]:
 
 
 def check_compile(context: Context) -> Iterator[Finding]:
-    """torch.compile, tried where there is a card."""
+    """torch.compile, tried where there is a GPU."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang") or shutil.which("cl")
     if context.torch.get("compiles"):
-        yield Finding("ok", "torch.compile works on the card")
-    elif context.torch.get("cards") and context.torch.get("computes"):
+        yield Finding("ok", "torch.compile works on the GPU")
+    elif context.torch.get("gpus") and context.torch.get("computes"):
         fix = "" if compiler else "apt-get install -y gcc python3-dev"
         yield Finding("note", f"{context.torch.error() or 'torch.compile gave a wrong result'}"[:300], fix)
     elif compiler:
-        yield Finding("ok", f"not tried without a card; there is a compiler, {compiler}")
+        yield Finding("ok", f"not tried without a GPU; there is a compiler, {compiler}")
     else:
-        yield Finding("note", "not tried without a card; no C compiler is installed, which torch.compile needs")
+        yield Finding("note", "not tried without a GPU; no C compiler is installed, which torch.compile needs")
