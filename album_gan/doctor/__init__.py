@@ -6,9 +6,9 @@ is missing or broken. What needs torch runs in a separate process, `probes.py`.
 
 from collections.abc import Callable, Iterator
 
-from .gpus import check_bf16, check_gpus, check_compile, check_torch
 from .covers import check_covers
 from .findings import Context, Finding
+from .gpus import check_bf16, check_compile, check_gpus, check_torch
 from .hub import check_hub
 from .machine import check_allocator, check_caches, check_cores, check_disk, check_memory, check_shared_memory
 from .packages import check_packages, check_python
