@@ -31,7 +31,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure as
 
 from album_gan import AlbumCoverPipeline  # noqa: E402
 from album_gan.covers.dataset import CoverSource, load_covers  # noqa: E402
-from album_gan.evaluation.extractors import ShiftTolerantVGG  # noqa: E402
+from album_gan.evaluation.extractors import ShiftTolerantLPIPS  # noqa: E402
 from album_gan.inference.pixels import grid, to_pil, to_tensor  # noqa: E402
 from album_gan.inference.upscaling import lanczos  # noqa: E402
 
@@ -106,7 +106,7 @@ def degraded(image: Image.Image) -> Image.Image:
 
 
 @torch.inference_mode()
-def perceptual_distance(network: ShiftTolerantVGG, a: torch.Tensor, b: torch.Tensor) -> float:
+def perceptual_distance(network: ShiftTolerantLPIPS, a: torch.Tensor, b: torch.Tensor) -> float:
     """ST-LPIPS, mean over (B, 3, H, W) in [-1, 1]."""
     total = 0.0
     for number, (one, other) in enumerate(zip(network.taps(a), network.taps(b), strict=True)):
@@ -116,7 +116,7 @@ def perceptual_distance(network: ShiftTolerantVGG, a: torch.Tensor, b: torch.Ten
 
 
 def quality(covers: list[Image.Image], small_size: int, spoil, engines: dict) -> dict[str, dict[str, float]]:
-    judge, large_size, results = ShiftTolerantVGG().eval(), small_size * 4, {}
+    judge, large_size, results = ShiftTolerantLPIPS().eval(), small_size * 4, {}
     truth = [lanczos(cover, (large_size, large_size)) for cover in covers]
     small = [spoil(lanczos(cover, (small_size, small_size))) for cover in truth]
     for name, engine in engines.items():

@@ -43,12 +43,15 @@ class EfficientNetLite2(nn.Module):
         return self.backbone.summary(self.backbone(images))
 
 
-class ShiftTolerantVGG(nn.Module):
+class ShiftTolerantLPIPS(nn.Module):
     """VGG-16 of ST-LPIPS (Ghildyal and Liu 2022, arXiv:2207.13686): images (B, 3, R, R) in [-1, 1] -> (B, 1472).
 
-    Each tap's channels are normalised at every position, weighted as in the metric, and averaged.
+    Images are standardised, and each tap's channels normalised at every position and weighted, as in the metric; then
+    they are averaged.
     """
 
+    scaling_layer_shift: Tensor
+    scaling_layer_scale: Tensor
     CONVOLUTIONS = ((0, 2), (6, 8), (12, 14, 16), (20, 22, 24), (28, 30, 32))
 
     def __init__(self):
@@ -57,8 +60,8 @@ class ShiftTolerantVGG(nn.Module):
             self.register_buffer(name.replace(".", "_"), tensor)
 
     def taps(self, images: Tensor) -> list[Tensor]:
-        """The five feature maps, (B, 64, R, R) to (B, 512, R/16, R/16), before any scaling."""
-        x, taps = images, []
+        """Images (B, 3, R, R) in [-1, 1] -> the five feature maps, (B, 64, R, R) to (B, 512, R/16, R/16)."""
+        x, taps = (images - self.scaling_layer_shift) / self.scaling_layer_scale, []
         for number, layers in enumerate(self.CONVOLUTIONS, start=1):
             if number > 1:
                 x = F.max_pool2d(x, 2, stride=1)
@@ -81,7 +84,7 @@ class ShiftTolerantVGG(nn.Module):
 
 EXTRACTORS: dict[str, Callable[[], nn.Module]] = {
     "efficientnet-lite2": EfficientNetLite2,
-    "stlpips-vgg": ShiftTolerantVGG,
+    "stlpips-vgg": ShiftTolerantLPIPS,
 }
 
 

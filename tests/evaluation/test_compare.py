@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from drawn_covers import save_covers
 
 from album_gan.cli.main import main
@@ -40,15 +41,21 @@ def test_extractors_see_differences_and_do_not_depend_on_the_batch(name, covers)
     assert features.std(0).max() > 0
 
 
-def test_shift_tolerant_vgg_is_the_packages_own(covers, monkeypatch):
+def test_st_lpips_is_the_packages_own(covers, monkeypatch):
+    """The distance of covers by our taps and weights, and by the package's metric with its defaults."""
     for name in ("torchvision", "IPython", "torchsummary"):  # which the package imports for its other networks
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(models=None, embed=None, summary=None))
     package = importlib.import_module("stlpips_pytorch.stlpips")
-    theirs = package.LPIPS(net="vgg", variant="shift_tolerant", verbose=False).net
-    images = torch.from_numpy(covers[:2]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    theirs = package.LPIPS(net="vgg", variant="shift_tolerant", verbose=False)
+    ours = EXTRACTORS["stlpips-vgg"]()
+    one, other = (torch.from_numpy(some).permute(0, 3, 1, 2).float() / 127.5 - 1 for some in (covers[:2], covers[2:4]))
+    distances = torch.zeros(2)
     with torch.no_grad():
-        for ours, expected in zip(EXTRACTORS["stlpips-vgg"]().taps(images), theirs(images), strict=True):
-            torch.testing.assert_close(ours, expected)
+        for number, taps in enumerate(zip(ours.taps(one), ours.taps(other), strict=True)):
+            a, b = (F.normalize(tap, dim=1, eps=1e-10) for tap in taps)
+            weight = getattr(ours, f"lin{number}_model_1_weight")
+            distances += F.conv2d((a - b) ** 2, weight).mean((1, 2, 3))
+        torch.testing.assert_close(distances, theirs(one, other).flatten())
 
 
 def test_good_samples_score_better_than_noise(covers):
