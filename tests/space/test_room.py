@@ -119,7 +119,7 @@ def test_through_a_tunnel_only_the_presenter_is_the_host(tiny_pipeline):
     asked = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={}, query_params={})
     Room(Lessons(service), Invitation("http://192.168.7.42:7860"))._check_host(asked)
     room = Room(Lessons(service), invitation(7860, lan=False, public_url="https://covers.example"))
-    with pytest.raises(ValueError, match="only the presenter starts and stops a game"):
+    with pytest.raises(ValueError, match="only the presenter can start and stop a game"):
         room._check_host(asked)
     asked.query_params["presenter"] = service.presenter.key
     room._check_host(asked)
