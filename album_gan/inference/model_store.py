@@ -121,7 +121,7 @@ def find_model(
 
 
 def history_sheets(folder: Path) -> list[Path]:
-    """Sheets of samples from a model's training, history/<images shown>.webp, first to last; empty if it has none."""
+    """Sheets of samples from a model's training, history/<images seen>.webp, first to last; empty if it has none."""
     return sorted((folder / "history").glob("[0-9]*.webp"))
 
 

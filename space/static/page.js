@@ -334,7 +334,7 @@ window.albumGan = {
   // Another picture: find the cover nearest to it.
   find(file) {
     if (this.give(file, "find-picture")) this.onWall.say("Looking for the cover nearest to your picture …");
-    else this.onWall.say("This picture contains no settings; open Settings to find the cover nearest to it.");
+    else this.onWall.say("This picture contains no settings; open Settings to find the cover nearest to your picture.");
   },
   // Hand a file to one of gradio's upload buttons; false while its panel has not been opened.
   give(file, id) {

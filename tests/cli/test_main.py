@@ -116,7 +116,7 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
     command = "upscale a.png --store --engine lanczos --artist Band --title"
     code, out, _ = run(f"{command} Words --layout modern --out shop")
     assert code == 0
-    assert "we can grant no rights" in out
+    assert "we cannot grant the right" in out
     with Image.open(tmp_path / "shop" / "a.jpg") as image:
         assert (image.size, image.format) == ((3000, 3000), "JPEG")
         assert len(image.getcolors(1_000_000)) > 2  # there is type on it

@@ -262,8 +262,8 @@ def test_pushing_again_continues_and_what_is_refused(hub, model, tmp_path):
     assert now["private"]
     assert "NOTES.md" in now["files"]
     assert "data_rights must be given for me/album-covers, which is public" in text
-    assert "private must be left out for me/album-covers, which is public" in text
-    assert "me/new cannot be written to: the Hub answers 401; log in with `hf auth login`" in text
+    assert "private must not be set for me/album-covers, which is public" in text
+    assert "me/new cannot be written to: the Hub responds 401; log in with `hf auth login`" in text
     assert state(hub) == hub.before
 
 

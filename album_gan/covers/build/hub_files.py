@@ -88,7 +88,7 @@ def _explained(failure: str) -> Iterator[None]:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         if isinstance(error, HFValidationError) or getattr(error, "response", None) is not None:
             raise ValueError(
-                f"{failure}; the Hub answers: {reason}; check the name, or log in with `hf auth login`"
+                f"{failure}; the Hub responds: {reason}; check the name, or log in with `hf auth login`"
             ) from error
         if isinstance(error, OSError) and error.errno and error.errno in (*NO_SPACE, *NOT_ALLOWED):
             raise OSError(
