@@ -32,13 +32,13 @@ def choose_device(name: str | None = None) -> str:
     import torch
 
     if name not in (None, *DEVICES):
-        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {str(name)[:40]!r}; auto takes the best")
+        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {str(name)[:40]!r}; auto chooses the best")
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name in (None, "auto"):
         return next(device for device, there in available.items() if there)
     if not available[name]:
         there = ", ".join(device for device, is_there in available.items() if is_there)
-        raise ValueError(f"device must be one that this machine has ({there}), got {name!r}; auto takes the best")
+        raise ValueError(f"device must be available on this machine ({there}), got {name!r}; auto chooses the best")
     return name
 
 

@@ -122,7 +122,7 @@ def _tried_folder(folder: Path, fix: str) -> Finding:
         return Finding("problem", f"{where} cannot be used: {error.strerror or error}", fix)
     text = f"{where}: {free / 1e9:.1f} GB free, writes {speed / 1e6:,.0f} MB/s"
     if free < LEAST_DISK:
-        return Finding("problem", f"{text}; a run takes {LEAST_DISK / 1e9:g} GB and more", fix)
+        return Finding("problem", f"{text}; a run takes {LEAST_DISK / 1e9:g} GB or more", fix)
     return Finding("ok" if free >= ENOUGH_DISK else "note", text, "" if free >= ENOUGH_DISK else fix)
 
 
@@ -137,5 +137,5 @@ def _write_and_read(folder: Path) -> float:
         took = time.monotonic() - started
         file.seek(0)
         if file.read() != content:
-            raise OSError("what was written reads back as something else: the disk is broken")
+            raise OSError("data read back differs from what was written: the disk is faulty")
     return TRIED_BYTES / max(took, 1e-6)

@@ -169,7 +169,7 @@ def check_held_out(count: int, training: int) -> None:
     if count < FEWEST:
         raise ValueError(
             f"the data must hold {FEWEST} or more held-out covers to compare with, got {count} among "
-            f"{count + training} covers; about one in ten is held out: add covers, 1000 or more for steady numbers"
+            f"{count + training} covers; about one in ten is held out: add covers, 1000 or more for stable numbers"
         )
 
 

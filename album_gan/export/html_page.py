@@ -77,7 +77,7 @@ def check_size(count: int) -> None:
     """Raise ValueError for a page of more than 30 MB."""
     if count > MAX_BYTES:
         raise ValueError(
-            f"the page must be at most {MAX_BYTES:,} bytes, so that it can be mailed, got {count:,} or more; "
+            f"the page must be at most {MAX_BYTES:,} bytes, so that it can be emailed, got {count:,} or more; "
             "export a smaller model, or use --format onnx"
         )
 

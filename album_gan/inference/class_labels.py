@@ -72,7 +72,7 @@ class ClassLabels:
         mixed = next((name for name in names if name in self.mixtures and name not in self.names), None)
         if mixed:
             raise ValueError(
-                f"label {mixed} is a mixture of classes, from which seeds draw, and these covers have none; "
+                f"label {mixed} is a mixture of classes, sampled by seed, but these covers have no seeds; "
                 f"pass seeds, or one of {', '.join(self.names)}"
             )
         return [self.names.index(name) + 1 if name else 0 for name in names]

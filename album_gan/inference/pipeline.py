@@ -397,7 +397,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if self._discriminator is None:
             folder = self._find_discriminator() / "discriminator"
             if not (folder / "config.json").is_file():
-                raise OSError(f"{folder.parent} comes without its discriminator; train.py and push write one")
+                raise OSError(f"{folder.parent} has no discriminator; train.py and push save one")
             self._discriminator = load_network(folder, "forward", "fp16").eval().to(self.device)
         drawn = self(COMPANION_SEEDS, truncation=1.0, output_type="pt").images
         return scores_of(pictures, self._discriminator, from_zero_one(drawn))

@@ -175,7 +175,7 @@ class Run:
             )  # fmt: skip
             self.monitor.set_covers(state.images, split.train, split.held_out)
             page = (self.output_dir / "progress.html").absolute()
-            print(f"watch {page.as_uri()} in a browser; numbers are in log.jsonl beside it")
+            print(f"watch {page.as_uri()} in a browser; numbers are in log.jsonl next to it")
         if config.report_to != "none":
             self._start_tracker()
 

@@ -296,8 +296,8 @@ def test_a_gpu_that_is_not_there_is_one_line(refused, tmp_path, tiny_model, line
     (tmp_path / "empty").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "good.png")
     message = refused(f"{line.replace('MODEL', str(tiny_model))} --device cuda")
-    assert "device must be one that this machine has" in message
-    assert "got 'cuda'; auto takes the best" in message
+    assert "device must be available on this machine" in message
+    assert "got 'cuda'; auto chooses the best" in message
 
 
 def test_devices(run, refused, tmp_path):

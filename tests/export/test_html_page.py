@@ -116,7 +116,7 @@ def test_a_model_too_large_for_the_page_is_refused_before_it_is_exported(tmp_pat
     words = [sys.executable, "-c", LARGE, str(tmp_path / "model")]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "the page must be at most 30,000,000 bytes, so that it can be mailed, got " in done.stderr
+    assert "the page must be at most 30,000,000 bytes, so that it can be emailed, got " in done.stderr
     assert "or use --format onnx" in done.stderr
     assert not (tmp_path / "x.html").exists()
 

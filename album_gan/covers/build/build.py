@@ -118,11 +118,11 @@ def _check_out(config: BuildConfig) -> None:
     for place in config.sources:
         path = Path(place)
         if not place.startswith(("http://", "https://")) and path.is_dir() and out.is_relative_to(path.resolve()):
-            raise ValueError(f"out must not lie in a source, but {config.out} lies in {place}; choose another place")
+            raise ValueError(f"out must not be inside a source, but {config.out} is in {place}; choose another place")
 
 
 def _origin(source: Source, place: str) -> str:
-    """A digest of where a source lies, whatever its revision: a path of this machine is private."""
+    """A digest of a source's location, whatever its revision: paths on this machine are private."""
     where = source.place or (place.partition("?")[0] if "://" in place else source.name)
     return hashlib.sha256(where.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 

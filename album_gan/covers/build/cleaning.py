@@ -45,9 +45,9 @@ STEPS = {
     "link": ("reject", "a link, which is not followed"),
     "not_a_file": ("reject", "a device, a pipe or a socket"),
     "hidden": ("reject", "a hidden file or folder, or a folder of thumbnails; not read"),
-    "label_file": ("reject", "describes pictures, and is none itself"),
+    "label_file": ("reject", "describes pictures, but is not one itself"),
     "same_album": ("reject", "another track or picture of an album whose cover is taken"),
-    "other_picture": ("reject", "lies beside or above music, and is not a front cover"),
+    "other_picture": ("reject", "next to or above music, but not a front cover"),
     "no_picture": ("reject", "music without a picture of its cover"),
     "linked_picture": ("reject", "music that holds the address of a picture, which is not fetched"),
     "too_small": ("reject", "the smaller side is below the minimum"),
@@ -365,4 +365,4 @@ def _shows_transparency(image: Image.Image) -> bool:
 def _first_line(error: Exception) -> str:
     text = str(error).strip().partition("\n")[0]
     # Addresses of objects differ from run to run, and two builds must give the same bytes.
-    return "no known kind of picture" if text.startswith("cannot identify image file") else text[:200]
+    return "unknown kind of picture" if text.startswith("cannot identify image file") else text[:200]

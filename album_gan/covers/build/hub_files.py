@@ -48,7 +48,7 @@ def check_push(repo_id: str, public: bool, rights: str | None) -> None:
     Raises ValueError if not, OSError if the Hub cannot be reached.
     """
     if public and not rights:
-        raise ValueError("public needs data_rights: say who allows these covers to be published; or push them private")
+        raise ValueError("public needs data_rights: say who allows these covers to be published; or push as private")
     check_hub_id(repo_id, "push_to_hub")
     try:
         with _explained(f"push_to_hub {repo_id!r} cannot be checked"):

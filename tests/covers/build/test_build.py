@@ -178,7 +178,7 @@ def test_bad_input_changes_nothing(tmp_path):
     folder = pile(tmp_path / "pile", 2)
     with pytest.raises(ValueError, match="out must be empty or hold an earlier build"):
         build(BuildConfig(sources=(str(folder),), out=folder.parent))
-    with pytest.raises(ValueError, match="must not lie in a source"):
+    with pytest.raises(ValueError, match="must not be inside a source"):
         build(BuildConfig(sources=(str(folder),), out=folder / "out"))
     with pytest.raises(ValueError, match="num_workers must be from 0 to 256, got -1"):
         build(config(tmp_path, folder, workers=-1))
