@@ -1,6 +1,6 @@
 """DCGAN: Radford et al. 2015, arXiv:1511.06434.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 from collections.abc import Sequence

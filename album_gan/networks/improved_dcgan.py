@@ -2,7 +2,7 @@
 
 Virtual batch normalisation in the generator, and minibatch discrimination.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 import torch

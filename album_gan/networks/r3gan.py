@@ -1,6 +1,6 @@
 """R3GAN: Huang et al. 2024, "The GAN is dead; long live the GAN!", arXiv:2501.05441, appendix D.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 from collections.abc import Sequence

@@ -176,7 +176,7 @@ def disk(config: TrainingConfig, state: TrainingState, covers: int) -> Iterator[
 def duration(
     config: TrainingConfig, state: TrainingState, covers: int | None, speed: float, processes: int, price: float | None
 ) -> Iterator[str]:
-    """Duration and cost of the run, and how often each of that many covers is shown."""
+    """Duration and cost of the run, and how often each cover is seen."""
     per_step = config.train_batch_size * config.gradient_accumulation_steps * processes
     per_step *= state.recipe.discriminator_steps
     seconds = 60 * config.minutes if config.minutes else config.max_train_steps * per_step / speed
@@ -189,7 +189,7 @@ def duration(
 
 
 def quality(config: TrainingConfig, speed: float, price: float | None) -> Iterator[str]:
-    """When a run at this speed, in images per second, would be as good as the bundled model, by that model's log."""
+    """When a run at this speed, in images per second, would be as good as the bundled model, from that model's log."""
     if config.init_from:
         return
     record = read_json(find_model("bundled") / "training.json")

@@ -1,4 +1,4 @@
-"""What happens around the steps of a run: beginning or resuming, watching, saving, finishing."""
+"""Everything around the steps of a run: starting or resuming, logging, saving, finishing."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ FIRST_LOGGED = (1, 2, 5, 10, 20)  # steps, so that the page soon has curves
 
 
 class Run:
-    """What happens around the steps of a run: beginning or resuming, watching, saving, finishing."""
+    """Everything around the steps of a run: starting or resuming, logging, saving, finishing."""
 
     def __init__(self, config: TrainingConfig, state: TrainingState, split: Split, accelerator: Accelerator):
         self.config, self.state, self.split, self.accelerator = config, state, split, accelerator

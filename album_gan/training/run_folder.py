@@ -41,7 +41,7 @@ SECONDS_TO_LET_GO = 10  # data workers hold the lock of a killed run until they 
 
 @contextmanager
 def claimed(output_dir: Path) -> Iterator[None]:
-    """Keep other runs of this machine out of the folder meanwhile; if it is new and stays empty, it is removed again.
+    """Keep other runs on this machine out of the folder; if it is new and stays empty, it is removed again.
 
     Raises ValueError if another run has it or no folder can be made there, NotADirectoryError for a file.
     """
@@ -76,7 +76,7 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     """The checkpoint to resume from, None for a new run. A named one is not checked here, but by `read_state`.
 
     A run's folder stands for its newest checkpoint. Raises ValueError if checkpoints exist but none is complete: a new
-    run would delete them; OSError if there is nothing of that name.
+    run would delete them; OSError if nothing has that name.
     """
     named = config.resume_from_checkpoint
     output_dir = Path(config.output_dir)
@@ -143,7 +143,7 @@ def refuse_to_overwrite(config: TrainingConfig) -> None:
 
 
 def refuse_another_run(output_dir: Path, record: dict[str, Any]) -> None:
-    """ValueError if `output_dir` holds checkpoints of another run than `record`, the one to resume.
+    """Raise ValueError if `output_dir` holds checkpoints of another run than `record`, the one to resume.
 
     Their logs would mix, and `checkpoints_total_limit` would delete the other run's checkpoints. Old checkpoints
     without a run id count as the same run.
@@ -184,7 +184,7 @@ def _run_files(output_dir: Path) -> list[Path]:
 
 
 def set_aside_newer(output_dir: Path, step: int) -> list[Path]:
-    """Rename checkpoints later than `step`, at which a run is resumed, since it now takes another course.
+    """Rename checkpoints later than `step`, at which a run is resumed, because the run now diverges from them.
 
     Otherwise `latest` would find them, and rotation would delete the newly written checkpoints first. The same for a
     later best/, which the first evaluation would replace, even by a worse model.
