@@ -122,7 +122,7 @@ class DiffusionPipeline:
 
 @dataclass
 class ImagePipelineOutput:
-    """What a pipeline returns; its fields are also there by name, `out["images"]`, and those that are set by place."""
+    """A pipeline's output; fields are also accessible by name, `out["images"]`, and those that are set by index."""
 
     images: Any
 

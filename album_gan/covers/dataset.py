@@ -108,7 +108,7 @@ class Covers(torch.utils.data.Dataset):
 
     @property
     def count(self) -> int | None:
-        """Number of covers of the data set; None for a stream, whose beginning alone is known."""
+        """Number of covers in the data set; None for a stream, of which only the beginning is known."""
         return len(self) if self.stream is None else None
 
     def __str__(self) -> str:
@@ -164,7 +164,7 @@ class Split:
 
 
 def load_covers(source: CoverSource) -> Split:
-    """Find the covers of `source` and split them. Nothing is decoded yet, except the beginning of a stream.
+    """Find the covers of `source` and split them. Nothing is decoded yet, except the start of a stream.
 
     Raises ValueError for a source without covers, or two sources, for a missing column, for labels that are all gaps,
     and for labels of a stream.

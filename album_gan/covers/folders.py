@@ -108,8 +108,8 @@ def visible_files(folder: Path) -> list[Path]:
 def is_hidden(path: str) -> bool:
     """Whether a relative path is a hidden file, or is in a hidden folder; paths of folders end in a slash.
 
-    Hidden are folders that begin with a dot, and system folders such as @eaDir and __MACOSX; of files only a Mac's
-    ._name, because artists' names may begin with a dot too.
+    Hidden are folders that start with a dot, and system folders such as @eaDir and __MACOSX; of files only a Mac's
+    ._name, because artists' names may start with a dot too.
     """
     return HIDDEN.search(path) is not None
 

@@ -1,6 +1,6 @@
 """Streaming covers of data sets too large for the disk.
 
-`datasets` shuffles them in a buffer, which cannot be saved: a resumed run sees them in another order.
+`datasets` shuffles them in a buffer, which cannot be saved: a resumed run sees them in a different order.
 """
 
 import itertools

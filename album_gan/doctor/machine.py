@@ -23,7 +23,7 @@ ENOUGH_SHARED = 512e6  # batches pass through it on their way from the data load
 
 
 def check_allocator(_: Context) -> Iterator[Finding]:
-    """Of CPU memory, which decides much of the speed on CPUs, and the settings of the one for GPUs."""
+    """The CPU memory allocator, which affects speed on CPUs a lot, and the settings of the GPU allocator."""
     names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
     settings = "".join(f", {name}={os.environ[name]}" for name in names if os.environ.get(name))
     preloaded = re.search(r"jemalloc|tcmalloc|mimalloc", os.environ.get("LD_PRELOAD", ""))
@@ -109,7 +109,7 @@ def check_caches(_: Context) -> Iterator[Finding]:
 
 
 def _tried_folder(folder: Path, fix: str) -> Finding:
-    """A folder, or the one in which it would be made: writing, reading, listing, and room."""
+    """A folder, or the one where it would be created: writing, reading, listing, and free space."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
     where = str(folder.absolute())
     try:
@@ -127,7 +127,7 @@ def _tried_folder(folder: Path, fix: str) -> Finding:
 
 
 def _write_and_read(folder: Path) -> float:
-    """Bytes per second that reach the disk. OSError where they do not, or come back as others."""
+    """Bytes per second written to disk. Raises OSError if writing fails, or different bytes are read back."""
     content = os.urandom(TRIED_BYTES)
     started = time.monotonic()
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".album-gan-doctor-") as file:

@@ -2,7 +2,7 @@
 
 It looks like the web page, and draws, morphs and upscales like it. It contains the networks (`onnx_model.py`) and ONNX
 Runtime's WebAssembly (folder `onnxruntime-web`), gzipped; `latents.js`, so that seeds and names give the same covers as
-the pipeline; and the history of training.
+the pipeline; and the training history.
 """
 
 import base64

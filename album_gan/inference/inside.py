@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from .pixels import as_shown, to_tensor
 
-# Of the drawn covers that are judged beside a picture: a batch of one would look like a collapse. A picture beside its
-# copy would too, so they are not the first seeds, which people try.
+# Seeds of the covers in a picture's batch: a batch of one would look like a collapse. So would a picture next to its
+# copy, so they are not the first seeds, which people try.
 COMPANION_SEEDS = range(1_000, 1_007)
 
 

@@ -28,7 +28,7 @@ FORMAT_VERSION = 1
 BUNDLED = {"bundled": "pretrained", "teaching": "pretrained/teaching"}  # the second is a small DCGAN, for lessons
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FP16_WEIGHTS = "diffusion_pytorch_model.fp16.safetensors"
-# Published next to the weights: pipeline.py names all the others, for diffusers downloads only what it names.
+# Published next to the weights: pipeline.py names all the others, because diffusers downloads only those.
 PIPELINE_FILES = (
     "pipeline.py", "arguments.py", "atomic.py", "class_labels.py", "finding.py", "inside.py", "latents.py",
     "model_store.py", "output.py", "pixels.py", "precision.py", "upscaling.py", "word_lists.py",

@@ -33,7 +33,7 @@ class BuildConfig:
     """What to build, and how.
 
     `sources` as in `open_source`; `workers` is the number of processes, 0 for this one; `cluster` is the address of a
-    dask scheduler, whose workers are used instead.
+    dask scheduler, to use its workers instead.
     """
 
     sources: tuple[str, ...]
@@ -128,7 +128,7 @@ def _origin(source: Source, place: str) -> str:
 
 
 def _refuse_to_replace(out: Path, names: list[str], origins: list[list[str]]) -> None:
-    """Raise ValueError if the data set in `out` was built from other sources, also if they have the same names."""
+    """Raise ValueError if the data set in `out` was built from other sources, even if they have the same names."""
     before = _recorded(out)
     if before and not {name for name, _ in before} & {*names, *(name for name, _ in origins)}:
         raise ValueError(

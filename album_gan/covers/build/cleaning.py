@@ -1,6 +1,6 @@
 """Cleaning one file of a source into a square JPEG, or a reason to reject it.
 
-Each step has a name, by which it is counted, shown in the report, and switched on or off.
+Each step has a name, used to count it, show it in the report, and switch it on or off.
 """
 
 import functools
@@ -274,7 +274,7 @@ def _opened(data: bytes, cleaned: Cleaned) -> Image.Image:
 
 
 def _ends_early(data: bytes, error: Exception) -> bool:
-    """Whether the end of a picture is missing, by its decoder or its own length field."""
+    """Whether the end of a picture is missing, according to its decoder or its own length field."""
     if any(word in str(error).lower() for word in ("truncated", "premature", "unexpected end")):
         return True
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":

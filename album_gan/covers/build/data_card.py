@@ -1,4 +1,4 @@
-"""README.md of a data set of covers: where they come from, what was removed, what may be done with them."""
+"""README.md of a data set of covers: where they come from, what was removed, how they may be used."""
 
 from collections import Counter
 

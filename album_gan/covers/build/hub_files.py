@@ -81,7 +81,7 @@ def push(folder: Path, repo_id: str, public: bool) -> str:
 
 @contextmanager
 def _explained(failure: str) -> Iterator[None]:
-    """Turn the Hub's refusals into ValueErrors, connection errors and a full disk into OSErrors, of one line."""
+    """Turn Hub refusals into ValueErrors, and connection errors and a full disk into OSErrors, in one line."""
     try:
         yield
     except (hub_http_error(), HFValidationError, OSError) as error:
