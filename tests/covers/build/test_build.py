@@ -79,7 +79,7 @@ def test_every_file_ends_in_the_list_with_its_reason(tmp_path, messy):
     assert not Path("/tmp/absolute-cover.jpg").exists()
 
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "pass it on only where you may" in page
+    assert "share it only if you may" in page
     assert "<script>" not in page
     assert all(f"<h3>{row['outcome'].replace('_', ' ')}" in page for row in found.values() if row["outcome"] != "kept")
     everything = json.dumps([page, (tmp_path / "out" / "README.md").read_text(), found])
@@ -171,7 +171,7 @@ def test_rights_and_thumbnails(tmp_path):
     assert "## Rights\n\nMine. All of them." in (tmp_path / "out" / "README.md").read_text()
     page = (tmp_path / "out" / "report.html").read_text()
     assert "data:image" not in page
-    assert "pass it on only where you may" not in page
+    assert "share it only if you may" not in page
 
 
 def test_bad_input_changes_nothing(tmp_path):
