@@ -85,7 +85,7 @@ class DCGANGenerator(ModelMixin, ConfigMixin):
 class DCGANDiscriminator(ModelMixin, ConfigMixin):
     """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1). `width` and `classes` as in the generator.
 
-    The label is a fourth input channel beside red, green and blue.
+    The label is a fourth input channel after red, green and blue.
     """
 
     @register_to_config

@@ -27,7 +27,7 @@ def initialise(network: nn.Module) -> None:
 
 
 class VirtualBatchNorm(nn.Module):
-    """Section 3.5: each example is normalised by the statistics of a reference batch and itself alone.
+    """Section 3.5: each example is normalised by the statistics of a reference batch and of itself only.
 
     x (B, C, H, W), reference (N, C, H, W) -> both, normalised
     """

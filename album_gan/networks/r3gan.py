@@ -143,7 +143,7 @@ class R3Generator(ModelMixin, ConfigMixin):
         self.to_rgb = scaled(nn.Conv2d(channels, 3, 1, bias=False), 1.0)
 
     def embed(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Standard normal z (B, latent_dim), labels (B,) -> stem (B, width, 4, 4): a learned picture, gated by z."""
+        """Standard normal z (B, latent_dim), labels (B,) -> stem (B, width, 4, 4): a learned constant, gated by z."""
         if self.label is not None:
             labels = z.new_zeros(len(z), dtype=torch.long) if labels is None else labels
             z = torch.cat([z, self.label(labels)], 1)

@@ -35,7 +35,7 @@ export const PAGES = [
     title: "One output value",
     text: "A layer is just sums of products: inputs times weights learned in training.",
     panel: "noise", at: { seed: "7", step: "kernel", channel: "0" }, lit: ".channel .tools", ask: "Press Break down one value.", until: ["product"],
-    see: "Thousands of products, one number: exactly what the network computed.",
+    see: "Thousands of products, one number: the value that the network computed.",
   },
   {
     title: "Mute part of it",
