@@ -338,7 +338,7 @@ window.albumGan = {
   },
   // Hand a file to one of gradio's upload buttons; false while its panel has not been opened.
   give(file, id) {
-    const button = document.getElementById(id); // gradio puts the input inside or beside it
+    const button = document.getElementById(id); // gradio puts the input inside or next to it
     const field = button?.querySelector("input[type=file]") ?? button?.parentElement.querySelector(":scope > input[type=file]");
     if (!field) return false;
     const files = new DataTransfer();

@@ -1,4 +1,4 @@
-// Time machine: the same seeds throughout the training of a model, beside its losses and kernel distances.
+// Time machine: the same seeds throughout a model's training, with its losses and kernel distances.
 import { h, address, attempt, button, chart, choice, get, latest, line, picture, still } from "./dom.js";
 import * as state from "./state.js";
 

@@ -72,7 +72,7 @@ async function show(number, asLinked = false) {
     const element = on && context.place.querySelector(page.lit);
     if (!element) return;
     element.classList.add("lit");
-    element.style.scrollMarginBottom = `${card.offsetHeight + 32}px`; // the card lies over the end of the window
+    element.style.scrollMarginBottom = `${card.offsetHeight + 32}px`; // the card covers the end of the window
     element.scrollIntoView({ block: "nearest" });
   }
   stopWatching = state.watch((what) => {
