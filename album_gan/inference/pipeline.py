@@ -144,7 +144,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def save_pretrained(self, save_directory: str | os.PathLike) -> None:
         """Write the model as float32 and float16 safetensors, both holding the values rounded to float16.
 
-        The code is written beside them, so that diffusers alone loads the folder. model_index.json, which makes a
+        The code is written next to them, so that diffusers alone loads the folder. model_index.json, which makes a
         folder a model, comes last, and each file appears whole or not at all. The weights in memory keep their
         precision. Raises ValueError for weights that float16 cannot hold, OSError where files cannot be written.
         """

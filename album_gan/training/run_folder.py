@@ -75,7 +75,7 @@ def claimed(output_dir: Path) -> Iterator[None]:
 def find_checkpoint(config: TrainingConfig) -> Path | None:
     """The checkpoint to resume from, None for a new run. A named one is not checked here, but by `read_state`.
 
-    A run's folder stands for its newest checkpoint. Raises ValueError if checkpoints exist but none is complete: a new
+    A run's folder means its newest checkpoint. Raises ValueError if checkpoints exist but none is complete: a new
     run would delete them; OSError if nothing has that name.
     """
     named = config.resume_from_checkpoint
