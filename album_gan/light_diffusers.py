@@ -1,8 +1,8 @@
-"""The few parts of diffusers that drawing needs, under diffusers' own names.
+"""The few parts of diffusers that drawing covers needs, under diffusers' own names.
 
 Importing diffusers takes twice as long as importing torch: it loads torch's compiler, transformers and every
-autoencoder. So our networks and the pipeline stand on these; the copies that are published beside the weights stand
-on diffusers itself (`model_store.write_code`), and a file of either kind can be read by both.
+autoencoder. So our networks and the pipeline use these; the copies published next to the weights use diffusers itself
+(`model_store.write_code`), and files of either kind can be read by both.
 """
 
 import functools
@@ -122,7 +122,7 @@ class DiffusionPipeline:
 
 @dataclass
 class ImagePipelineOutput:
-    """What a pipeline returns; its fields are also there by name, `out["images"]`, and those that are set by place."""
+    """A pipeline's output; fields are also accessible by name, `out["images"]`, and those that are set by index."""
 
     images: Any
 

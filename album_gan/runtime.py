@@ -1,8 +1,8 @@
-"""Settings of the process: which device networks run on, and what makes training on CPUs several times as fast.
+"""Process settings: the device that networks run on, and tuning that makes training on CPUs several times as fast.
 
-For entry points, never on import. So is the check that the packages of an extra are installed.
+For entry points, never on import; also the check that the packages of an extra are installed.
 
-torch loads inside the functions that need it: builders of data sets do without.
+torch is imported inside the functions that need it: building data sets does not.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ def require(user: str, extra: str, *packages: str) -> None:
 
 
 def choose_device(name: str | None = None) -> str:
-    """`name` if this machine has that device; for None or "auto" a GPU where there is one, else the CPU.
+    """`name` if this machine has that device; for None or "auto" a GPU if there is one, else the CPU.
 
     Entry points call this once, at the start, and everything that they build runs there.
     Raises ValueError for an unknown device or one that this machine lacks.
@@ -32,13 +32,13 @@ def choose_device(name: str | None = None) -> str:
     import torch
 
     if name not in (None, *DEVICES):
-        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {str(name)[:40]!r}; auto takes the best")
+        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {str(name)[:40]!r}; auto chooses the best")
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name in (None, "auto"):
         return next(device for device, there in available.items() if there)
     if not available[name]:
         there = ", ".join(device for device, is_there in available.items() if is_there)
-        raise ValueError(f"device must be one that this machine has ({there}), got {name!r}; auto takes the best")
+        raise ValueError(f"device must be available on this machine ({there}), got {name!r}; auto chooses the best")
     return name
 
 
@@ -76,7 +76,7 @@ def use_all_cores(processes: int) -> None:
 
 
 def choose_kernels(deterministic: bool) -> None:
-    """On GPUs the fastest kernels, in TF32 where fp32 is asked for; or only those that repeat bit for bit."""
+    """On GPUs use the fastest kernels, with TF32 for fp32; or only deterministic ones."""
     import torch
 
     if deterministic:
@@ -100,7 +100,7 @@ def fast_in_bfloat16(device: str) -> bool:
 
 
 def hardware(device: str, processes: int) -> str:
-    """What a run of that many processes computes on, in words; `device` is cpu, cuda or mps."""
+    """The hardware of a run with `processes` processes, in words; `device` is cpu, cuda or mps."""
     import torch
 
     if device == "cuda":

@@ -96,7 +96,7 @@ def plain(size: int, steps: int) -> float:
 
 
 def all_recipes() -> None:
-    print("| recipe | images a second | waiting for data |\n| --- | --- | --- |")
+    print("| recipe | images per second | waiting for data |\n| --- | --- | --- |")
     for name in recipe_names():
         command = [sys.executable, __file__, "--side", name]
         run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Which requests the page answers: those to its own host names, from its own origin, for the paths that it uses.
+"""Access control: the page answers requests to its own host names, from its own origin, for the paths it uses.
 
 It also sends the headers that tell browsers what the page may load and who may frame it.
 """
@@ -55,9 +55,9 @@ def local_hosts(host: str, lan: bool) -> set[str]:
 class AccessControl:
     """ASGI middleware for a page with these `local_hosts` and `public_hosts`.
 
-    Other host names are refused because a foreign site can make its own name resolve to this computer (DNS rebinding);
-    other origins because a foreign site could make browsers upload. The address at which a request arrived is always
-    one of this computer's.
+    Other host names are refused because another site can make its own name resolve to this computer (DNS rebinding);
+    other origins because another site could make browsers upload. The address that a request was sent to is always one
+    of this computer's.
     """
 
     def __init__(self, app: Callable, local: set[str], public: set[str]):
@@ -70,7 +70,7 @@ class AccessControl:
         }
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        """ASGI: refuse requests from other origins and hosts, and add security headers to what is answered."""
+        """ASGI: refuse requests from other origins and for other hosts, and add security headers to responses."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
@@ -92,17 +92,17 @@ class AccessControl:
         own_address = (request.scope.get("server") or ("",))[0]
         if name not in {*self.local, *self.public, own_address}:
             remedy = "open it at its own address, or start it with --public-url"
-            return PlainTextResponse(f"this page is not called {host[:100]!r}; {remedy}", 421)
+            return PlainTextResponse(f"this page is not served as {host[:100]!r}; {remedy}", 421)
         foreign = origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}")
         sends = request.scope["method"] not in ("GET", "HEAD")
         cross_site = request.headers.get("sec-fetch-site") == "cross-site" and sends and origin is None
         if (foreign and hostname(origin) not in self.public) or cross_site:
-            return PlainTextResponse("requests of other sites are refused", 403)
+            return PlainTextResponse("requests from other sites are refused", 403)
         prefix, _, path = request.scope["path"].partition("/gradio_api/")
         if not path and prefix.startswith(("/run/", "/api/", "/monitoring")):
             return PlainTextResponse("not found", 404)
         if path and not path.startswith(GRADIO_PATHS):
-            return PlainTextResponse("calls go through the queue: POST /gradio_api/call/generate, for example", 404)
+            return PlainTextResponse("use the queue, for example POST /gradio_api/call/generate", 404)
         return None
 
 

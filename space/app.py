@@ -1,7 +1,7 @@
 """Starts the page: `album-gan demo` in a terminal, `python app.py` on a Hugging Face Space.
 
-The modules are imported as `album_gan.space...`, never as neighbours: that name holds in a wheel, in an editable
-install and on a Space, into which `album_gan.hub.space` copies the package's source beside this file.
+Modules are imported as `album_gan.space...`, never relatively: that name works in a wheel, in an editable install and
+on a Space, where `album_gan.hub.space` puts the package's source next to this file.
 """
 
 import contextlib
@@ -13,11 +13,11 @@ import threading
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# Before gradio and huggingface_hub are imported, which read these: nothing leaves this machine.
+# gradio and huggingface_hub read these on import: nothing leaves this machine.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-# On ZeroGPU, the only place that has it: before torch, which it changes. `CoverService` asks for the GPU.
+# Only exists on ZeroGPU. It patches torch, so it must be imported first. `CoverService` requests the GPU.
 with contextlib.suppress(ImportError):
     import spaces  # noqa: F401
 
@@ -41,7 +41,7 @@ from album_gan.space.theme import head, theme
 from album_gan.space.uploads import MAX_FILE_BYTES, BodyLimits, UploadQuota
 from album_gan.space.validation import Cover
 
-# In gradio's queue, which is first in, first out: events pass straight through it, and wait in this page's own queues.
+# In gradio's FIFO queue: events pass straight through it, and wait in this page's own queues.
 MAX_EVENTS = 400
 
 
@@ -58,8 +58,8 @@ def launch(
 
     `public_url` is the address that the audience gets instead; `device` is as in `runtime.choose_device`;
     `covers` is a folder of real covers for the game Fool the critic.
-    Raises OSError when the port is taken or there is no such model, ValueError for a model of another kind, a device
-    that is not there or a public_url that is not an address.
+    Raises OSError when the port is taken or the model does not exist, ValueError for a model of another kind, an
+    unavailable device or an invalid public_url.
     """
     host = "0.0.0.0" if lan else host
     invite = invitation(port, lan, public_url)
@@ -103,7 +103,7 @@ def launch(
 
 
 def browser_setup(service: CoverService, invite: Invitation) -> dict:
-    """What the page's scripts are given at load: `albumGan.setup`."""
+    """The data passed to the page's scripts: `albumGan.setup`."""
     invitation = {**dataclasses.asdict(invite), "qr": invite.qr}
     config = service.pipe.generator.config
     return {
@@ -117,7 +117,7 @@ def browser_setup(service: CoverService, invite: Invitation) -> dict:
 
 
 def training_record(model: str | None) -> dict:
-    """The settings with which a model was trained, from its training.json; empty if there is none."""
+    """A model's training settings, from its training.json; empty if there is none."""
     try:
         return read_json(find_model(model, parts=("training.json",)) / "training.json")
     except (OSError, ValueError):
@@ -125,7 +125,7 @@ def training_record(model: str | None) -> dict:
 
 
 def label_kinds(record: dict) -> tuple[str, str]:
-    """What a model's classes and its mixtures of them are called: the columns from which they came."""
+    """What a model's classes and mixtures of classes are called: the names of the columns they came from."""
 
     def kind(column: object, unnamed: str) -> str:
         return column if isinstance(column, str) and column != "auto" else unnamed
@@ -134,13 +134,13 @@ def label_kinds(record: dict) -> tuple[str, str]:
 
 
 def about_model(pipe: AlbumCoverPipeline, model: str | None, count: int | None) -> str:
-    """One line for the audience: the model's name, its number of parameters, and the `count` of covers it saw."""
+    """One line for the audience: the model's name, its number of parameters, and the `count` of training covers."""
     numbers = sum(weight.numel() for weight in pipe.generator.parameters()) / 1e6
     name = Path(model).name if model and Path(model).is_dir() else model or "bundled"  # a Hub id stays whole
     line = f"Model {name} ({pipe.fingerprint}): {numbers:.1f} million parameters"
     learned = f", trained on {count:,} album covers" if isinstance(count, int) else ""
     latents = pipe.generator.config.latent_dim
-    return f"{line}{learned}. Each cover here is drawn from {latents} random numbers and never existed before."
+    return f"{line}{learned}. Each cover here is generated from {latents} random numbers and never existed before."
 
 
 def announce(address: str, invite: Invitation, lan: bool, presenter_key: str) -> None:
@@ -153,7 +153,7 @@ def announce(address: str, invite: Invitation, lan: bool, presenter_key: str) ->
 
 
 def can_serve_mcp() -> bool:
-    """Whether a version of the package mcp that gradio supports is installed; with version 2 it would answer 404."""
+    """Whether a version of the mcp package that gradio supports is installed; with version 2 it responds 404."""
     try:
         return int(version("mcp").partition(".")[0]) < 2
     except PackageNotFoundError:
@@ -161,7 +161,7 @@ def can_serve_mcp() -> bool:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raise OSError, with a remedy, if nothing can listen there. Cheap, so done before loading a model."""
+    """Raise OSError, with a remedy, if the port cannot be used. Cheap, so done before loading a model."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

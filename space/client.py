@@ -21,14 +21,14 @@ MAX_ADDRESSES = 10_000  # remembered
 
 @dataclass(frozen=True)
 class Client:
-    """`address` is an IP address; requests of one address share what is limited for each client."""
+    """`address` is an IP address; requests from one address share the per-client limits."""
 
     address: str = ""
     lane: Lane = Lane.AUDIENCE
 
 
 class TooManyKeysError(ValueError):
-    """An address tried so many keys that it seems to be guessing."""
+    """An address has tried so many keys that it seems to be guessing."""
 
     def __init__(self):
         super().__init__(
@@ -49,7 +49,7 @@ class PresenterKey:
         """The presenter's lane for holders of the key, the audience's for others.
 
         Raises TooManyKeysError, even for the right key, once an address has tried more than `MAX_WRONG_KEYS` different
-        wrong ones. An old key that a browser sends again and again counts once.
+        wrong ones. An old key that a browser sends repeatedly counts once.
         """
         if not key:
             return Lane.AUDIENCE
@@ -74,7 +74,7 @@ class PresenterKey:
 def address_of(request: HTTPConnection) -> str:
     """The IP address of a request's sender: the TCP peer's, or on a Space the one reported by the Hub's proxy.
 
-    Clients can put anything on the left of X-Forwarded-For; proxies append on the right.
+    Clients can put anything at the left of X-Forwarded-For; proxies append at the right.
     """
     if os.environ.get("SPACE_HOST"):
         for entry in reversed(request.headers.get("x-forwarded-for", "").split(",")):

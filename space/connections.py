@@ -1,6 +1,6 @@
-"""Limits of open connections: their number, and how long one may stay idle.
+"""Limits on open connections: their number, and how long one may stay idle.
 
-Without them a few hundred idle connections use up the process's file descriptors, and the page stops.
+Without them a few hundred idle connections exhaust the process's file descriptors, and the page stops responding.
 """
 
 import logging
@@ -64,7 +64,7 @@ class FewAcceptErrors(logging.Filter):
 
 
 def limited(protocol: type, limit: int) -> Callable:
-    """A uvicorn protocol that closes connections beyond `limit` at once, and idle ones after `IDLE_TIMEOUT` seconds."""
+    """A uvicorn protocol that rejects connections beyond `limit`, and closes idle ones after `IDLE_TIMEOUT` seconds."""
 
     class LimitedProtocol(protocol):
         def connection_made(self, transport) -> None:
@@ -88,7 +88,7 @@ def limited(protocol: type, limit: int) -> Callable:
             cycle = getattr(self, "cycle", None)
             self._age = self._age + IDLE_TIMEOUT if cycle is self._last_cycle else 0
             is_idle = cycle is None or cycle.response_complete
-            # Also the rest of a refused request, which is dropped: closed before, its sender may miss the answer.
+            # Also the rest of a refused request, which is dropped: if closed earlier, its sender may miss the response.
             arrives = cycle is not None and cycle.more_body and (not is_idle or self._received)
             self._received = False
             is_silent = is_idle and cycle is self._last_cycle and not arrives

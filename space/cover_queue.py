@@ -71,7 +71,7 @@ class CoverQueue:
         self._places[cover] = lane, share
 
     def _move_if_sooner(self, cover: Cover, lane: Lane, share: tuple) -> None:
-        """Move a cover that waits in another client's longer line to the line of the client that requests it now."""
+        """Move a cover waiting in another client's longer queue to the queue of the client that requests it now."""
         old_lane, old_share = self._places[cover]
         if (lane, self._waiting[lane].count(share)) < (old_lane, self._waiting[old_lane].count(old_share) - 1):
             self._waiting[old_lane].remove(old_share, cover)

@@ -1,4 +1,4 @@
-"""How errors are shown: one clear line, never a traceback. For gradio's handlers and for routes."""
+"""Error reporting: one clear line, never a traceback. For gradio's handlers and for routes."""
 
 import functools
 import html
@@ -15,16 +15,16 @@ from album_gan.space.fair_queue import QueueFullError
 
 
 def describe(error: Exception) -> str:
-    """The line for a ValueError or OSError, without paths of the page's computer."""
+    """One line for a ValueError or OSError, without paths on the page's computer."""
     if not isinstance(error, OSError):
         return str(error)
     if error.errno in NO_SPACE:
-        return "the disk of the page's computer is full; covers still work, try the rest again later"
+        return "the disk of the page's computer is full; covers still work, try everything else again later"
     return f"the page's computer could not write or read a file ({error.strerror or type(error).__name__})"
 
 
 def shows_errors(handler: Callable) -> Callable:
-    """Decorate a gradio handler so that its ValueError or OSError is shown on the page, or returned by the API."""
+    """Decorate a gradio handler: its ValueError or OSError is shown on the page, or returned by the API."""
 
     def shown(error: Exception) -> gr.Error:
         # The page renders messages as HTML, and they quote user input.
@@ -48,7 +48,7 @@ def shows_errors(handler: Callable) -> Callable:
 
 
 def answers_errors(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """Decorate a route: it answers a ValueError with 404, a full queue 503, guessed keys 429, a full disk 507."""
+    """Decorate a route: ValueError becomes 404, a full queue 503, too many wrong keys 429, a full disk 507."""
 
     @functools.wraps(handler)
     async def wrapped(request: Request) -> Response:

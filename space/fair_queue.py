@@ -1,4 +1,4 @@
-"""A queue in which clients take turns, so that one client's hundred requests do not delay another's single one."""
+"""A round-robin queue of clients, so that one client's hundred requests do not delay another's single one."""
 
 from collections.abc import Hashable, Iterator
 

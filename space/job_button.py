@@ -1,4 +1,4 @@
-"""A button that starts a job in the queue of expensive ones, and one that cancels it."""
+"""A button that starts an expensive job, and one that cancels it."""
 
 from collections.abc import Callable, Iterator
 
@@ -38,7 +38,7 @@ class JobButton:
 
 
 def waiting(job: Job, progress: Callable) -> Iterator[None]:
-    """Yield every `POLL_INTERVAL` until the job may run, so that gradio can cancel it; `progress` shows its place."""
+    """Yield every `POLL_INTERVAL` until the job may run, so gradio can cancel it; `progress` shows its position."""
     while not job.wait(POLL_INTERVAL):
-        progress(0, desc=f"Waiting: {job.ahead} before you")
+        progress(0, desc=f"Waiting: {job.ahead} ahead of you")
         yield

@@ -2,8 +2,7 @@
 
 It is bounded, raises QueueFullError when full, and serves clients in turn (`fair_queue.py`). Small jobs overtake large
 ones: one slot is reserved for them. The presenter's jobs have a queue and slots of their own. Covers are drawn in
-batches and have their own queue (`cover_queue.py`); a running job takes the `PriorityLock` for each piece of work on
-the network.
+batches and have their own queue (`cover_queue.py`); a running job takes the `PriorityLock` each time it uses a network.
 """
 
 import threading
@@ -31,7 +30,7 @@ class Job:
 
     @property
     def ahead(self) -> int:
-        """Upper bound of the number of jobs of this lane that wait or run before this one."""
+        """Upper bound on the number of this lane's jobs waiting or running ahead of this one."""
         return self.queue.position(self)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -80,7 +79,7 @@ class JobQueue:
                     return
                 try:
                     future.set_result(function(*args))
-                except StopIteration as error:  # asyncio takes none, and its waiter would wait for ever
+                except StopIteration as error:  # asyncio rejects it, and the waiter would hang
                     future.set_exception(RuntimeError(f"the job ended with {error!r}"))
                 except BaseException as error:
                     future.set_exception(error)

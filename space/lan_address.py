@@ -6,16 +6,16 @@ import re
 import socket
 from dataclasses import dataclass
 
-NOT_SHARED = "Only this computer sees the page. Start it with --lan to let phones in."
+NOT_SHARED = "Only this computer can open the page. Start it with --lan to let phones in."
 ANYWHERE = "10.255.255.255"
-# In the networks that hotspots of Linux, Windows and macOS make: a computer that is one may have no other route.
+# In the networks of Linux, Windows and macOS hotspots: a computer that is a hotspot may have no other route.
 HOTSPOTS = ("10.42.0.254", "192.168.137.254", "192.168.2.254")
-NO_NETWORK = "This computer is on no network. Join a Wi-Fi network or start a hotspot, then start the page again."
+NO_NETWORK = "This computer is not on a network. Join a Wi-Fi network or start a hotspot, then start the page again."
 
 
 @dataclass(frozen=True)
 class Invitation:
-    """`url` is empty where phones cannot reach the page; `text` then says why, and what to do."""
+    """`url` is empty if phones cannot reach the page; `text` then says why, and what to do."""
 
     url: str = ""
     text: str = NOT_SHARED
@@ -50,13 +50,13 @@ class Invitation:
 def invitation(port: int, lan: bool, public_url: str | None = None) -> Invitation:
     """The address to share: `public_url` if given, else a Space's own, else, with `lan`, this computer's.
 
-    Raises ValueError for a public_url that is not an http address.
+    Raises ValueError if public_url is not an http address.
     """
     if public_url is None and os.environ.get("SPACE_HOST"):
         public_url = f"https://{os.environ['SPACE_HOST']}"
     if public_url:
         if not re.fullmatch(r"https?://[^\s\"'<>]+", public_url):
-            raise ValueError(f"public-url must begin with http:// or https://, got {public_url[:80]!r}")
+            raise ValueError(f"public-url must start with http:// or https://, got {public_url[:80]!r}")
         return Invitation(public_url, f"Phones: {public_url}", is_public=True)
     if not lan:
         return Invitation()
@@ -68,11 +68,11 @@ def invitation(port: int, lan: bool, public_url: str | None = None) -> Invitatio
 
 
 def lan_address() -> str:
-    """This computer's address in its network, never localhost; "" without a network."""
+    """This computer's address on its network, never localhost; "" without a network."""
     for elsewhere in (ANYWHERE, *HOTSPOTS):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
-                probe.connect((elsewhere, 1))  # sends nothing: it only asks which address would be used
+                probe.connect((elsewhere, 1))  # sends nothing: only finds out which address would be used
                 address = probe.getsockname()[0]
             except OSError:
                 continue

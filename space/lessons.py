@@ -1,14 +1,14 @@
-"""Routes of the Learn tab; everything is computed by the networks on request.
+"""Routes of the Learn tab; the networks compute everything on request.
 
 learn/files/learn.js                            scripts, styles and films of the tab
 learn/models.json                               the networks that can be inspected
 learn/layers.json?model=&seed=&mute=            every step from noise to cover; `mute` is STEP:CHANNEL,... or STEP:all
 learn/layer.webp?model=&seed=&mute=&step=       the maps of one step, in a grid
-learn/cover.webp?model=&seed=&mute=             the cover that comes out
+learn/cover.webp?model=&seed=&mute=             the generated cover
 learn/products.json?...&step=&channel=&y=&x=    one value of a layer as a sum of products
-learn/shapes.json?recipe=&resolution=           both networks of a recipe: steps, table and drawing
+learn/shapes.json?recipe=&resolution=           both networks of a recipe: steps, table and diagram
 learn/convolution.json?size=&kernel=...         the arithmetic of one convolution
-learn/critic.json?model=&seed=                  the discriminator's score of a drawn cover, or of a POSTed picture
+learn/critic.json?model=&seed=                  the discriminator's score of a generated cover, or of a POSTed picture
 learn/norm.json, learn/norm.webp?model=&seeds=  batch normalisation: statistics, and covers in both modes
 learn/sum.webp?model=&a=&b=&c=                  a - b + c in latent space
 learn/walk.webp?model=&first=&last=&path=       covers along a line or a great circle, side by side
@@ -99,7 +99,7 @@ class Lessons:
     # --- Networks
 
     def pair(self, name: str) -> Pair:
-        """The networks called `name`: the page's, a bundled model's or a recipe's. ValueError for others."""
+        """The networks called `name`: the page's, a bundled model's or a recipe's. Raises ValueError for others."""
         if name in bundled_models():
             return bundled_pair(name)
         if name in RECIPES:
@@ -109,8 +109,8 @@ class Lessons:
         with self._lock:
             if self._page_pair is None:
                 generator = copy.deepcopy(self.service.pipe.generator).cpu().eval()
-                judge, missing = discriminator_of(self.folder) if self.folder else (None, "its folder is elsewhere")
-                self._page_pair = Pair(generator, judge, "the model of this page", trained=True, missing=missing)
+                critic, missing = discriminator_of(self.folder) if self.folder else (None, "its folder is missing")
+                self._page_pair = Pair(generator, critic, "this page's model", trained=True, missing=missing)
             return self._page_pair
 
     def names(self) -> list[str]:
@@ -136,7 +136,7 @@ class Lessons:
         """The critic of a trained model. Raises ValueError, with the reason, if it has no discriminator."""
         pair = self.pair(name)
         if pair.discriminator is None or not pair.trained:
-            raise ValueError(f"{name} cannot judge here: {pair.missing or 'it is untrained'}")
+            raise ValueError(f"{name} cannot score pictures here: {pair.missing or 'it is untrained'}")
         if name not in self._critics:
             self._critics[name] = Critic(pair.discriminator, pair.draw(list(COMPANION_SEEDS)))
         return self._critics[name]
@@ -233,7 +233,7 @@ class Lessons:
         return JSONResponse(await self._compute(request, compute))
 
     async def convolution(self, request: Request) -> Response:
-        """The arithmetic of one convolution; impossible settings are answered with the reason, not with an error."""
+        """The arithmetic of one convolution; for impossible settings the response is the reason, not an error."""
         query = request.query_params
         names = ("size", "kernel", "stride", "padding", "output_padding")
         settings = {n: whole_number(number(query.get(n, "0")), n, 0, 99_999_999, "try 3") for n in names}
@@ -247,7 +247,7 @@ class Lessons:
     # --- The critic
 
     async def critic(self, request: Request) -> Response:
-        """The critic's score of a drawn cover, or of the picture in the body of a POST."""
+        """The critic's score of a generated cover, or of the picture in the body of a POST."""
         query = request.query_params
         name = query.get("model", self.own)
         body = await request.body() if request.method == "POST" else b""
@@ -263,7 +263,7 @@ class Lessons:
     # --- Batch normalisation
 
     async def norm(self, request: Request) -> Response:
-        """One layer's batch statistics beside its running statistics."""
+        """One layer's batch statistics and its running statistics."""
 
         def compute() -> dict:
             pair, inputs = self._batch(request)
@@ -330,7 +330,7 @@ class Lessons:
         """One sheet of a model's history."""
         files = history_sheets(self._folder(request.path_params["model"]))
         if not files:
-            raise ValueError(f"this model comes without a history; choose {' or '.join(bundled_models())}")
+            raise ValueError(f"this model has no training history; choose {' or '.join(bundled_models())}")
         place = whole_number(number(request.path_params["number"]), "moment", 0, len(files) - 1, "the first is 0")
         return FileResponse(files[place], media_type="image/webp")
 
@@ -364,12 +364,12 @@ def folder_of(model: str | None) -> Path | None:
 
 
 def muted(text: str) -> dict[int, list[int]]:
-    """ "12:5,12:7,20:all" -> {12: [5, 7], 20: [ALL]}; ValueError for anything else."""
+    """ "12:5,12:7,20:all" -> {12: [5, 7], 20: [ALL]}. Raises ValueError for anything else."""
     found: dict[int, list[int]] = {}
     for item in filter(None, text[:4000].split(",")):
         step, _, channel = item.partition(":")
         if not step.isdecimal() or not (channel.isdecimal() or channel == "all") or len(item) > 16:
-            raise ValueError(f"mute must be such as 12:5,20:all, of steps and channels, got {item[:20]!r}")
+            raise ValueError(f"mute must list STEP:CHANNEL, such as 12:5,20:all, got {item[:20]!r}")
         found.setdefault(int(step), []).append(ALL if channel == "all" else int(channel))
     return found
 
@@ -392,7 +392,7 @@ def strip(images: Tensor) -> bytes:
 
 
 def webp(picture: Image.Image) -> bytes:
-    """Encode as lossless WebP: these pictures are looked at closely."""
+    """Encode as lossless WebP: visitors look at these pictures closely."""
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", lossless=True, quality=20, method=0)
     return buffer.getvalue()

@@ -37,9 +37,9 @@ def wall_value(
 def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int) -> dict:
     """The page's view for a link's fields; invalid fields are ignored.
 
-    `interpolate` and `upscale` are the text for these tabs, names or any words; None leaves them unchanged.
-    Without seeds the wall has `count` covers. `notice` (HTML, "" if none) says that the link is from another model, or
-    why its seeds cannot be used.
+    `interpolate` and `upscale` are the texts for these tabs, names or any words; None leaves them unchanged. Without
+    seeds the wall has `count` covers. `notice` (HTML, "" if none) says that the link is from another model, or why its
+    seeds cannot be used.
     """
     tab = query.get("tab") if query.get("tab") in TABS else TABS[0]
     text = query.get("seeds", "").strip()

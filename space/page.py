@@ -17,15 +17,15 @@ TITLE = (
     '<div class="corner"><button onclick="albumGan.switchTheme()" aria-label="Light or dark">◐</button>'
     '<button id="present-open" onclick="albumGan.present()">Present</button></div>'
 )
-UNREADABLE = "an input cannot be read; a file must be uploaded, in Python with gradio_client.handle_file(path)"
+UNREADABLE = "an input cannot be read; files must be uploaded, in Python with gradio_client.handle_file(path)"
 SCRIPT = {"fn": None, "api_visibility": "private"}  # for events handled by the browser alone
 
 
 class Page(gr.Blocks):
-    """Blocks that take more kinds of input, and say what is wrong with the rest; gradio's own say nothing."""
+    """Blocks that accept more kinds of input, and report what is wrong with the rest; gradio's own say nothing."""
 
     async def preprocess_data(self, block_fn, inputs, state, explicit_call=False):
-        """The handler's arguments. Raises gr.Error for what cannot be read."""
+        """The handler's arguments. Raises gr.Error for unreadable ones."""
         inputs = [_readable(block, value) for block, value in zip(block_fn.inputs, inputs, strict=False)]
         try:
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
@@ -36,7 +36,7 @@ class Page(gr.Blocks):
 
 
 def _readable(block: gr.blocks.Block, value: object) -> object:
-    """A list in place of a text becomes that text; a file that was swept away no file: the tab then shows it again."""
+    """Turn a list given for a text into that text; a file deleted meanwhile into None, so the tab fetches it again."""
     if isinstance(block, gr.Textbox) and isinstance(value, list):
         return "; ".join(map(str, value))
     if isinstance(block, gr.Image) and isinstance(value, dict) and not os.path.isfile(str(value.get("path"))):
@@ -79,7 +79,7 @@ def build_page(service: CoverService, about: str, kinds: tuple[str, str]) -> gr.
 
 
 def wire_links(page: gr.Blocks, tabs, wall, morph, large, notice) -> None:
-    """Show the address's view. The browser fetches it from /view.json, so the page opens even if the queue is full."""
+    """Show the view in the URL. The browser fetches it from /view.json, so the page opens even if the queue is full."""
     shown = [tabs, wall.truncation, wall.label, wall.wall, morph.seeds, large.name, notice]
     script = "(wall, pins) => albumGan.restoreLink(wall, pins)"
     page.load(inputs=[wall.wall, morph.seeds], outputs=shown, js=script, **SCRIPT)
@@ -103,7 +103,7 @@ def wire_wall_to_tabs(service: CoverService, tabs, wall, morph, large, session: 
 
 
 def wire_address(tabs: dict[str, gr.Tab], wall, morph, large) -> None:
-    """Keep the address up to date with what is shown, so that it can be shared."""
+    """Keep the URL in sync with what is shown, so that it can be shared."""
     seeds = {
         "generate": (wall.wall, "albumGan.wallNames(wall)"),
         "interpolate": (morph.seeds, "wall"),

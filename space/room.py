@@ -1,13 +1,13 @@
-"""Fool the critic, a game for a room: real or drawn? Phones vote; the stage shows the tally and the critic's answers.
+"""Fool the critic, a game for an audience: real or fake? Phones vote; the stage shows the tally and the critic's votes.
 
     vote                        page for phones
     learn/room.json             state of the game; `voter=` adds that phone's vote and score
     learn/room/start, stop      POST, for the host only: holders of the presenter's key, and this computer
     learn/room/vote             POST {"game", "round", "voter", "real"}
     learn/room/GAME/3.webp      cover of a round, available once it has begun
-    learn/room/own/7.webp       synthetic cover, drawn by the project
+    learn/room/own/7.webp       synthetic cover
 
-The state follows from the time, so nothing runs in the background, and a phone that was away catches up at once.
+The state is a function of time, so nothing runs in the background, and a phone that was away catches up immediately.
 """
 
 import dataclasses
@@ -50,7 +50,7 @@ SYNTHETIC = "Synthetic covers stand in for real ones; album-gan demo --covers FO
 
 @dataclasses.dataclass
 class Round:
-    """One cover: drawn by the generator from `seed`, or real; `index` is a synthetic cover's number, else None."""
+    """One cover: generated from `seed`, or real; `index` is a synthetic cover's number, else None."""
 
     picture: bytes
     real: bool
@@ -60,7 +60,7 @@ class Round:
     votes: dict[str, bool] = dataclasses.field(default_factory=dict)
 
     def tally(self) -> dict[str, int]:
-        """Number of votes for "real" and for "drawn"."""
+        """Number of votes for "real" and for "drawn" (shown as "fake")."""
         real = sum(self.votes.values())
         return {"real": real, "drawn": len(self.votes) - real}
 
@@ -80,7 +80,7 @@ class Room:
         self._lock = threading.Lock()
         self._rounds: list[Round] = []
         self._game = ""
-        self._network = ""  # that draws and judges the covers
+        self._network = ""  # the one that draws and scores the covers
         self._begun = 0.0
         self._preparing = False
 
@@ -108,7 +108,7 @@ class Room:
         rounds = whole_number(number(request.query_params.get("rounds", str(ROUNDS))), "rounds", 2, 40, "try 10")
         with self._lock:
             if self._preparing:
-                raise ValueError("a game is being prepared; wait a moment")
+                raise ValueError("a game is already being prepared; wait a moment")
             self._preparing, self._rounds, self._game = True, [], secrets.token_hex(4)
         client = self.lessons.service.client(request, request.query_params.get("presenter"))
         try:
@@ -132,10 +132,10 @@ class Room:
         client = self.lessons.service.client(request, request.query_params.get("presenter"))
         is_here = is_loopback(address_of(request)) and not self.invite.is_public
         if client.lane is not Lane.PRESENTER and not is_here:
-            raise ValueError("only the presenter starts and stops a game; open the page with the presenter's link")
+            raise ValueError("only the presenter can start and stop a game; open the page with the presenter's link")
 
     def _prepare(self, count: int, lane: Lane) -> list[Round]:
-        """Prepare covers, half real, half drawn, in random order, each scored by the critic."""
+        """Prepare covers, half real, half generated, in random order, each scored by the critic."""
         dice = random.Random(secrets.randbits(64))
         lessons = self.lessons
         self._network = lessons.own if lessons.pair(lessons.own).discriminator is not None else "teaching"
@@ -166,7 +166,7 @@ class Room:
         return JSONResponse(self._view(request.query_params.get("voter")))
 
     async def vote(self, request: Request) -> Response:
-        """Record one phone's vote; its last one before the time is up counts."""
+        """Record one phone's vote; its last vote before time is up counts."""
         try:
             body = json.loads(await request.body())
             game, place, voter, real = body["game"], body["round"], str(body["voter"])[:40], body["real"] is True
@@ -180,7 +180,7 @@ class Room:
                 raise ValueError("the time for this vote is over")
             votes = self._rounds[current].votes
             if len(votes) >= MAX_VOTERS and voter not in votes:
-                raise ValueError(f"a game has room for {MAX_VOTERS} voters")
+                raise ValueError(f"a game can have at most {MAX_VOTERS} voters")
             votes[voter] = real
         return JSONResponse({"voted": real})
 

@@ -1,7 +1,7 @@
 """What the page does with the model: covers, films, edits and enlargements. Independent of gradio and routes.
 
-Covers are drawn by `cover_queue.py`; the expensive jobs go through `job_queue.py`. Both take the `PriorityLock` for
-each piece of work on the network, so the presenter's covers come first.
+Covers are drawn by `cover_queue.py`; expensive jobs go through `job_queue.py`. Both take the `PriorityLock` each time
+they use a network, so the presenter's covers come first.
 """
 
 import functools
@@ -42,7 +42,7 @@ FILM_FRAMES = 90  # between two covers on stage; longer films are large jobs
 MAX_CACHED_FILMS = 48  # about 200 KB each
 MAX_CACHED_LARGE = 64  # for the screen, about 150 KB each
 
-# A Space with ZeroGPU lends a GPU, for `duration` seconds, to decorated functions only.
+# A ZeroGPU Space lends a GPU, for `duration` seconds, only to decorated functions.
 ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 try:
     import spaces
@@ -73,14 +73,14 @@ class CoverService:
         self._large: OrderedDict[tuple, bytes] = OrderedDict()
 
     def client(self, request: HTTPConnection, key: str | None = None) -> Client:
-        """The client of a request; with the presenter's `key`, in her lane. Raises TooManyKeysError."""
+        """The client of a request; in the presenter's lane with her `key`. Raises TooManyKeysError."""
         address = address_of(request)
         return Client(address, self.presenter.lane(key, address))
 
     # Covers ----------------------------------------------------------------------------------------------------
 
     def pngs(self, covers: Iterable[Cover], client: Client = ANYBODY, kind: str = "cover") -> list[bytes]:
-        """PNG files with their settings inside, in memory. Raises QueueFullError."""
+        """PNG files with embedded settings, in memory. Raises QueueFullError."""
         return [future.result() for future in self.covers.request(covers, client, kind)]
 
     def images(self, covers: Iterable[Cover], client: Client = ANYBODY, kind: str = "cover") -> list[Image.Image]:
@@ -148,7 +148,7 @@ class CoverService:
         lane: Lane,
         size: int | None = None,
     ) -> Iterator[Image.Image]:
-        """`pipe.interpolate`, holding the lock for a few frames at a time, or for a tile if enlarged to `size` pixels.
+        """`pipe.interpolate`, holding the lock for a few frames at a time, or per tile if enlarged to `size` pixels.
 
         Raises ValueError immediately.
         """
@@ -201,7 +201,7 @@ class CoverService:
         return ["bundled", "lanczos"] if self.pipe.upscaler is not None else ["lanczos"]
 
     def enlarge(self, image: Image.Image, size: int, engine: str | None, lane: Lane) -> Image.Image:
-        """`upscaling.upscale`, holding the lock for a tile at a time. Raises ValueError as there."""
+        """`upscaling.upscale`, holding the lock for one tile at a time. Raises the same ValueErrors."""
         engine = engine or self.engines[0]
         if engine not in self.engines:
             raise ValueError(f"engine must be one of {', '.join(self.engines)}, got {str(engine)[:40]!r}")
@@ -259,7 +259,7 @@ class LockedNetwork:
 
 
 class LockedGenerator:
-    """A generator that holds the lock for each batch that it draws."""
+    """A generator that holds the lock for each batch."""
 
     def __init__(self, network, lock: PriorityLock, lane: Lane):
         self.network, self.lock, self.lane = network, lock, lane
@@ -272,7 +272,7 @@ class LockedGenerator:
 
 
 def encode(image: Image.Image, extension: str, settings: dict) -> bytes:
-    """WebP for the screen, or a PNG for printing with its settings inside."""
+    """WebP for the screen, or a PNG for printing with the settings embedded."""
     if extension == "png":
         return print_png(image, settings)
     buffer = io.BytesIO()

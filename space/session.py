@@ -1,4 +1,4 @@
-"""What a browser sends with every event: how many covers fit its screen, and the presenter's key."""
+"""Data that a browser sends with every event: how many covers fit its screen, and the presenter's key."""
 
 import json
 from dataclasses import dataclass

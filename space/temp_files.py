@@ -1,7 +1,7 @@
 """The page's folder for uploads and generated files, which are all deleted within the hour.
 
-Each page has a private folder, in which other users cannot plant links. What a killed page left behind is deleted by
-the next one; gradio's own `delete_cache` does not delete files of earlier processes.
+Each page has a private folder, in which other users cannot plant links. Files left behind by a killed page are deleted
+by the next one; gradio's own `delete_cache` does not delete files of earlier processes.
 """
 
 import atexit
@@ -27,7 +27,7 @@ SPARE_BYTES = 32 << 20  # of the disk, left to others
 def create_page_folder() -> Path:
     """Create the folder, make gradio use it, and sweep it and abandoned ones, now and every few minutes.
 
-    It is deleted when the page ends, also by Ctrl-C, `kill` or a closed terminal. Raises OSError.
+    It is deleted when the page exits, also by Ctrl-C, `kill` or a closed terminal. Raises OSError.
     """
     place = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
     place.mkdir(parents=True, exist_ok=True)

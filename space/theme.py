@@ -12,7 +12,7 @@ GROUND, TEXT, MUTED, LINE, PANEL = (f"var(--{name})" for name in ("ground", "tex
 
 
 def theme() -> gr.themes.Base:
-    """A gradio theme in the page's colours and font, for light and dark mode."""
+    """A gradio theme with the page's colours and font, for light and dark mode."""
     look = gr.themes.Base(
         primary_hue="stone",
         neutral_hue="stone",
@@ -69,7 +69,7 @@ def theme() -> gr.themes.Base:
 def head(setup: dict) -> str:
     """Inline style and scripts for the page's <head>, so that the page requests only covers.
 
-    `setup` is what the scripts are given: see `app.browser_setup`.
+    `setup` is passed to the scripts: see `app.browser_setup`.
     """
     style, *scripts = ((STATIC / name).read_text(encoding="utf-8") for name in ("style.css", "page.js", "present.js"))
     known = json.dumps(setup).replace("<", "\\u003c")
@@ -77,5 +77,5 @@ def head(setup: dict) -> str:
 
 
 def lesson_page(name: str) -> str:
-    """A separate page beside the Learn tab, static/learn/NAME, with the shared stylesheet inside."""
+    """A standalone page of the Learn tab, static/learn/NAME, with the shared stylesheet inlined."""
     return (STATIC / "learn" / name).read_text(encoding="utf-8").replace("{{style}}", stylesheet())

@@ -1,6 +1,6 @@
-"""Limits of requests and uploads: the size of a request, and quotas of uploads per client and in total.
+"""Limits on requests and uploads: the size of a request, and upload quotas per client and in total.
 
-Without them a few large uploads fill the disk.
+Without them a few large uploads would fill the disk.
 """
 
 import json
@@ -21,7 +21,7 @@ from album_gan.space.temp_files import KEEP, SPARE_BYTES, SWEEP_EVERY
 MAX_FILE_BYTES = 20_000_000
 MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 10_000  # of a request: one file and the form around it
 MAX_BODY_BYTES = 1_000_000  # of any other request
-MAX_TOTAL_BYTES = 1_000_000_000  # of all uploads within the hour; at most half of what the disk has left
+MAX_TOTAL_BYTES = 1_000_000_000  # of all uploads within the hour; at most half of the free disk space
 MAX_CLIENT_BYTES = 100_000_000  # per client; at most half of the total
 
 
@@ -96,8 +96,8 @@ class BodyLimits:
                 text, status = "the upload cannot be read; send a form with one file that has a name", 400
             else:
                 raise
-            # uvicorn drops what is still arriving. Closing the connection now would reset it before a client that is
-            # still sending reads the answer; connections.py closes it once nothing arrives.
+            # uvicorn drops the rest of the request. Closing the connection now would reset it before a client that is
+            # still sending reads the response; connections.py closes it once nothing more arrives.
             await PlainTextResponse(text, status)(scope, receive, send)
 
     async def _limit_upload(self, request: HTTPConnection, receive: Callable) -> Callable:
@@ -105,7 +105,7 @@ class BodyLimits:
 
         def check(size: int, left: int) -> None:
             if size > MAX_UPLOAD_BYTES:
-                raise RefusedError(f"pictures must be at most {MAX_FILE_BYTES // 1_000_000} MB; make it smaller first")
+                raise RefusedError(f"pictures must be at most {MAX_FILE_BYTES // 1_000_000} MB; shrink this one first")
             if left < 0:
                 raise RefusedError("the space for uploads is used up; it is freed within the hour", 507)
 
@@ -142,11 +142,11 @@ async def limit_body(request: HTTPConnection, receive: Callable) -> Callable:
     if len(body) > MAX_BODY_BYTES:
         raise RefusedError(f"requests must be at most {MAX_BODY_BYTES // 1_000_000} MB")
     if names_address(body):
-        raise RefusedError("files must be uploaded, not named by a web address", 400)
+        raise RefusedError("files must be uploaded, not given as a URL", 400)
     pending = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> dict:
-        return pending.pop() if pending else await receive()  # after the body only the client's disconnection follows
+        return pending.pop() if pending else await receive()  # only the client's disconnection can follow the body
 
     return replay
 

@@ -44,7 +44,7 @@ def check_truncation(value: str | float) -> float:
     except (TypeError, ValueError, OverflowError):
         truncation = float("nan")
     if not 0 <= truncation <= MAX_TRUNCATION:
-        raise ValueError(f"truncation must be from 0 to {MAX_TRUNCATION}, got {str(value)[:20]!r}; 1 is plain")
+        raise ValueError(f"truncation must be from 0 to {MAX_TRUNCATION}, got {str(value)[:20]!r}; 1 is the default")
     return truncation
 
 

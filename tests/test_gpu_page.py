@@ -70,7 +70,7 @@ def test_the_page_runs_as_written(tmp_path):
     done = in_a_shell(NEEDS_NOTHING, folder)
     skip_without_a_registry(done)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    for expected in ("OK      torch", "held out", "images a second", "hf jobs run --flavor l4x1", "on one GPU:"):
+    for expected in ("OK      torch", "held out", "images per second", "hf jobs run --flavor l4x1", "on one GPU:"):
         assert expected in done.stdout, expected
     assert (folder / "runs" / "shapes" / "training.json").exists()
 

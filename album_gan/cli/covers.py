@@ -1,4 +1,4 @@
-"""`album-gan covers build|inspect|cache`: build, inspect or pre-decode data sets of covers."""
+"""`album-gan covers build|inspect|cache`: build, inspect or pre-decode cover data sets."""
 
 import argparse
 from pathlib import Path
@@ -58,12 +58,12 @@ def add_covers(commands: Subparsers) -> None:
     added.add_argument(
         "--cluster",
         metavar="ADDRESS",
-        help="address of a dask scheduler, whose workers are used instead; needs album-gan[cluster]",
+        help="address of a dask scheduler, to use its workers instead; needs album-gan[cluster]",
     )
-    added.add_argument("--no-thumbnails", action="store_true", help="no pictures in the report, to share it")
+    added.add_argument("--no-thumbnails", action="store_true", help="leave pictures out of the report, to share it")
     added.add_argument("--data-rights", metavar="TEXT", help="who owns the covers, and what they may be used for")
-    added.add_argument("--push-to-hub", metavar="ID", help="upload the data set when done, as a private one")
-    added.add_argument("--public", action="store_true", help="upload it as a public one; needs --data-rights")
+    added.add_argument("--push-to-hub", metavar="ID", help="upload the finished data set, as private")
+    added.add_argument("--public", action="store_true", help="upload it as public; needs --data-rights")
 
     added = actions.add_parser(
         "inspect", help="show the contents of a data set",
@@ -76,9 +76,9 @@ def add_covers(commands: Subparsers) -> None:
     added.add_argument("--image-column", metavar="NAME", help="column of the pictures; detected by default")
 
     added = actions.add_parser(
-        "cache", help="decode covers before training, with all cores",
-        description="Decode all covers once into this machine's cache, which training at that resolution uses. "
-        "Otherwise training does the same with one core.",
+        "cache", help="decode covers before training, on all cores",
+        description="Decode all covers once into this machine's cache, for training at that resolution. "
+        "Otherwise training decodes them itself, on one core.",
         epilog="example: album-gan covers cache my_covers --resolution 128", allow_abbrev=False,
     )  # fmt: skip
     added.set_defaults(run=_cache_covers)
@@ -137,7 +137,7 @@ def _build_covers(args: argparse.Namespace) -> None:
 def _inspect_covers(args: argparse.Namespace) -> None:
     require("covers", "train", "pyarrow")
     if not args.folder.is_dir():
-        raise ValueError(f"DIR must be a folder with parquet files, got {args.folder}, which is none; check its name")
+        raise ValueError(f"DIR must be a folder with parquet files, but {args.folder} is not a folder; check its name")
     from ..covers.build.inspect import inspect
 
     print("\n".join(inspect(args.folder, args.sheet or args.folder / "contact_sheet.png", args.image_column)))

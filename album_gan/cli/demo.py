@@ -13,7 +13,7 @@ def add_demo(commands: Subparsers) -> None:
     added.add_argument("--lan", action="store_true", help="listen on the network, for the audience's phones")
     added.add_argument("--public-url", metavar="URL", help="address to show in the audience's QR code")
     added.add_argument("--port", metavar="N", help="default: the environment's PORT, or 7860")
-    added.add_argument("--covers", metavar="DIR", help="real covers for the game Fool the critic, on the tab Learn")
+    added.add_argument("--covers", metavar="DIR", help="real covers for the game Fool the critic, on the Learn tab")
     add_device_option(added)
 
 

@@ -1,4 +1,4 @@
-"""Commands that make pictures and films: generate, interpolate, find, upscale, timelapse."""
+"""Commands that make pictures and videos: generate, interpolate, find, upscale, timelapse."""
 
 import argparse
 import math
@@ -77,7 +77,7 @@ def add_interpolate(commands: Subparsers) -> None:
     )  # fmt: skip
     add_drawing_options(added)
     added.add_argument("--frames", type=int, default=60, metavar="N", help="total number, 2 or more, default 60")
-    added.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second, 1 to 60, default 30")
+    added.add_argument("--fps", type=int, default=30, metavar="N", help="frames per second, 1 to 60, default 30")
     added.add_argument(
         "--loop",
         action=argparse.BooleanOptionalAction,
@@ -112,7 +112,7 @@ def add_find(commands: Subparsers) -> None:
     """`album-gan find`."""
     added = add_command(
         commands,
-        "find", _find, "Find the cover that is nearest to a picture: a seed, and a point between seeds.",
+        "find", _find, "Find the cover nearest to a picture: a seed, and a point between seeds.",
         "album-gan find holiday.jpg --out found",
     )  # fmt: skip
     added.add_argument("picture", type=Path, metavar="IN", help="a still picture with 8 bits per channel")
@@ -153,7 +153,7 @@ def _find(args: argparse.Namespace) -> None:
 
 
 def _check_kept(target: Path, source: Path) -> None:
-    """ValueError if `target` is a file in the folder of the picture `source`: it would be overwritten."""
+    """Raise ValueError if `target` is a file in the folder of the picture `source`: it would be overwritten."""
     if target.exists() and os.path.samefile(target.parent, source.resolve().parent):
         raise ValueError(f"out must not be the folder of {source}: {target} would be overwritten; choose another")
 
@@ -234,8 +234,8 @@ def add_timelapse(commands: Subparsers) -> None:
     )  # fmt: skip
     added.set_defaults(run=_timelapse)
     added.add_argument("folder", metavar="RUN", help="the folder of a run, bundled, teaching or a Hub id")
-    added.add_argument("--fps", type=int, default=30, metavar="N", help="frames a second, 1 to 60, default 30")
-    added.add_argument("--seconds", type=float, default=0.5, metavar="S", help="per moment, default 0.5")
+    added.add_argument("--fps", type=int, default=30, metavar="N", help="frames per second, 1 to 60, default 30")
+    added.add_argument("--seconds", type=float, default=0.5, metavar="S", help="per snapshot, default 0.5")
     added.add_argument("--out", required=True, type=Path, metavar="FILE", help="ends in .mp4, .gif or .webp")
 
 
@@ -254,4 +254,4 @@ def _timelapse(args: argparse.Namespace) -> None:
     moments = moments_of(find_model(args.folder, parts=("history/*",)))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_animation(frames_of(moments, args.fps, args.seconds), args.out, args.fps)
-    print(f"{len(moments)} moments in {args.out}")
+    print(f"{len(moments)} snapshots in {args.out}")

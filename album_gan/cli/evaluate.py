@@ -22,7 +22,7 @@ def add_evaluate(commands: Subparsers) -> None:
     added.add_argument("--train-data-dir", metavar="DIR", help="folder of pictures or parquet files")
     added.add_argument("--data-files", metavar="FILES", help="files for the builder, e.g. 'my_covers/*.parquet'")
     added.add_argument("--image-column", metavar="NAME", help="column of the covers; detected by default")
-    added.add_argument("--samples", type=positive, default=2000, metavar="N", help="seeds drawn, default 2000")
+    added.add_argument("--samples", type=positive, default=2000, metavar="N", help="number of seeds, default 2000")
     added.add_argument(
         "--extractors",
         metavar="NAMES",
@@ -70,13 +70,11 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """An evaluation that was written with --out. Raises ValueError for anything else, OSError if there is no file."""
+    """An evaluation written with --out. Raises ValueError for anything else, OSError if the file is missing."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("spaces"), dict):
-        raise ValueError(
-            f"beside must be a file that evaluate --out has written, {path} is none; evaluate that model first"
-        )
+        raise ValueError(f"beside must be a file written by evaluate --out, {path} is not; evaluate that model first")
     return found

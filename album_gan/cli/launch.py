@@ -1,4 +1,4 @@
-"""Exact commands to train elsewhere: on one or several GPUs, on several machines, as a job on the Hub."""
+"""Exact commands to train elsewhere: on one or more GPUs, on several machines, as a job on the Hub."""
 
 import re
 import shlex
@@ -17,7 +17,7 @@ SPARE_MINUTES = 30  # added to a job's timeout, for installing, decoding and pub
 
 
 def options_of_the_run(arguments: list[str], left_out: Mapping[str, int] = NOT_OF_THE_RUN) -> list[str]:
-    """`arguments` without those of the dry run, or others: {name: number of values}."""
+    """`arguments` without the dry run's options, or those in `left_out`: {name: number of values}."""
     kept, skip = [], 0
     for argument in arguments:
         name, equals, _ = argument.removeprefix("--").partition("=")
@@ -95,6 +95,6 @@ def job(place: str, arguments: list[str], config: TrainingConfig) -> Iterator[st
     if not config.push_to_hub:
         yield "# A job's disk is deleted when it ends: add --push_to_hub --hub_model_id YOUR_NAME/album-covers."
     if not config.minutes:
-        yield "# It ends after 24 hours, done or not; with --minutes it gets as long as it needs."
+        yield "# The job ends after 24 hours, finished or not; with --minutes its timeout is long enough."
     yield "rm -rf /tmp/album_gan && git archive --prefix=album_gan/ HEAD | tar -x -C /tmp"
     yield shlex.join([*words, IMAGE, "bash", "-c", " && ".join(steps)])

@@ -56,7 +56,7 @@ def add_drawing_options(added: argparse.ArgumentParser) -> None:
         help=f"0 (all alike) to {MAX_TRUNCATION} (wild), default {DEFAULT_TRUNCATION}",
     )  # fmt: skip
     added.add_argument("--label", metavar="CLASS", help="for conditional models, e.g. jazz; default: each seed's own")
-    added.add_argument("--batch-size", type=positive, default=16, metavar="N", help="covers drawn at once, default 16")
+    added.add_argument("--batch-size", type=positive, default=16, metavar="N", help="covers per batch, default 16")
     add_device_option(added)
 
 
@@ -76,7 +76,7 @@ def load_pipeline(args: argparse.Namespace) -> "AlbumCoverPipeline":
 
 
 def check_folder(folder: Path) -> None:
-    """ValueError unless files can be written to `folder`, or it can be created."""
+    """Raise ValueError unless files can be written to `folder`, or it can be created."""
     existing = folder
     while not existing.exists():
         if existing == existing.parent:  # a drive of Windows
@@ -89,7 +89,7 @@ def check_folder(folder: Path) -> None:
 
 
 def check_file(out: Path, example: str) -> None:
-    """ValueError unless the file `out` can be written, as far as can be told before; `example` is a name for one."""
+    """Raise ValueError unless the file `out` can be written, as far as can be checked; `example` is a possible name."""
     if out.is_dir():
         raise ValueError(f"out must be a file, got the folder {out}; try {out / example}")
     check_folder(out.parent)

@@ -19,7 +19,7 @@ def add_push(commands: Subparsers) -> None:
     added.add_argument("model", metavar="bundled|FOLDER|HUB_ID", help="what to publish, e.g. the folder of a run")
     added.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="the repository; created if missing")
     added.add_argument("--private", action="store_true", help="visible to you only; implied without --data-rights")
-    added.add_argument("--data-rights", metavar="TEXT", help="what the card says about rights to the training covers")
+    added.add_argument("--data-rights", metavar="TEXT", help="the card's statement on rights to the training covers")
     added.add_argument("--license", metavar="ID", help="licence of the weights, as a Hub identifier, e.g. cc-by-4.0")
     added.add_argument("--space", metavar="OWNER/NAME", help="also publish the page, with this model, as this Space")
 
@@ -61,7 +61,7 @@ def _export(args: argparse.Namespace) -> None:
         from ..export.onnx_model import export_onnx
 
         difference = export_onnx(pipeline, args.out)
-        print(f"{args.out}; its covers are the pipeline's, to {difference}/255")
+        print(f"{args.out}; its covers equal the pipeline's within {difference}/255")
     else:
         from ..export.html_page import export_html
         from ..inference.model_store import find_model

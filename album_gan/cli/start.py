@@ -1,6 +1,6 @@
 """`album-gan start`: from a pile of pictures to a monitored training run, step by step.
 
-It only runs other commands, and prints each first, so that it can be typed by hand the next time.
+It only runs other commands, and prints each one first, so that you can run it yourself the next time.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     """Build, choose settings, train, show. Returns the exit code; errors as in the two commands."""
     parser = Parser(
         prog="album-gan start", allow_abbrev=False, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Build a data set from a pile of pictures, train on it with fitting settings, and open its page.",
+        description="Build a data set from a pile of pictures, train on it with suitable settings, and open its page.",
     )  # fmt: skip
     parser.add_argument("sources", nargs="+", metavar="PILE", help="as for covers build: folders, archives, Hub ids")
     parser.add_argument(
@@ -69,7 +69,7 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
     if args.dry_run:
         count = _count(args.sources)
         if not count:
-            print("\n2 of 3: train; the settings depend on the number of covers, which the first step finds out")
+            print("\n2 of 3: train; the settings depend on the number of covers, which the first step determines")
             return 0
     else:
         if code := _in_a_process(build):
@@ -90,7 +90,7 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
         return 0
 
     # --- 3: open the page, as soon as it exists
-    print(f"\n3 of 3: open {page}, which refreshes itself; Ctrl-C ends the training with a model", flush=True)
+    print(f"\n3 of 3: open {page}, which refreshes itself; Ctrl-C stops training and saves a model", flush=True)
     if not args.no_browser and _has_browser():
         threading.Thread(target=_open_when_written, args=(page, time.time()), daemon=True).start()
     code = train([*words, "--resume_from_checkpoint", "latest"], "album-gan start")
@@ -121,7 +121,7 @@ def _in_a_process(command: list[str]) -> int:
 
 
 def _options(args: argparse.Namespace, more: list[str], covers: int) -> tuple[list[str], str]:
-    """Training options without its folders, and why: recommended ones, unless the user overrides them."""
+    """Training options except folders, and why: recommended ones, unless the user overrides them."""
     device = choose_device(args.device)
     chosen, why = settings_for(covers, hardware(device, 1), device != "cpu")
     given = _given(more)

@@ -170,7 +170,7 @@ def known_settings() -> dict[str, Any]:
 
 
 def check_type(name: str, value: Any, kind: Any) -> None:
-    """ValueError for a JSON value that is not of type `kind`; integers are also floats."""
+    """Raise ValueError for a JSON value that is not of type `kind`; integers are also floats."""
     from typeguard import TypeCheckError, check_type
 
     try:

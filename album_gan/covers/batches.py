@@ -57,8 +57,8 @@ def batches(
 ) -> Iterator[Batch]:
     """Batches of (pixels, labels): on the GPU if all covers fit into its memory, else in pinned memory.
 
-    Pixels are uint8 (B, H, W, 3), labels int64 (B,) or None. A stream is endless, in an order that depends on the step
-    at which it begins; process `rank` of `world_size` reads its own shards.
+    Pixels are uint8 (B, H, W, 3), labels int64 (B,) or None. A stream is endless, in an order that depends on its first
+    step; process `rank` of `world_size` reads its own shards.
     """
     if device is not None and fits_on(device, covers):
         return resident_batches(covers, sampler, device)

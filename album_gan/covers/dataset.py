@@ -108,7 +108,7 @@ class Covers(torch.utils.data.Dataset):
 
     @property
     def count(self) -> int | None:
-        """Number of covers of the data set; None for a stream, whose beginning alone is known."""
+        """Number of covers in the data set; None for a stream, of which only the beginning is known."""
         return len(self) if self.stream is None else None
 
     def __str__(self) -> str:
@@ -164,7 +164,7 @@ class Split:
 
 
 def load_covers(source: CoverSource) -> Split:
-    """Find the covers of `source` and split them. Nothing is decoded yet, except the beginning of a stream.
+    """Find the covers of `source` and split them. Nothing is decoded yet, except the start of a stream.
 
     Raises ValueError for a source without covers, or two sources, for a missing column, for labels that are all gaps,
     and for labels of a stream.
@@ -220,7 +220,7 @@ def _warn_of_a_large_group(held_out: np.ndarray, covers: int) -> None:
 
 
 def _find_image_column(features: datasets.Features, name: str | None) -> str:
-    """The column of pictures, as for a build; sounds and films, which are stored alike, are none."""
+    """The column of pictures, as for a build; audio and video, which are stored alike, do not count."""
     others = (datasets.Audio, datasets.Video)
     pictures = {column: feature for column, feature in features.items() if not isinstance(feature, others)}
     return find_image_column(datasets.Features(pictures).arrow_schema, name)
@@ -275,7 +275,7 @@ def _load_stream(source: CoverSource) -> Split:
         files = folders.find_covers(Path(source.train_data_dir), source.image_column)
         name, data_files = files.builder, files.patterns_by_split()
     if not name or name == "synthetic":
-        raise ValueError("streaming needs a dataset_name on the Hub, or parquet files; leave it out for all else")
+        raise ValueError("streaming needs a dataset_name on the Hub, or parquet files; leave it out for anything else")
     splits = _load(name, data_files, streaming=True)
     train, test = splits["train"], splits.get("test")
     if train.features is None:
@@ -292,11 +292,11 @@ def _load_stream(source: CoverSource) -> Split:
     )
     if not len(pixels):
         raise ValueError(
-            "the data must hold readable covers to train on, got none where the stream begins; look into the data set"
+            "the data must hold readable covers to train on, got none at the start of the stream; check the data set"
         )
     logger.warning(
         "streaming: covers are shuffled as they come, and a resumed run sees them in another order; "
-        "all else resumes exactly"
+        "everything else resumes exactly"
     )
     return Split(
         Covers(None, image_column, source.resolution, pixels=pixels, stream=train),

@@ -73,7 +73,7 @@ def find_covers(folder: Path, image_column: str | None = None) -> CoverFiles:
     if folder.is_file():
         raise ValueError(
             f"train_data_dir must be a folder, {folder} is a file; "
-            f"album-gan covers build {folder} --out my_covers makes a folder of an archive"
+            f"album-gan covers build {folder} --out my_covers turns an archive into such a folder"
         )
     if not folder.is_dir():
         raise ValueError(f"train_data_dir must be a folder, got {str(folder)!r}, which is not one")
@@ -108,8 +108,8 @@ def visible_files(folder: Path) -> list[Path]:
 def is_hidden(path: str) -> bool:
     """Whether a relative path is a hidden file, or is in a hidden folder; paths of folders end in a slash.
 
-    Hidden are folders that begin with a dot, and system folders such as @eaDir and __MACOSX; of files only a Mac's
-    ._name, because artists' names may begin with a dot too.
+    Hidden are folders that start with a dot, and system folders such as @eaDir and __MACOSX; of files only a Mac's
+    ._name, because artists' names may start with a dot too.
     """
     return HIDDEN.search(path) is not None
 
@@ -142,7 +142,7 @@ def read_metadata(file: Path) -> dict[str, dict[str, Any]]:
         names = table.pop("file_name")
         table = table.astype(object).where(table.notna(), None)  # pandas has NaN for gaps, also among texts
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise ValueError(f"{file} must be a table with a column file_name, got {error}; mend or remove it") from error
+        raise ValueError(f"{file} must be a table with a column file_name, got {error}; fix or remove it") from error
     known = ({key: value for key, value in row.items() if value is not None} for row in table.to_dict("records"))
     return dict(zip(map(str, names), known, strict=True))
 

@@ -14,7 +14,7 @@ SMALLEST_MIXTURE = 100  # covers; fewer are too few to estimate a mixture
 
 
 def find_label_column(columns: Sequence[str], name: str, field: str = "label_column") -> str:
-    """`name`, or for "auto" the column with the most usual name; ValueError if there is none."""
+    """`name`, or for "auto" the column with the most usual name. Raises ValueError if there is none."""
     if name == "auto":
         found = next((column for column in LABEL_COLUMNS if column in columns), None)
         if found is None:

@@ -22,7 +22,7 @@ from .decoding import DECODER, decode_rows
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 64  # covers per task of a decoding process
-SPARE = 10**9  # bytes to leave free beside the cache, or as much as it needs itself if that is less
+SPARE = 10**9  # bytes to leave free besides the cache, or as much as it needs itself if that is less
 LEFTOVER_HOURS = 24  # without a change, after which an unfinished file counts as left by a killed process
 
 
@@ -107,7 +107,7 @@ def _decoded(rows: datasets.Dataset, image_column: str, resolution: int, workers
         for part in parts:
             yield from decode_rows(part, resolution)
         return
-    context = multiprocessing.get_context("spawn")  # forking beside Arrow's threads can hang
+    context = multiprocessing.get_context("spawn")  # forking while Arrow threads run can hang
     with ProcessPoolExecutor(workers, context) as pool:
         waiting: deque[Future] = deque()
         for part in parts:

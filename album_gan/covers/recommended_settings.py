@@ -10,7 +10,7 @@ def settings_for(covers: int, machine: str, gpu: bool) -> tuple[dict[str, str], 
     minutes = {(False, True): "60", (False, False): "480", (True, True): "30", (True, False): "240"}[gpu, few]
     options = {"minutes": minutes, **({"train_batch_size": "64"} if gpu else {})}
     if few or not gpu:
-        reason = "are few" if few else "need more than a night on CPUs when one starts from scratch"
+        reason = "are few" if few else "need more than a night on CPUs from scratch"
         options |= {"init_from": "bundled", "resolution": "128"}
         why = f"{covers:,} covers {reason}: it starts from the bundled model, at 128 px"
     else:

@@ -1,6 +1,6 @@
 """Streaming covers of data sets too large for the disk.
 
-`datasets` shuffles them in a buffer, which cannot be saved: a resumed run sees them in another order.
+`datasets` shuffles them in a buffer, which cannot be saved: a resumed run sees them in a different order.
 """
 
 import itertools
@@ -61,7 +61,7 @@ class Stream(torch.utils.data.IterableDataset):
                     yield torch.from_numpy(np.stack(gathered)), None
                     gathered = []
             if not found:
-                raise ValueError("the stream must hold readable covers to train on, got none; look into the data set")
+                raise ValueError("the stream must hold readable covers to train on, got none; check the data set")
 
 
 def decoded_beginning(rows: datasets.IterableDataset, image_column: str, resolution: int, held_out: bool) -> np.ndarray:

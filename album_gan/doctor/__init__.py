@@ -1,4 +1,4 @@
-"""What `album-gan doctor` looks at, in the order in which it is printed.
+"""The checks of `album-gan doctor`, in the order in which they are printed.
 
 Standard library only, also in what it imports from the rest of the package: the checks must work where torch or numpy
 is missing or broken. What needs torch runs in a separate process, `probes.py`.

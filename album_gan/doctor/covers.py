@@ -10,7 +10,7 @@ def check_covers(context: Context) -> Iterator[Finding]:
     """Whether the data set can be read."""
     probe = context.covers
     if probe is None:
-        yield Finding("ok", "none named; --train-data-dir or --dataset-name looks into a data set")
+        yield Finding("ok", "none given; --train-data-dir or --dataset-name checks a data set")
         return
     train, broken = probe.get("train"), probe.get("broken")
     if train is None:

@@ -25,7 +25,7 @@ class Finding:
 
 
 class Probe:
-    """A process of `probes.py`, and what it has printed when it ended, however it ended."""
+    """A process of `probes.py`, and its output once it has ended, however it ended."""
 
     def __init__(self, *arguments: str):
         root = str(Path(__file__).parents[2])
@@ -70,7 +70,7 @@ class Probe:
 
 
 class Context:
-    """What is to be examined, and the probes, which run while other checks do their work."""
+    """What to check, and the probes, which run in parallel with other checks."""
 
     def __init__(self, output_dir: Path, folder: str | None, name: str | None, data_files: str | None):
         self.output_dir = output_dir

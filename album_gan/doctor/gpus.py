@@ -57,7 +57,7 @@ def check_gpus(context: Context) -> Iterator[Finding]:
             text = f"{words}: {why}; it is an sm_{gpu['capability']}, and torch is built for {built_for}"
             yield Finding("problem", text, _install_torch(context, "--force-reinstall "))
         elif gpu["free"] < LEAST_FREE:
-            yield Finding("problem", f"{words}: another process uses it", "nvidia-smi   # which one, then end it")
+            yield Finding("problem", f"{words}: another process uses it", "nvidia-smi   # shows which one; stop it")
         else:
             yield Finding("ok", words)
 

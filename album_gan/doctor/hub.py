@@ -23,14 +23,14 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def check_hub(_: Context) -> Iterator[Finding]:
-    """Whether it answers, and knows the token."""
+    """Whether it responds, and accepts the token."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        yield Finding("ok", "not used, as HF_HUB_OFFLINE says")
+        yield Finding("ok", "not used, because HF_HUB_OFFLINE is set")
         return
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     token, source = _token()
     if token and not re.fullmatch(r"[\x21-\x7e]+", token):
-        yield Finding("problem", f"the token in {source} holds characters that no token has", "hf auth login")
+        yield Finding("problem", f"the token in {source} contains characters that no token has", "hf auth login")
         return
     request = urllib.request.Request(f"{endpoint}/api/whoami-v2")
     if token:
@@ -57,9 +57,9 @@ def _refusal(code: int, endpoint: str, token: str | None, source: str) -> Findin
     if code in (401, 403):
         return Finding("ok", f"{endpoint} can be reached; no token, so nothing private, and no push")
     if 300 <= code < 400:
-        text = f"{endpoint} answers with a redirect ({code}): a login page of this network?"
-        return Finding("note", text, "export HF_HUB_OFFLINE=1   # or log in to the network")
-    return Finding("note", f"{endpoint} answers {code}; try again later")
+        text = f"{endpoint} responds with a redirect ({code}): a login page of this network?"
+        return Finding("note", text, "export HF_HUB_OFFLINE=1   # or connect to the network")
+    return Finding("note", f"{endpoint} responds {code}; try again later")
 
 
 def hub_home() -> Path:

@@ -23,7 +23,7 @@ ENOUGH_SHARED = 512e6  # batches pass through it on their way from the data load
 
 
 def check_allocator(_: Context) -> Iterator[Finding]:
-    """Of CPU memory, which decides much of the speed on CPUs, and the settings of the one for GPUs."""
+    """The CPU memory allocator, which affects speed on CPUs a lot, and the settings of the GPU allocator."""
     names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
     settings = "".join(f", {name}={os.environ[name]}" for name in names if os.environ.get(name))
     preloaded = re.search(r"jemalloc|tcmalloc|mimalloc", os.environ.get("LD_PRELOAD", ""))
@@ -109,7 +109,7 @@ def check_caches(_: Context) -> Iterator[Finding]:
 
 
 def _tried_folder(folder: Path, fix: str) -> Finding:
-    """A folder, or the one in which it would be made: writing, reading, listing, and room."""
+    """A folder, or the one where it would be created: writing, reading, listing, and free space."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
     where = str(folder.absolute())
     try:
@@ -122,12 +122,12 @@ def _tried_folder(folder: Path, fix: str) -> Finding:
         return Finding("problem", f"{where} cannot be used: {error.strerror or error}", fix)
     text = f"{where}: {free / 1e9:.1f} GB free, writes {speed / 1e6:,.0f} MB/s"
     if free < LEAST_DISK:
-        return Finding("problem", f"{text}; a run takes {LEAST_DISK / 1e9:g} GB and more", fix)
+        return Finding("problem", f"{text}; a run takes {LEAST_DISK / 1e9:g} GB or more", fix)
     return Finding("ok" if free >= ENOUGH_DISK else "note", text, "" if free >= ENOUGH_DISK else fix)
 
 
 def _write_and_read(folder: Path) -> float:
-    """Bytes per second that reach the disk. OSError where they do not, or come back as others."""
+    """Bytes per second written to disk. Raises OSError if writing fails, or different bytes are read back."""
     content = os.urandom(TRIED_BYTES)
     started = time.monotonic()
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".album-gan-doctor-") as file:
@@ -137,5 +137,5 @@ def _write_and_read(folder: Path) -> float:
         took = time.monotonic() - started
         file.seek(0)
         if file.read() != content:
-            raise OSError("what was written reads back as something else: the disk is broken")
+            raise OSError("data read back differs from what was written: the disk is faulty")
     return TRIED_BYTES / max(took, 1e-6)

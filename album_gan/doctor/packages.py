@@ -64,7 +64,7 @@ def _requirements() -> dict[str, list[str]]:
 
 
 def _is_met(requirement: str) -> bool:
-    """Whether a distribution is there, in a version that fits where `packaging` can compare them."""
+    """Whether a distribution is installed, in a suitable version if `packaging` can compare them."""
     name = re.match(r"[\w.-]+", requirement)
     assert name
     try:

@@ -1,7 +1,7 @@
-"""What `album-gan doctor` tries in separate processes: torch, and reading covers.
+"""Checks of `album-gan doctor` in separate processes: torch, and reading covers.
 
-An import that raises, hangs or crashes ends such a process, and not the report. Each finding is a line of JSON as soon
-as it is known: what was found before a crash counts. Run as `python -m album_gan.doctor.probes torch`.
+An import that raises, hangs or crashes ends such a process, not the report. Each finding is printed as a line of JSON
+immediately, so that findings before a crash count. Run as `python -m album_gan.doctor.probes torch`.
 """
 
 import json

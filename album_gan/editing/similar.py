@@ -1,6 +1,6 @@
 """More like this: seeds with covers similar to a given seed's.
 
-In two steps, because either alone gives poor results: first the seeds with the nearest latents, which partly share
+In two steps, because either one alone gives poor results: first the seeds with the nearest latents, which partly share
 composition and motif; then, among their covers, the most similar thumbnails.
 """
 

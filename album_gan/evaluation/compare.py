@@ -39,7 +39,7 @@ def evaluate(
     fingerprint), `resolution` in pixels and `truncation`: the content of evaluation.json.
     With `progress`, prints an estimate of the time, and shows a progress bar. `beside` are evaluations of other models,
     by name, to compare the result with. Raises ValueError before the first cover is drawn for unknown extractors, for
-    too few samples or held-out covers, and for evaluations beside that were measured otherwise.
+    too few samples or held-out covers, and for evaluations `beside` that were measured differently.
     """
     for name in extractors or ():
         check_extractor(name)
@@ -106,11 +106,11 @@ def compare(
     """Compare samples with held-out covers, and with the training covers for copies; all uint8 (N, R, R, 3).
 
     Every kernel distance comes with its floor, the distance between two halves of the held-out covers.
-    With `subset`, kernel distance and recall are also averaged over 50 draws of that many of each, for comparison with
-    the results of a small set.
+    With `subset`, kernel distance and recall are also averaged over 50 random subsets of this size of each, for
+    comparison with the results of a small set.
 
     Returns:
-        `samples`, `held_out`: how many covers of each were compared
+        `samples`, `held_out`: number of covers compared of each
         `subset`: as given
         `spaces`: for each extractor, by its name, the keys of `measures.MEASURES`, unscaled, the last two only with
             `training`; with `subset` also `kid_of_draws`, `kid_floor_of_draws` and `recall_of_draws`, means over
@@ -169,7 +169,7 @@ def check_held_out(count: int, training: int) -> None:
     if count < FEWEST:
         raise ValueError(
             f"the data must hold {FEWEST} or more held-out covers to compare with, got {count} among "
-            f"{count + training} covers; about one in ten is held out: add covers, 1000 or more for steady numbers"
+            f"{count + training} covers; about one in ten is held out: add covers, 1000 or more for stable numbers"
         )
 
 

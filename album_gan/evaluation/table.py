@@ -1,4 +1,4 @@
-"""The numbers of an evaluation as text, for model cards and commands. Does not import torch or datasets."""
+"""Evaluation results as text, for model cards and commands. Does not import torch or datasets."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from ..metrics.measures import KERNEL_DISTANCE, MEASURES, Measure, ruler, ruler_line
 
 COLUMN = 22  # characters, of a feature space
-SUBSET_DRAWS = 50  # draws over which "of_draws" numbers are averaged
+SUBSET_DRAWS = 50  # random subsets over which "of_draws" numbers are averaged
 
 
 def table(result: dict[str, Any]) -> str:
@@ -17,7 +17,7 @@ def table(result: dict[str, Any]) -> str:
     width = max(len(name) for (name, _), _ in rows) + 2
     lines = [f"{result['samples']:,} samples against {result['held_out']:,} held-out covers"]
     if result["subset"]:
-        lines[0] += f"; of draws: means of {SUBSET_DRAWS} draws of {result['subset']} of each"
+        lines[0] += f"; of subsets: means over {SUBSET_DRAWS} random subsets of {result['subset']} of each"
     lines.append(_row("", width, spaces, COLUMN))
     for (name, measure), key in rows:
         cells = (measure.show(numbers[key]) if key in numbers else "" for numbers in spaces.values())
@@ -61,7 +61,7 @@ def _row(name: str, width: int, cells: Iterable[str], column: int) -> str:
 
 def _measure(key: str) -> tuple[str, Measure]:
     """The name to show for a key of a feature space, and its measure."""
-    for ending, words in (("_of_draws_spread", ", spread of draws"), ("_of_draws", ", of draws"), ("", "")):
+    for ending, words in (("_of_draws_spread", ", std over subsets"), ("_of_draws", ", of subsets"), ("", "")):
         measure = MEASURES.get(key.removesuffix(ending))
         if key.endswith(ending) and measure:
             return f"{measure.name}{words}", measure

@@ -1,13 +1,13 @@
 """The arithmetic of one convolution: its output size, or why it is impossible.
 
-For size W, kernel F, stride S and padding P, a convolution's output size is floor((W - F + 2P) / S) + 1, and that of a
-transposed one, which inverts it, (W - 1) S - 2P + F + Q, where the output padding Q selects one of the S sizes that a
-convolution would round down to W (Dumoulin and Visin 2016, arXiv:1603.07285).
+For size W, kernel F, stride S and padding P, a convolution's output size is floor((W - F + 2P) / S) + 1. A transposed
+convolution's is (W - 1) S - 2P + F + Q, where the output padding Q selects one of the S input sizes that a convolution
+maps to W (Dumoulin and Visin 2016, arXiv:1603.07285).
 """
 
 from dataclasses import dataclass
 
-LARGEST = 65_536  # of every setting: more is a typing error
+LARGEST = 65_536  # of every setting: more is a typo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +28,20 @@ class Convolution:
                 raise ValueError(f"{name} must be from {least} to {LARGEST:,}, got {value}; {_why(name)}")
         if not self.transposed and self.output_padding:
             raise ValueError(
-                f"output_padding must be 0 for a convolution, got {self.output_padding}; only a transposed one, whose "
-                "output size is ambiguous, has one"
+                f"output_padding must be 0 for a convolution, got {self.output_padding}; only a transposed convolution "
+                "has one"
             )
         if self.output_padding and self.output_padding >= self.stride:
             raise ValueError(
-                f"output_padding must be less than the stride {self.stride}, got {self.output_padding}; it chooses "
-                "among the sizes that a convolution of this stride rounds down to the same one, and there are no more"
+                f"output_padding must be less than the stride {self.stride}, got {self.output_padding}; it selects "
+                "one of the sizes that a convolution of this stride maps to the same output size, and there are no more"
             )
         if self.output < 1:
             room = f"{self.size} + 2 x {self.padding} = {self.size + 2 * self.padding} pixels"
             if self.transposed:
-                raise ValueError(f"padding {self.padding} cuts away the whole output; take less than {self.padding}")
+                raise ValueError(f"padding {self.padding} removes the whole output; use less than {self.padding}")
             raise ValueError(
-                f"a kernel of {self.kernel} does not fit into {room}; take a smaller kernel, or a padding of at least "
+                f"a kernel of {self.kernel} does not fit into {room}; use a smaller kernel, or a padding of at least "
                 f"{(self.kernel - self.size + 1) // 2}"
             )
 
@@ -78,21 +78,21 @@ class Convolution:
             )
         if self.transposed and self.stride > 1 and self.kernel % self.stride:
             found.append(
-                f"The stride {self.stride} does not divide the kernel {self.kernel}: neighbouring output pixels add up "
-                "different numbers of products, which can show as a checkerboard."
+                f"The stride {self.stride} does not divide the kernel size {self.kernel}: neighbouring output pixels "
+                "sum different numbers of products, which can cause checkerboard artifacts."
             )
         if not self.transposed and self.stride > self.kernel:
             found.append("The stride is larger than the kernel: some input pixels are never used.")
         if self.padding >= self.kernel:
-            found.append("The padding is as large as the kernel: at the border the kernel sees nothing but zeros.")
+            found.append("The padding is at least as large as the kernel: at the border the kernel sees only zeros.")
         return found
 
 
 def _why(name: str) -> str:
     return {
-        "size": "there must be a pixel to look at",
+        "size": "the input has at least one pixel",
         "kernel": "a kernel has at least one weight",
-        "stride": "the kernel has to move on",
+        "stride": "the kernel has to move",
         "padding": "to make the input smaller, crop it",
-        "output_padding": "to make the output smaller, raise the padding",
+        "output_padding": "to make the output smaller, increase the padding",
     }[name]

@@ -1,7 +1,7 @@
-"""A discriminator's score of a picture, and its parts by position in the picture.
+"""A discriminator's score of a picture, and how it breaks down by position.
 
-A projected discriminator judges patches: its heads give a map of scores at each of four scales. One like DCGAN's ends
-in a fully connected layer over a 4 x 4 map, so its score is exactly a sum over positions. Of others there is one score.
+A projected discriminator scores patches: its heads give a map of scores at each of four scales. One like DCGAN's ends
+in a fully connected layer over a 4 x 4 map, so its score is exactly a sum over positions. Others give a single score.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ SCALE_NAMES = ("fine texture", "edges", "parts", "composition")
 
 @dataclass(frozen=True)
 class Scale:
-    """Scores by position, as rows from the top left; above 0 is like a real cover.
+    """Scores by position, as rows from the top left; above 0 looks real.
 
-    They are scores of overlapping patches, or parts that add up to the picture's score.
+    They are scores of overlapping patches, or terms that add up to the picture's score.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Verdict:
 
 
 class Critic:
-    """A discriminator that judges one picture at a time, in a batch with a few fixed drawn covers (B, 3, R, R)."""
+    """A discriminator that scores one picture at a time, in a batch with a few fixed generated covers (B, 3, R, R)."""
 
     def __init__(self, discriminator: nn.Module, companions: Tensor):
         self.network: Any = discriminator
@@ -87,7 +87,7 @@ class Critic:
             return Verdict(score, [Scale(WHOLE, [[score]])])
         features = maps.value[0]
         shares = (features.flatten() * weights[: features.numel()]).view(features.shape).sum(0)
-        # What belongs to no position, the bias or a comparison with the batch, is divided among all.
+        # Terms without a position (the bias, a comparison with the batch) are spread over all positions.
         shares = shares + (score - shares.sum()) / shares.numel()
         return Verdict(score, [Scale(WHOLE, shares.tolist())])
 

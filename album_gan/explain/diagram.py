@@ -10,7 +10,7 @@ ROW, WIDE, GAP = 250, 124, 60  # pixels of a drawing: height of a row, room for 
 PER_ROW = 9
 SHORT = {
     "transposed convolution": "transp. conv", "convolution": "conv", "fully connected": "full",
-    "mean of pixels": "mean", "enlargement": "enlarge", "gated picture": "gate",
+    "average pooling": "pool", "upsampling": "upsample", "gated constant": "gate",
 }  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def boxes(steps: Sequence[Step]) -> list[list[Step]]:
 
 
 def diagram(traces: Sequence[tuple[str, Trace]]) -> str:
-    """An SVG of networks, one below the other, given as title and trace. Uses the colour of the surrounding text."""
+    """An SVG of networks, stacked vertically, given as title and trace. Uses the surrounding text colour."""
     parts: list[str] = []
     width, y = 0, 0
     for title, trace in traces:

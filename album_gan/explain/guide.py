@@ -8,16 +8,16 @@ from ..recipes.base import recipe_module
 from .networks import RECIPES, resolutions
 
 NOTATION = (
-    "D is the discriminator before any sigmoid, x a real cover, G(z) a drawn one, s(t) = log(1 + exp t); y is a label, "
-    "c a code that the network Q reads off the picture, f features inside D, h a penalty on weights far from their "
-    "past mean, u a point between x and G(z), L(x) how badly D repeats x, k and γ weights, P a frozen network, "
-    "d the distance of many drawn covers from many real ones."
+    "D is the discriminator before any sigmoid, x a real cover, G(z) a generated one, s(t) = log(1 + exp t); y is a "
+    "label, c a code that the network Q recovers from the picture, f features of D, h a penalty on weights far from "
+    "their past mean, u a point between x and G(z), L(x) D's reconstruction error of x, k and γ weights, P a frozen "
+    "network, d the distance between many generated covers and many real ones."
 )
 
 
 @dataclass(frozen=True)
 class Card:
-    """`parent` is the recipe that this one improves on, "" for the first; losses are minimised by each side."""
+    """`parent` is the recipe that this one improves on, "" for the first; each network minimises its loss."""
 
     year: int
     parent: str
@@ -29,11 +29,11 @@ class Card:
 
 CARDS = {
     "vanilla": Card(
-        2014, "", "Two networks play a game: one draws, one judges. Nobody has to write down what a good picture is.",
-        "E s(-D(x)) + E s(D(G(z)))", "E s(-D(G(z)))", "To understand the game, at 32 px. Not for covers.",
+        2014, "", "Two networks compete: one draws, one judges. Nobody has to define what a good picture is.",
+        "E s(-D(x)) + E s(D(G(z)))", "E s(-D(G(z)))", "To understand the idea, at 32 px. Not for covers.",
     ),
     "cgan": Card(
-        2014, "vanilla", "Both networks are shown a label. So a good picture of the wrong class is a bad one.",
+        2014, "vanilla", "Both networks get a label, so a good picture of the wrong class counts as fake.",
         "E s(-D(x, y)) + E s(D(G(z, y), y))", "E s(-D(G(z, y), y))", "When you have labels and want to choose a class.",
     ),
     "dcgan": Card(
@@ -42,34 +42,34 @@ CARDS = {
     ),
     "improved_dcgan": Card(
         2016, "dcgan",
-        "Five remedies for a game that does not settle. The judge sees a whole batch at once, so a collapse shows.",
+        "Five remedies for unstable training. The discriminator compares images in a batch, which exposes collapse.",
         "0.9 E s(-D(x)) + 0.1 E s(D(x)) + E s(D(G(z))) + h", "|E f(x) - E f(G(z))|² + E s(-D(G(z))) + h",
         "To see what a remedy does: feature_weight 0, history_weight 0, or real_target 1.",
     ),
     "infogan": Card(
         2016, "dcgan",
-        "Some inputs are codes that a third network must read off the picture. Each code comes to mean something.",
+        "Some inputs are codes that a third network must recover from the picture, so each comes to mean something.",
         "E s(-D(x)) + E s(D(G(z, c))) - E log Q(c | G(z, c))", "E s(-D(G(z, c))) - E log Q(c | G(z, c))",
         "To find out what varies among covers, without labels.",
     ),
     "wgan": Card(
         2017, "dcgan",
-        "The critic no longer says real or fake: it measures a distance. Clipped weights keep it from being too steep.",
+        "The critic no longer says real or fake: it estimates a distance. Weight clipping limits its gradients.",
         "E D(G(z)) - E D(x), weights within ±0.01", "-E D(G(z))",
-        "To see a loss that comes closer to 0 as pictures improve.",
+        "To see a loss that approaches 0 as pictures improve.",
     ),
     "wgan_gp": Card(
-        2017, "wgan", "A penalty on slopes other than 1 instead of clipping. Nearly any network trains with it.",
+        2017, "wgan", "A penalty on gradient norms other than 1 replaces clipping. Almost any network trains with it.",
         "E D(G(z)) - E D(x) + 10 E (|∇D(u)| - 1)²", "-E D(G(z))", "A classic without tuning, given time.",
     ),
     "began": Card(
-        2017, "dcgan", "The discriminator is an autoencoder that repeats pictures. A controller balances both.",
-        "E L(x) - k E L(G(z))", "E L(G(z))", "For smooth pictures of little variety.",
+        2017, "dcgan", "The discriminator is an autoencoder. A controller balances the two networks.",
+        "E L(x) - k E L(G(z))", "E L(G(z))", "For smooth pictures with little diversity.",
     ),
     "progressive": Card(
         2018, "wgan_gp", "Both networks begin at 4 px and grow. Composition is learned before detail.",
         "E D(G(z)) - E D(x) + 10 E (|∇D(u)| - 1)² + 0.001 E D(x)²", "-E D(G(z))",
-        "To watch covers appear from coarse to fine, with much time.",
+        "To watch covers appear from coarse to fine, given time.",
     ),
     "projected": Card(
         2021, "dcgan",
@@ -79,7 +79,7 @@ CARDS = {
     ),
     "r3gan": Card(
         2024, "wgan_gp",
-        "A real picture must score above a drawn one. Penalties on both let it provably converge near a solution.",
+        "A real picture must score above a generated one. Penalties on both make it provably converge near a solution.",
         "E s(D(G(z)) - D(x)) + γ/2 E |∇D(x)|² + γ/2 E |∇D(G(z))|²", "E s(D(x) - D(G(z)))",
         "The best that trains from scratch, given a GPU and time.",
     ),

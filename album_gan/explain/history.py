@@ -1,4 +1,4 @@
-"""The course of a training run, from a model's log, with fewer points for charts."""
+"""A model's training history from its log, downsampled for charts."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,10 @@ POINTS = 160  # of each curve
 
 
 def course_of(folder: Path) -> dict[str, Any]:
-    """Moments, losses, kernel distances and alarms of a model's training, from the files beside its weights.
+    """Snapshots, losses, kernel distances and alarms of a model's training, from the files next to its weights.
 
-    `moments` are numbers of covers shown, one for each sheet in history/; `losses` maps names to lists of [covers,
-    value], means over neighbouring log lines. Missing parts are empty.
+    `moments` are numbers of covers seen, one for each sheet in history/; `losses` maps names to lists of [covers,
+    value], averaged over neighbouring log lines. Missing parts are empty.
     """
     moments = [int(sheet.stem) for sheet in history_sheets(folder)]
     file = folder / "log.jsonl"

@@ -1,4 +1,4 @@
-"""Kinds of steps in networks, and how to recognise them from calls of torch's functions."""
+"""Kinds of steps in networks, and how to recognise them from calls to torch functions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,46 +29,46 @@ TRANSPOSED = Kind(
 FULLY_CONNECTED = Kind("fully connected", "Every output is a weighted sum of all inputs.", main=True)
 BATCH_NORM = Kind(
     "batch normalisation",
-    "Subtracts each channel's mean, divides by its spread, then scales and shifts by two learned numbers.",
+    "Subtracts each channel's mean, divides by its standard deviation, then applies a learned scale and shift.",
 )
-ENLARGEMENT = Kind("enlargement", "Makes maps larger: each pixel is repeated, or blended with its neighbours.", True)
-POOLING = Kind("mean of pixels", "Makes maps smaller: blocks of pixels become their mean.", True)
-RELU = Kind("ReLU", "Keeps positive values, makes negative ones zero. Without it, stacked layers would act as one.")
-LEAKY = Kind("leaky ReLU", "Keeps positive values and a fifth (or so) of negative ones, so no unit is ever silent.")
+ENLARGEMENT = Kind("upsampling", "Makes maps larger by repeating pixels, or interpolating between them.", True)
+POOLING = Kind("average pooling", "Makes maps smaller: each block of pixels becomes its mean.", True)
+RELU = Kind("ReLU", "Keeps positive values, sets negative ones to zero. Without it, stacked layers would act as one.")
+LEAKY = Kind("leaky ReLU", "Keeps positive values and scales negative ones by about a fifth, so no unit ever dies.")
 ELU = Kind("ELU", "Keeps positive values and bends negative ones smoothly towards -1.")
 SILU = Kind("SiLU", "Multiplies each value by its own sigmoid: a smooth ReLU.")
-SIGMOID = Kind("sigmoid", "Squeezes values into 0 to 1.")
-TANH = Kind("tanh", "Squeezes values into -1 to 1, the range of pixels: -1 is black, 1 is white.")
-RELU6 = Kind("ReLU6", "Keeps values between 0 and 6.")
-RESHAPE = Kind("reshape", "The same numbers in another arrangement.")
+SIGMOID = Kind("sigmoid", "Squashes values into 0 to 1.")
+TANH = Kind("tanh", "Squashes values into -1 to 1, the range of pixels: -1 is black, 1 is white.")
+RELU6 = Kind("ReLU6", "Clamps values to between 0 and 6.")
+RESHAPE = Kind("reshape", "The same numbers in another shape.")
 PADDING = Kind("padding", "Adds a border of zeros.")
-SKIP = Kind("skip connection", "Adds what came in to what was computed from it, so a layer only learns the difference.")
-GATE = Kind("gate", "Multiplies each channel by a number that other maps decide.")
-JOINED = Kind("joined", "Puts maps side by side as more channels.")
+SKIP = Kind("skip connection", "Adds a block's input to its output, so the block only learns the difference.")
+GATE = Kind("gate", "Multiplies each channel by a number computed from other maps.")
+JOINED = Kind("concat", "Concatenates maps along the channels.")
 PIXEL_NORM = Kind("pixel normalisation", "Scales the channels of each pixel to a mean square of 1.")
 DIRECTION = Kind("normalised latent", "Scales the latent to a fixed length: only its direction counts.")
-UNIFORM = Kind("normal to uniform", "Maps normal latents to uniform ones in -1 to 1, which the paper uses.")
-LABELLED = Kind("sum", "Adds the vector of the label to the latent.")
+UNIFORM = Kind("normal to uniform", "Maps normal latents to uniform ones in -1 to 1, as in the paper.")
+LABELLED = Kind("sum", "Adds the label's embedding to the latent.")
 EMBEDDING = Kind("embedding", "Looks up the learned vector of a label.")
-MAXOUT = Kind("maxout", "Each unit is the largest of several weighted sums.")
-FADE = Kind("fade", "Mixes a coarse and a fine picture while the network grows.")
-ERROR = Kind("reconstruction error", "How far the repeated picture is from the original: the score of each picture.")
-PATTERN = Kind("gated picture", "Multiplies a learned 4 x 4 picture of each channel by a number.", main=True)
+MAXOUT = Kind("maxout", "Each unit is the maximum of several weighted sums.")
+FADE = Kind("fade-in", "Blends a coarse and a fine picture while the network grows.")
+ERROR = Kind("reconstruction error", "How far the reconstruction is from the original: the picture's score.")
+PATTERN = Kind("gated constant", "Multiplies each channel's learned 4 x 4 map by a number.", main=True)
 
 # Modules that count as one step.
 COMPOSITES = {
     "VirtualBatchNorm": Kind(
         "virtual batch normalisation",
-        "Normalises by the statistics of a fixed reference batch, so that a picture does not depend on its neighbours.",
+        "Normalises with the statistics of a fixed reference batch, so a picture does not depend on its neighbours.",
     ),
     "MinibatchDiscrimination": Kind(
-        "minibatch discrimination", "Measures how close each picture is to the others of its batch: a collapse shows."
+        "minibatch discrimination", "Measures how close each picture is to the others in its batch: exposes collapse."
     ),
     "Modulation": Kind(
         "modulation",
-        "Scales and shifts each channel by numbers that the cover's own code decides; a shift may differ by place.",
+        "Scales and shifts each channel by numbers computed from the cover's code; the shift may vary by position.",
     ),
-    "MinibatchDeviation": Kind("spread of the batch", "One more channel: how different the pictures of a batch are."),
+    "MinibatchDeviation": Kind("minibatch std", "Adds a channel: the standard deviation across the batch."),
 }
 
 

@@ -1,4 +1,4 @@
-"""Feature maps as pictures, and one output value of a layer as a sum of products."""
+"""Feature maps as pictures, and one output value of a layer broken down into products."""
 
 import math
 from typing import Any

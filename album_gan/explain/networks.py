@@ -1,4 +1,4 @@
-"""The networks to explain: those of the bundled models, and untrained ones of every recipe."""
+"""The networks to explain: those of the bundled models, and an untrained pair for every recipe."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +15,7 @@ from ..inference.pipeline import AlbumCoverPipeline
 from ..recipes.base import SMALLEST_RESOLUTION, recipe_module, recipe_names
 from .trace import Trace, trace
 
-ENLARGER = "upscaler"  # the only recipe whose input is pictures, not latents
+ENLARGER = "upscaler"  # the only recipe that takes pictures, not latents
 RECIPES = tuple(name for name in recipe_names() if name != ENLARGER)
 
 
@@ -23,7 +23,7 @@ RECIPES = tuple(name for name in recipe_names() if name != ENLARGER)
 class Pair:
     """A generator and its discriminator, both in evaluation mode on the CPU.
 
-    `discriminator` is None if the model has none that can judge pictures: see `missing`.
+    `discriminator` is None if the model has none that can score pictures: see `missing`.
     """
 
     generator: Any  # torch types every attribute of a module as Tensor or Module
@@ -38,13 +38,13 @@ class Pair:
         return self.generator.config.resolution
 
     def inputs(self, seeds: list[int]) -> tuple[Tensor, ...]:
-        """What the generator draws these seeds from: latents (B, latent_dim), and classes (B,) if it has any."""
+        """The generator's inputs for these seeds: latents (B, latent_dim), and classes (B,) if it has any."""
         z = torch.from_numpy(latents_of(seeds, self.generator.config.latent_dim)).float()
         classes = ClassLabels.of(self.generator.config)
         return (z, torch.tensor(classes.of_seeds(seeds))) if classes.names else (z,)
 
     def draw(self, seeds: list[int]) -> Tensor:
-        """The covers of these seeds, as everywhere else: (B, 3, R, R) in [-1, 1]."""
+        """The covers of these seeds, the same as everywhere else: (B, 3, R, R) in [-1, 1]."""
         return self.generator(*self.inputs(seeds))
 
 
@@ -70,7 +70,7 @@ def recipe_pair(name: str, resolution: int | None = None, **settings: int) -> Pa
 
 
 def resolutions(name: str) -> list[int]:
-    """The resolutions that a recipe supports, that of its paper (or of the bundled model) first."""
+    """The resolutions a recipe supports; the paper's (or the bundled model's) first."""
     largest = recipe_module(name).Recipe.largest_resolution
     possible = [2**n for n in range(5, 10) if SMALLEST_RESOLUTION <= 2**n <= largest]
     first = {"vanilla": 32, "infogan": 32, "projected": 128, ENLARGER: 256}.get(name, 64)
@@ -91,14 +91,14 @@ def bundled_pair(name: str) -> Pair:
 
 
 def discriminator_of(folder: Path) -> tuple[nn.Module | None, str]:
-    """The discriminator in a model's folder, in evaluation mode; or None, and why there is none to judge pictures."""
+    """The discriminator in a model's folder, in evaluation mode; or None, and why none can score pictures."""
     if not (folder / "discriminator" / "config.json").is_file():
-        return None, "this model comes without its discriminator"
+        return None, "this model does not include its discriminator"
     try:
         record = folder / "training.json"
         recipe = read_json(record).get("recipe") if record.is_file() else None
         if recipe in RECIPES and not recipe_module(recipe).Recipe.zero_is_threshold:
-            return None, f"the scores of recipe {recipe} have no threshold between real and drawn covers"
+            return None, f"the scores of recipe {recipe} have no threshold between real and fake covers"
         return load_network(folder / "discriminator", "forward", "fp16").eval(), ""
     except (ImportError, OSError, ValueError) as error:
         return None, " ".join(str(error).split())
@@ -110,7 +110,7 @@ def trace_generator(pair: Pair, seed: int, mute: dict[int, list[int]] | None = N
 
 
 def trace_both(name: str, resolution: int | None = None) -> tuple[Trace, Trace]:
-    """Trace a recipe's generator drawing one picture, and its discriminator judging it; shapes only."""
+    """Trace a recipe's generator on one picture, and its discriminator on the result; shapes only."""
     pair = recipe_pair(name, resolution)
     if name == ENLARGER:
         small = torch.zeros(1, 3, (resolution or resolutions(name)[0]) // 4, (resolution or resolutions(name)[0]) // 4)

@@ -1,7 +1,7 @@
-"""Batch normalisation: batch statistics compared with running ones, and the effect of the mode on pictures.
+"""Batch normalisation: batch statistics compared with running averages, and the effect of the mode on pictures.
 
-In training mode a layer normalises with the mean and spread of the batch, so a cover depends on the rest of its batch.
-In evaluation mode it uses running averages, and a cover depends on its seed alone.
+In training mode a layer normalises with the batch's mean and standard deviation, so a cover depends on the rest of its
+batch. In evaluation mode it uses running averages, and a cover depends only on its seed.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def norms_of(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
 
 @contextmanager
 def batch_statistics(network: nn.Module, only: str | None = None) -> Iterator[None]:
-    """Normalise with batch statistics, in all layers or only in one; running averages do not change."""
+    """Normalise with batch statistics, in all layers or in only one; running averages do not change."""
     norms: dict[str, Any] = {name: norm for name, norm in norms_of(network).items() if only in (None, name)}
     before = {name: (norm.training, norm.momentum) for name, norm in norms.items()}
     for norm in norms.values():
@@ -46,7 +46,7 @@ def pictures(network: nn.Module, inputs: tuple[Tensor, ...], training: bool, onl
 
 @torch.no_grad()
 def statistics(network: nn.Module, inputs: tuple[Tensor, ...], layer: str) -> dict[str, Any]:
-    """Mean and spread of each input channel of a layer: of this batch, and running averages.
+    """Mean and standard deviation of each input channel of a layer: of this batch, and running averages.
 
     `inputs` as in `pictures`. Raises ValueError for an unknown layer.
     """

@@ -1,8 +1,8 @@
 """Tracing what a network computes, step by step, in one forward pass.
 
-`trace` intercepts calls of torch's functions, so it also records steps without a module of their own (enlargements,
-gates, skip connections, layers that scale their weights first), and names each step after the module that it is in. It
-can also mute channels.
+`trace` intercepts calls to torch functions, so it also records steps without a module of their own (upsampling, gates,
+skip connections, layers that scale their weights first), and names each step after its enclosing module. It can also
+mute channels.
 """
 
 from collections.abc import Iterable, Mapping
@@ -230,20 +230,20 @@ def _arithmetic(kind: Kind, bound: dict[str, Any], flowing: list[Tensor], output
         return Convolution(size=before.shape[-1], **settings).formula
     if kind.name == "fully connected":
         return f"{before.shape[-1]:,} x {after.shape[-1]:,} weights"
-    if kind.name == "enlargement":
+    if kind.name == "upsampling":
         factor = after.shape[-1] / before.shape[-1]
         return f"{before.shape[-1]} x {factor:g} = {after.shape[-1]}"
-    if kind.name == "mean of pixels":
+    if kind.name == "average pooling":
         return f"{before.shape[-1]} / {before.shape[-1] / after.shape[-1]:g} = {after.shape[-1]}"
     if kind.name == "reshape":
         return f"{_product(before.shape[1:])} = {_product(after.shape[1:])}"
     if kind.name == "padding":
         return f"{before.shape[-1]} + {after.shape[-1] - before.shape[-1]} = {after.shape[-1]}"
-    if kind.name == "joined":
+    if kind.name == "concat":
         return " + ".join(str(value.shape[1]) for value in flowing) + f" = {after.shape[1]}"
     if kind.name == "maxout":
         return f"{before.shape[1:].numel():,} / {before.shape[-1]} = {after.shape[1:].numel():,}"
-    return "the shape stays" if before.shape[1:] == after.shape[1:] else _product(after.shape[1:])
+    return "same shape" if before.shape[1:] == after.shape[1:] else _product(after.shape[1:])
 
 
 def _product(shape: Iterable[int]) -> str:

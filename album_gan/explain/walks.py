@@ -12,12 +12,12 @@ def arithmetic(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 
 def on_sphere(z: Tensor) -> Tensor:
-    """Rescale latents (B, D) to the typical length: in many dimensions, a Gaussian is concentrated on a shell."""
+    """Rescale latents (B, D) to the typical length: in many dimensions, a Gaussian concentrates on a shell."""
     return z / z.norm(dim=1, keepdim=True).clamp_min(1e-9) * z.shape[1] ** 0.5
 
 
 def line(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """Latents (steps, D) on the straight line between two (1, D), which passes through the empty middle."""
+    """Latents (steps, D) on the straight line between two (1, D), which passes near the origin, where none are."""
     share = shares(steps)
     return share[:, :1] * first + share[:, 1:] * last
 
@@ -39,7 +39,7 @@ def shares(steps: int) -> Tensor:
 def draw(generator: Any, points: Tensor, weights: Tensor, classes: Tensor | None = None) -> Tensor:
     """Images (S, 3, R, R) of points (S, D) between E covers of these classes (E,).
 
-    A class is not a point in latent space, so the stems of all classes are mixed by `weights` (S, E), which sum to 1.
+    A class is not a point in latent space, so the stems of the E covers are mixed with `weights` (S, E) that sum to 1.
     """
     if classes is None:
         return generator(points)

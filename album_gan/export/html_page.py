@@ -2,7 +2,7 @@
 
 It looks like the web page, and draws, morphs and upscales like it. It contains the networks (`onnx_model.py`) and ONNX
 Runtime's WebAssembly (folder `onnxruntime-web`), gzipped; `latents.js`, so that seeds and names give the same covers as
-the pipeline; and the history of training.
+the pipeline; and the training history.
 """
 
 import base64
@@ -27,13 +27,13 @@ RUNTIME = HERE / "onnxruntime-web"
 MAX_BYTES = 30_000_000
 SMALLEST_RATIO = 0.8  # lower limit: gzip makes fp16 weights about 7 % smaller, hardly ever 20 %
 ABOUT = (
-    "{numbers:.1f} million parameters in this file, and no server. Each cover is drawn from {latents} random "
+    "{numbers:.1f} million parameters in this file, and no server. Each cover is generated from {latents} random "
     "numbers and never existed before."
 )
 FOOTER = (
-    "Model {fingerprint}. Every name is a cover, always the same one; what the words mean does not matter. Drawn by a "
-    "network that learned from copyrighted covers. Enjoy it, show it, learn from it; we can grant no rights for "
-    "releasing what it draws. Runs on ONNX Runtime Web, (c) Microsoft Corporation, MIT licence; set in Inter, SIL Open "
+    "Model {fingerprint}. Every name gives a cover, always the same one; the words' meaning has no effect. Drawn by a "
+    "network trained on copyrighted covers. Enjoy it, show it, learn from it; we cannot grant the right to release "
+    "what it draws. Runs on ONNX Runtime Web, (c) Microsoft Corporation, MIT licence; set in Inter, SIL Open "
     "Font License."
 )
 
@@ -62,7 +62,7 @@ def export_html(pipe: AlbumCoverPipeline, file: Path, folder: Path | None = None
 
 
 def read_history(folder: Path) -> list[tuple[int, str]]:
-    """[(covers shown, a sheet as WebP in base64), ...] from a model's folder; empty if it has none."""
+    """[(covers seen, a sheet as WebP in base64), ...] from a model's folder; empty if it has none."""
     return [(int(sheet.stem), base64.b64encode(sheet.read_bytes()).decode()) for sheet in history_sheets(folder)]
 
 
@@ -77,7 +77,7 @@ def check_size(count: int) -> None:
     """Raise ValueError for a page of more than 30 MB."""
     if count > MAX_BYTES:
         raise ValueError(
-            f"the page must be at most {MAX_BYTES:,} bytes, so that it can be mailed, got {count:,} or more; "
+            f"the page must be at most {MAX_BYTES:,} bytes, so that it can be emailed, got {count:,} or more; "
             "export a smaller model, or use --format onnx"
         )
 

@@ -180,7 +180,7 @@ def store_as_half(model: Any) -> None:
 
 
 def check(contents: Sequence[bytes], pipe: AlbumCoverPipeline) -> int:
-    """The largest difference, out of 255, between an exported model's covers and the pipeline's; ValueError above 2.
+    """Largest difference, out of 255, between an exported model's covers and the pipeline's. Raises ValueError above 2.
 
     `contents` are models to run in sequence: a whole one, or two halves.
     """

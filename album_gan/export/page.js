@@ -354,7 +354,7 @@ if (HISTORY.length) {
   const showMoment = () => {
     const [images, picture] = HISTORY[slider.value];
     $("#history img").src = `data:image/webp;base64,${picture}`;
-    $("#history span").textContent = $("#history img").alt = images ? `After ${images.toLocaleString("en")} covers shown` : "Before the training: noise";
+    $("#history span").textContent = $("#history img").alt = images ? `After ${images.toLocaleString("en")} covers seen` : "Before training: noise";
   };
   slider.max = HISTORY.length - 1;
   slider.value = slider.max;

@@ -1,4 +1,4 @@
-"""The model card: what the model draws, how to load it, training data, metrics and limits."""
+"""The model card: what the model draws, how to load it, its training data, metrics and limits."""
 
 import json
 import math
@@ -22,7 +22,7 @@ NOT_IN_COMMAND = (
     "data_rights", "license", "report_to", "logging_steps", "checkpointing_steps", "checkpoints_total_limit",
     "overwrite",
 )  # fmt: skip
-# Entries of training.json that are not options of train.py; `batch_size` is the total of all processes.
+# Entries of training.json that are not options of train.py; `batch_size` is the total over all processes.
 RESULTS = {
     "images",
     "steps",
@@ -37,8 +37,8 @@ RESULTS = {
 }
 
 NO_LICENSE = (
-    "Drawn by a network that learned from covers whose rights are stated above. Enjoy it, show it, learn from it; no "
-    "rights are granted for releasing what it draws."
+    "Drawn by a network trained on covers whose rights are stated above. Enjoy it, show it, learn from it; no rights "
+    "are granted for releasing what it draws."
 )
 LICENSED = (
     "The weights are published under the licence `{license}`; the rights to the training covers are stated above."
@@ -50,7 +50,7 @@ def card(
 ) -> str:
     """Metadata and text, from training.json and evaluation.json (if any) in the model's `folder`.
 
-    Raises ValueError for metadata that the Hub could not read.
+    Raises ValueError for metadata that the Hub cannot parse.
     """
     record = read_record(folder)
     file = folder / "evaluation.json"
@@ -80,7 +80,7 @@ def card(
         by_hand=by_hand(pipe, repo_id),
         initial_weights=initial_weights(record["settings"]),
         command=training_command(record["settings"]),
-        numbers=numbers(measured) if measured else "Not measured yet; `album-gan evaluate` does it.",
+        numbers=numbers(measured) if measured else "Not measured yet; run `album-gan evaluate`.",
         memorisation=memorisation(measured),
     )
     content = f"---\n{data.to_yaml()}\n---\n\n{text}"
@@ -122,7 +122,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def initial_weights(settings: dict[str, Any]) -> str:
-    """For a run that began with a trained model, a sentence that names it; otherwise empty."""
+    """For a run that started from a trained model, a sentence that names it; otherwise empty."""
     source = settings.get("init_from")
     return f" Training started from the weights of `{source}`; the command of the last run:" if source else ""
 
@@ -135,7 +135,7 @@ def training_command(settings: dict[str, Any]) -> str:
     words = [f"--dataset_name {data}" if data == "synthetic" or is_public_id(data) else "--train_data_dir my_covers"]
     hidden = {*RESULTS, *PRIVATE, *NOT_IN_COMMAND}
     if settings.get("minutes"):
-        hidden.add("max_train_steps")  # which --minutes replaces
+        hidden.add("max_train_steps")  # --minutes replaces it
     for name, value in settings.items():
         if isinstance(value, dict):
             words += [f"--{name}.{field}" for field, inner in value.items() if inner is True]
@@ -181,7 +181,7 @@ def lettering(measured: dict[str, Any]) -> str:
         f"{found['with_text']:.0%} of {found['covers']:,} covers, {found['characters']:.1f} characters each"
         for found in (measured["lettering"]["model"], measured["lettering"]["held_out"])
     )
-    return f"\n\nAn OCR model (PP-OCR, used in no training here) finds text on {drawn}; on real covers: {real}."
+    return f"\n\nAn OCR model (PP-OCR, never used in training) finds text on {drawn}; on real covers: {real}."
 
 
 def memorisation(measured: dict[str, Any] | None) -> str:
@@ -210,7 +210,7 @@ def by_hand(pipe: AlbumCoverPipeline, repo_id: str) -> str:
     else:
         module = type(pipe.generator).__module__.rpartition(".")[2]
         code = FROM_ITS_FILE.format(module=module, name=name).lstrip()
-        needs = f"From the files alone, with torch, safetensors, diffusers and the `{module}.py` beside the weights"
+        needs = f"From the files alone, with torch, safetensors, diffusers and the `{module}.py` next to the weights"
     return f"{needs}:\n\n```python\n{code.replace('me/album-covers', repo_id)}```"
 
 

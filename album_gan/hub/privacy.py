@@ -1,4 +1,4 @@
-"""Removing folders of the training machine and private names from published settings."""
+"""Removing private names and paths of the training machine from published settings."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def public_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def public_name(dataset_name: str | None) -> str:
-    """A data set's name if it is public; folders are not named."""
+    """A data set's name if it is public; folder names are not published."""
     named = is_public_id(dataset_name) or dataset_name == "synthetic"
     return str(dataset_name) if named else PRIVATE_COLLECTION
 

@@ -1,4 +1,4 @@
-"""Publishing a model as a repository, with everything that the page, the lesson, diffusers and trainers need."""
+"""Publishing a model as a Hub repository, with everything that the page, the lesson, diffusers and training need."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from .run_checkpoints import CHECKPOINT, latest_checkpoint
 
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
 LICENSE_ID = re.compile(r"[a-z0-9][a-z0-9.-]*")
-LEFTOVERS = shutil.ignore_patterns(".*.tmp")  # of writers that were killed
+LEFTOVERS = shutil.ignore_patterns(".*.tmp")  # of killed writers
 # Files that a push replaces; others in the repository belong to the owner.
 REPLACED = (
     "generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "log.jsonl", "evaluation.json",
@@ -84,12 +84,12 @@ def open_repository(
         public = not api.repo_info(repo_id).private
     if public and private:
         raise ValueError(
-            f"private must be left out for {repo_id}, which is public; make it private in its settings on the Hub, or "
+            f"private must not be set for {repo_id}, which is public; make it private in its settings on the Hub, or "
             "push to another repository"
         )
     if public and data_rights is None:
         raise ValueError(
-            f"data_rights must be given for {repo_id}, which is public; say what may be done with its training covers "
+            f"data_rights must be given for {repo_id}, which is public; state the rights to its training covers "
             "(--data-rights TEXT), or push to a private repository"
         )
     return api
@@ -112,15 +112,15 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def explained(repo_id: str) -> Iterator[None]:
-    """Turn the Hub's refusals and connection errors into one-line OSErrors that say what to do."""
+    """Turn Hub and connection errors into one-line OSErrors that say what to do."""
     try:
         yield
     except hub_http_error() as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
             raise OSError(
-                f"{repo_id} cannot be written to: the Hub answers {status}; log in with `hf auth login` as a user who "
-                "may, or set HF_TOKEN to a token with write access"
+                f"{repo_id} cannot be written to: the Hub responds {status}; log in with `hf auth login` as a user who "
+                "may write to it, or set HF_TOKEN to a token with write access"
             ) from None
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise OSError(

@@ -23,7 +23,7 @@ CHECKPOINT = "checkpoint"  # folder of the checkpoint in a Hub repository
 def read_state(folder: Path) -> dict[str, Any]:
     """The JSON part of a checkpoint. Raises ValueError if it is incomplete, corrupt, too new, or contains a pickle.
 
-    PermissionError for one that this user may not read: it may be complete.
+    Raises PermissionError if this user may not read it: it may be complete.
     """
     refuse_pickles(folder)
     try:
@@ -74,7 +74,7 @@ def latest_checkpoint(output_dir: Path) -> Path | None:
         try:
             read_state(folder)
         except ValueError as error:
-            logger.warning("passed over: %s", error)
+            logger.warning("skipped: %s", error)
         else:
             return folder
     return None

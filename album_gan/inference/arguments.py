@@ -1,4 +1,4 @@
-"""What callers of the pipeline may pass, as diffusers and they write it, brought to one form."""
+"""Arguments of the pipeline, in diffusers' or our own spelling, converted to one form."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ Seeds = int | str | Iterable[int | str] | Iterable[Chosen]
 
 
 def chosen_list(seeds: Any) -> list[Chosen]:
-    """A seed, a name, several of them, or a text (`latents.read_seeds`); ValueError for none or a wrong one.
+    """A seed, a name, several of them, or a text (`latents.read_seeds`). Raises ValueError if empty or invalid.
 
     In a collection each item is one cover: a number, a readable name, or any words.
     """
@@ -87,7 +87,7 @@ def device_of(device: str | torch.device | None) -> torch.device | None:
 
 
 def device_of_map(device_map: str | torch.device | None) -> torch.device | None:
-    """diffusers' device_map as the one device that a model as small as ours lies on."""
+    """diffusers' device_map as a single device, since our models fit on one."""
     if device_map in ("auto", "balanced"):
         return torch.device(best_device())
     try:

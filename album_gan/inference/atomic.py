@@ -1,6 +1,6 @@
-"""Files that appear whole or not at all, whatever interrupts their writer.
+"""Atomic file writes: files appear completely or not at all.
 
-Published with the weights, beside pipeline.py; everything in album_gan that writes a result writes it through here.
+Published with the weights, next to pipeline.py; everything in album_gan that writes results uses it.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ def write_atomic(path: str | os.PathLike, content: bytes | str, *, flush: bool =
 
 @contextmanager
 def atomic_path(path: str | os.PathLike, *, flush: bool = False) -> Iterator[Path]:
-    """A temporary path beside `path` to write to: renamed to `path` when the block ends, deleted when it raises.
+    """A temporary path next to `path` to write to: renamed to `path` when the block ends, deleted if it raises.
 
     With `flush` the content is on the disk before it gets its name, so that a power cut leaves the old file or the
-    new one. Raises OSError that names the file, its folder, the reason and the way out.
+    new one. Raises OSError that names the file, its folder, the reason and a remedy.
     """
     path = Path(path)
     # A unique name, so that two writers of one file cannot mix; in the same folder, so that the rename is atomic.
@@ -50,7 +50,7 @@ def atomic_path(path: str | os.PathLike, *, flush: bool = False) -> Iterator[Pat
 
 @contextmanager
 def explained_write_errors(path: Path, *others: Path) -> Iterator[None]:
-    """Turn an OSError of writing `path` (or `others`) into one that names the file and its folder, and the way out.
+    """Turn an OSError from writing `path` (or `others`) into one that names the file, its folder and a remedy.
 
     The system's own message names neither: "[Errno 28] No space left on device". Errors of other files pass unchanged,
     and so do those without a number, which are not the system's: Pillow's of a broken picture.
@@ -94,7 +94,7 @@ def replace_folder(new: Path, folder: Path, old: Path) -> None:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    """Wait until a file's content, or a folder's list of names, is on disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows cannot open folders; NTFS journals its names
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

@@ -1,6 +1,6 @@
 """The class of each cover: rules for the names and numbers that callers pass.
 
-This file is published with the weights, beside `pipeline.py`.
+This file is published with the weights, next to `pipeline.py`.
 """
 
 import operator
@@ -32,7 +32,7 @@ class ClassLabels:
         return [*self.names, *self.mixtures]
 
     def check(self, label: Any) -> None:
-        """Raise ValueError for a label that is none of `choices`, nor None or "" for each seed's own class."""
+        """Raise ValueError unless the label is one of `choices`, or None or "" for each seed's own class."""
         if label is None or (isinstance(label, str) and label in ("", *self.choices)):
             return
         rule = f"one of {', '.join(self.choices)}" if self.choices else "empty"
@@ -51,7 +51,7 @@ class ClassLabels:
         return classes_of(seeds, counts) if counts else [0] * len(seeds)
 
     def numbers(self, label: str | None, class_labels: Any, seeds: Sequence[int] | None, count: int) -> list[int]:
-        """The class number, 0 to len(names), of each of `count` covers, whose seeds are None if drawn from latents.
+        """The class number, 0 to len(names), of each of `count` covers; `seeds` is None for covers drawn from latents.
 
         `label` is one of `choices` or None. `class_labels` is one value for all covers or one for each: a name, an
         index into `names`, or None. Raises ValueError for both at once, unknown values, a wrong number of them, and a
@@ -72,7 +72,7 @@ class ClassLabels:
         mixed = next((name for name in names if name in self.mixtures and name not in self.names), None)
         if mixed:
             raise ValueError(
-                f"label {mixed} is a mixture of classes, from which seeds draw, and these covers have none; "
+                f"label {mixed} is a mixture of classes, sampled by seed, but these covers have no seeds; "
                 f"pass seeds, or one of {', '.join(self.names)}"
             )
         return [self.names.index(name) + 1 if name else 0 for name in names]

@@ -1,7 +1,7 @@
 """Finding the cover that is nearest to a picture: by projection into the stem space, for any of our generators.
 
-Projection as in StyleGAN2 (Karras et al. 2020, arXiv:1912.04958, appendix D), with differences of pixels at several
-scales in place of a perceptual network, and the stem in place of w.
+Projection as in StyleGAN2 (Karras et al. 2020, arXiv:1912.04958, appendix D), with pixel differences at several scales
+instead of a perceptual network, and the stem instead of w.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Found:
 def find(pipe: Any, picture: Image.Image, steps: int = STEPS, generator: Any = None) -> Found:
     """The seed and the stem of an `AlbumCoverPipeline` that are nearest to a picture, which is cropped to a square.
 
-    Deterministic. `generator`, by default the pipeline's, draws what is compared: a page may let others draw between.
+    Deterministic. `generator`, by default the pipeline's, draws the covers: a page may let others draw in between.
     Raises ValueError for `steps` below 1, and for anything that is not a picture.
     """
     if steps < 1:

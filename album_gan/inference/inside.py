@@ -1,4 +1,4 @@
-"""What a generator computes on the way to a cover, layer by layer, and what a discriminator thinks of pictures."""
+"""A generator's intermediate results, layer by layer, and a discriminator's scores of pictures."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from .pixels import as_shown, to_tensor
 
-# Of the drawn covers that are judged beside a picture: a batch of one would look like a collapse. A picture beside its
-# copy would too, so they are not the first seeds, which people try.
+# Seeds of the covers in a picture's batch: a batch of one would look like a collapse. So would a picture next to its
+# copy, so they are not the first seeds, which people try.
 COMPANION_SEEDS = range(1_000, 1_007)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What one module of a generator gave: `name` as in `named_modules`, and its `output` (C, H, W) or (features,)."""
+    """One module's output in a generator: `name` as in `named_modules`, and its `output` (C, H, W) or (features,)."""
 
     name: str
     kind: str
@@ -27,9 +27,9 @@ class Layer:
 
 
 def layers_while(draw: Callable[[], Any], generator: nn.Module) -> list[Layer]:
-    """The modules of a generator in the order in which `draw()`, which draws one picture with it, leaves them.
+    """The modules of a generator in the order in which they finish during `draw()`, which draws one picture with it.
 
-    A block comes after the layers in it. Other threads may draw with the generator meanwhile.
+    A block comes after the layers in it. Other threads may use the generator at the same time.
     """
     thread = threading.get_ident()
     layers: list[Layer] = []
@@ -55,7 +55,7 @@ def layers_while(draw: Callable[[], Any], generator: nn.Module) -> list[Layer]:
 def scores_of(images: Sequence[Image.Image], discriminator: nn.Module, companions: Tensor) -> list[float]:
     """One score for each picture, cropped to a square; see `AlbumCoverPipeline.critic` for what it means.
 
-    Each is judged alone beside the same `companions` (B, 3, R, R), so that a score does not depend on the others.
+    Each is scored separately, in a batch with the same `companions` (B, 3, R, R), so that scores are independent.
     """
     side, device = companions.shape[-1], next(discriminator.parameters()).device
     scores = []

@@ -1,8 +1,8 @@
 """Seeds, their names and latents, and paths through latent space.
 
-A seed, 0 to 99,999,999, is a cover, and has one readable name ("velvet-otter-042"). Its latent does not come from a
-library's random numbers, which may change with a release, but from arithmetic that any language can reproduce;
-`latents_of` specifies it. Only numpy: nothing here needs a network.
+A seed, 0 to 99,999,999, gives one cover and has one readable name ("velvet-otter-042"). Its latent does not come from a
+library's random number generator, which may change with a release, but from arithmetic that any language can reproduce;
+`latents_of` specifies it. Needs only numpy, no networks.
 """
 
 import difflib
@@ -104,7 +104,7 @@ def seed_for_any_text(text: str) -> tuple[int, str]:
     """A seed for any text, and what the text was: "seed" (a number), "name", or "words".
 
     Words select a seed by hash: SHA-256 of the text (NFC, casefolded, trimmed, single spaces, UTF-8), read as one
-    big-endian number, mod 1e8. The network cannot read: what the words mean does not matter.
+    big-endian number, mod 1e8. The network cannot read: the words' meaning has no effect.
     """
     try:
         return seed_of(text), "seed" if text.strip().isdigit() else "name"
@@ -115,7 +115,7 @@ def seed_for_any_text(text: str) -> tuple[int, str]:
 
 
 def near_miss(text: str) -> str | None:
-    """The closest name to a mistyped one, "velvt oter 42" -> "velvet-otter-042"; None if there is none."""
+    """The closest name to a mistyped one, "velvt oter 42" -> "velvet-otter-042"; None if nothing is close."""
     parts = re.split(r"[\s_-]+", text.strip().casefold())
     if len(parts) != 3 or len(text) > 60 or not re.fullmatch(r"[0-9]{1,3}", parts[2]):
         return None
@@ -128,19 +128,19 @@ def near_miss(text: str) -> str | None:
 
 
 class Chosen(NamedTuple):
-    """A seed, and the words that somebody typed for it; "" for a seed that was typed as a number or a name."""
+    """A seed, and the words typed for it; "" for a seed typed as a number or a name."""
 
     seed: int
     typed: str = ""
 
     @property
     def name(self) -> str:
-        """What the cover is called: the words that were typed, or the seed's readable name."""
+        """The cover's name: the typed words, or the seed's readable name."""
         return self.typed or name_of(self.seed)
 
 
 def read_seeds(text: str) -> list[Chosen]:
-    """What a text chooses, the same wherever one can be typed: seeds in the order given, repeats kept.
+    """The seeds chosen by a text, the same everywhere: in the order given, repeats kept.
 
     "1,2,7-9,velvet-otter-042" is a list of numbers, inclusive ranges and readable names. Any other text is one name,
     commas included ("Tyler, The Creator"), and its words choose the seed (`seed_for_any_text`). Semicolons and new
@@ -201,7 +201,7 @@ def typed_for(seed: int, typed: str | None) -> str:
 
 
 def shortened(value: object) -> str:
-    """A value of any kind and size, for a message: on one line and at most 60 characters."""
+    """Any value as text for a message: on one line, at most 60 characters."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."
 

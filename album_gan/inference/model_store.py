@@ -1,7 +1,7 @@
 """Finding, fetching and reading models: safetensors and JSON only, never a pickle.
 
-A model is a folder with model_index.json and, for each network, a folder with config.json and safetensors. This file
-is published with the weights, beside pipeline.py.
+A model is a folder with model_index.json and, for each network, a folder with config.json and safetensors. This file is
+published with the weights, next to pipeline.py.
 """
 
 import importlib
@@ -28,7 +28,7 @@ FORMAT_VERSION = 1
 BUNDLED = {"bundled": "pretrained", "teaching": "pretrained/teaching"}  # the second is a small DCGAN, for lessons
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FP16_WEIGHTS = "diffusion_pytorch_model.fp16.safetensors"
-# Published beside the weights: pipeline.py names all the others, for diffusers downloads only what it names.
+# Published next to the weights: pipeline.py names all the others, because diffusers downloads only those.
 PIPELINE_FILES = (
     "pipeline.py", "arguments.py", "atomic.py", "class_labels.py", "finding.py", "inside.py", "latents.py",
     "model_store.py", "output.py", "pixels.py", "precision.py", "upscaling.py", "word_lists.py",
@@ -42,7 +42,7 @@ LARGEST_SIZE, MOST_BLOCKS, MOST_CLASSES, LONGEST_CLASS = 65_536, 1_000, 100_000,
 
 
 def bundled_models() -> list[str]:
-    """Names of the BUNDLED models that this installation holds: a Space has the teaching model alone."""
+    """Names of the BUNDLED models in this installation: a Space has only the teaching model."""
     package = Path(__file__).parent.parent
     return [name for name, folder in BUNDLED.items() if (package / folder / "model_index.json").exists()]
 
@@ -59,8 +59,8 @@ def find_model(
     """The local folder of a model: one of BUNDLED, a folder, or `parts` of a model on the Hub, downloaded if missing.
 
     A part is a network's folder, of which only JSON and safetensors (of `variant`) are downloaded, or a glob pattern:
-    "history/*". When the Hub cannot be reached, what the cache holds of a model counts as the model.
-    Raises OSError when there is no such model, ValueError for a local folder that holds a pickle.
+    "history/*". When the Hub cannot be reached, the cached part of a model counts as the model.
+    Raises OSError if the model does not exist, ValueError for a local folder that contains a pickle.
     """
     if source is None or source in BUNDLED:
         return Path(__file__).parent.parent / BUNDLED[source or "bundled"]
@@ -121,7 +121,7 @@ def find_model(
 
 
 def history_sheets(folder: Path) -> list[Path]:
-    """Sheets of samples from a model's training, history/<images shown>.webp, first to last; empty if it has none."""
+    """Sheets of samples from a model's training, history/<images seen>.webp, first to last; empty if it has none."""
     return sorted((folder / "history").glob("[0-9]*.webp"))
 
 
@@ -162,7 +162,7 @@ def refuse_pickles(folder: Path, parts: Iterable[str] = ()) -> None:
 def check_index(folder: Path, source: object, pipeline: str) -> dict[str, Any]:
     """The model_index.json of an album_gan model, of the class `pipeline`.
 
-    Raises OSError unless `folder` holds a model, ValueError unless it is such a one.
+    Raises OSError unless `folder` holds a model, ValueError unless it has this class.
     """
     if not (folder / "model_index.json").is_file():
         raise OSError(f"{source} is not an album_gan model: model_index.json is missing")
@@ -202,12 +202,12 @@ def load_network(folder: Path, ability: str, variant: str | None = None) -> Mode
 
 
 class _Uninitialised(TorchFunctionMode):
-    """Builds layers without their initial values: on "meta", `normal_` loads torch's compiler, a second (2.13)."""
+    """Builds layers without initial values: on "meta", `normal_` loads torch's compiler, a second (2.13)."""
 
     def __torch_function__(
         self, function: Callable, types: object, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Call what torch calls, but for `normal_`, which is told its tensor by name."""
+        """Call what torch calls, except `normal_`, which gets its tensor by name."""
         kwargs = kwargs or {}
         return kwargs["tensor"] if function is torch.nn.init.normal_ else function(*args, **kwargs)
 
@@ -226,7 +226,7 @@ def check_format(version: object, file: Path) -> None:
 def check_config(network: type[ModelMixin], config: dict, file: Path) -> None:
     """Raise ValueError, naming the field, for a number or a class that no network can be built with.
 
-    Unchecked, a config.json from anywhere could ask for ten million layers, and building them would never end.
+    Unchecked, a malicious config.json could ask for ten million layers, and building them would never end.
     """
     for name, parameter in inspect.signature(network.__init__).parameters.items():
         rule = _broken_rule(name, parameter.annotation, config) if name in config else None
@@ -291,7 +291,7 @@ def read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Te
 def network_class(name: object, ability: str) -> type[ModelMixin]:
     """The class called `name` among our networks that have the method `ability`.
 
-    What a model asks for is looked up, never executed. Raises ValueError for any other name.
+    Names in a model are looked up, never executed. Raises ValueError for unknown ones.
     """
     networks = importlib.import_module("album_gan.networks")
     able = {}
@@ -306,7 +306,7 @@ def network_class(name: object, ability: str) -> type[ModelMixin]:
 
 
 def read_json(file: Path) -> dict:
-    """Read a JSON object. Raises OSError if there is no such file, ValueError if it holds anything else."""
+    """Read a JSON object. Raises OSError if the file is missing, ValueError if it contains anything else."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -347,10 +347,10 @@ def write_weights(folder: Path, weights: dict[str, torch.Tensor]) -> None:
 
 
 def write_code(kind: type, folder: Path) -> list[str]:
-    """Write the source file of a network's class beside its weights; returns [module, class], diffusers' name for it.
+    """Write the source file of a network's class next to its weights; returns [module, class], diffusers' name for it.
 
     The file keeps its name: diffusers copies the modules of all components of a model into one folder. A class without
-    a file, from a notebook, is named only.
+    a file, from a notebook, is only named.
     """
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     if file:
@@ -359,14 +359,14 @@ def write_code(kind: type, folder: Path) -> list[str]:
 
 
 def write_pipeline_code(folder: Path) -> None:
-    """Write the files of PIPELINE_FILES, with which diffusers alone loads a model."""
+    """Write the files of PIPELINE_FILES, which let diffusers alone load a model."""
     for name in PIPELINE_FILES:
         code = Path(__file__).with_name(name).read_text(encoding="utf-8")
         write_atomic(folder / name, for_diffusers(code))
 
 
 def for_diffusers(code: str) -> str:
-    """Our source code with diffusers itself in place of `light_diffusers`; other code as it is."""
+    """Our source code with diffusers itself instead of `light_diffusers`; other code unchanged."""
 
     def imports(match: re.Match) -> str:
         names = [name.strip() for name in match[1].split(",")]

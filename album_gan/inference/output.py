@@ -1,4 +1,4 @@
-"""What the pipeline returns: covers with their seeds and names, ready to look at and to save."""
+"""The pipeline's output: covers with their seeds and names, ready to view and save."""
 
 import base64
 import html
@@ -32,15 +32,15 @@ class AlbumCoverOutput(ImagePipelineOutput):
 
     @property
     def names(self) -> list[str]:
-        """What each cover is called: words that were typed, a seed's readable name, or its place, "1"."""
+        """Each cover's name: typed words, a seed's readable name, or its number, "1"."""
         if self.settings is None:
             return [str(number) for number in range(1, len(self.images) + 1)]
         return [settings.get("typed") or name_of(settings["seed"]) for settings in self.settings]
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
-        """Write each cover as a PNG of its name, with its settings inside; returns the files, in order.
+        """Write each cover as a PNG with its name, settings embedded; returns the files, in order.
 
-        Covers of one name get numbers. Raises OSError where files cannot be written, ValueError for arrays.
+        Covers with the same name get numbers. Raises OSError if files cannot be written, ValueError for arrays.
         """
         pictures = self._pictures()
         Path(folder).mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,8 @@
     pipe = AlbumCoverPipeline.from_pretrained()
     pipe(seeds=[42, "velvet-otter-042"]).images
 
-A cover depends on the model, the seed, the truncation and the label alone. This file is published with the weights,
-beside those of `model_store.PIPELINE_FILES`, and imports nothing else of this package.
+A cover depends only on the model, the seed, the truncation and the label. This file is published with the weights, next
+to those of `model_store.PIPELINE_FILES`, and imports nothing else from this package.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ Array = np.ndarray | torch.Tensor
 
 
 class AlbumCoverPipeline(DiffusionPipeline):
-    """Draws album covers of seeds with one generator, and enlarges them.
+    """Draws album covers from seeds with one generator, and enlarges them.
 
     `generator` is a ModelMixin with `embed` (B, latent_dim) -> stem (B, C, 4, 4), `paint` stem -> images
     (B, 3, R, R) in [-1, 1], the buffer `stem_mean` (C, 4, 4), and `resolution`, `latent_dim` and `format_version` in
@@ -108,7 +108,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         in memory, on a GPU (cuda or mps) where there is one, unless `dtype` and `device` say otherwise; diffusers'
         names for these two, `torch_dtype` and `device_map`, do the same.
         `revision`, `local_files_only`, `token` and `cache_dir` are for the Hub.
-        Raises OSError when there is no such model, ValueError when it is not an album_gan model or is damaged.
+        Raises OSError if the model does not exist, ValueError if it is not an album_gan model or is damaged.
         """
         dtype = one_of("dtype", dtype, "torch_dtype", torch_dtype)
         check_dtype(dtype)
@@ -144,7 +144,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def save_pretrained(self, save_directory: str | os.PathLike) -> None:
         """Write the model as float32 and float16 safetensors, both holding the values rounded to float16.
 
-        The code is written beside them, so that diffusers alone loads the folder. model_index.json, which makes a
+        The code is written next to them, so that diffusers alone loads the folder. model_index.json, which makes a
         folder a model, comes last, and each file appears whole or not at all. The weights in memory keep their
         precision. Raises ValueError for weights that float16 cannot hold, OSError where files cannot be written.
         """
@@ -183,7 +183,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
     @property
     def mixtures(self) -> dict[str, list[int]]:
-        """Further names for `label`, such as genres, and the training covers that each has of no class and of `labels`.
+        """More names for `label`, such as genres, each with its counts of training covers of no class and of `labels`.
 
         Each seed draws its own class from such a mixture, as often as the covers of that name had it.
         """
@@ -191,11 +191,11 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
     @property
     def all_labels(self) -> list[str]:
-        """All names that `label` takes: those of `labels`, then those of `mixtures`."""
+        """All values of `label`: the names in `labels`, then those in `mixtures`."""
         return self._classes.choices
 
     def check_label(self, label: Any) -> None:
-        """Raise ValueError for a label that is none of `all_labels`, nor None or "" for each seed's own."""
+        """Raise ValueError unless the label is one of `all_labels`, or None or "" for each seed's own."""
         self._classes.check(label)
 
     def classes_of(self, seeds: Seeds, label: str | None = None) -> list[int]:
@@ -214,7 +214,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
     ) -> dict[str, Any]:
         """Everything needed to draw a cover again, for the text inside its PNG (`pixels.png_bytes`).
 
-        `typed` are the words that somebody typed for the seed; those that choose another seed are left out.
+        `typed` are the words typed for the seed; words that choose another seed are left out.
         """
         seed = seed_of(seed)
         words = typed_for(seed, typed)
@@ -375,7 +375,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         return find(self, picture, steps)
 
     def layers(self, seed: int | str, truncation: float = DEFAULT_TRUNCATION, label: str | None = None) -> list[Layer]:
-        """What each layer of the generator computes on the way to a seed's cover, in order; see `inside.Layer`.
+        """The output of each layer of the generator for a seed's cover, in order; see `inside.Layer`.
 
         Raises ValueError for a seed, truncation or label out of range.
         """
@@ -384,12 +384,12 @@ class AlbumCoverPipeline(DiffusionPipeline):
         return layers_while(lambda: self(seeds, truncation=truncation, label=label), self.generator)
 
     def critic(self, images: Image.Image | Sequence[Image.Image]) -> list[float]:
-        """What the model's discriminator thinks of pictures: a score for each, above 0 for one that looks real.
+        """The discriminator's scores of pictures, above 0 for pictures that look real.
 
-        Pictures are cropped to squares and resized. It judges as training ended, when it knew drawn covers well; scores
-        of two models cannot be compared. Those of wgan, wgan_gp, progressive and r3gan only rank pictures, and those of
-        began are errors, smaller for a picture that looks more real. Raises OSError for a model without its
-        discriminator, ValueError for a pipeline that `from_pretrained` has not loaded.
+        Pictures are cropped to squares and resized. This is the discriminator at the end of training, good at spotting
+        its generator's covers; scores of two models cannot be compared. Those of wgan, wgan_gp, progressive and r3gan
+        only rank pictures, and those of began are errors, lower for a picture that looks more real. Raises OSError for
+        a model without its discriminator, ValueError for a pipeline that `from_pretrained` has not loaded.
         """
         if self._find_discriminator is None:
             raise ValueError("critic needs the model's folder: load it with album_gan's AlbumCoverPipeline")
@@ -397,13 +397,13 @@ class AlbumCoverPipeline(DiffusionPipeline):
         if self._discriminator is None:
             folder = self._find_discriminator() / "discriminator"
             if not (folder / "config.json").is_file():
-                raise OSError(f"{folder.parent} comes without its discriminator; train.py and push write one")
+                raise OSError(f"{folder.parent} has no discriminator; train.py and push save one")
             self._discriminator = load_network(folder, "forward", "fp16").eval().to(self.device)
         drawn = self(COMPANION_SEEDS, truncation=1.0, output_type="pt").images
         return scores_of(pictures, self._discriminator, from_zero_one(drawn))
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickle and copies: without the token, which must not get into files."""
+        """For pickle and copies: without the token, which must not end up in files."""
         state = self.__dict__.copy()
         if self._find_discriminator is not None:
             state["_find_discriminator"] = partial(self._find_discriminator, token=None)

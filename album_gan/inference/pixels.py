@@ -1,4 +1,4 @@
-"""Pixels: [-1, 1] tensors inside album_gan, uint8 and PIL outside, PNG files with settings in them.
+"""Pixels: [-1, 1] tensors inside album_gan, uint8 and PIL outside, PNG files with embedded settings.
 
 This is the only module that knows the range. Byte 0 is -1, byte 255 is 1, and bytes survive the round trip exactly.
 """
@@ -134,7 +134,7 @@ def png_bytes(image: Image.Image, settings: dict | None = None, **options: objec
 
 
 def file_name(name: str) -> str:
-    """A cover's name as the name of a file, without ending, that every system takes."""
+    """A cover's name as a file name, without extension, valid on every system."""
     plain = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "-", name).strip(" .-")[:80]
     short = plain.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .") or "cover"
     return f"{short}-" if RESERVED.fullmatch(short) else short

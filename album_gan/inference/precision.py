@@ -1,4 +1,4 @@
-"""fp32 that is fp32. Published with the weights, beside pipeline.py."""
+"""True fp32. Published with the weights, next to pipeline.py."""
 
 import threading
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ _before: list[tuple[Any, str, Any]] = []  # switches (where, name, value) as the
 def full_precision(device: torch.device) -> Iterator[None]:
     """Compute without autocast, and on NVIDIA's GPUs without TF32, to which cuDNN rounds convolutions by default.
 
-    A cover must not depend on the mode that its caller happens to be in, nor on the kind of GPU, nor on what other
-    threads compute: TF32 stays off until the last of them has left.
+    A cover must not depend on the caller's autocast mode, the kind of GPU, or other threads: TF32 stays off until the
+    last of them has left.
     """
     _enter()
     try:

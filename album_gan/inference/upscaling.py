@@ -24,8 +24,8 @@ TILE = 256  # input pixels; 160 MB of memory for a network of 64 channels
 BORDER = 8  # input pixels by which a picture is extended
 WORTH_A_PASS = 1.5  # a remaining factor below this is left to Lanczos
 RIGHTS = (
-    "Drawn by a network that learned from copyrighted covers. Enjoy it, show it, learn from it; we can grant no rights "
-    "for releasing it. Check that it resembles no existing cover first."
+    "Drawn by a network trained on copyrighted covers. Enjoy it, show it, learn from it; we cannot grant the right to "
+    "release it. Check first that it resembles no existing cover."
 )
 
 Engine = Callable[[Image.Image, tuple[int, int]], Image.Image]
@@ -34,7 +34,7 @@ Engine = Callable[[Image.Image, tuple[int, int]], Image.Image]
 def upscale(image: Image.Image, size: int, engine: Engine | None = None) -> Image.Image:
     """Enlarge a picture so that its longer side is `size` pixels, in the same proportions; Lanczos by default.
 
-    It is turned upright if its EXIF says so. Transparent pictures are returned as RGBA, all others as RGB. Raises
+    It is rotated according to its EXIF data. Transparent pictures are returned as RGBA, all others as RGB. Raises
     ValueError if size is below the picture's longer side or above 4096, or the picture below 8 or above 4096 pixels.
     """
     check_upscale(image, size)
@@ -107,7 +107,7 @@ def one_pass(network: Any, image: Image.Image, tile: int = TILE) -> Image.Image:
     """Enlarge an RGB picture by the network's own factor, tile by tile.
 
     Tiles overlap by the network's receptive field, so they join without seams, in the memory that one tile takes.
-    The picture is extended beyond its edges by repeating them: the grey that convolutions pad with would shine in.
+    The picture is padded by repeating its edges: the grey of zero padding would bleed in.
     """
     network.eval()
     reach, around = network.reach, min(BORDER, network.reach)

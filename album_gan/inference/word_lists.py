@@ -1,7 +1,7 @@
 """The words of readable names, frozen: a changed or moved word would rename covers that people have shared.
 
 They are fit for a public stage in every combination: no bodies, beliefs, nations, politics, violence or
-drugs, and no adjective that judges a person on a cover. No word stands in both lists.
+drugs, and no adjective that judges a person on a cover. No word is in both lists.
 """
 
 ADJECTIVES = """

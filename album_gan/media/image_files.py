@@ -1,4 +1,4 @@
-"""Picture files: read safely, written whole, with the settings that drew them embedded."""
+"""Picture files: read safely, written atomically, with the settings that drew them embedded."""
 
 import io
 import json
@@ -83,7 +83,7 @@ def read_settings(source: str | Path | Image.Image) -> dict | None:
 def read_picture(path: str | Path, max_side: int = MAX_SIDE, called: str = "") -> Image.Image:
     """A picture from a file, upright, RGB or RGBA in sRGB, its settings (`read_settings`) still inside.
 
-    Errors name it as it is `called`, by default as its file.
+    Errors call it `called`, by default its file name.
     Raises ValueError with one clear line for anything that is not a still picture of 8 bits per channel in RGB, grey
     or a palette: animations, 16 bits, CMYK, broken files, more than `max_side` pixels a side or than Pillow's limit in
     all, which is read from the header, before anything is decoded. OSError for a file that is missing or that the

@@ -19,7 +19,7 @@ COLOURS = {"colorspace": 5, "color_range": 1, "color_primaries": 1, "color_trc":
 def check_ending(path: str | Path) -> str:
     """The ending of `path` in lower case; ValueError unless `write_animation` can write such a file.
 
-    ImportError, with the way out, for an mp4 without the package av.
+    Raises ImportError, with a remedy, for an mp4 without the package av.
     """
     ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
@@ -41,7 +41,7 @@ def check_fps(fps: int) -> None:
 
 
 def write_animation(frames: Iterable[Image.Image], path: str | Path, fps: int) -> None:
-    """Write frames of one size, whole or not at all; they are consumed one by one and may come from a generator.
+    """Write frames of one size atomically; they are consumed one by one and may come from a generator.
 
     `fps` is 1 to 60 frames per second. GIF counts in hundredths of a second and shows at most 50 frames per second:
     above that some are dropped, so that the film keeps its length. MP4 needs even sizes and drops an odd last row or
@@ -58,7 +58,7 @@ def write_animation(frames: Iterable[Image.Image], path: str | Path, fps: int) -
 def _timed(frames: Iterable[Image.Image], fps: int, ticks: int, shortest: int = 1) -> Iterator[tuple[Image.Image, int]]:
     """Frames, and for how many milliseconds each is shown, in whole ticks of which a second has `ticks`.
 
-    The rounding of one frame is made up for by the next, so the total is right to a tick. Frames that would be shown
+    Each frame's rounding error is carried over to the next, so the total is exact to a tick. Frames that would be shown
     for less than `shortest` ticks are dropped. Raises ValueError if there are no frames.
     """
     shown, start, number = None, 0, 0

@@ -1,6 +1,6 @@
-"""The metrics of a model, with one name, scale and explanation of each for everywhere it is shown.
+"""The metrics of a model, each with one name, scale and explanation wherever it is shown.
 
-Files (evaluation.json, log.jsonl) hold unscaled numbers by key; code that shows one takes its name and scale from here.
+Files (evaluation.json, log.jsonl) hold unscaled numbers by key; code that displays one gets its name and scale here.
 The ruler lists kernel distances of known pictures, for comparison.
 """
 
@@ -15,7 +15,7 @@ COMMON_SPACE = "efficientnet-lite2"  # used to evaluate runs during training
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric: `key` in files, `name` to show, what it `means`, and the `scale` by which it is multiplied to show."""
+    """A metric: `key` in files, display `name`, what it `means`, and the `scale` that multiplies displayed values."""
 
     key: str
     name: str
@@ -36,16 +36,16 @@ MEASURES = {
             "distance of samples from covers never used in training: lower is better", 1_000,
         ),
         Measure("kid_floor", "kernel distance x 1,000 of real covers",
-                "of one half of the held-out covers from the other: smaller differences are not meaningful", 1_000),
-        Measure("recall", "recall", "share of held-out covers that a sample resembles: variety, 1 at best"),
-        Measure("precision", "precision", "share of samples that resemble a held-out cover: fidelity, 1 at best"),
-        Measure("density", "density", "as precision, but counts how many held-out covers a sample resembles"),
-        Measure("coverage", "coverage", "share of held-out covers whose neighbourhood a sample falls into"),
+                "between two halves of the held-out covers: smaller differences are not meaningful", 1_000),
+        Measure("recall", "recall", "share of held-out covers that some sample resembles: diversity, 1 is best"),
+        Measure("precision", "precision", "share of samples that resemble a held-out cover: fidelity, 1 is best"),
+        Measure("density", "density", "like precision, but counts how many held-out covers a sample resembles"),
+        Measure("coverage", "coverage", "share of held-out covers with a sample in their neighbourhood"),
         Measure("near_duplicates", "near-duplicates", "share of samples that nearly repeat another sample"),
         Measure("diversity", "distance of covers from each other",
-                "in units of real covers': below 0.3 is mode collapse"),
+                "relative to real covers: below 0.3 is mode collapse"),
         Measure("nearest_training_cover", "distance to the nearest training cover",
-                "in units of held-out covers': below 1 suggests reliance on training covers, below 0.5 copying"),
+                "relative to held-out covers: below 1 suggests reliance on training covers, below 0.5 copying"),
         Measure("closer_than_any_held_out", "closer to a training cover than any held-out cover",
                 "share of samples; these are copies"),
     )

@@ -1,6 +1,6 @@
 """BEGAN: Berthelot et al. 2017, arXiv:1703.10717, figure 1.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 import torch

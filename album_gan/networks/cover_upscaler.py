@@ -1,7 +1,7 @@
 """The upscaler: four times the width and height, with a plain stack of 3x3 convolutions at the input's resolution.
 
 Everything is computed at the small size and enlarged at the end (Shi et al. 2016, "sub-pixel convolution",
-arXiv:1609.05158), so it is fast on a CPU. This file is self-contained: it is published beside the weights and needs
+arXiv:1609.05158), so it is fast on a CPU. This file is self-contained: it is published next to the weights and needs
 only torch and diffusers.
 """
 

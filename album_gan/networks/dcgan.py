@@ -1,6 +1,6 @@
 """DCGAN: Radford et al. 2015, arXiv:1511.06434.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ class DCGANGenerator(ModelMixin, ConfigMixin):
 class DCGANDiscriminator(ModelMixin, ConfigMixin):
     """Images (B, 3, resolution, resolution) in [-1, 1] -> logits (B, 1). `width` and `classes` as in the generator.
 
-    The label is a fourth input channel beside red, green and blue.
+    The label is a fourth input channel after red, green and blue.
     """
 
     @register_to_config

@@ -2,7 +2,7 @@
 
 Virtual batch normalisation in the generator, and minibatch discrimination.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 import torch
@@ -27,7 +27,7 @@ def initialise(network: nn.Module) -> None:
 
 
 class VirtualBatchNorm(nn.Module):
-    """Section 3.5: each example is normalised by the statistics of a reference batch and itself alone.
+    """Section 3.5: each example is normalised by the statistics of a reference batch and of itself only.
 
     x (B, C, H, W), reference (N, C, H, W) -> both, normalised
     """

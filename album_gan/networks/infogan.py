@@ -1,6 +1,6 @@
 """InfoGAN: Chen et al. 2016, arXiv:1606.03657, with DCGAN's layers.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 import torch

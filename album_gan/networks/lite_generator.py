@@ -1,6 +1,6 @@
 """The default generator: a lighter FastGAN (Liu et al. 2021, arXiv:2101.04775), 4 to 5 M parameters at 128 px.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ WIDTHS = {4: 256, 8: 256, 16: 192, 32: 128, 64: 64, 128: 32, 256: 16, 512: 8}
 TWO_CONVOLUTIONS = (8, 16, 32)  # they determine the composition; finer levels cost the most
 GROUP = 32  # images per BatchNorm group in training
 CODE = 128  # length of the code that modulates every level
-PATTERNS = 8  # maps by which shifts differ from place to place
+PATTERNS = 8  # maps that vary the shifts by position
 PATTERNED = (16, 32, 64)  # levels that have them; a letter of a 128 px cover is one to four pixels wide there
 EXCITATIONS = {32: 4, 64: 8, 128: 16, 256: 32}  # resolution of the gated channels: resolution that gates them
 
@@ -62,9 +62,9 @@ class Modulation(nn.Module):
     """Scales and shifts normalised channels by a code of the cover, initialised to the identity.
 
     Conditional BatchNorm as in BigGAN (Brock et al. 2019, arXiv:1809.11096, appendix B), but the code is computed from
-    the stem, so that whatever truncates, mixes or edits stems acts on all levels. With `size`, the shift also differs
-    from place to place, by PATTERNS learned maps of that size: without such, a convolution draws the same letter
-    wherever it draws letters.
+    the stem, so that truncating, mixing or editing stems acts on all levels. With `size`, the shift also varies by
+    position, by PATTERNS learned maps of that size: without them, a convolution draws the same letter wherever it draws
+    letters.
     """
 
     def __init__(self, channels: int, size: int | None = None):
@@ -218,7 +218,7 @@ class LiteGenerator(ModelMixin, ConfigMixin):
     def paint(self, stem: Tensor, style: Tensor | None = None) -> Tensor:
         """Stem (B, 256, 4, 4) -> images (B, 3, resolution, resolution) in [-1, 1].
 
-        With another stem as `style`, the coarse levels of that one gate the fine levels, and its code modulates them:
+        With another stem as `style`, its coarse levels gate the fine levels, and its code modulates them:
         the composition of one cover with the colours and textures of another.
         """
         x, y = stem, stem if style is None else style
@@ -234,7 +234,7 @@ class LiteGenerator(ModelMixin, ConfigMixin):
         return torch.tanh(self.to_rgb(x))
 
     def _code(self, stem: Tensor) -> Tensor | None:
-        """Stem (B, 256, 4, 4) -> what modulates every level, (B, CODE); None if nothing does."""
+        """Stem (B, 256, 4, 4) -> the code that modulates every level, (B, CODE); None if nothing is modulated."""
         return None if self.code is None else F.leaky_relu(self.code(stem.flatten(1)), 0.2)
 
     def _level(self, x: Tensor, gates: dict[int, Tensor], name: str, code: Tensor | None) -> Tensor:

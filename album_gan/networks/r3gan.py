@@ -1,6 +1,6 @@
 """R3GAN: Huang et al. 2024, "The GAN is dead; long live the GAN!", arXiv:2501.05441, appendix D.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 from collections.abc import Sequence
@@ -143,7 +143,7 @@ class R3Generator(ModelMixin, ConfigMixin):
         self.to_rgb = scaled(nn.Conv2d(channels, 3, 1, bias=False), 1.0)
 
     def embed(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Standard normal z (B, latent_dim), labels (B,) -> stem (B, width, 4, 4): a learned picture, gated by z."""
+        """Standard normal z (B, latent_dim), labels (B,) -> stem (B, width, 4, 4): a learned constant, gated by z."""
         if self.label is not None:
             labels = z.new_zeros(len(z), dtype=torch.long) if labels is None else labels
             z = torch.cat([z, self.label(labels)], 1)

@@ -1,6 +1,6 @@
 """WGAN-GP's residual networks: Gulrajani et al. 2017, arXiv:1704.00028, appendix C.
 
-This file is self-contained: it is published beside the weights and needs only torch and diffusers.
+This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """
 
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What our pages share: the stylesheet, the text font, and the covers that open them."""
+"""Shared by our pages: the stylesheet, the text font, and the covers of the first wall."""
 
 import base64
 import json

@@ -16,7 +16,7 @@ def diff_augment(images: Tensor, draw: Draw, share: float = 0.5) -> Tensor:
     """Colour, translation and cutout (Zhao et al. 2020, arXiv:2006.10738), (B, 3, H, W) -> (B, 3, H, W).
 
     Each is applied to an image with probability `share`, 0 to 1. Applied to all images it leaks: the discriminator
-    cannot see the difference, and the generator draws crushed blacks and grey margins (section 2.2 of Karras et al.
+    cannot see the difference, and the generator learns crushed blacks and grey margins (section 2.2 of Karras et al.
     2020, arXiv:2006.06676). No flips, because covers carry text. The same `draw` augments real and fake images the
     same way.
     """
@@ -66,7 +66,7 @@ def detailed_crops(images: Tensor, size: int, draw: Draw, name: str) -> Tensor:
     """A square crop of each image, mostly where letters, eyes or hands are: (B, 3, H, H) -> (B, 3, size, size).
 
     Images are in [-1, 1]. A crop is drawn with a probability proportional to the mean absolute difference between
-    neighbouring pixels of its rows, to the power of DETAIL_POWER: most strokes of letters are upright. Differences
+    neighbouring pixels of its rows, to the power of DETAIL_POWER: most letter strokes are vertical. Differences
     count as LARGEST_DETAIL at most, so that one hard edge does not outweigh a line of text.
     """
     with torch.no_grad():
@@ -113,7 +113,7 @@ def _gather_windows(images: Tensor, top: Tensor, left: Tensor, size: int) -> Ten
 
 
 def _cut_out(images: Tensor, draw: Draw, share: float) -> Tensor:
-    """Grey out one square, a fifth of the size wide; up to half of it may lie outside the image."""
+    """Grey out one square, a fifth of the size wide; up to half of it may be outside the image."""
     size = images.shape[-1]
     hole = size // 5
     chosen = _chosen(draw, "_cut_out", share)[:, None]

@@ -109,7 +109,7 @@ class Recipe(nn.Module):
         return Schedule(average_half_life=self.average_half_life)
 
     def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        """The generator's arguments for one batch: latents, labels, codes; by default latents alone."""
+        """The generator's arguments for one batch: latents, labels, codes; by default only latents."""
         return (draw.normal("z", self.config.latent_dim),)
 
     def shown_labels(self, batch: dict[str, Tensor], draw: Draw, hidden: float) -> tuple[Tensor, ...]:
@@ -129,7 +129,7 @@ class Recipe(nn.Module):
         raise NotImplementedError
 
     def begin(self, generator: nn.Module, discriminator: nn.Module) -> None:
-        """Hook for networks that have their initial weights: newly drawn ones, or those of a trained model."""
+        """Hook called once networks have their initial weights: random, or those of a trained model."""
 
     def after_discriminator_step(self, parts: Sequence[Step]) -> None:
         """Hook for weight clipping, balance updates, historical averages; `parts` are those of the batch."""
@@ -141,7 +141,7 @@ class Recipe(nn.Module):
         """
 
     def compilable(self, generator: nn.Module, discriminator: nn.Module) -> list[nn.Module]:
-        """Modules for `torch.compile`: no discriminator with a gradient penalty, which needs second derivatives."""
+        """Modules for `torch.compile`: not discriminators with a gradient penalty, which needs second derivatives."""
         return [generator]
 
     def prepare(self, discriminator: nn.Module, dtype: torch.dtype) -> None:

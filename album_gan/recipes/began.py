@@ -2,7 +2,7 @@
 
 New: the discriminator is an autoencoder, and its reconstruction error is the score; a controller balances fakes
 against reals so that neither network gets ahead, and one parameter trades diversity for quality.
-Use it for smooth pictures and stable training; not where texture or variety matter.
+Use it for smooth pictures and stable training; not where texture or diversity matter.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ New: five remedies for unstable training: feature matching, minibatch discrimina
 one-sided label smoothing, historical averaging of weights, and virtual batch normalisation in the generator, which
 uses a fixed reference batch so that a cover does not depend on the rest of its batch.
 Use it to see what a remedy does (feature_weight 0, history_weight 0 or real_target 1 switch one off); among the
-classics, when variety matters more than speed.
+classics, when diversity matters more than speed.
 
 The paper uses the remedies in different experiments and gives no weight for historical averaging; here all are used.
 """

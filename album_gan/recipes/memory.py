@@ -1,4 +1,4 @@
-"""What `projected` remembers of earlier batches: features of covers, and the latents that drew them."""
+"""The memory of `projected`: features of earlier covers, and the latents that generated them."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ class MemoryBank(nn.Module):
     def witness(self, fake: Tensor) -> Tensor:
         """Above 0 for overrepresented covers, below 0 for underrepresented ones: (B, D) -> (B,); 0 with an empty bank.
 
-        Unfilled rows get weight 0 instead of being sliced off, because `count` is known on the device only.
+        Unfilled rows get weight 0 instead of being sliced off, because `count` is known only on the device.
         """
         filled = torch.arange(self.SIZE, 0, -1, device=fake.device) <= self.count
         precise = torch.float32 if fake.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
@@ -51,10 +51,10 @@ class MemoryBank(nn.Module):
 
 
 class LatentPool(nn.Module):
-    """The last `SIZE` latents, with labels and the features of what they drew; saved in checkpoints, 40 MB.
+    """The last `SIZE` latents, with labels and the features of their covers; saved in checkpoints, 40 MB.
 
-    For implicit maximum likelihood estimation (Li and Malik 2018, arXiv:1809.09087) beside a GAN, as in Yu et al. 2020,
-    "Inclusive GAN" (arXiv:2004.03355): docs/decisions/covering-real-covers.md.
+    For implicit maximum likelihood estimation (Li and Malik 2018, arXiv:1809.09087) combined with a GAN, as in Yu et
+    al. 2020, "Inclusive GAN" (arXiv:2004.03355): docs/decisions/covering-real-covers.md.
     """
 
     SIZE = 4_096

@@ -1,7 +1,7 @@
 """Named random draws, so that a run can be resumed, distributed over processes, and reproduced exactly.
 
 Every draw is keyed by (seed, step, name) and made on the CPU for the whole batch of all processes; each process or
-microbatch then takes its rows. So a draw depends neither on earlier draws nor on the process.
+microbatch then takes its rows. So a draw does not depend on earlier draws or on the process.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 Variation", arXiv:1710.10196.
 
 New: training starts at 4 px and layers for each larger size are faded in one by one, so the networks learn
-composition first and detail last. Also new: an equalised learning rate and a discriminator that sees how varied a
+composition first and detail last. Also new: an equalised learning rate and a discriminator that sees how diverse a
 batch is. Use it to watch covers develop from coarse to fine, and for larger sizes.
 
 In the paper each fade and each pause takes 800,000 images; here they divide the run into equal parts.

@@ -1,12 +1,12 @@
 """Projected GAN with a light generator, the default: good covers from ten thousand images and no GPU.
 
 Sauer et al. 2021, "Projected GANs Converge Faster" (arXiv:2111.01007), with a generator based on FastGAN (Liu et al.
-2021, arXiv:2101.04775). New: the discriminator judges features of a frozen, pretrained network, randomly mixed, at
-four scales; so it knows edges, faces and letters before the first step, and only small heads are trained.
-Use it by default, unless you want to learn how the classics work or may not use pretrained features.
+2021, arXiv:2101.04775). New: the discriminator sees features of a frozen, pretrained network, randomly mixed, at four
+scales; so it knows edges, faces and letters before the first step, and only small heads are trained. Use it by default,
+unless you want to learn how the classics work or may not use pretrained features.
 
 With a label column, a tenth of the labels are hidden: label 0, "any", is learned from all covers. A seed without a
-label draws one, as often as covers have it (docs/decisions/styles.md).
+label samples one, as often as covers have it (docs/decisions/styles.md).
 """
 
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class Config:
     hidden_labels: float = 0.1  # probability of replacing a label by 0, "any"
     refined_from: int | None = None  # two extra convolutions at levels of this many pixels or more; 64 refines texture
     modulated: bool = False  # the stem scales and shifts all levels (conditional BatchNorm); for trained models
-    detailed_crops: bool = False  # every fourth step judges crops of a quarter of the width, mostly letters and faces
+    detailed_crops: bool = False  # every fourth step scores crops of a quarter of the width, mostly letters and faces
     san: bool = False  # heads end in a direction with its own loss (SAN, arXiv:2301.12811); not for trained heads
-    second_network: bool = False  # EfficientNet-Lite1 judges beside Lite0 (docs/decisions/second-network.md)
+    second_network: bool = False  # add EfficientNet-Lite1 to Lite0 (docs/decisions/second-network.md)
     average_half_life: float = 20_000  # images
     decay: float = 0.3  # final part of the run in which the learning rate falls to 0
 
@@ -122,7 +122,7 @@ class Recipe(base.Recipe):
             self.pool.add(latents[:, :-1], latents[:, -1], fake)
 
     def _distance_to_nearest(self, step: base.Step, real: Tensor) -> Tensor:
-        """Of real covers, traits (B, D), to the generated ones of their label nearest to them, which are drawn again.
+        """Distance of real covers, traits (B, D), to the nearest fakes of their label, which are generated again.
 
         The mean squared difference of standardized traits, (). Real covers whose label is not in the pool do not count;
         0 until the bank is full.
@@ -170,7 +170,7 @@ class Recipe(base.Recipe):
 def interleave(real: Tensor, fake: Tensor) -> Tensor:
     """One batch of both, (B, ...) each -> (2 * B, ...): GROUP real ones, GROUP fake ones, and so on.
 
-    BatchNorm and minibatch deviation treat each such part alone, so a batch of 128 behaves like four of 32.
+    BatchNorm and minibatch standard deviation treat these parts separately: a batch of 128 behaves like four of 32.
     """
     groups = groups_of(len(real))
     pairs = zip(real.chunk(groups), fake.chunk(groups), strict=True)
@@ -189,7 +189,7 @@ def with_labels(z: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor
 
 
 def traits_of(discriminator: ProjectedDiscriminator, taps: list[Tensor], mixed: list[Tensor]) -> Tensor:
-    """What covers are compared by, (B, D): the first network's mean last layer, and its mean mixed maps by quarter."""
+    """Features to compare covers, (B, D): the first network's mean last layer, and its mean mixed maps by quarter."""
     return torch.cat([discriminator.backbone.summary(taps[:SCALES]), quarters(mixed[:SCALES])], 1)
 
 
@@ -201,7 +201,7 @@ def quarters(features: list[Tensor]) -> Tensor:
 
 
 def shows_whole(draw: Draw) -> bool:
-    """Whether this step's images are judged whole, whatever their size; otherwise see `random_view`."""
+    """Whether this step's images are scored whole, whatever their size; otherwise see `random_view`."""
     return draw.step % 2 == 0
 
 
@@ -210,7 +210,7 @@ def random_view(images: Tensor, size: int, draw: Draw, detailed: bool = False) -
 
     Enlarged to the discriminator's `size` in pixels, a crop shows what the frozen network overlooks in a whole image:
     grain, letters, eyes (docs/decisions/looking-closer.md). If `detailed`, every fourth step's crop is a quarter of the
-    size and where the image has most detail (`detailed_crops`). Images that are enlarged twofold anyway stay whole.
+    size and where the image has most detail (`detailed_crops`). Images enlarged twofold anyway are not cropped.
     """
     if shows_whole(draw) or size >= 2 * images.shape[-1]:
         return images

@@ -33,7 +33,7 @@ class Config:
     discriminator_learning_rate: float = 2e-4
     feature_weight: float = 0.03  # relative to the pixel loss, whose weight is 1
     adversarial_weight: float = 0.002
-    adversarial_from: float = 0.25  # fraction of the run; before it, pixel and feature losses alone
+    adversarial_from: float = 0.25  # fraction of the run; before it, only pixel and feature losses
     softness: float = 0.8  # largest standard deviation, in pixels, of the blur of every other input
     lowest_quality: int = 50  # of the JPEG compression of every other input
 

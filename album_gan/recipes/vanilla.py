@@ -1,6 +1,6 @@
 """The first GAN: Goodfellow et al. 2014, "Generative Adversarial Networks", arXiv:1406.2661.
 
-New: two networks play a game, one draws and one judges, so no loss has to define what a good picture is. Both are
+New: two networks compete, one draws and one judges, so no loss has to define what a good picture is. Both are
 fully connected and know nothing about which pixels are neighbours.
 Use it to understand, on one slide and at 32 px, what all the others improve on; not for covers.
 """

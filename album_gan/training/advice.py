@@ -1,4 +1,4 @@
-"""What the first lines of a run, or a dry run, say of its options."""
+"""Advice on a run's options, printed first by a run or a dry run."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from .config import TrainingConfig
 
 def advice(split: Split, config: TrainingConfig, recipe: Recipe) -> Iterator[str]:
     """Better options for a run on these covers, a line each."""
-    # A stream's covers are not counted, and synthetic ones are for trying things out.
+    # A stream's covers are not counted, and synthetic ones are only for trials.
     counted = split.train.stream is None and config.dataset_name != "synthetic"
     if counted and len(split.train) < FEW_COVERS and not config.init_from:
         fits = config.recipe == "projected" and config.resolution >= 128  # the bundled model's, or one it can grow to

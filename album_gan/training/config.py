@@ -118,7 +118,7 @@ class TrainingConfig:
         """All settings of a run as JSON, for checkpoints, trackers and the model card.
 
         A folder that looks like a name on the Hub, "runs/mine", is written as an absolute path: from another folder it
-        would be taken for such a name, and be published.
+        would be taken for such a name, and published.
         """
         settings = dataclasses.asdict(self)
         del settings["overwrite"]  # applies to one start, not to the run
@@ -140,9 +140,9 @@ def with_learning_rate(settings: Any, rate: float) -> Any:
 
 
 def check_numbers(recipe: str, settings: Any) -> None:
-    """ValueError unless a recipe's whole numbers are 1 or more (a number of codes: 0), and its others 0 or more.
+    """Raise ValueError unless a recipe's whole numbers are 1 or more (a number of codes: 0), and its others 0 or more.
 
-    A schedule may end with a learning rate of 0, but not begin with it.
+    A schedule may end with a learning rate of 0, but not start with it.
     """
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)

@@ -97,7 +97,7 @@ def gather(accelerator: Accelerator, rows: Tensor) -> Tensor:
 
 
 def check_same_weights(accelerator: Accelerator, *networks: nn.Module) -> None:
-    """RuntimeError unless all processes hold the same weights, bit for bit."""
+    """Raise RuntimeError unless all processes have the same weights, bit for bit."""
     if accelerator.num_processes > 1:
         digest = hashlib.sha256()
         for network in networks:

@@ -70,7 +70,7 @@ def dry_run(config: TrainingConfig, recipe_config: Any = None, price_per_hour: f
         f"\n{split.train} to train on, {len(split.held_out):,} held out, "
         f"on {runtime.hardware(accelerator.device.type, processes)}, in {precision_name(accelerator)}"
     )
-    yield f"{measured.images_per_second:.1f} images a second, {measured.waiting:.0%} of the time waiting for data"
+    yield f"{measured.images_per_second:.1f} images per second, {measured.waiting:.0%} of the time waiting for data"
     yield from memory(batch_size, measured, smaller and smaller[3], accelerator.device)
     yield from disk(config, state, len(split.train) + len(split.held_out))
     yield from duration(config, state, split.train.count, measured.images_per_second, processes, price_per_hour)
@@ -176,7 +176,7 @@ def disk(config: TrainingConfig, state: TrainingState, covers: int) -> Iterator[
 def duration(
     config: TrainingConfig, state: TrainingState, covers: int | None, speed: float, processes: int, price: float | None
 ) -> Iterator[str]:
-    """Duration and cost of the run, and how often each of that many covers is shown."""
+    """Duration and cost of the run, and how often each cover is seen."""
     per_step = config.train_batch_size * config.gradient_accumulation_steps * processes
     per_step *= state.recipe.discriminator_steps
     seconds = 60 * config.minutes if config.minutes else config.max_train_steps * per_step / speed
@@ -189,7 +189,7 @@ def duration(
 
 
 def quality(config: TrainingConfig, speed: float, price: float | None) -> Iterator[str]:
-    """When a run at this speed, in images per second, would be as good as the bundled model, by that model's log."""
+    """When a run at this speed, in images per second, would be as good as the bundled model, from that model's log."""
     if config.init_from:
         return
     record = read_json(find_model("bundled") / "training.json")
@@ -200,7 +200,7 @@ def quality(config: TrainingConfig, speed: float, price: float | None) -> Iterat
     moments = [next(found for found in evaluations if found[1] <= kid) for kid in KID_MILESTONES]
     moments.append(evaluations[-1])
     batches = f"{record['covers']:,} covers in batches of {record['train_batch_size']}"
-    yield f"as good as the bundled model became ({batches}), by {KERNEL_DISTANCE.name} ({ruler_line()}):"
+    yield f"time to match the bundled model ({batches}), by {KERNEL_DISTANCE.name} ({ruler_line()}):"
     for images, kid in moments:
         yield f"  {KERNEL_DISTANCE.show(kid):>5} after {images:>7,} images: {_hours(images / speed, price)}"
 
@@ -229,7 +229,7 @@ def describe_networks(config: TrainingConfig, recipe_config: Any = None) -> Iter
         yield from describe("discriminator", discriminator, images)
     trained = sum(p.numel() for network in networks for p in network.parameters() if p.requires_grad)
     held = sum(p.numel() for network in (generator, *networks) for p in network.parameters())
-    yield (f"\nweights, average, gradients, moments: {(held + 3 * trained) * 4 / 1e6:,.0f} MB; plus activations")
+    yield (f"\nweights, EMA, gradients, Adam moments: {(held + 3 * trained) * 4 / 1e6:,.0f} MB; plus activations")
 
 
 def describe(title: str, network: nn.Module, *inputs: Tensor) -> Iterator[str]:

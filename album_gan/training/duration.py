@@ -7,7 +7,7 @@ WARM_UP = 2  # steps not used to estimate the pace
 class Duration:
     """Progress of a run, and the step at which it ends.
 
-    With `minutes`, the clock is read from time to time (`due`), and the end is estimated from the pace of the latest
+    With `minutes`, the clock is read occasionally (`due`), and the end is estimated from the speed of the latest
     steps, at least half of all. In between, progress is proportional to steps, so that all processes agree without
     communication. Progress reaches 1 at the end, as the recipe's schedules need.
     """

@@ -1,8 +1,8 @@
 """Starting a run from a model of a lower resolution.
 
-Levels that both generators have are copied. The finer ones, and the layer behind them that makes colours of features,
-are first fitted to draw the model's covers enlarged, so that the game begins with covers rather than with noise that
-would spoil the trained levels. Progressive growing (Karras et al. 2018, arXiv:1710.10196) blends its new levels in
+Levels that both generators have are copied. The finer ones, and the layer after them that turns features into colours,
+are first fitted to the model's enlarged covers, so that adversarial training starts from covers, not from noise, which
+would damage the trained levels. Progressive growing (Karras et al. 2018, arXiv:1710.10196) blends its new levels in
 instead, for thousands of steps.
 """
 
@@ -37,7 +37,7 @@ def can_grow(config: Mapping[str, Any], network: ModelMixin) -> bool:
 
 
 def coarse_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of a smaller generator's weights that a larger one takes over."""
+    """The weights of a smaller generator that a larger one inherits."""
     return {key: tensor for key, tensor in weights.items() if not key.startswith(COLOURS)}
 
 

@@ -205,7 +205,7 @@ class Trainer:
         """Count the step, and update the EMA of the generator, which is published.
 
         Until 5 % of the images exceed the recipe's half-life, this is a power-function EMA with exponent 12.9 (Karras
-        et al. 2024, arXiv:2312.02696, Eq. 4): it forgets the first noise soon.
+        et al. 2024, arXiv:2312.02696, Eq. 4): it soon forgets the initial noise.
         """
         state, images = self.state, self.batch_size * self.turns
         state.images += images

@@ -122,7 +122,7 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
     """Copy a published model's weights into newly built networks; ValueError if they do not fit.
 
     Classes are matched by name; other classes of the new networks keep their initialisation. A generator of the same
-    kind at a lower resolution fits too: the levels that it lacks are fitted to draw its covers enlarged (`growth`),
+    kind at a lower resolution fits too: the levels that it lacks are fitted to its enlarged covers (`growth`),
     unless `fit` is false.
     """
     drawing = "generator" if is_generator(generator) else "upscaler"
@@ -152,7 +152,7 @@ def load_initial_weights(source: str, generator: ModelMixin, discriminator: Mode
 
 
 def _differences(config: dict[str, Any], network: ModelMixin) -> str:
-    """What `network` was built with otherwise than a published one with this config, as the end of a sentence."""
+    """Settings in which `network` differs from a published one with this config, as the end of a sentence."""
     if config.get("_class_name") != type(network).__name__:
         return ""
     pairs = {name: (config[name], value) for name, value in network.config.items() if name in config}

@@ -1,4 +1,4 @@
-"""What happens around the steps of a run: beginning or resuming, watching, saving, finishing."""
+"""Everything around the steps of a run: starting or resuming, logging, saving, finishing."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ FIRST_LOGGED = (1, 2, 5, 10, 20)  # steps, so that the page soon has curves
 
 
 class Run:
-    """What happens around the steps of a run: beginning or resuming, watching, saving, finishing."""
+    """Everything around the steps of a run: starting or resuming, logging, saving, finishing."""
 
     def __init__(self, config: TrainingConfig, state: TrainingState, split: Split, accelerator: Accelerator):
         self.config, self.state, self.split, self.accelerator = config, state, split, accelerator
@@ -175,7 +175,7 @@ class Run:
             )  # fmt: skip
             self.monitor.set_covers(state.images, split.train, split.held_out)
             page = (self.output_dir / "progress.html").absolute()
-            print(f"watch {page.as_uri()} in a browser; numbers are in log.jsonl beside it")
+            print(f"watch {page.as_uri()} in a browser; numbers are in log.jsonl next to it")
         if config.report_to != "none":
             self._start_tracker()
 

@@ -41,7 +41,7 @@ SECONDS_TO_LET_GO = 10  # data workers hold the lock of a killed run until they 
 
 @contextmanager
 def claimed(output_dir: Path) -> Iterator[None]:
-    """Keep other runs of this machine out of the folder meanwhile; if it is new and stays empty, it is removed again.
+    """Keep other runs on this machine out of the folder; if it is new and stays empty, it is removed again.
 
     Raises ValueError if another run has it or no folder can be made there, NotADirectoryError for a file.
     """
@@ -54,7 +54,7 @@ def claimed(output_dir: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise ValueError(
-            f"output_dir {output_dir} is in use by a run that has not ended; wait for it, or choose another output_dir"
+            f"output_dir {output_dir} is in use by another run; wait for it to end, or choose another output_dir"
         ) from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
@@ -75,8 +75,8 @@ def claimed(output_dir: Path) -> Iterator[None]:
 def find_checkpoint(config: TrainingConfig) -> Path | None:
     """The checkpoint to resume from, None for a new run. A named one is not checked here, but by `read_state`.
 
-    A run's folder stands for its newest checkpoint. Raises ValueError if checkpoints exist but none is complete: a new
-    run would delete them; OSError if there is nothing of that name.
+    A run's folder means its newest checkpoint. Raises ValueError if checkpoints exist but none is complete: a new
+    run would delete them; OSError if nothing has that name.
     """
     named = config.resume_from_checkpoint
     output_dir = Path(config.output_dir)
@@ -94,7 +94,7 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
             except OSError as error:
                 raise OSError(f"resume_from_checkpoint {named!r} is not a folder, and as a Hub id: {error}") from error
         raise OSError(
-            f"resume_from_checkpoint must be latest, a folder or a Hub id, got {named!r}, which is none of them"
+            f"resume_from_checkpoint must be latest, a folder or a Hub id, got {named!r}, which is none of these"
         )
     run = output_dir if named == "latest" else Path(named)
     if named != "latest" and not checkpoints(run):
@@ -106,16 +106,16 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
 
 
 def refuse_foreign_files(output_dir: Path) -> None:
-    """ValueError if files or folders in `output_dir` have names of a run's, but there is no run: they are the user's.
+    """Raise ValueError if `output_dir` has files or folders named like a run's, but no run: they are the user's.
 
-    A run replaces best/ and checkpoints as a whole.
+    A run replaces best/ and checkpoints completely.
     """
     folders = [path for name in FOLDERS for path in output_dir.glob(name) if path.is_dir() and any(path.iterdir())]
     found = folders + _run_files(output_dir)
     if found and not _holds_a_run(output_dir):
         raise ValueError(
             f"output_dir must be new, empty or a run's, {output_dir} holds {found[0].relative_to(output_dir)}, which "
-            "no run has written, and a run would replace it; choose another output_dir"
+            "is not from a run and would be replaced; choose another output_dir"
         )
 
 
@@ -123,15 +123,16 @@ def refuse_to_overwrite(config: TrainingConfig) -> None:
     """Make sure that a new run does not mix with an existing one in its folder, nor with the covers.
 
     Raises ValueError for a folder that holds a run, unless `config.overwrite` is set, or
-    `resume_from_checkpoint latest` found no checkpoint in it; and for one that is, holds or lies in `train_data_dir`.
+    `resume_from_checkpoint latest` found no checkpoint in it; and for one that equals, contains or is inside
+    `train_data_dir`.
     """
     output_dir = Path(config.output_dir)
     if config.train_data_dir:
         covers, run = Path(config.train_data_dir).resolve(), output_dir.resolve()
         if covers.is_relative_to(run) or run.is_relative_to(covers):
             raise ValueError(
-                f"output_dir must be apart from train_data_dir {config.train_data_dir}, else samples become covers and "
-                f"--overwrite could delete covers; got {output_dir}, choose another"
+                f"output_dir must be separate from train_data_dir {config.train_data_dir}, else samples become covers "
+                f"and --overwrite could delete covers; got {output_dir}, choose another"
             )
     found = _run_files(output_dir)
     if found and not config.overwrite and config.resume_from_checkpoint != "latest":
@@ -142,7 +143,7 @@ def refuse_to_overwrite(config: TrainingConfig) -> None:
 
 
 def refuse_another_run(output_dir: Path, record: dict[str, Any]) -> None:
-    """ValueError if `output_dir` holds checkpoints of another run than `record`, the one to resume.
+    """Raise ValueError if `output_dir` holds checkpoints of another run than `record`, the one to resume.
 
     Their logs would mix, and `checkpoints_total_limit` would delete the other run's checkpoints. Old checkpoints
     without a run id count as the same run.
@@ -183,7 +184,7 @@ def _run_files(output_dir: Path) -> list[Path]:
 
 
 def set_aside_newer(output_dir: Path, step: int) -> list[Path]:
-    """Rename checkpoints later than `step`, at which a run is resumed, since it now takes another course.
+    """Rename checkpoints later than `step`, at which a run is resumed, because the run now diverges from them.
 
     Otherwise `latest` would find them, and rotation would delete the newly written checkpoints first. The same for a
     later best/, which the first evaluation would replace, even by a worse model.

@@ -50,7 +50,7 @@ def stop_signals() -> Iterator[StopRequest]:
 
 
 def _announce_stop(number: int) -> None:
-    """Say that the run stops; after Ctrl-C on the terminal too, since `| tee`, which would show it, has ended."""
+    """Say that the run stops; after Ctrl-C also on the terminal, because `| tee`, which would show it, has exited."""
     text = b"\nstopping after this step; once more ends the run at once\n"
     with suppress(OSError):
         os.write(2, text)
@@ -61,7 +61,7 @@ def _announce_stop(number: int) -> None:
 
 @contextmanager
 def lasting_output() -> Iterator[None]:
-    """Within it, output that cannot be written is dropped instead of ending the run.
+    """Context in which output that cannot be written is dropped instead of ending the run.
 
     Ctrl-C under `| tee` ends tee before the run is saved; a closed terminal or a full disk takes no output either.
     """
@@ -74,7 +74,7 @@ def lasting_output() -> Iterator[None]:
 
 
 class _LastingStream:
-    """A text stream that is redirected to nowhere at the first write that fails."""
+    """A text stream that is redirected to nowhere after the first failed write."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Everything that changes during training, and so everything in a checkpoint."""
+"""Everything that changes during training, and so is in a checkpoint."""
 
 import copy
 import math

@@ -6,7 +6,7 @@ const style = part("[name=style]");
 const picture = part("img");
 const sliders = new Map();
 let states = []; // the undo history, newest last
-let newest = ""; // the URL that should be shown
+let newest = ""; // the latest requested URL
 
 const OPPOSITES = { darker: "lighter", warmer: "cooler", "more colourful": "greyer", busier: "calmer", "more symmetric": "less symmetric" };
 const STRIP = [-3, -1.5, 0, 1.5, 3];
@@ -18,7 +18,7 @@ function newSlider(name) {
   input.setAttribute("aria-label", name);
   input.addEventListener("input", () => show(false));
   input.addEventListener("change", () => settle());
-  // Both ends are named, zero is in the middle; five previews below are drawn on focus or hover.
+  // Both ends are labelled, zero is in the middle; five previews below are drawn on focus or hover.
   const ends = document.createElement("div");
   ends.className = "ends";
   ends.append(...[OPPOSITES[name] ?? `less ${name}`, name].map((text) => Object.assign(document.createElement("span"), { textContent: text })));

@@ -1,14 +1,14 @@
 // The page's state in the browser: the wall, pinned and kept covers; and the URLs of covers.
 window.albumGan = {
   setup: {}, // {model, resolution, latents, layouts, invitation, directions}: written into the page by the server
-  wall: null, // as last shown; null until the link in the address has been read; the address must not change before
+  wall: null, // as last shown; null until the URL has been read; the URL must not change before
   chosen: null, // the seed that an event refers to
   pins: [], // names of pinned covers, A first
   onWall: {}, // set by wall.js: showShelves(), restore(settings), send(cover), pin(), say(text)
 
   isShown: (element) => Boolean(element?.getClientRects().length), // not in a tab or panel that is closed
   isPhone: () => innerWidth <= 600,
-  // As many rows of eight as fit the screen; on a phone two rows of two.
+  // As many rows of eight as fit on the screen; on a phone two rows of two.
   wallSize() {
     if (this.isPhone()) return 4;
     const columns = innerWidth <= 1000 ? 4 : 8;
@@ -21,9 +21,9 @@ window.albumGan = {
     return JSON.stringify({ count: this.wallSize(), presenter: this.presenter });
   },
 
-  // A cover's name is the text typed for it, or its seed's readable name. Typed text may contain characters that no path can.
+  // A cover's name is the text typed for it, or its seed's readable name. Typed text may contain characters not allowed in paths.
   nameOf: (cover) => cover.typed || cover.name,
-  // An address that others can open: on this computer itself the page is at 127.0.0.1, phones know it by another.
+  // An address that others can open: on this computer the page is at 127.0.0.1, but phones need another address.
   shared(href) {
     const { url } = this.setup.invitation ?? {};
     const here = new URL(href, location.href);
@@ -59,8 +59,8 @@ window.albumGan = {
     return `covers.zip?${query}`;
   },
 
-  // The picture at a URL, as soon as the server draws it; null if it refuses, or once it is outdated. `say` tells
-  // the visitor what the page waits for.
+  // The picture at a URL, once the server has drawn it; null if it refuses, or once it is outdated. `say` tells
+  // the visitor what the page is waiting for.
   async fetchImage(url, isCurrent, say) {
     let waited = false;
     for (let wait = 1500; ; wait = Math.min(2 * wait, 60_000)) {
@@ -82,8 +82,8 @@ window.albumGan = {
     }
   },
 
-  // The view that the address describes, for page.py's `wire_links`. If the server does not answer, the page keeps
-  // the wall that it was served with; and the visitor's own, if one was asked for meanwhile.
+  // The view in the URL, for page.py's `wire_links`. If the server does not answer, the page keeps the wall it was
+  // served with, or the visitor's own, if one was requested in the meantime.
   async restoreLink(wall, pins) {
     const same = { __type__: "update" };
     const query = new URLSearchParams(location.search);
@@ -91,7 +91,7 @@ window.albumGan = {
     const kept = this.keptPins(); // before the field changes for the first time
     const answer = await fetch(`view.json?${query}`).catch(() => null);
     const view = answer?.ok ? await answer.json() : null;
-    const linked = view?.interpolate === pins ? null : view?.interpolate; // the suggestion stays one
+    const linked = view?.interpolate === pins ? null : view?.interpolate; // the suggestion remains a suggestion
     const pinned = linked ?? kept;
     if (pinned) this.isSuggestion = false; // chosen by the user
     const unchanged = [same, same, same, same, pinned ?? same, same, same];
@@ -113,7 +113,7 @@ window.albumGan = {
       return {};
     }
   },
-  earlyWall: null, // a wall that the visitor chose before the link's view was there
+  earlyWall: null, // a wall that the visitor chose before the link's view arrived
   linked: null, // the link's view, until the wall changes
   isLinked: (wall) => ["seeds", "truncation", "label"].every((key) => String(wall[key]) === String(albumGan.linked?.wall[key])),
   linkShown(wall, pins) {
@@ -134,7 +134,7 @@ window.albumGan = {
     const { truncation, label } = { edit: this.editSettings, upscale: this.sent?.name === seeds && this.sent }[tab] || this.wall;
     const { model } = this.wall;
     const list = Array.isArray(seeds) ? this.joined(seeds) : String(seeds);
-    const separators = /^[\d,;\s-]*$/.test(list) ? /\s*([,;])\s*/g : /\s*(;)\s*/g; // a name may hold a comma and a blank
+    const separators = /^[\d,;\s-]*$/.test(list) ? /\s*([,;])\s*/g : /\s*(;)\s*/g; // a name may contain commas and spaces
     const query = new URLSearchParams({ tab, seeds: list.trim().replace(separators, "$1"), truncation, model });
     if (label) query.set("label", label);
     if (tab === "edit" && Object.keys(this.edits).length) query.set("edits", JSON.stringify(this.edits));
@@ -142,7 +142,7 @@ window.albumGan = {
     history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}${location.hash}`); // Learn's state is in the hash
   },
 
-  // A field is also left by going to another tab, which has then put its own address there.
+  // Switching to another tab also blurs the field; by then that tab has set its own URL.
   rememberTyped(tab, text) {
     const isOpen = document.querySelector("[role=tab][aria-selected=true]")?.dataset.tabId === tab;
     if (isOpen && text.trim()) this.remember(tab, text);
@@ -163,12 +163,12 @@ window.albumGan = {
     video.currentTime = (frame - 0.5) / fps;
   },
 
-  // Pins are stored as the text of Interpolate's field, which pinning changes. The covers in it at first are a
-  // suggestion, until one is pinned.
+  // Pins are stored as the text of Interpolate's field, which pinning changes. Its initial covers are a suggestion,
+  // until one is pinned.
   suggested: null,
   isSuggestion: true,
-  // As `check_several` in validation.py: semicolons separate any text, commas only numbers and readable names, or the
-  // words of a lone name that no semicolon ends.
+  // Same as `check_several` in validation.py: semicolons separate any text, commas only numbers and readable names, or
+  // the words of a single name without a semicolon.
   namesIn(text) {
     const range = /^\s*(\d{1,8})\s*-\s*(\d{1,8})\s*$/;
     const parts = text.split(/[;\n]/).flatMap((part) => {
@@ -195,7 +195,7 @@ window.albumGan = {
       sessionStorage.setItem("album-gan-pins", text);
     } catch {}
   },
-  // A list that the server reads as these names: commas between numbers alone, and a semicolon after a lone name with commas.
+  // A list that the server parses as these names: commas only between numbers, and a semicolon after a single name with commas.
   joined(names) {
     if (names.every((name) => /^\d{1,8}$/.test(name))) return names.join(", ");
     return names.length === 1 && /,/.test(names[0]) ? `${names[0]};` : names.join("; ");
@@ -284,7 +284,7 @@ window.albumGan = {
     this.onEdit?.(); // once its tab has been opened
   },
 
-  // Behind More: the links are updated whenever it opens.
+  // The Settings tools: links are updated on hover and focus.
   tools(element) {
     const tool = (name) => element.querySelector(`[data-tool=${name}]`);
     const update = () => {
@@ -295,7 +295,7 @@ window.albumGan = {
       tool("kept-zip").href = this.zipUrl(kept.map((cover) => ({ ...cover, seed: cover.name })));
     };
     for (const name of ["pointerenter", "focusin"]) element.addEventListener(name, update);
-    // A refused download, of too many at once for example, would replace the page by the reason.
+    // A refused download, for example of too many covers, would replace the page with the error message.
     for (const link of [tool("zip"), tool("kept-zip")]) {
       link.addEventListener("click", async (event) => {
         event.preventDefault();
@@ -316,7 +316,7 @@ window.albumGan = {
     });
   },
 
-  // The settings inside a PNG of this page: the text chunk `album_gan`. Nothing is uploaded.
+  // The settings in a PNG from this page: the text chunk `album_gan`. Nothing is uploaded.
   async readPicture(file) {
     document.querySelector("[role=tab][data-tab-id=generate]")?.click(); // where the answer is shown
     const data = new DataView(await file.arrayBuffer());
@@ -334,11 +334,11 @@ window.albumGan = {
   // Another picture: find the cover nearest to it.
   find(file) {
     if (this.give(file, "find-picture")) this.onWall.say("Looking for the cover nearest to your picture …");
-    else this.onWall.say("This picture carries no settings; open Settings to find the cover nearest to your picture.");
+    else this.onWall.say("This picture contains no settings; open Settings to find the cover nearest to your picture.");
   },
   // Hand a file to one of gradio's upload buttons; false while its panel has not been opened.
   give(file, id) {
-    const button = document.getElementById(id); // gradio puts the input inside or beside it
+    const button = document.getElementById(id); // gradio puts the input inside or next to it
     const field = button?.querySelector("input[type=file]") ?? button?.parentElement.querySelector(":scope > input[type=file]");
     if (!field) return false;
     const files = new DataTransfer();
@@ -377,7 +377,7 @@ albumGan.load();
 addEventListener("change", (event) => {
   if (event.target.matches?.("#truncation input[type=range]")) event.target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
 });
-// What is typed into the menu of styles replaces the choice, so that it is searched for.
+// Typing into the style menu replaces the current choice, so that the text is searched for.
 addEventListener("focusin", (event) => event.target.matches?.("#label input") && setTimeout(() => event.target.select()));
 addEventListener("storage", (event) => {
   if (event.key !== "album-gan-kept") return; // kept in another tab of the browser

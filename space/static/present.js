@@ -20,7 +20,7 @@
   let covers = []; // {seed, name, typed, small, large: Image, film: URL of the film to the next cover, onStage: typed here, plain: not set in type}
   let index = 0;
   let morphing = false;
-  let turn = 0; // counts pictures: what was prepared for an earlier one is dropped
+  let turn = 0; // counts pictures: work for an earlier one is dropped
   let waiting = 0;
   let resting = 0;
   let hiding = 0;
@@ -29,7 +29,7 @@
   const isOpen = () => dialog.isConnected;
   const settings = () => ({ truncation: albumGan.wall?.truncation, label: albumGan.wall?.label });
 
-  // A name typed on stage is set on its cover.
+  // A name typed on stage is printed on its cover.
   const largeUrl = (cover) => albumGan.coverUrl({ ...cover, ...settings() }, "webp", { size: 512, title: cover.onStage && !cover.plain ? cover.typed : "" });
 
   async function deal() {
@@ -60,7 +60,7 @@
     cover.film = "loading";
     const answer = await fetch(albumGan.filmUrl(cover.seed, next.seed, settings())).catch(() => null);
     const bytes = answer?.ok ? await answer.blob().catch(() => null) : null;
-    if (covers[i + 1] !== next) return void (cover.film = undefined); // a typed name has come between them
+    if (covers[i + 1] !== next) return void (cover.film = undefined); // a typed name was inserted between them
     cover.film = bytes && URL.createObjectURL(bytes);
   }
 
@@ -90,7 +90,7 @@
     const image = isThere ? cover.large : await albumGan.fetchImage(largeUrl(cover), isShown, (text) => (reason = text));
     if (image) return void ((cover.large = image), isShown() && dissolve(image.src, picture.alt));
     if (!isShown() || !cover.onStage || !cover.typed || cover.plain) return;
-    cover.plain = true; // refused: the name cannot be set in type
+    cover.plain = true; // refused: the name cannot be typeset
     cover.large = Object.assign(new Image(), { src: largeUrl(cover) });
     part(".pin").textContent = reason;
     sharpen(cover);
@@ -123,7 +123,7 @@
     if (!still) picture.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 450, easing: "ease-out" });
   }
 
-  // The audience's address; after a name was typed, the address of its cover, to take home.
+  // The audience's address; after a name has been typed, the address of its cover, to take home.
   async function invite(words) {
     const { url, qr } = albumGan.setup.invitation;
     part(".qr").hidden = !url;
@@ -198,7 +198,7 @@
     if (isDropped()) return;
     const cover = covers[index];
     if (!cover?.film?.startsWith("blob:")) {
-      const wait = cover?.film === "loading" ? 400 : 3000; // the queue is full, or the server away
+      const wait = cover?.film === "loading" ? 400 : 3000; // the queue is full, or the server is down
       return void setTimeout(() => isDropped() || ((morphing = false), morph()), wait);
     }
     video.src = cover.film;

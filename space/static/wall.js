@@ -3,7 +3,7 @@ const grid = element.querySelector(".wall");
 const dialog = element.querySelector("dialog");
 const part = (selector) => dialog.querySelector(selector);
 const form = part("form");
-let covers = []; // that the dialog browses: the wall, or a shelf
+let covers = []; // the dialog's: the wall, or a shelf
 let index = 0;
 let opened = null; // `at` of the cover opened last
 let chosen = new URLSearchParams(location.search).has("seeds"); // by the user; the page's first wall is cut to fit the screen
@@ -89,7 +89,7 @@ function open(list, i, { note = "", meant = null } = {}) {
   mark();
   if (!dialog.open && albumGan.isShown(grid)) { // in a hidden tab it would be invisible, and the page inert
     dialog.showModal();
-    dialog.focus(); // rather than its first button, for the arrow keys
+    dialog.focus(); // not its first button, so that the arrow keys work
   }
 }
 
@@ -148,7 +148,7 @@ const actions = {
   pin() {
     albumGan.chosen = nameOf(covers[index]);
     albumGan.onWall.pin();
-    if (!part("[data-action=settings]").hidden) part(".note").textContent = "Pinned covers have the wall's truncation and style.";
+    if (!part("[data-action=settings]").hidden) part(".note").textContent = "Pinned covers use the wall's truncation and style.";
   },
   keep() {
     const { seed, name, typed = "", truncation, label, model } = covers[index];

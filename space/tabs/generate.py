@@ -30,7 +30,7 @@ from album_gan.space.validation import MAX_SIDE, Cover, check_seeds, check_trunc
 
 NOTE = "Your words choose the seed; the network cannot read."
 # Most events only choose seeds; the browser fetches each cover by URL. Requests wait in this page's own queues, which
-# are fair and report when they are full, not in gradio's.
+# are fair and report when they are full, rather than in gradio's.
 QUICK = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 
 
@@ -47,7 +47,7 @@ class GenerateTab:
 
 
 def lay_out(service: CoverService, kinds: tuple[str, str]) -> GenerateTab:
-    """Create the tab's components; `kinds` are what labels and mixtures are called, "style" and "genre" for example."""
+    """Create the tab's components; `kinds` are the names for labels and mixtures, such as "style" and "genre"."""
     kind, mixture_kind = kinds
     pipe = service.pipe
     with gr.Row(elem_id="ask"):
@@ -107,8 +107,8 @@ def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
         wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **QUICK),
     ]
     for search in slow:
-        search.failure(None, js="() => albumGan.onWall.say('')", api_visibility="private")  # nothing is looked for now
-    # Whatever the visitor asks for next: the searches' answers would come later and replace it.
+        search.failure(None, js="() => albumGan.onWall.say('')", api_visibility="private")  # the search is over
+    # The visitor's next action cancels these searches: their results would arrive later and replace its own.
     newer = {**QUICK, "cancels": slow, "trigger_mode": "always_last"}
     tab.new_wall.click(handlers.new_wall, [*settings, session], wall, js=WITH_SESSION, **newer)
     tab.text.submit(handlers.find, [tab.text, wall, *settings, session], wall, js=WITH_SESSION, **newer)
@@ -133,7 +133,7 @@ class Handlers:
 
     @shows_errors
     def find(self, text: str, wall: dict, truncation: float, label: str, session: str) -> dict:
-        """Put the cover of the typed text first and open it; a list becomes the wall."""
+        """Put the typed text's cover first and open it; a list becomes the wall."""
         chosen = check_seeds(check_text(text))
         others = [other for other in check_wall(wall) if other.seed not in {seed for seed, _ in chosen}]
         count = max(len(chosen), read_session(session).count)
@@ -171,17 +171,17 @@ class Handlers:
         if model != self.pipe.fingerprint:
             raise ValueError(
                 f"this picture is from another model ({str(model)[:8]}); this one, {self.pipe.fingerprint}, "
-                "draws other covers"
+                "draws different covers"
             )
         truncation, label = check_truncation(settings.get("truncation")), settings.get("label") or ""
         edited = bool(settings.get("edits")) or settings.get("style") is not None
-        note = "The picture was edited; this is the cover before." if edited else ""
+        note = "The picture was edited; this is the original cover." if edited else ""
         opened = {"note": note, "meant": None, "at": time.time()}
         return truncation, label, self._wall([Chosen(seed, typed)], truncation, label, opened=opened)
 
     @shows_errors
     def adopt(self, wall: dict, event: gr.EventData) -> tuple[float, str, dict]:
-        """Apply a kept cover's settings to the whole wall."""
+        """Apply one cover's settings to the whole wall."""
         truncation, label = check_truncation(event.truncation), str(event.label or "")
         return truncation, label, self._wall(check_wall(wall), truncation, label)
 
@@ -237,8 +237,8 @@ def add_api(service: CoverService) -> None:
         Args:
             seeds: up to 64, as text such as "1,2,7-9"; a seed is 0 to 99999999, or a name like velvet-otter-042.
                 Any other text is one name ("The Flat Tyres"), whose words choose the seed; semicolons separate several.
-            truncation: from 0 (all alike) to 1.5 (strange); 1 is plain.
-            label: a style that this model knows; empty for each seed's own. Many models know none.
+            truncation: from 0 (all alike) to 1.5 (strange); 1 is the default.
+            label: one of the model's styles; empty for each seed's own. Many models have none.
 
         Returns:
             The covers as PNG files, each with its name.

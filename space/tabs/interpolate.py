@@ -54,7 +54,7 @@ def lay_out(first: list[int], resolution: int) -> InterpolateTab:
             seeds = gr.Textbox(
                 ", ".join(map(name_of, first)),
                 label=f"Pinned covers, 2 to {MAX_PINS}",
-                info="Pin them on the wall, or write names, seeds or any words here, separated by semicolons.",
+                info="Pin them on the wall, or type names, seeds or any words here, separated by semicolons.",
                 lines=3,
                 max_length=2000,
                 elem_id="pinned",
@@ -127,7 +127,7 @@ class Handlers:
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
-        """The animation as mp4, in which browsers can seek, and in the format to download."""
+        """The animation as a seekable mp4 for the browser, and in the download format."""
         seeds, count, fps = check_loop(text, seconds, speed)
         check_format(format)
         frame_size = check_frame_size(size, self.service.pipe.generator.config.resolution)
@@ -163,7 +163,7 @@ def check_loop(text: str, seconds: float, speed: str) -> tuple[list[int], int, i
     if len(seeds) < 2:
         raise ValueError("Pin or type two covers.")
     if len(seeds) > MAX_PINS:
-        raise ValueError(f"a loop must have at most {MAX_PINS} covers, got {len(seeds)}; take some out")
+        raise ValueError(f"a loop must have at most {MAX_PINS} covers, got {len(seeds)}; remove some")
     longest = MAX_FRAMES // FPS
     count = whole_number(seconds, "length", 1, longest, f"{longest} seconds is the longest") * FPS
     if speed not in SPEEDS:
@@ -194,9 +194,9 @@ def add_api(service: CoverService) -> None:
         Args:
             seeds: two or more seeds as text, such as "1,2,7-9"; numbers from 0 to 99999999 or covers' names.
             frames: from 2 to 240, at 30 per second.
-            loop: whether it leads back to the first cover.
+            loop: whether it returns to the first cover.
             format: "mp4", "gif" or "webp".
-            size: of the frames in pixels, enlarged by the model's upscaler, up to 512; empty for the model's own size.
+            size: of the frames in pixels, up to 512, enlarged by the model's upscaler; empty for the model's own size.
 
         Returns:
             The animation's file.

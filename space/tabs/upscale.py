@@ -1,4 +1,4 @@
-"""Upscale: enlarge a cover or one's own picture, compare before and after, and set title and artist in real type."""
+"""Upscale: enlarge a cover or an uploaded picture, compare before and after, and set title and artist in real type."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -206,7 +206,7 @@ class Order:
         return self.size > MAX_SMALL_SIZE
 
     def check(self) -> None:
-        """Raise ValueError for what `make` cannot do. Reads the picture's header only."""
+        """Raise ValueError if `make` would fail. Reads only the picture's header."""
         if not self.image:
             raise ValueError("image is missing: choose a cover, or upload a picture")
         check_type(*self.words)
@@ -259,7 +259,7 @@ def add_api(service: CoverService) -> None:
         Args:
             image: a picture file, for example a cover from /generate.
             size: the new longer side, from the picture's own to 2048 pixels.
-            engine: "bundled", the model's own network where it has one, or "lanczos"; empty for the best there is.
+            engine: "bundled", the model's own network if it has one, or "lanczos"; empty for the best available.
             title: words to set on the picture; empty for none.
             artist: more words, smaller.
             layout: "headline", "poster", "corner" or "modern".

@@ -197,7 +197,7 @@ def test_a_token_that_the_hub_refuses(doctor, broken_torch, hub, tmp_path):
     (tmp_path / "hf").mkdir()
     (tmp_path / "hf" / "token").write_text(f"{BAD}\x07\n")
     _, text = doctor("--report", packages=broken_torch, HF_TOKEN="")
-    assert "hf/token holds characters that no token has" in line(text, "hub", "problem")
+    assert "hf/token contains characters that no token has" in line(text, "hub", "problem")
     assert text.startswith("### album-gan doctor\n")
     assert str(tmp_path) not in text  # it is the home
 

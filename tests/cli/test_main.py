@@ -116,7 +116,7 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
     command = "upscale a.png --store --engine lanczos --artist Band --title"
     code, out, _ = run(f"{command} Words --layout modern --out shop")
     assert code == 0
-    assert "we can grant no rights" in out
+    assert "we cannot grant the right" in out
     with Image.open(tmp_path / "shop" / "a.jpg") as image:
         assert (image.size, image.format) == ((3000, 3000), "JPEG")
         assert len(image.getcolors(1_000_000)) > 2  # there is type on it
@@ -296,8 +296,8 @@ def test_a_gpu_that_is_not_there_is_one_line(refused, tmp_path, tiny_model, line
     (tmp_path / "empty").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "good.png")
     message = refused(f"{line.replace('MODEL', str(tiny_model))} --device cuda")
-    assert "device must be one that this machine has" in message
-    assert "got 'cuda'; auto takes the best" in message
+    assert "device must be available on this machine" in message
+    assert "got 'cuda'; auto chooses the best" in message
 
 
 def test_devices(run, refused, tmp_path):

@@ -94,7 +94,7 @@ def test_a_dry_run_says_all_and_writes_nothing(pile, tmp_path, capsys, monkeypat
     assert f"1 of 3: clean the pictures, remove duplicates and broken files\n  album-gan covers build {pile}" in text
     assert "2 of 3: train. 61 covers, with your settings." in text
     assert "album-gan train --train_data_dir runs/my_pile/covers --minutes 3 --recipe dcgan" in text
-    assert "images a second" in text
+    assert "images per second" in text
     assert "covers are few to start from scratch" in text
     assert not list(tmp_path.iterdir())
 
@@ -105,7 +105,7 @@ def test_a_dry_run_counts_no_covers_in_an_archive(pile, tmp_path, capsys, monkey
     monkeypatch.chdir(tmp_path / "here")
     assert main(["start", archive, "--dry_run"]) == 0
     text = capsys.readouterr().out
-    assert "2 of 3: train; the settings depend on the number of covers, which the first step finds out" in text
+    assert "2 of 3: train; the settings depend on the number of covers, which the first step determines" in text
     assert "0 covers" not in text
     assert not list((tmp_path / "here").iterdir())
 

@@ -133,7 +133,7 @@ def test_dry_run_measures_and_leaves_nothing(covers, tmp_path, capsys):
     assert "generator: DCGANGenerator, 0.17 M parameters" in text
     assert re.search(r"project +Linear +1024 +102,400", text)
     assert re.search(r"layers\.0 +ConvTranspose2d +32 x 8 x 8 +51,200", text)
-    assert re.search(r"[\d.]+ images a second, \d+% of the time waiting for data", text)
+    assert re.search(r"[\d.]+ images per second, \d+% of the time waiting for data", text)
     assert re.search(r"1,000 steps are 4,000 images, .* (minutes|hours), costs [\d.]+, ", text)
     assert (
         re.search(r"then 10 steps with batches of 2 and 10 with 4; .*\nabout \d+ s more", text)
@@ -157,7 +157,7 @@ def test_dry_run_of_the_upscaler(covers, tmp_path, capsys):
     assert main(words) == 0
     text = capsys.readouterr().out
     assert "generator: CoverUpscaler" in text
-    assert "images a second" in text
+    assert "images per second" in text
 
 
 def test_a_dry_run_describes_the_networks_that_init_from_brings():
@@ -193,8 +193,8 @@ def test_dry_run_with_two_processes(covers, tmp_path):
     ]  # fmt: skip
     first, second = (process.communicate(timeout=200)[0] for process in processes)
     assert [process.returncode for process in processes] == [0, 0], first + second
-    assert first.count("images a second") == 1
-    assert "images a second" not in second
+    assert first.count("images per second") == 1
+    assert "images per second" not in second
 
 
 @pytest.mark.parametrize("recipe", recipe_names())

@@ -121,7 +121,7 @@ def test_lists_in_metadata_keep_their_first_value(tmp_path):
 def test_a_metadata_file_without_file_names_says_so(tmp_path):
     save(tmp_path, 12)
     (tmp_path / "metadata.csv").write_text("genre\nrock\n")
-    with pytest.raises(ValueError, match="must be a table with a column file_name, got the columns genre; mend"):
+    with pytest.raises(ValueError, match="must be a table with a column file_name, got the columns genre; fix"):
         load(tmp_path)
 
 

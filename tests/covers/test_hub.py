@@ -104,4 +104,4 @@ def test_trained_from_the_hub(hub, tmp_path):
 def test_what_the_hub_has_not_says_so(hub):
     code, text = hub(CLI, "covers", "build", "me/nowhere", "--out", "made")
     assert code == 2
-    assert "is neither a folder nor a file here; the Hub answers: 404" in text
+    assert "is neither a folder nor a file here; the Hub responds: 404" in text

@@ -214,7 +214,7 @@ def test_a_dry_run_counts_the_memory_of_the_gpu(covers, tmp_path, capsys):
     assert train([*words(covers, tmp_path / "run", "projected"), "--dry_run"]) == 0
     text = capsys.readouterr().out
     assert ("GB of GPU memory with batches of 8" in text) == (GPU == "cuda")
-    assert "images a second" in text
+    assert "images per second" in text
 
 
 @pytest.mark.skipif(GPU == "cuda" and torch.cuda.device_count() < 2, reason="there are no two NVIDIA GPUs here")

@@ -147,7 +147,7 @@ def test_what_is_no_evaluation_is_refused_before_anything_is_measured(tiny_model
     for text in ("no JSON", "[]", '{"spaces": 1}'):
         (tmp_path / "other.json").write_text(text)
         assert main(["evaluate", "--model", str(tiny_model), "--beside", str(tmp_path / "other.json")]) == 2
-        assert "beside must be a file that evaluate --out has written" in capsys.readouterr().err
+        assert "beside must be a file written by evaluate --out" in capsys.readouterr().err
 
 
 def test_no_covers_is_one_line(tiny_model, tmp_path, capsys):

@@ -43,7 +43,7 @@ def test_what_is_impossible_is_said_with_the_way_out(capsys):
     assert main(["shapes", "--conv", "64,5,2,2"]) == 0
     assert "floor((64 - 5 + 2 x 2) / 2) + 1 = 32" in capsys.readouterr().out
     assert main(["shapes", "--conv", "3,5"]) == 2
-    assert "take a smaller kernel, or a padding of at least 1" in capsys.readouterr().err
+    assert "use a smaller kernel, or a padding of at least 1" in capsys.readouterr().err
     assert main(["shapes", "--conv", "4,3,2,0,2", "--transposed"]) == 2
     assert "output_padding must be less than the stride 2, got 2" in capsys.readouterr().err
     assert main(["shapes", "--conv", "x"]) == 2

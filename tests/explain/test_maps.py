@@ -92,7 +92,7 @@ def test_the_critic_judges_with_every_kind_of_discriminator(name):
 def test_scores_without_a_threshold_judge_nothing(tmp_path, name):
     tiny_recipes.build(name)[2].save_pretrained(tmp_path / "discriminator")
     (tmp_path / "training.json").write_text(json.dumps({"recipe": name}))
-    reason = f"the scores of recipe {name} have no threshold between real and drawn covers"
+    reason = f"the scores of recipe {name} have no threshold between real and fake covers"
     assert discriminator_of(tmp_path) == (None, reason)
     (tmp_path / "training.json").unlink()
     assert discriminator_of(tmp_path)[1] != reason  # of an unknown recipe it is tried

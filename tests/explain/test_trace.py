@@ -61,7 +61,7 @@ def test_every_step_begins_where_an_earlier_one_ended(name):
         assert all(-1 <= source < step.number for source in step.sources)
         if step.kind.name == "reshape":
             assert prod(step.inputs[0]) == prod(step.output)
-        if "kernel" in step.settings or step.kind.name == "enlargement":
+        if "kernel" in step.settings or step.kind.name == "upsampling":
             assert step.arithmetic.endswith(f"= {step.output[-1]}")
     assert [size for size in (4, 8, 16) if any(step.output[-1] == size for step in steps)] or name == "vanilla"
 

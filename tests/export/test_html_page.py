@@ -116,7 +116,7 @@ def test_a_model_too_large_for_the_page_is_refused_before_it_is_exported(tmp_pat
     words = [sys.executable, "-c", LARGE, str(tmp_path / "model")]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "the page must be at most 30,000,000 bytes, so that it can be mailed, got " in done.stderr
+    assert "the page must be at most 30,000,000 bytes, so that it can be emailed, got " in done.stderr
     assert "or use --format onnx" in done.stderr
     assert not (tmp_path / "x.html").exists()
 
@@ -424,8 +424,8 @@ def test_the_bundled_models_file_is_the_pages_sibling(browser, tmp_path):
     page.locator("#wall button[data-drawn]").nth(15).wait_for(timeout=60_000)
     picked = opening_wall(pipe.fingerprint)[0]
     assert page.locator("#wall span").all_text_contents() == [name_of(seed) for seed in picked[:24]]
-    page.get_by_role("slider", name="How far trained").fill("0")
-    assert page.locator("#history span").text_content() == "Before the training: noise"
+    page.get_by_role("slider", name="Training progress").fill("0")
+    assert page.locator("#history span").text_content() == "Before training: noise"
     seed = picked[0]
     data = page.evaluate("async s => Array.from((await albumGan.enlarged(await albumGan.draw(s, 1))).data)", seed)
     theirs = np.array(data).reshape(512, 512, 4)[:, :, :3]

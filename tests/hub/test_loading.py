@@ -262,14 +262,14 @@ def test_pushing_again_continues_and_what_is_refused(hub, model, tmp_path):
     assert now["private"]
     assert "NOTES.md" in now["files"]
     assert "data_rights must be given for me/album-covers, which is public" in text
-    assert "private must be left out for me/album-covers, which is public" in text
-    assert "me/new cannot be written to: the Hub answers 401; log in with `hf auth login`" in text
+    assert "private must not be set for me/album-covers, which is public" in text
+    assert "me/new cannot be written to: the Hub responds 401; log in with `hf auth login`" in text
     assert state(hub) == hub.before
 
 
 def test_a_film_of_a_model_on_the_hub(hub):
     code, text = hub.run(CLI, "timelapse", REPO, "--out", "film.webp", "--fps", "2", home="film")
-    assert (code, text.strip()) == (0, "3 moments in film.webp"), text[-2000:]
+    assert (code, text.strip()) == (0, "3 snapshots in film.webp"), text[-2000:]
     with Image.open(hub.folder / "film.webp") as film:
         assert film.n_frames > 3
     fetched = [path.name for path in (hub.folder / "film").rglob("*.safetensors")]

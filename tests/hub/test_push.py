@@ -132,7 +132,7 @@ def test_the_card_repeats_the_whole_command(tiny_model, tmp_path):
     assert command[:2] == ["--train_data_dir", "my_covers"]
     own = ["--label_column", "who's", "--train_batch_size", "32", "--projected.san", "--projected.decay", "0.4"]
     assert command[2:] == ["--recipe", "projected", "--compile", *own]
-    assert "25,600 images shown to the discriminator (100 steps, batches of 256)" in text
+    assert "25,600 images seen by the discriminator (100 steps, batches of 256)" in text
     assert "A stream of covers; 9 more were held out." in text
 
 

@@ -73,7 +73,7 @@ def test_an_uploaded_picture_is_judged_as_it_is_shown():
 
 
 def test_a_model_without_its_discriminator_says_so(tiny_pipeline, tiny_model):
-    with pytest.raises(OSError, match="comes without its discriminator; train"):
+    with pytest.raises(OSError, match="has no discriminator; train"):
         tiny_pipeline.critic(draw_cover(0, 32))
     with pytest.raises(ValueError, match="critic needs the model's folder"):
         AlbumCoverPipeline(tiny_pipeline.generator).critic(draw_cover(0, 32))

@@ -105,7 +105,7 @@ def test_a_pickled_pipeline_draws_the_same_and_holds_no_token(tiny_model):
     assert b"hf_secret" not in data
     again = pickle.loads(data)
     assert again([7]).images[0].tobytes() == pipe([7]).images[0].tobytes()
-    with pytest.raises(OSError, match="comes without its discriminator"):
+    with pytest.raises(OSError, match="has no discriminator"):
         again.critic(pipe([7]).images)
 
 

@@ -26,7 +26,7 @@ def run(cells: list[str]) -> subprocess.CompletedProcess:
 def test_it_runs_from_top_to_bottom():
     done = run(CODE)
     assert done.returncode == 0, done.stderr[-3000:]
-    for words in ("right for every layer", "as in album_gan/recipes/losses.py", "hills found", "collapsed: True"):
+    for words in ("right for every layer", "as in album_gan/recipes/losses.py", "modes found", "collapsed: True"):
         assert words in done.stdout
 
 

@@ -225,7 +225,7 @@ def test_a_cover_for_stores_has_words_and_says_what_one_may(visit, size):
     page.locator("#sleeve-title textarea, #sleeve-title input").fill("Velvet <b>Otter</b>")
     page.get_by_label("JPEG for stores, 3000").check()
     page.locator("#enlarge").click()
-    expect(page.get_by_text("we can grant no rights").first).to_be_visible()
+    expect(page.get_by_text("we cannot grant the right").first).to_be_visible()
     picture = Image.open(BytesIO(downloaded(page, page.locator("#download-large").click)))
     assert (picture.format, picture.size) == ("JPEG", (3000, 3000))
     assert read_settings(picture)["seed"] == 4

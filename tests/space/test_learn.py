@@ -61,7 +61,7 @@ def test_reduced_motion_is_respected(visit):
     page.emulate_media(reduced_motion="reduce")
     page.reload()
     ready(page, "history")
-    slider = page.get_by_role("slider", name="How far trained")
+    slider = page.get_by_role("slider", name="Training progress")
     slider.fill("0")
     page.get_by_role("button", name="Play").click()
     page.wait_for_function("document.querySelector('.learn input[type=range]').value === '100'")  # in steps, no film
@@ -254,7 +254,7 @@ def test_what_the_game_teaches_is_true(visit):
             collapsed.round();
             if (i >= 50 && i % 10 === 0) seen.push([collapsed.modes(), spread(collapsed.drawn())]);
         }
-        const [critic, classic] = [told("A loss that does"), told("A loss that tells nothing")];
+        const [critic, classic] = [told("An informative loss"), told("An uninformative loss")];
         return [play({ data: "two", loss: "wgan_gp" }, 160), seen, critic, classic];
     }"""
     )
@@ -280,13 +280,13 @@ def test_a_cover_depends_on_its_neighbours_in_training_mode_only(server, visit):
 def test_the_time_machine(visit):
     page = visit("?tab=learn#panel=history")
     ready(page, "history")
-    slider = page.get_by_role("slider", name="How far trained")
+    slider = page.get_by_role("slider", name="Training progress")
     slider.fill("0")
     expect(page.get_by_text("Untrained: noise").first).to_be_visible()
     slider.fill("1000")
     for name in ("bundled", "teaching"):
         last = max((find_model(name) / "history").glob("[0-9]*.webp"))
-        expect(page.get_by_text(f"{int(last.stem):,} covers shown")).to_be_visible()
+        expect(page.get_by_text(f"{int(last.stem):,} covers seen")).to_be_visible()
     ready(page, "history")
 
 
@@ -307,7 +307,7 @@ ACTIONS = {
     "noise": lambda page, lit: page.locator(".learn .lit :is(button):visible, .learn .lit:is(button)").last.click(),
     "shapes": lambda page, lit: page.get_by_label("Stride S").fill("1"),
     "critic": lambda page, lit: page.get_by_role("button", name="Another cover").click(),
-    "history": lambda page, lit: page.get_by_role("slider", name="How far trained").fill("500"),
+    "history": lambda page, lit: page.get_by_role("slider", name="Training progress").fill("500"),
     "norm": lambda page, lit: page.locator("[data-do=neighbours]").click(),
     "latent": lambda page, lit: page.locator("[data-do=others]").click(),
     "wrong": lambda page, lit: page.locator(".bets button").nth(1).click(),
@@ -351,7 +351,7 @@ def test_the_whole_tour(visit, size):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         card.locator("[data-do=next]").click()
     ready(page, "tour")
-    expect(page.get_by_text(re.compile("You have made 8 bets, of which"))).to_be_visible()
+    expect(page.get_by_text(re.compile("You have made 8 bets;"))).to_be_visible()
     expect(page).to_have_url(re.compile("#panel=tour$"))
 
 

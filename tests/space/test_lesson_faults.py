@@ -153,7 +153,7 @@ def test_the_time_machine_follows_a_long_drag(visit):
         }
     }"""
     )
-    expect(page.get_by_text("covers shown")).to_be_visible()
+    expect(page.get_by_text("covers seen")).to_be_visible()
     last = page.evaluate("fetch('learn/course.json?model=teaching').then(answer => answer.json())")["moments"]
     expect(page.locator(".machine img")).to_have_attribute("src", re.compile(rf"/{len(last) - 1}\.webp"))
     expect(page).to_have_url(re.compile("at=1000"))

@@ -129,7 +129,7 @@ def test_upscale_says_what_is_wrong(client, tmp_path):
         (text, 512, "no picture that can be read"),
     ):
         assert words in refusal(client, gradio_client.handle_file(file), size, api_name="/upscale")
-    assert "a file must be uploaded" in refusal(client, str(picture), 256, api_name="/upscale")
+    assert "files must be uploaded" in refusal(client, str(picture), 256, api_name="/upscale")
 
 
 def test_the_api_has_three_endpoints_that_explain_themselves(client):
@@ -212,7 +212,7 @@ def test_phones_are_invited_to_an_address_they_can_reach():
         assert "▀" in with_lan.for_terminal()
         assert with_lan.qr.startswith("<svg")
     else:
-        assert "on no network" in with_lan.text
+        assert "not on a network" in with_lan.text
     without = invitation(7860, lan=False)
     assert (without.url, without.qr) == ("", "")
     assert "--lan" in without.text
@@ -276,7 +276,7 @@ def test_a_public_address_takes_precedence(monkeypatch):
     monkeypatch.setenv("SPACE_HOST", "me-covers.hf.space")
     assert invitation(7860, lan=True).url == "https://me-covers.hf.space"
     assert invitation(7860, lan=True, public_url="https://covers.example/x").url == "https://covers.example/x"
-    with pytest.raises(ValueError, match="public-url must begin with http"):
+    with pytest.raises(ValueError, match="public-url must start with http"):
         invitation(7860, lan=True, public_url="javascript:alert(1)")
 
 

@@ -54,7 +54,7 @@ def test_a_game_with_a_phone(server, visit, axe):
     expect(stage.get_by_text("Synthetic covers stand in for real ones")).to_be_visible()
     phone = stage.context.browser.new_page(viewport={"width": 390, "height": 844})
     phone.goto(f"{server.address}/vote")
-    expect(phone.get_by_text("Wait for the game to begin.")).to_be_visible()
+    expect(phone.get_by_text("Wait for the game to start.")).to_be_visible()
     assert phone.get_by_role("button", name="Real").is_disabled()
     phone.evaluate(axe)
     assert axe_problems(phone, "phone") == []
@@ -67,14 +67,14 @@ def test_a_game_with_a_phone(server, visit, axe):
     picture = f"{server.address}/learn/room/{view['game']}/0.webp"
     assert Image.open(BytesIO(urllib.request.urlopen(picture).read())).size == (64, 64)
     assert "its turn has not come" in refused(server, f"learn/room/{view['game']}/2.webp")
-    phone.get_by_role("button", name="Drawn").click()
-    expect(phone.get_by_role("button", name="Drawn")).to_have_attribute("aria-pressed", "true")
-    expect(stage.get_by_text("drawn 1")).to_be_visible()
+    phone.get_by_role("button", name="Fake").click()
+    expect(phone.get_by_role("button", name="Fake")).to_have_attribute("aria-pressed", "true")
+    expect(stage.get_by_text("fake 1")).to_be_visible()
     phone.get_by_role("button", name="Real").click()  # a change of mind counts
     expect(stage.get_by_text("real 1")).to_be_visible()
     view = until(server, "revealed")
     assert view["tally"] == {"real": 1, "drawn": 0}
-    expect(phone.get_by_text(f"It was {'real' if view['answer']['is_real'] else 'drawn'}.")).to_be_visible()
+    expect(phone.get_by_text(f"It was {'real' if view['answer']['is_real'] else 'fake'}.")).to_be_visible()
     assert "over" in refused(server, "learn/room/vote", {"game": view["game"], "round": 0, "voter": "x", "real": True})
     stage.get_by_role("button", name="Stop").click()
     until(server, "idle")
@@ -119,7 +119,7 @@ def test_through_a_tunnel_only_the_presenter_is_the_host(tiny_pipeline):
     asked = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={}, query_params={})
     Room(Lessons(service), Invitation("http://192.168.7.42:7860"))._check_host(asked)
     room = Room(Lessons(service), invitation(7860, lan=False, public_url="https://covers.example"))
-    with pytest.raises(ValueError, match="only the presenter starts and stops a game"):
+    with pytest.raises(ValueError, match="only the presenter can start and stop a game"):
         room._check_host(asked)
     asked.query_params["presenter"] = service.presenter.key
     room._check_host(asked)

@@ -49,7 +49,7 @@ def test_everything_works_on_a_gpu(tiny_pipeline):
 
 def test_a_device_that_is_not_there_is_refused(tiny_pipeline, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=r"device must be one that this machine has .*got 'cuda'"):
+    with pytest.raises(ValueError, match=r"device must be available on this machine .*got 'cuda'"):
         CoverService(tiny_pipeline, "cuda")
     with pytest.raises(ValueError, match="device must be one of auto, cpu, cuda, mps"):
         CoverService(tiny_pipeline, "tpu")

@@ -233,7 +233,7 @@ def test_genres_are_mixtures_of_styles(labelled, styled, tmp_path):
     by_genre = pipe(seeds=[5, 6], label="jazz")
     assert by_genre.images == by_class == pipe(seeds=[5, 6], class_labels=["jazz", "jazz"]).images
     assert by_genre.settings[0]["label"] == "jazz"
-    with pytest.raises(ValueError, match="jazz is a mixture of classes, from which seeds draw"):
+    with pytest.raises(ValueError, match="jazz is a mixture of classes, sampled by seed"):
         pipe.stems_of(latents=pipe.latents_of([5]), label="jazz")
 
     covers = tmp_path / "drawn"

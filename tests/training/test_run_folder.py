@@ -56,7 +56,7 @@ def test_a_folder_in_use_is_left_alone(words, tmp_path, capsys, monkeypatch):
     with subprocess.Popen([sys.executable, "-c", holding, str(run)], stdin=-1, stdout=-1) as other:
         assert other.stdout.readline() == b"held\n"
         assert main([*words, "--max_train_steps", "2", "--resume_from_checkpoint", "latest"]) == 2
-        assert "in use by a run that has not ended" in capsys.readouterr().err
+        assert "in use by another run" in capsys.readouterr().err
         assert everything_in(run) == {**before, ".lock": b""}
         other.kill()
     assert main([*words, "--max_train_steps", "2", "--resume_from_checkpoint", "latest"]) == 0
@@ -120,7 +120,7 @@ def test_pictures_in_folders_named_as_a_runs_are_the_users(words, tmp_path, caps
     mine.parent.mkdir(parents=True, exist_ok=True)
     mine.write_text("mine")
     assert main([*words, "--max_train_steps", "1", *more]) == 2
-    assert f"holds {name.partition('/')[0]}, which no run has written" in " ".join(capsys.readouterr().err.split())
+    assert f"holds {name.partition('/')[0]}, which is not from a run" in " ".join(capsys.readouterr().err.split())
     assert everything_in(tmp_path / "run") == {name: b"mine"}
 
 
@@ -142,7 +142,7 @@ def test_covers_and_run_are_in_separate_folders(words, tmp_path, capsys, inside)
     output_dir = {".": tmp_path, "covers": covers, "more": covers / "more"}[inside]
     words[words.index("--output_dir") + 1] = str(output_dir)
     assert main([*words, "--max_train_steps", "1", "--overwrite"]) == 2
-    assert "output_dir must be apart from train_data_dir" in capsys.readouterr().err
+    assert "output_dir must be separate from train_data_dir" in capsys.readouterr().err
     assert everything_in(covers) == before
 
 

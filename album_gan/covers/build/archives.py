@@ -35,7 +35,7 @@ def archive_entries(path: Path, name: str, image_column: str | None) -> Iterator
 
 
 def nested_entries(path: Path, name: str, image_column: str | None) -> Iterator[Entry]:
-    """The files in an archive that lies in a folder, under its name."""
+    """The files of an archive inside a folder, under its name."""
     try:
         for entry in archive_entries(path, name, image_column):
             yield replace(entry, name=f"{name}/{entry.name}")

@@ -33,7 +33,7 @@ class BuildConfig:
     """What to build, and how.
 
     `sources` as in `open_source`; `workers` is the number of processes, 0 for this one; `cluster` is the address of a
-    dask scheduler, whose workers are used instead.
+    dask scheduler, to use its workers instead.
     """
 
     sources: tuple[str, ...]
@@ -118,17 +118,17 @@ def _check_out(config: BuildConfig) -> None:
     for place in config.sources:
         path = Path(place)
         if not place.startswith(("http://", "https://")) and path.is_dir() and out.is_relative_to(path.resolve()):
-            raise ValueError(f"out must not lie in a source, but {config.out} lies in {place}; choose another place")
+            raise ValueError(f"out must not be inside a source, but {config.out} is in {place}; choose another place")
 
 
 def _origin(source: Source, place: str) -> str:
-    """A digest of where a source lies, whatever its revision: a path of this machine is private."""
+    """A digest of a source's location, whatever its revision: paths on this machine are private."""
     where = source.place or (place.partition("?")[0] if "://" in place else source.name)
     return hashlib.sha256(where.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _refuse_to_replace(out: Path, names: list[str], origins: list[list[str]]) -> None:
-    """ValueError if the data set in `out` was built from other sources, also if they have the same names."""
+    """Raise ValueError if the data set in `out` was built from other sources, even if they have the same names."""
     before = _recorded(out)
     if before and not {name for name, _ in before} & {*names, *(name for name, _ in origins)}:
         raise ValueError(

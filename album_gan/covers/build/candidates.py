@@ -71,7 +71,7 @@ def gather(
 ) -> Path:
     """Clean all files of `source` into a subfolder of `folder` with shards, and return it.
 
-    Resumes where an earlier call was interrupted, and reads again what could not be read then. `workers` is the number
+    Resumes where an earlier call was interrupted, and retries files that were unreadable then. `workers` is the number
     of processes, 0 for this one; a `cluster` is used instead. `progress` is called with the number of files just
     finished.
     """
@@ -100,7 +100,7 @@ def gather(
 
 
 def _partly_read(folder: Path) -> list[Path]:
-    """Shards with files that could not be read, but may be another time: a disk, a network or rights failed."""
+    """Shards with files that could not be read, but may be later: a disk, a network or permissions failed."""
     options = pa.ipc.IpcReadOptions(included_fields=[SCHEMA.get_field_index("detail")])
     found = []
     for path in folder.glob("[0-9]*.arrow"):
@@ -205,7 +205,7 @@ class _Workers:
             self.progress(len(entries))
 
     def _recover(self) -> None:
-        """Handle a picture that crashed its worker: find it by cleaning one at a time, and continue without it."""
+        """Handle a picture that crashed its worker: find it by cleaning one file at a time, and go on without it."""
         for path, entries in self.waiting.values():
             if not path.exists():
                 make_shard(path, [self._probed(entry) for entry in entries], self.settings)

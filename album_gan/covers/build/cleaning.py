@@ -1,6 +1,6 @@
 """Cleaning one file of a source into a square JPEG, or a reason to reject it.
 
-Each step has a name, by which it is counted, shown in the report, and switched on or off.
+Each step has a name, used to count it, show it in the report, and switch it on or off.
 """
 
 import functools
@@ -35,7 +35,7 @@ BILINEAR_FROM = 1.5  # downscaling by more would alias with a cubic kernel of fo
 
 # What happens to an affected file: it is rejected, repaired, or used with a flag.
 STEPS = {
-    "not_an_image": ("reject", "not a picture, judging by its content"),
+    "not_an_image": ("reject", "not a picture, judging by its contents"),
     "empty": ("reject", "zero bytes"),
     "truncated": ("reject", "a picture whose end is missing"),
     "corrupt": ("reject", "a picture that cannot be decoded"),
@@ -45,21 +45,21 @@ STEPS = {
     "link": ("reject", "a link, which is not followed"),
     "not_a_file": ("reject", "a device, a pipe or a socket"),
     "hidden": ("reject", "a hidden file or folder, or a folder of thumbnails; not read"),
-    "label_file": ("reject", "describes pictures, and is none itself"),
-    "same_album": ("reject", "another track or picture of an album whose cover is taken"),
-    "other_picture": ("reject", "lies beside or above music, and is not a front cover"),
+    "label_file": ("reject", "describes pictures, but is not one itself"),
+    "same_album": ("reject", "another track or picture of an album that already has its cover"),
+    "other_picture": ("reject", "next to or above music, but not a front cover"),
     "no_picture": ("reject", "music without a picture of its cover"),
-    "linked_picture": ("reject", "music that holds the address of a picture, which is not fetched"),
+    "linked_picture": ("reject", "music with a link to a picture, which is not fetched"),
     "too_small": ("reject", "the smaller side is below the minimum"),
     "not_square": ("reject", "more than a little would have to be cropped"),
     "near_blank": ("reject", "one flat colour"),
-    "placeholder": ("reject", "the same file under many artists, such as 'no cover found'"),
+    "placeholder": ("reject", "the same file for many artists, such as 'no cover found'"),
     "exact_duplicate": ("reject", "the same bytes as a cover that is kept"),
     "near_duplicate": ("reject", "the same picture as a cover that is kept, in another file"),
     "wrong_extension": ("repair", "the file name has another format's extension"),
     "unsafe_name": ("repair", "an absolute path, or one with ..; only the bytes are used"),
     "animation": ("repair", "the first frame is used"),
-    "exif_rotation": ("repair", "turned upright"),
+    "exif_rotation": ("repair", "rotated upright"),
     "transparency": ("repair", "placed on white"),
     "cmyk": ("repair", "print colours, converted to RGB"),
     "sixteen_bit": ("repair", "16 bits per channel, reduced to 8"),
@@ -274,7 +274,7 @@ def _opened(data: bytes, cleaned: Cleaned) -> Image.Image:
 
 
 def _ends_early(data: bytes, error: Exception) -> bool:
-    """Whether the end of a picture is missing, by its decoder or its own length field."""
+    """Whether the end of a picture is missing, according to its decoder or its own length field."""
     if any(word in str(error).lower() for word in ("truncated", "premature", "unexpected end")):
         return True
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
@@ -365,4 +365,4 @@ def _shows_transparency(image: Image.Image) -> bool:
 def _first_line(error: Exception) -> str:
     text = str(error).strip().partition("\n")[0]
     # Addresses of objects differ from run to run, and two builds must give the same bytes.
-    return "no known kind of picture" if text.startswith("cannot identify image file") else text[:200]
+    return "unknown kind of picture" if text.startswith("cannot identify image file") else text[:200]

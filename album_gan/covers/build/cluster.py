@@ -17,7 +17,7 @@ CONNECT_SECONDS = 20
 def connect(address: str) -> "distributed.Client":
     """The cluster whose scheduler is at `address`, such as tcp://10.0.0.1:8786, or described by a scheduler file.
 
-    Raises ImportError if distributed is not installed, ValueError if nothing answers.
+    Raises ImportError if distributed is not installed, ValueError if nothing responds.
     """
     require("cluster", "cluster", "distributed")
     import distributed

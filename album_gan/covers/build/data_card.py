@@ -1,4 +1,4 @@
-"""README.md of a data set of covers: where they come from, what was removed, what may be done with them."""
+"""README.md of a data set of covers: where they come from, what was removed, how they may be used."""
 
 from collections import Counter
 
@@ -75,18 +75,18 @@ model trained on it, is responsible for doing so.
 | --- | ---: | ---: |
 {labels}
 
-Labels come from columns, neighbouring files and names of files, as found; where a cover had none, from a copy of it
+Labels come from columns, neighbouring files and file names, unchanged; for a cover without labels, from a copy of it
 (`labels_borrowed`).
 
 ## How it was made
 
-With `album-gan covers build`. Pictures were turned upright, laid on white where transparent, converted to sRGB,
+With `album-gan covers build`. Pictures were rotated upright, put on white where transparent, converted to sRGB,
 cropped to the centre square where at most {settings.max_crop:.0%} was lost, scaled down to
-{settings.resolution} pixels ({settings.resampling}; never up; at least {settings.min_size}), and saved as JPEG of
+{settings.resolution} pixels ({settings.resampling}; never up; at least {settings.min_size}), and saved as JPEG with
 quality {settings.quality}.
 Two files are one cover if their bytes are equal, or if two 64-bit hashes each differ in at most 12 bits and the
-pictures, laid over each other, agree in detail and colour. The largest original is kept. `group` joins what may be
-editions of one cover, and what has the same artist and title.
+pictures, once aligned, agree in detail and colour. The largest original is kept. `group` joins possible editions of
+one cover, and covers with the same artist and title.
 {switched}
 ```python
 from datasets import load_dataset

@@ -48,7 +48,7 @@ def check_push(repo_id: str, public: bool, rights: str | None) -> None:
     Raises ValueError if not, OSError if the Hub cannot be reached.
     """
     if public and not rights:
-        raise ValueError("public needs data_rights: say who allows these covers to be published; or push them private")
+        raise ValueError("public needs data_rights: say who allows these covers to be published; or push as private")
     check_hub_id(repo_id, "push_to_hub")
     try:
         with _explained(f"push_to_hub {repo_id!r} cannot be checked"):
@@ -81,14 +81,14 @@ def push(folder: Path, repo_id: str, public: bool) -> str:
 
 @contextmanager
 def _explained(failure: str) -> Iterator[None]:
-    """Turn the Hub's refusals into ValueErrors, connection errors and a full disk into OSErrors, of one line."""
+    """Turn Hub refusals into ValueErrors, and connection errors and a full disk into OSErrors, in one line."""
     try:
         yield
     except (hub_http_error(), HFValidationError, OSError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         if isinstance(error, HFValidationError) or getattr(error, "response", None) is not None:
             raise ValueError(
-                f"{failure}; the Hub answers: {reason}; check the name, or log in with `hf auth login`"
+                f"{failure}; the Hub responds: {reason}; check the name, or log in with `hf auth login`"
             ) from error
         if isinstance(error, OSError) and error.errno and error.errno in (*NO_SPACE, *NOT_ALLOWED):
             raise OSError(

@@ -20,7 +20,7 @@ VALUES_SHOWN, SIZES_SHOWN = 6, 4
 
 
 def inspect(folder: Path, sheet: Path | None, image_column: str | None = None) -> list[str]:
-    """Lines that describe the Parquet files below `folder`; a sample of the covers is drawn into `sheet`, a PNG.
+    """Lines that describe the Parquet files below `folder`; writes a sample of the covers to `sheet`, a PNG.
 
     The sample is chosen by a hash of file name and row, so it is the same each time. Raises ValueError if there are
     no covers.

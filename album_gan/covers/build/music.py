@@ -95,7 +95,7 @@ def _disc_parent(folder: str) -> str:
 def is_above_albums(name: str, homes: Iterable[str]) -> bool:
     """Whether a picture is of an artist or a whole library, by its name and its folder, which is above albums.
 
-    Pictures with numbers are not: a pile of cover1.jpg, cover2.jpg, ... may have a folder of music, too.
+    Numbered pictures are not: a pile of cover1.jpg, cover2.jpg, ... may contain a folder of music, too.
     """
     folder, _, base = name.rpartition("/")
     stem = os.path.splitext(base)[0]

@@ -45,10 +45,10 @@ class Track:
 
 
 def need_mutagen(folder: Path) -> None:
-    """ImportError for a folder with music if mutagen is not installed."""
+    """Raise ImportError for a folder with music if mutagen is not installed."""
     if find_spec("mutagen") is None:
         raise ImportError(
-            f"{folder} holds music, whose covers mutagen reads, which is not installed; "
+            f"{folder} contains music; its covers need mutagen, which is not installed; "
             "run: pip install 'album-gan[music]'"
         )
 

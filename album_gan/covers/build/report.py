@@ -19,7 +19,7 @@ from .selection import Candidates, Choice
 GENRES_SHOWN = 30
 FOLDER = "DIR"  # placeholder for the output folder, whose name must not change the bytes of a build
 NAME_SHOWN = 70  # characters, the last ones of a file's name, shown under its picture
-NOTE = "This page shows the pictures themselves: share it only where you may share them."
+NOTE = "This page shows the pictures themselves: share it only if you may share them."
 CROPS = (0.1, 0.15, 0.2, 0.25, 0.35, 0.45, 0.6)  # 4:3 loses a quarter, 3:2 a third
 SIDES = (96, 64, 48, 32)
 MOST = 0.8  # of the files that the strongest option value would keep
@@ -29,11 +29,11 @@ ALLOWED = {
     "placeholder": "if these are covers",
 }
 REMEDIES = {  # for steps without an option
-    "truncated": "copy or download these files once more",
-    "corrupt": "copy or download these files once more",
-    "empty": "copy or download these files once more",
-    "unreadable": "check the permissions of these files, and the disk; the same command reads them again; "
-    "unpack archives that hold metadata.csv or the like",
+    "truncated": "copy or download these files again",
+    "corrupt": "copy or download these files again",
+    "empty": "copy or download these files again",
+    "unreadable": "check the permissions of these files, and the disk; the same command retries them; "
+    "unpack archives that contain metadata.csv or the like",
     "link": "copy the files themselves into the pile",
     "hidden": "remove the leading dot from the names of files you want",
     "too_many_bytes": "save these smaller",
@@ -79,7 +79,7 @@ def report_page(
         f"<p>{kept / max(total, 1):.1%} of the files are used, {left_out:,} left out. "
         f"{summary.splits['train']:,} covers are for training, {summary.splits['test']:,} held out for evaluation, in "
         f"{summary.groups:,} groups; no group is in both.</p>"
-        "<p class=fine>What became of each single file is in files.csv.gz.</p>"
+        "<p class=fine>files.csv.gz lists the outcome for each file.</p>"
     ]
     parts += [f"<p class=note>{html.escape(NOTE)}</p>"] if thumbnails else []
     for name, counts in summary.files.items():
@@ -88,11 +88,11 @@ def report_page(
     parts.append(_remedies(summary, settings, command))
     noted = [(step, count, STEPS[step][1]) for step, count in summary.notes.most_common()]
     parts.append(f"<h2>Used after a repair, or with a flag</h2>{_rows(noted, kept, noted=True)}")
-    parts.append("<h2>What is in it</h2><div class=grid>")
+    parts.append("<h2>Contents</h2><div class=grid>")
     tables: list[tuple[str, Mapping]] = [
         ("Smaller side of the originals, pixels", dict(sorted(summary.sides.items()))),
-        ("Kind of file", dict(summary.formats.most_common())),
-        ("Labels that are there", summary.labels),
+        ("File format", dict(summary.formats.most_common())),
+        ("Labels present", summary.labels),
         ("Decade", dict(sorted(summary.years.items(), key=lambda item: str(item[0])))),
         ("Genre", dict(summary.genres.most_common(GENRES_SHOWN))),
     ]
@@ -129,9 +129,9 @@ def _remedies(summary: Summary, settings: Cleaning, command: str) -> str:
     if not lines:
         return ""
     again = (
-        f"<p>Add the option to the command; what is clean already is not cleaned again:</p><pre>{html.escape(command)}"
+        f"<p>Add the option to the command; files already cleaned are not cleaned again:</p><pre>{html.escape(command)}"
     )
-    return f"<h2>To use more of them</h2><table>{''.join(lines)}</table>{again} ...</pre>"
+    return f"<h2>To keep more files</h2><table>{''.join(lines)}</table>{again} ...</pre>"
 
 
 def remedy_of(step: str, count: int, sides: Sequence[tuple[int, int]], settings: Cleaning) -> str:
@@ -163,7 +163,7 @@ def _next(summary: Summary) -> str:
     return (
         f"<h2>Next</h2><p>Train on it, where {FOLDER} is the folder of this page. {html.escape(why)}</p>"
         f"<pre>{html.escape(train)}</pre>"
-        "<p>On a GPU, or to know first how long it takes: add <code>--dry_run</code>.</p>"
+        "<p>On a GPU, or to see first how long it takes: add <code>--dry_run</code>.</p>"
     )
 
 

@@ -36,7 +36,7 @@ def stem(name: str) -> str:
 
 
 def webdataset_key(name: str) -> str:
-    """What the files of a sample have in common in a webdataset: folder and name up to the first dot."""
+    """The common part of a sample's file names in a webdataset: folder and name up to the first dot."""
     folder, _, base = name.rpartition("/")
     return f"{folder}/{base.lstrip('.').partition('.')[0]}"
 

@@ -28,8 +28,8 @@ class Entry:
 def why_unreadable(error: Exception, lasting: bool = False) -> str:
     """The detail of a file whose reading raised `error`. Its message may contain a path of this machine: private.
 
-    Disks, networks and rights fail for a while, with a number of the system, or in the words of some storage; broken
-    archives fail for ever. `lasting` as of an entry, which is read as it is: there only a cut-off archive is broken.
+    Disks, networks and permissions fail temporarily, with a system error number or a storage's own message; broken
+    archives fail for good. `lasting` as of an entry, which is read as it is: there only a cut-off archive is broken.
     """
     passing = not isinstance(error, EOFError) if lasting else getattr(error, "errno", None) is not None
     return f"{NOT_READ_NOW if passing else ''}{type(error).__name__}"

@@ -89,7 +89,7 @@ def _with_folder_genre(source: Source) -> Iterator[Entry]:
 
 
 def _folder_of(name: str) -> str:
-    """The name of the folder or archive that a file lies in; "" for a row of a table, which has columns for labels."""
+    """The name of a file's folder or archive; "" for a row of a table, which has columns for labels."""
     *folders, file = [part for part in name.split("/") if part not in ("", ".", "..")]
     above, folder = ["", "", *folders][-2:]
     if folder.lower().endswith(".parquet") or above.lower().endswith(".parquet"):  # the folder is the row's number
@@ -246,7 +246,7 @@ def _downloaded(name: str, fetch: Callable[[], Path]) -> Entry:
 
 def _check_archive(name: str) -> None:
     if not is_archive(name):
-        raise ValueError(f"source must be a tar, zip or parquet file, got {name!r}; or name the folder it lies in")
+        raise ValueError(f"source must be a tar, zip or parquet file, got {name!r}; or name its folder")
 
 
 def _name_below(path: str | Path, folder: Path) -> str:

@@ -106,7 +106,7 @@ def find_styles(descriptions: np.ndarray, count: int = 32, smallest: int = 150, 
 def k_means(points: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
     """Points (N, D) -> centres (count, D), the nearest centre of each point (N,), mean squared distance.
 
-    Lloyd's algorithm from k-means++ (Arthur and Vassilvitskii 2007). scikit-learn would be a dependency for this alone.
+    Lloyd's algorithm from k-means++ (Arthur and Vassilvitskii 2007). scikit-learn would be a dependency just for this.
     """
     centres = points[rng.integers(len(points), size=1)]
     while len(centres) < count:

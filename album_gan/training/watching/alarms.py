@@ -1,4 +1,4 @@
-"""Alarms in words: what was seen, what it means, what to try. Pure functions of measurements."""
+"""Alarms in plain language: what was seen, what it means, what to try. Pure functions of measurements."""
 
 import math
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def range_alarm(low: float, high: float, images: int) -> Alarm | None:
     return Alarm(
         "range",
         f"The first {images:,} covers lie in [{low:.2f}, {high:.2f}].",
-        "A generator that ends with tanh fills [-1, 1], so the discriminator tells fakes by their range alone.",
+        "A generator that ends with tanh fills [-1, 1], so the discriminator can spot fakes by their range alone.",
         "look at one of your covers; its darkest pixels should be near 0 and its lightest near 255.",
     )
 
@@ -49,7 +49,7 @@ def repetition_alarm(distinct: int, covers: int) -> Alarm | None:
     return Alarm(
         "copies",
         f"Only {distinct:,} of {covers:,} training covers differ from each other.",
-        "The model can do no better than to copy them.",
+        "The model can only learn to copy them.",
         "album-gan covers build, which finds duplicates; or add covers.",
     )
 
@@ -61,18 +61,18 @@ def finite_alarm(name: str, value: float) -> Alarm | None:
     return Alarm(
         "nan",
         f"{name} is {value}.",
-        "A value overflowed or became NaN, and further steps would spread it; the run ends here.",
-        "resume from the last checkpoint, which is good, with half of the learning_rate.",
+        "A value overflowed or became NaN, and further steps would spread it, so the run stops here.",
+        "resume from the last checkpoint, which is good, with half the learning_rate.",
     )
 
 
 def evaluation_alarms(
     evaluations: Sequence[dict[str, Any]], largest_auc: float | None = None, largest_gap: float | None = None
 ) -> list[Alarm]:
-    """Alarms of the latest of `evaluations`, compared with the earlier ones.
+    """Alarms for the latest of `evaluations`, compared with earlier ones.
 
     Each has kid, diversity, auc, gap, nearest_training_cover and closer_than_any_held_out. The limits are the recipe's:
-    a saturating loss saturates if both are exceeded; without `largest_auc`, the gap alone means divergence.
+    a saturating loss saturates if both are exceeded; without `largest_auc`, exceeding the gap alone means divergence.
     """
     found = [_ahead(evaluations, largest_auc, largest_gap), _collapse(evaluations)]
     found += [_copies(evaluations[-1]), _stalled([evaluation["kid"] for evaluation in evaluations])]
@@ -87,7 +87,7 @@ def _ahead(evaluations: Sequence[dict[str, Any]], largest_auc: float | None, lar
         return Alarm(
             "discriminator ahead",
             f"Its mean scores for real and fake differ by {abs(latest['gap']):.3g}; up to {largest_gap:.3g} is usual.",
-            "Its scores diverge, and what the generator learns from them is noise.",
+            "Its scores diverge, and their gradients are mostly noise to the generator.",
             "a lower learning rate for the discriminator, or a larger batch.",
         )
     won = [one["auc"] > largest_auc and one["gap"] > largest_gap for one in row] if largest_auc is not None else []
@@ -95,7 +95,7 @@ def _ahead(evaluations: Sequence[dict[str, Any]], largest_auc: float | None, lar
         return Alarm(
             "discriminator ahead",
             f"It tells real from fake in {latest['auc']:.1%} of all pairs, with scores {latest['gap']:.3g} apart.",
-            "Its loss saturates, and the generator hears only that everything is wrong.",
+            "Its loss saturates, so its gradients tell the generator little.",
             "a lower learning rate for the discriminator, more covers, or a recipe with augmentation (projected).",
         )
     return None
@@ -108,8 +108,8 @@ def _collapse(evaluations: Sequence[dict[str, Any]]) -> Alarm | None:
     return Alarm(
         "collapse",
         f"Samples of different seeds are {row[-1]['diversity']:.0%} as far apart as real covers.",
-        "The generator draws variations of a few covers, whatever the seed; it seldom recovers.",
-        "the last checkpoint before, or best/, with a lower learning_rate, a larger batch, or another recipe.",
+        "The generator draws variations of a few covers, whatever the seed, and seldom recovers.",
+        "the last checkpoint before this, or best/, with a lower learning_rate, a larger batch, or another recipe.",
     )
 
 
@@ -120,8 +120,8 @@ def _copies(latest: dict[str, Any]) -> Alarm | None:
     return Alarm(
         "copies",
         f"Samples are {distance:.0%} as far from training covers as new covers are; {share:.0%} are closer than any.",
-        "The model repeats training covers instead of drawing new ones.",
-        "more covers, or fewer steps: best/ may hold a model from before.",
+        "The model copies training covers instead of drawing new ones.",
+        "more covers, or fewer steps: best/ may hold an earlier model.",
     )
 
 
@@ -133,6 +133,6 @@ def _stalled(kids: Sequence[float]) -> Alarm | None:
         "no improvement",
         f"The last {PATIENCE} evaluations ({KERNEL_DISTANCE.name}: {', '.join(map(show, kids[-PATIENCE:]))}) are no "
         f"better than {show(min(kids[:-PATIENCE]))} before.",
-        "The run has reached what it can, or has begun to fall apart.",
-        "look at the film strip; then take best/, or continue with a lower learning_rate.",
+        "The run has converged, or has started to diverge.",
+        "look at the film strip; then use best/, or continue with a lower learning_rate.",
     )

@@ -1,4 +1,4 @@
-"""Curves and rulers as inline SVG, in the colours of the shared stylesheet."""
+"""Curves and reference scales as inline SVG, in the colours of the shared stylesheet."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 60, 20, 12, 44  # margins
 
 
 def chart(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Curves over images shown; each has at least one point."""
+    """Curves over images seen; each has at least one point."""
     points = [point for curve in curves.values() for point in curve]
     right = max(x for x, _ in points) or 1
     low, high = min(y for _, y in points), max(y for _, y in points)
@@ -30,7 +30,7 @@ def chart(curves: Mapping[str, Sequence[tuple[float, float]]]) -> str:
         names.append(f'<tspan dx="14" style="fill:{colour}">{escape(name)}</tspan>')
     bottom = f'<text x="6" y="{HEIGHT - BOTTOM}">{low:.3g}</text>' if low < high else ""
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(", ".join(curves))} over images shown">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(", ".join(curves))} over images seen">'
         f'{"".join(lines)}<text x="6" y="{TOP + 6}">{high:.3g}</text>{bottom}'
         f'<text x="{LEFT - 14}" y="{HEIGHT - 12}">0{"".join(names)}</text>'
         f'<text x="{WIDTH - RIGHT / 2}" y="{HEIGHT - 12}" text-anchor="end">{right:,} images</text></svg>'

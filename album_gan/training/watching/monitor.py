@@ -1,6 +1,6 @@
 """Monitoring a run: losses, samples, evaluations, alarms, and the page that shows them.
 
-Everything is in log.jsonl, so that a resumed run has its earlier measurements.
+Everything is in log.jsonl, so a resumed run keeps its earlier measurements.
 """
 
 import importlib.util
@@ -39,7 +39,7 @@ PAGE_SHARE = 0.02  # maximum fraction of the time for writing the page with log 
 FIRST_PREVIEW, PREVIEWS_EVERY, PREVIEWS_FOR = 5.0, 20.0, 900.0  # seconds after the first step
 PREVIEW_SHARE = 0.1  # maximum fraction of the time for previews
 PREVIEW_BATCHES = 8  # for a preview's BatchNorm statistics; a sheet uses 100
-NEAREST = 8  # covers shown beside their nearest training cover
+NEAREST = 8  # covers shown with their nearest training cover
 COPIES_BELOW = 500  # training covers
 FEW_HELD_OUT = 8
 
@@ -93,13 +93,13 @@ class Monitor:
             distinct = len({picture.tobytes() for picture in pictures})
             self.alarm(0, alarms.repetition_alarm(distinct, len(some)))
         if len(covers) < COPIES_BELOW:
-            logger.warning("with fewer than %d covers a GAN copies them; compare the samples with yours", COPIES_BELOW)
+            logger.warning("with fewer than %d covers a GAN copies them; compare samples with them", COPIES_BELOW)
         if "evaluation" not in self.next:
             return
         if len(held_out) < FEW_HELD_OUT:
             logger.warning("fewer than %d covers are held out: too few to evaluate this run", FEW_HELD_OUT)
         elif importlib.util.find_spec(EXTRACTOR_PACKAGE) is None:
-            logger.warning("this run is not evaluated as it trains; for that, pip install 'album-gan[train]'")
+            logger.warning("this run is not evaluated during training; to enable it, pip install 'album-gan[train]'")
         else:
             self.held_out, self.training = (self._some_of(some) for some in (held_out, covers))
 
@@ -150,7 +150,7 @@ class Monitor:
             raise ValueError(f"{alarm.saw} {alarm.means} Try: {alarm.attempt}")
 
     def check_weights(self, images: int, *networks: nn.Module) -> None:
-        """ValueError if a weight is no longer finite, so that it is not saved."""
+        """Raise ValueError if a weight is no longer finite, so that it is not saved."""
         for network in networks:
             total = sum(parameter.detach().abs().sum().item() for parameter in network.parameters())
             self.stop_at(images, alarms.finite_alarm(f"The sum of all weights of {type(network).__name__}", total))
@@ -163,7 +163,7 @@ class Monitor:
             self.page()
 
     def page(self, over: bool = False) -> None:
-        """Write the run's page; that of a run that is `over` does not refresh itself."""
+        """Write the run's page; if the run is `over`, it no longer refreshes itself."""
         started = time.monotonic()
         status = Status(self.preview_images, None if over else self._next_picture(), self.stands)
         write_page(self.run_log.output_dir, self.title, self.run_log.records, status, 0 if over else REFRESH)
@@ -202,12 +202,12 @@ class Monitor:
         self.page()
 
     def describe(self, images: int, covers: list[Image.Image]) -> None:
-        """Describe the covers in words, if that changed, and show some next to the nearest training cover."""
+        """Describe the covers in words, if that changed, and show some next to their nearest training cover."""
         self.preview_images = images
         stands = where_it_stands(covers)
         if stands != self.stands:
             self.stands = stands
-            tqdm.write(f"{images:,} images shown. {stands}")
+            tqdm.write(f"{images:,} images seen. {stands}")
         if self.known is not None:
             self.run_log.nearest(covers[:NEAREST], self.known)
 
@@ -253,7 +253,7 @@ class Monitor:
         return best
 
     def finish(self, images: int, network: ModelMixin) -> None:
-        """Write the last sheet and thumbnails, drawn by the final model, and a page that no longer refreshes."""
+        """Write the final model's sheet and thumbnails, and a page that no longer refreshes."""
         covers = draw_samples(network, SHEET_SEEDS)
         self.run_log.save_thumbnails(images, covers)
         self.run_log.sheet(images, covers)

@@ -1,4 +1,4 @@
-"""The log of a run: log.jsonl, sheets of fixed seeds, and a history of thumbnails from the first step on."""
+"""The log of a run: log.jsonl, sample sheets of fixed seeds, and a history of thumbnails from the first step on."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 SHEET_SEEDS = range(64)
 SMALL = 64  # side, in pixels, of covers for comparison
 HISTORY_TILE = 48  # pixels; the whole history stays under 2 MB
-HISTORY_START = 1_000  # images; each later moment is 1.2 times the previous one
+HISTORY_START = 1_000  # images; each later snapshot is at 1.2 times the previous one
 HISTORY_FACTOR = 1.2
 
 
@@ -46,7 +46,7 @@ class RunLog:
             if record is not None:
                 yield record
             else:
-                logger.warning("line %d of %s is damaged and left out: %.60r", number, self.log_path, line)
+                logger.warning("line %d of %s is damaged and skipped: %.60r", number, self.log_path, line)
 
     def log(self, images: int, values: dict[str, Any]) -> None:
         """Append one line of JSON."""

@@ -1,4 +1,4 @@
-"""progress.html: a self-refreshing page in a run's folder that shows its progress. It needs no server."""
+"""progress.html: a self-refreshing page in a run's folder that shows its progress, without a server."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from .charts import chart, ruler_chart
 
 REFRESH = 15  # seconds, or sooner when a picture is due
 WON, WON_IN_A_ROW = 0.005, 3  # a discriminator loss this small in this many log lines means that it has won
-STRIP = 12  # moments of the film strip
+STRIP = 12  # snapshots in the film strip
 
 STYLE = """
 svg { width: 100%; height: auto; background: var(--panel); border-radius: 4px }
@@ -58,7 +58,7 @@ const count = setInterval(() => {
 
 @dataclass(frozen=True)
 class Status:
-    """What is not in the log: images at the newest picture, seconds until the next, and a description of the run."""
+    """Values not in the log: images at the newest picture, seconds until the next, and a description of the run."""
 
     images: int = 0
     next_picture: float | None = None  # None for a run that is over
@@ -72,7 +72,7 @@ def write_page(
     status: Status = Status(),
     seconds: int = REFRESH,
 ) -> None:
-    """Write the page from log records and existing pictures; `seconds` is 0 for a run that is over."""
+    """Write the page from log records and existing pictures; `seconds` is 0 for a finished run."""
     losses = [record for record in records if "step" in record]
     evaluations = [record for record in records if "kid" in record]
     alarms = [record for record in records if "alarm" in record]
@@ -83,11 +83,11 @@ def write_page(
     parts = [
         f"<h1>{escape(title)}</h1>",
         _stands(status),
-        f"<p>{images:,} images shown{_speed(losses, over=not seconds)}.</p>",
+        f"<p>{images:,} images seen{_speed(losses, over=not seconds)}.</p>",
     ]
     if seconds:
         box = f'<input type="checkbox" id="refresh" data-seconds="{seconds}" checked>'
-        parts.append(f'<label class="fine">{box} refresh this page by itself</label>')
+        parts.append(f'<label class="fine">{box} refresh automatically</label>')
     parts += [_sheet(output_dir, status, coming), _alarm(alarms, losses, evaluations), _losses(losses)]
     parts += [_kernel_distance(evaluations), _nearest(output_dir), _strip(output_dir), _afterwards(output_dir, seconds)]
     refresh = f'<meta http-equiv="refresh" content="{seconds}">' if seconds else ""
@@ -106,8 +106,8 @@ def _speed(losses: Sequence[dict[str, Any]], over: bool) -> str:
     if not losses:
         return ""
     waiting = losses[-1].get("waiting_for_data", 0)
-    slow = f"; {waiting:.0%} of the time waits for data: raise dataloader_num_workers" if waiting > 0.1 else ""
-    return f", {losses[-1]['images_per_second']:,} a second {'at the end' if over else 'now'}{slow}"
+    slow = f"; {waiting:.0%} of the time is spent waiting: raise dataloader_num_workers" if waiting > 0.1 else ""
+    return f", {losses[-1]['images_per_second']:,} per second {'at the end' if over else 'now'}{slow}"
 
 
 def _stands(status: Status) -> str:
@@ -123,11 +123,11 @@ def _alarm(
                and len(last) == WON_IN_A_ROW and all(abs(one.get(name, 1)) < WON for one in last)]  # fmt: skip
         if won:
             return (
-                f'<p class="alarm">{escape(", ".join(won))} is near zero: the discriminator tells real from fake with '
-                "ease. Early in a run that is usual; if it stays, the generator learns nothing.</p>"
+                f'<p class="alarm">{escape(", ".join(won))} is near zero: the discriminator easily tells real from '
+                "fake. Early in a run that is usual; if it persists, the generator learns nothing.</p>"
             )
-        checked = "" if evaluations else " Most checks come with the first evaluation."
-        return f'<p class="calm">No alarm so far.{checked}</p>'
+        checked = "" if evaluations else " Most checks run with the first evaluation."
+        return f'<p class="calm">No alarms so far.{checked}</p>'
     latest = {one["alarm"]["name"]: one for one in alarms}  # of each kind
     return "".join(
         _alarm_box(one, sum(other["alarm"]["name"] == name for other in alarms))
@@ -136,7 +136,7 @@ def _alarm(
 
 
 def _alarm_box(record: dict[str, Any], times: int) -> str:
-    """An alarm from the log, which has been raised that many times."""
+    """An alarm from the log, raised `times` times."""
     alarm = {name: escape(text) for name, text in record["alarm"].items()}
     often = f"; {times} times so far" if times > 1 else ""
     return (
@@ -150,14 +150,14 @@ def _sheet(output_dir: Path, status: Status, coming: float | None) -> str:
     if coming is not None:
         soon = f' Next sheet <span id="soon" data-seconds="{coming:.0f}">in {coming:.0f} s</span>.'
     if not (output_dir / "samples" / "now.png").exists():
-        return f"<h2>Covers</h2><p>The first sheet is on its way.{soon}</p>"
+        return f"<h2>Covers</h2><p>The first sheet will appear soon.{soon}</p>"
     before = (
         '<figure><img src="samples/before.png" alt="the first samples"><figcaption>at the start</figcaption></figure>'
     )
     before = before if (output_dir / "samples" / "before.png").exists() else ""
     # A separate URL for each sheet, so that a browser does not show a cached one.
     return (
-        "<h2>Covers</h2><p>The same 64 seeds on every sheet: what changes is the generator. This is how it draws "
+        "<h2>Covers</h2><p>The same 64 seeds on every sheet: only the generator changes. These are its covers "
         f"after {status.images:,} images.{soon}</p>"
         f'<div class="pair"><img src="samples/now.png?{status.images}" alt="the latest samples">{before}</div>'
     )
@@ -182,8 +182,8 @@ def _strip(output_dir: Path) -> str:
         for moment in sorted(spread)
     )
     return (
-        "<h2>Film strip</h2><p>From the start to now. Look for variety: when pictures in one sheet begin to look "
-        'alike, the generator collapses.</p><div class="strip" tabindex="0" role="group" aria-label="Film strip">'
+        "<h2>Film strip</h2><p>From the start to now. Look for diversity: when the pictures in a sheet start to look "
+        'alike, the generator is collapsing.</p><div class="strip" tabindex="0" role="group" aria-label="Film strip">'
         f"{figures}</div>"
     )
 
@@ -191,8 +191,8 @@ def _strip(output_dir: Path) -> str:
 def _kernel_distance(evaluations: Sequence[dict[str, Any]]) -> str:
     name, means, recall = KERNEL_DISTANCE.name, KERNEL_DISTANCE.means, MEASURES["recall"]
     text = (
-        f"<h2>Distance to real covers</h2><p>The {escape(name)} says {escape(means)}. It is the number to trust; "
-        f"losses are not. The {recall.name} is the {escape(recall.means)}.</p>"
+        f"<h2>Distance to real covers</h2><p>The {escape(name)} is the {escape(means)}. Trust this number, "
+        f"not the losses. The {recall.name} is the {escape(recall.means)}.</p>"
     )
     if not evaluations:
         return text + '<p class="fine">Not measured yet.</p>'
@@ -211,7 +211,7 @@ def _kernel_distance(evaluations: Sequence[dict[str, Any]]) -> str:
         "real covers": curve("kid_floor"),
     }
     known = {mark: KERNEL_DISTANCE.scale * value for mark, value in ruler().items()}
-    now, beside = KERNEL_DISTANCE.show(last["kid"]), f"{name} of known pictures, at 128 px: {ruler_line()}."
+    now, beside = KERNEL_DISTANCE.show(last["kid"]), f"{name} of reference pictures, at 128 px: {ruler_line()}."
     return (
         f"{text}{ruler_chart(known, KERNEL_DISTANCE.scale * last['kid'], name)}{chart(curves)}"
         f'{chart({recall.name: curve("recall")})}<p class="fine">{escape(beside)}</p>'
@@ -221,11 +221,11 @@ def _kernel_distance(evaluations: Sequence[dict[str, Any]]) -> str:
 
 
 def _beside_bundled(evaluation: dict[str, Any]) -> str:
-    """When the bundled run was as good, by its log."""
+    """The point at which the bundled run was as good, from its log."""
     course = bundled_kernel_distances()
     passed = [images for images, kid in course if kid <= evaluation["kid"]]
     if not passed:
-        return "better than the bundled run ever was"
+        return "better than the bundled run ever got"
     first = passed[0] == course[0][0]
     return f"{'as the bundled run before' if first else 'like the bundled run at'} {passed[0]:,} images"
 
@@ -242,9 +242,9 @@ def bundled_kernel_distances() -> list[tuple[int, float]]:
 
 def _losses(losses: Sequence[dict[str, Any]]) -> str:
     text = (
-        "<h2>Losses</h2><p>Are large losses bad? No: two networks play against each other, so neither loss goes to "
-        "zero when the covers get good, and their size means little. Read them for changes only: steady is healthy; "
-        "one that shoots up or sticks at zero says that one player has won, and then nothing is learned any more.</p>"
+        "<h2>Losses</h2><p>Are large losses bad? No: two networks compete, so neither loss goes to zero as the covers "
+        "get better, and their size means little. Only changes matter: steady is healthy; a loss that shoots up or "
+        "sticks at zero means that one network has won, and nothing more is learned.</p>"
     )
     for side in ("discriminator", "generator"):
         names = dict.fromkeys(name for record in losses for name in record if name.startswith(f"{side}/"))

@@ -1,4 +1,4 @@
-"""The state of a run in words, by the moments of the bundled model's training that its covers resemble."""
+"""The state of a run in words: which point of the bundled model's training its covers resemble."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -13,28 +13,28 @@ from torch import Tensor
 from ...inference.model_store import find_model, history_sheets
 from .run_log import HISTORY_TILE
 
-FAR = 0.35  # log distance to the nearest moment above which it is another kind of picture
-# What the bundled run drew, judged by eye, up to this number of images.
+FAR = 0.35  # log distance to the nearest snapshot above which these are different kinds of pictures
+# What the bundled run drew, by eye, up to this number of images.
 STAGES = (
     (0, "noise"),
     (6_500, "blobs of a few colours, without shapes"),
-    (16_000, "covers in different colours, with first marks like letters"),
-    (60_000, "layouts of covers, with figures as blobs"),
+    (16_000, "covers in different colours, with the first letter-like marks"),
+    (60_000, "cover layouts, with figures as blobs"),
     (250_000, "recognisable heads, landscapes and title lines"),
     (10**12, "what the bundled model draws"),
 )
-COMPARED = "In contrast, colour and detail"  # all that is compared: other data sets show other things
+COMPARED = "In contrast, colour and detail"  # nothing else is compared: other data sets show other things
 
 
 def where_it_stands(covers: Sequence[Image.Image]) -> str:
-    """One sentence on the fixed seeds' covers: when the bundled run's were most like them, and what these showed."""
+    """One sentence about the fixed seeds' covers: when the bundled run's were most like them, and what it drew then."""
     own = _descriptor(covers)
     images, distance = min(
         ((images, (own - moment).abs().mean().item()) for images, moment in _bundled_moments()),
         key=lambda one: one[1],
     )
     if distance > FAR:
-        return f"{COMPARED} unlike all that the bundled run drew, and nearest to it at {images:,} images."
+        return f"{COMPARED} unlike anything the bundled run drew; nearest at {images:,} images."
     drawn = next(text for last, text in STAGES if images <= last)
     return f"{COMPARED} like the bundled run at {images:,} images, when it drew {drawn}."
 

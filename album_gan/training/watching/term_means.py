@@ -9,7 +9,7 @@ from torch import Tensor
 class TermMeans:
     """Sums on the device, read only when a log line is due.
 
-    A term is averaged over the steps that have it: `projected` compares whole covers in every other step only. One NaN
+    A term is averaged over the steps that have it: `projected` compares whole covers only in every other step. One NaN
     makes the mean NaN.
     """
 

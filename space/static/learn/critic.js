@@ -1,4 +1,4 @@
-// The critic: the discriminator's score of a picture, overall and by place.
+// The critic: the discriminator's score of a picture, overall and by position.
 import { h, address, attempt, button, choice, field, fixed, get, latest, line, picture } from "./dom.js";
 import * as state from "./state.js";
 
@@ -15,7 +15,7 @@ export async function mount(body) {
   const seed = h("input", { type: "text", value: state.value("seed", "7"), "aria-label": "Seed or name", onchange: () => judgeSeed(seed.value.trim() || "7") });
   const model = () => state.value("model", own);
   body.append(
-    h("p", { class: "lead" }, "The discriminator gives scores. It saw real and generated covers and learned to tell them apart; a score above 0 means that a picture looks real to it."),
+    h("p", { class: "lead" }, "The discriminator gives scores. It learned to tell real covers from generated ones; a score above 0 means that a picture looks real to it."),
     h("div", { class: "controls" },
       choice("Network", trained, model(), (name) => (state.set({ model: name }), judgeSeed(seed.value))),
       field("A generated cover: seed or name", seed),
@@ -28,7 +28,7 @@ export async function mount(body) {
     state.set({ seed: name });
     const query = { model: model(), seed: name };
     const verdict = await newest((signal) => attempt(note, () => get("critic.json", query, { signal })));
-    if (verdict) (show(verdict, address("cover.webp", query), "The drawn cover"), state.did("judged"));
+    if (verdict) (show(verdict, address("cover.webp", query), "The generated cover"), state.did("judged"));
   }
 
   async function judgeFile(chosen) {
@@ -44,14 +44,14 @@ export async function mount(body) {
   }
 
   function show({ score: total, scales }, src, alt) {
-    const word = total > 0.5 ? "looks real" : total < -0.5 ? "looks drawn" : "cannot tell";
+    const word = total > 0.5 ? "looks real" : total < -0.5 ? "looks fake" : "cannot tell";
     score.replaceChildren(h("strong", {}, fixed(total, 2)), h("span", {}, word),
-      h("meter", { min: -6, max: 6, low: -0.5, high: 0.5, optimum: 6, value: Math.max(-6, Math.min(6, total)), "aria-label": "Score from drawn to real" }));
+      h("meter", { min: -6, max: 6, low: -0.5, high: 0.5, optimum: 6, value: Math.max(-6, Math.min(6, total)), "aria-label": "Score from fake to real" }));
     views.replaceChildren(
       h("figure", {}, picture(src, alt), h("figcaption", {}, alt)),
       ...scales.map((scale) => h("figure", {},
-        h("div", { class: "overlay" }, picture(src, `${alt}, with what the critic says of its ${scale.name}`), heat(scale.scores)),
-        h("figcaption", {}, scales.length > 1 ? `${scale.name}: ${fixed(scale.mean, 2)}` : "Shares of the places; they add up to the score"))));
+        h("div", { class: "overlay" }, picture(src, `${alt}, with the critic's scores for its ${scale.name}`), heat(scale.scores)),
+        h("figcaption", {}, scales.length > 1 ? `${scale.name}: ${fixed(scale.mean, 2)}` : "Score by position; these add up to the total"))));
   }
 
   const [first, network] = [seed.value, model()];
@@ -61,11 +61,11 @@ export async function mount(body) {
     body.querySelector("select").value = "teaching";
     state.set({ model: "teaching" });
     await judgeSeed(seed.value);
-    note.textContent = `${why} Meanwhile, the small bundled model judges.`;
+    note.textContent = `${why} Using the small bundled model instead.`;
   }
 }
 
-// Blue where it looks drawn, amber where it looks real, with the number for the colour-blind.
+// Blue where it looks fake, amber where it looks real, with the number for the colour-blind.
 function heat(scores) {
   const size = scores.length;
   return h("div", { class: "heat", style: `grid-template-columns: repeat(${size}, 1fr)`, "aria-hidden": true },

@@ -24,8 +24,8 @@ export function address(path, parameters = {}) {
   return new URL(`learn/${path}${text && `?${text}`}`, document.baseURI).href;
 }
 
-// The server's answer. While its queue is full (503), or it does not answer, it is asked again and the panel says why:
-// until the panel is left or the picture is no longer wanted. A whole class learns behind one address.
+// The server's response. While its queue is full (503) or it does not answer, the request is retried and the panel says why,
+// until the panel is closed or the picture is no longer needed. A whole class may share one address.
 async function ask(url, options = {}, isWanted = () => true) {
   const waiting = document.querySelector(".learn .waiting");
   for (let wait = 1500; ; wait = Math.min(2 * wait, 20_000)) {
@@ -34,7 +34,7 @@ async function ask(url, options = {}, isWanted = () => true) {
     waiting.textContent = "";
     if (answer && answer.status !== 503) return answer;
     if (!waiting.isConnected || !isWanted()) throw new Error("This is no longer needed.");
-    waiting.textContent = answer ? "Many are asking at once; waiting for a turn ..." : "The page's server does not answer; trying again ...";
+    waiting.textContent = answer ? "The server is busy; waiting for a turn ..." : "The page's server does not answer; trying again ...";
     await new Promise((done) => setTimeout(done, wait * (0.5 + Math.random())));
   }
 }
@@ -62,7 +62,7 @@ export function picture(src, alt, attributes = {}) {
   image.addEventListener("error", async () => {
     const url = image.src;
     const isWanted = () => image.isConnected && image.src === url;
-    if (!isWanted() || url.startsWith("blob:")) return; // a blob came, and is not a picture
+    if (!isWanted() || url.startsWith("blob:")) return; // the blob has arrived, and is not a picture
     const answer = await ask(url, {}, isWanted).catch(() => null);
     if (!answer?.ok || !isWanted()) return;
     image.src = URL.createObjectURL(await answer.blob());
@@ -99,8 +99,8 @@ export function button(text, onclick, attributes = {}) {
 // A status line, also for screen readers.
 export const line = (text = "", attributes = {}) => h("p", { class: "note", "aria-live": "polite", ...attributes }, text);
 
-// const newest = latest(): `await newest(action)` is the action's result, or null if a later one was begun meanwhile;
-// the signal that the action is given then stops its request.
+// const newest = latest(): `await newest(action)` is the action's result, or null if a later one has started since;
+// the signal passed to the action then aborts its request.
 export function latest() {
   let running = new AbortController();
   return async (action) => {
@@ -121,7 +121,7 @@ export async function attempt(note, action, busy = "Computing ...") {
     return result;
   } catch (error) {
     clearTimeout(timer);
-    if (error.name !== "AbortError") note.textContent = error.message; // the note is the later action's
+    if (error.name !== "AbortError") note.textContent = error.message; // otherwise the note belongs to a later action
     return null;
   }
 }
@@ -142,7 +142,7 @@ export function refill(element, ...children) {
   refocus();
 }
 
-// What a link carries: JSON as text without characters that a URL would escape.
+// The contents of a link: JSON as text without characters that a URL would escape.
 export const pack = (value) => btoa(JSON.stringify(value)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 export const unpack = (text) => JSON.parse(atob(text.replaceAll("-", "+").replaceAll("_", "/")));
 
@@ -178,7 +178,7 @@ export function chart(series, { width = innerWidth < 760 ? Math.max(260, innerWi
   return h("figure", { class: "chart" }, drawing, legend);
 }
 
-// A number with that many digits, without "-0".
+// A number with so many digits after the point, never "-0".
 export const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0(?:\.0+)?)$/, "$1");
 
 const short = (value) => (Math.abs(value) >= 1e6 ? `${+(value / 1e6).toPrecision(2)}M` : Math.abs(value) >= 1e4 ? `${Math.round(value / 1e3)}k` : String(+value.toPrecision(2)));

@@ -1,4 +1,4 @@
-// The game on points, one step at a time.
+// A GAN on points, one step at a time.
 import { h, button, chart, choice, refill, slider, still } from "./dom.js";
 import * as state from "./state.js";
 import { DATA, DEFAULTS, Game, LOSSES, PRESETS } from "./toy.js";
@@ -14,16 +14,16 @@ export async function mount(body) {
   if (!DATA[settings.data] || !LOSSES[settings.loss]) settings = { ...DEFAULTS };
   let game = new Game(settings);
   let timer = 0;
-  const canvas = h("canvas", { width: SIZE, height: SIZE, class: "board", role: "img", "aria-label": "Real and drawn points, and what the discriminator thinks of every place" });
+  const canvas = h("canvas", { width: SIZE, height: SIZE, class: "board", role: "img", "aria-label": "Real and generated points, and the discriminator's output everywhere" });
   const curves = h("div", { class: "charts" });
   const count = h("p", { class: "count", "aria-live": "off" });
-  const said = h("p", { class: "note", "aria-live": "polite" }, "Press Run, or let one player take a step.");
+  const said = h("p", { class: "note", "aria-live": "polite" }, "Press Run, or let one network take a step.");
   const controls = h("div", { class: "sliders" });
   const run = button("Run", () => (timer ? stop() : start()), { "data-do": "run" });
   const slow = h("input", { type: "checkbox" });
 
   body.append(
-    h("p", { class: "lead" }, "The same game with points instead of pictures. Amber points are real, blue ones drawn; the ground is amber where the discriminator says real."),
+    h("p", { class: "lead" }, "A GAN on points instead of pictures. Amber points are real, blue ones generated; the background is amber where the discriminator says real."),
     h("div", { class: "controls presets", role: "group", "aria-label": "Experiments" }, Object.entries(PRESETS).map(([name, change]) => button(name, () => (restart({ ...DEFAULTS, ...change }), state.did("preset"), start())))),
     h("div", { class: "columns" },
       h("div", {}, canvas, count, said,
@@ -49,11 +49,11 @@ export async function mount(body) {
     refill(controls,
       choice("Points", Object.entries(DATA).map(([name, { title }]) => [name, title]), settings.data, change("data")),
       choice("Loss", Object.entries(LOSSES), settings.loss, change("loss")),
-      slider("Learning rate of the generator", { min: 0, max: 0.03, step: 0.0005, value: settings.generatorRate }, live("generatorRate")),
-      slider("Learning rate of the discriminator", { min: 0, max: 0.03, step: 0.0005, value: settings.discriminatorRate }, live("discriminatorRate")),
+      slider("Generator learning rate", { min: 0, max: 0.03, step: 0.0005, value: settings.generatorRate }, live("generatorRate")),
+      slider("Discriminator learning rate", { min: 0, max: 0.03, step: 0.0005, value: settings.discriminatorRate }, live("discriminatorRate")),
       slider("Discriminator steps per round", { min: 1, max: 8, value: settings.turns }, live("turns")),
       slider("Generator steps per round", { min: 1, max: 12, value: settings.generatorTurns }, live("generatorTurns")),
-      settings.loss === "wgan_gp" ? slider("Weight of the penalty", { min: 0, max: 5, step: 0.1, value: settings.penalty }, live("penalty")) : "");
+      settings.loss === "wgan_gp" ? slider("Penalty weight", { min: 0, max: 5, step: 0.1, value: settings.penalty }, live("penalty")) : "");
   }
 
   function one(player) {
@@ -62,8 +62,8 @@ export async function mount(body) {
     const loss = player === "generator" ? game.stepGenerator() : game.stepDiscriminator();
     if (player === "generator") game.steps++;
     said.textContent = player === "generator"
-      ? `The generator moved its points uphill, to where the discriminator says real (loss ${loss.toFixed(3)}). True distance ${before.toFixed(3)} → ${game.distance().toFixed(3)}.`
-      : `The discriminator redrew its ground (loss ${loss.toFixed(3)}). No point has moved.`;
+      ? `The generator moved its points uphill, towards where the discriminator says real (loss ${loss.toFixed(3)}). True distance ${before.toFixed(3)} → ${game.distance().toFixed(3)}.`
+      : `The discriminator changed the background (loss ${loss.toFixed(3)}). No point has moved.`;
     state.did(`step ${player}`);
     draw();
   }
@@ -91,13 +91,13 @@ export async function mount(body) {
     const flat = DATA[settings.data].dimensions === 1;
     context.clearRect(0, 0, SIZE, SIZE);
     (flat ? drawLine : drawPlane)(context, game);
-    count.textContent = `Round ${game.steps}. True distance ${game.distance().toFixed(3)}; ${game.modes()} of ${DATA[settings.data].modes.length} hills found.`;
+    count.textContent = `Round ${game.steps}. True distance ${game.distance().toFixed(3)}; ${game.modes()} of ${DATA[settings.data].modes.length} modes found.`;
     canvas.dataset.steps = game.steps;
     const recent = (points) => thin(points, 200);
     if (!game.losses.discriminator.length && !game.losses.generator.length) return void curves.replaceChildren(h("p", { class: "fine" }, "Losses and the true distance appear here."));
     curves.replaceChildren(
-      chart([{ name: "discriminator's loss", points: recent(game.losses.discriminator) }, { name: "generator's loss", points: recent(game.losses.generator) }].filter((one) => one.points.length), { label: "Losses", x: "rounds", height: 190 }),
-      game.distances.length > 1 ? chart([{ name: "true distance, which no player sees", points: recent(game.distances), colour: "var(--curve-3)" }], { label: "True distance", x: "rounds", height: 170 }) : "");
+      chart([{ name: "discriminator loss", points: recent(game.losses.discriminator) }, { name: "generator loss", points: recent(game.losses.generator) }].filter((one) => one.points.length), { label: "Losses", x: "rounds", height: 190 }),
+      game.distances.length > 1 ? chart([{ name: "true distance, hidden from both networks", points: recent(game.distances), colour: "var(--curve-3)" }], { label: "True distance", x: "rounds", height: 170 }) : "");
   }
 
   showControls();
@@ -142,7 +142,7 @@ function dots(context, points, colour) {
   }
 }
 
-// One dimension: densities of real and drawn points, the discriminator's output as a line.
+// One dimension: densities of real and generated points, the discriminator's output as a line.
 function drawLine(context, game) {
   const bins = 48;
   for (const [points, colour, alpha] of [[game.shown.real, AMBER, 0.75], [game.drawn(), BLUE, 0.65]]) {

@@ -13,7 +13,7 @@ export async function mount(body) {
   const seeds = { a: state.value("a", "7"), b: state.value("b", "11"), c: state.value("c", "12") };
   const input = (name) => field(name.toUpperCase(), h("input", { type: "text", value: seeds[name], "aria-label": `Cover ${name.toUpperCase()}: seed or name`, onchange: (event) => ((seeds[name] = event.target.value.trim() || "1"), show(true)) }));
   body.append(
-    h("p", { class: "lead" }, "A seed stands for a point in a space of a hundred dimensions or so. Points can be added, and walked between; neighbours draw alike."),
+    h("p", { class: "lead" }, "A seed is a point in a space of a hundred or so dimensions. You can add points and interpolate between them; nearby points give similar covers."),
     h("div", { class: "controls" }, choice("Network", trained, model(), (name) => (state.set({ model: name }), show(false))), input("a"), input("b"), input("c"),
       button("Other covers", () => {
         for (const name of "abc") seeds[name] = String(Math.floor(Math.random() * 1e8));
@@ -23,7 +23,7 @@ export async function mount(body) {
     note,
     h("h3", {}, "A − B + C"), sum,
     h("h3", {}, "From A to B"), walks,
-    h("h3", {}, "Truncation"), h("p", {}, "Towards 0 every cover is drawn closer to the mean cover: safer, and more alike."), tame);
+    h("h3", {}, "Truncation"), h("p", {}, "Lower values pull every cover towards the mean cover: safer, and more alike."), tame);
 
   const newest = latest();
   const cover = (name, truncation = 1) => albumGan.coverUrl({ seed: name, truncation });
@@ -37,7 +37,7 @@ export async function mount(body) {
     result.image.alt = "The cover A minus B plus C";
     result.image.className = "pixels";
     sum.replaceChildren(one(drawn(a), "A"), h("b", {}, "−"), one(drawn(b), "B"), h("b", {}, "+"), one(drawn(c), "C"), h("b", {}, "="), h("figure", {}, result.image, h("figcaption", {}, "A − B + C")));
-    walks.replaceChildren(...[["line", "The straight line cuts through the middle, where training never was: the covers in between lose contrast or fall apart (unless the network scales its latents itself, as the bundled one does)."], ["sphere", "The arc stays where latents live."]].map(([path, text]) =>
+    walks.replaceChildren(...[["line", "The straight line passes near the origin, where training latents never are: covers in between lose contrast or fall apart (unless the network normalises its latents, as the bundled one does)."], ["sphere", "The arc stays where training latents are."]].map(([path, text]) =>
       h("figure", {}, picture(address("walk.webp", { model: network, first: a, last: b, path }), `Nine covers from A to B along the ${path}`), h("figcaption", {}, text))));
   }
 

@@ -10,22 +10,22 @@ export function mount(body, context) {
   if (state.value("quiz")) return quiz(body);
   const replayLink = h("p", { "aria-live": "polite" });
   body.append(
-    h("p", { class: "lead" }, `A lesson of ${MINUTES} minutes in five acts. On the stage, a clicker goes from question to answer to the next; everything works without the internet.`),
+    h("p", { class: "lead" }, `A ${MINUTES}-minute lesson in five acts. On stage, a clicker steps from question to answer to the next question; everything works offline.`),
     h("div", { class: "tools" },
-      button("Begin the lesson", () => perform(context, 0), { "data-do": "lesson" }),
+      button("Start the lesson", () => perform(context, 0), { "data-do": "lesson" }),
       button("Five questions", () => (state.set({ quiz: 1 }), context.open("lesson", true)), { "data-do": "quiz" }),
       h("a", { class: "action", href: new URL("../handout.html", import.meta.url).href, target: "_blank", rel: "noopener" }, "Handout to print")),
     h("ol", { class: "contents" }, ACTS.map((act, i) => h("li", {}, h("button", { type: "button", onclick: () => perform(context, STEPS.findIndex((step) => step.act === i)) }, `${act.title} (${act.minutes} minutes)`)))),
     h("h3", {}, "What the room did"),
-    h("p", {}, "Bets of the tour, runs that were diagnosed, the game and the questions are kept in this browser. A link brings them back."),
-    h("div", { class: "tools" }, button("Make the link", () => {
+    h("p", {}, "Bets in the tour, diagnosed runs, the game and the questions are stored in this browser. A link brings them back."),
+    h("div", { class: "tools" }, button("Create the link", () => {
       const href = albumGan.shared(`${location.pathname}?tab=learn#panel=lesson&did=${pack(deeds())}`);
       replayLink.replaceChildren(h("a", { href, target: "_blank", rel: "noopener", "data-do": "did" }, "What this room did"));
       navigator.clipboard?.writeText(href).catch(() => {});
-    }, { "data-do": "make-link" }), button("Forget all", () => { for (const name of ["bets", "wrong", "quiz", "room", "page"]) state.keep(name, name === "page" ? 0 : name === "room" ? [] : {}); replayLink.textContent = "Forgotten."; })),
+    }, { "data-do": "make-link" }), button("Clear all", () => { for (const name of ["bets", "wrong", "quiz", "room", "page"]) state.keep(name, name === "page" ? 0 : name === "room" ? [] : {}); replayLink.textContent = "Cleared."; })),
     replayLink,
     h("h3", {}, "Plan B"),
-    h("p", {}, "No network for phones: let hands vote. No projector sound, none is needed. A slow computer: choose the network teaching, which draws at once. The lesson in full, with what to ask and what the room will answer: docs/lesson.md."));
+    h("p", {}, "No network for phones: vote by raising hands. No sound: none is needed. A slow computer: choose the network teaching, which draws instantly. The full lesson, with questions and the answers to expect: docs/lesson.md."));
 }
 
 // The lesson on stage. Forward: reveal, then the next step.
@@ -108,7 +108,7 @@ function quiz(body) {
     h("div", { class: "tools" }, button("Grade", () => {
       state.keep("quiz", given);
       const right = QUESTIONS.filter((one, i) => given[i] === one.answer).length;
-      result.replaceChildren(h("p", { class: "big" }, `${right} of ${QUESTIONS.length}`), h("ol", {}, QUESTIONS.map((one, i) => h("li", {}, h("b", {}, given[i] === one.answer ? "Right. " : `It is: ${one.options[one.answer]}. `), one.why))));
+      result.replaceChildren(h("p", { class: "big" }, `${right} of ${QUESTIONS.length}`), h("ol", {}, QUESTIONS.map((one, i) => h("li", {}, h("b", {}, given[i] === one.answer ? "Right. " : `The answer: ${one.options[one.answer]}. `), one.why))));
       state.did("graded");
     }, { "data-do": "grade" })), result);
 }
@@ -125,10 +125,10 @@ async function replay(body) {
     body.append(
       h("p", { class: "lead" }, "What a room did in its lesson."),
       bets.length ? h("div", {}, h("h3", {}, "Bets"), list(bets)) : "",
-      did.room?.length ? h("div", {}, h("h3", {}, "Fool the critic"), list(did.room.map(([real, yes, no, critic], i) => [`Cover ${i + 1}, ${real ? "real" : "drawn"}; the critic said ${critic ? "real" : "drawn"}; the room:`, `${Number(yes)} real, ${Number(no)} drawn`, yes !== no && yes > no === Boolean(real)]))) : "",
+      did.room?.length ? h("div", {}, h("h3", {}, "Fool the critic"), list(did.room.map(([real, yes, no, critic], i) => [`Cover ${i + 1}, ${real ? "real" : "fake"}; the critic said ${critic ? "real" : "fake"}; the room:`, `${Number(yes)} real, ${Number(no)} fake`, yes !== no && yes > no === Boolean(real)]))) : "",
       Object.keys(did.quiz ?? {}).length ? h("div", {}, h("h3", {}, "Five questions"), h("p", {}, `${right} of ${QUESTIONS.length} right.`), list(QUESTIONS.map((one, i) => [one.question, one.options[did.quiz[i]] ?? "no answer", did.quiz[i] === one.answer]))) : "",
-      Object.keys(did.wrong ?? {}).length ? h("div", {}, h("h3", {}, "Runs"), list(Object.entries(did.wrong).map(([run, good]) => [`The run "${String(run).slice(0, 20)}" was diagnosed`, good ? "as it is" : "otherwise", good]))) : "",
-      h("p", { class: "fine" }, "Nothing about people is in this link: counts and choices only."));
+      Object.keys(did.wrong ?? {}).length ? h("div", {}, h("h3", {}, "Runs"), list(Object.entries(did.wrong).map(([run, good]) => ["Diagnosis of the run", String(run).slice(0, 20), good]))) : "",
+      h("p", { class: "fine" }, "This link holds nothing about people: only counts and choices."));
   } catch {
     body.append(h("p", {}, "This link cannot be read; ask for it again."));
   }

@@ -20,7 +20,7 @@ export async function mount(body) {
   const seedInput = h("input", { type: "text", value: seed(), "aria-label": "Seed or name", onchange: () => change({ seed: seedInput.value.trim() || "7" }) });
   const names = models.map(({ name, trained }) => [name, trained ? `${name} (trained)` : `${name} (untrained)`]);
   body.append(
-    h("p", { class: "lead" }, "A generator is a list of simple steps. It begins with a handful of random numbers, the seed's, and ends with a picture. Choose a step."),
+    h("p", { class: "lead" }, "A generator is a sequence of simple steps. It turns a handful of random numbers, chosen by the seed, into a picture. Choose a step."),
     h("div", { class: "controls" },
       choice("Network", names, model(), (name) => change({ model: name, mute: "", step: "", channel: "" })),
       field("Seed or name", seedInput),
@@ -67,7 +67,7 @@ export async function mount(body) {
     const silent = mute();
     out.replaceChildren(
       h("figure", {}, picture(address("cover.webp", query()), "The cover, nothing muted"), h("figcaption", {}, silent ? "Nothing muted" : "The cover")),
-      silent ? h("figure", {}, picture(address("cover.webp", query({ mute: silent })), "The cover with what is muted", { id: "muted-cover" }), h("figcaption", {}, `Muted: ${silent.replaceAll(",", ", ")}`)) : "",
+      silent ? h("figure", {}, picture(address("cover.webp", query({ mute: silent })), "The cover with these muted", { id: "muted-cover" }), h("figcaption", {}, `Muted: ${silent.replaceAll(",", ", ")}`)) : "",
       h("p", { class: "fine" }, `${layers.title}. ${layers.parameters.toLocaleString("en")} parameters in ${layers.steps.length} steps.`),
       silent ? button("Unmute all", () => (setMute(""), currentStep().focus())) : "");
   }
@@ -154,8 +154,8 @@ export async function mount(body) {
       h("h4", {}, `Channel ${channel} of ${count}`),
       h("div", { class: "tools" }, field("Channel", pick),
         button(isMuted(step, channel) ? "Unmute this channel" : "Mute this channel", () => toggle(step, channel), { "data-do": "mute-channel" }),
-        step.linear ? button("Take one value apart", () => explain(height >> 1, width >> 1), { "data-do": "product" }) : ""),
-      canvas, h("p", { class: "fine" }, step.linear ? "Black is the smallest value of this channel, white the largest. Click a pixel to take it apart." : "Black is the smallest value of this channel, white the largest."), products);
+        step.linear ? button("Break down one value", () => explain(height >> 1, width >> 1), { "data-do": "product" }) : ""),
+      canvas, h("p", { class: "fine" }, step.linear ? "Black is the smallest value of this channel, white the largest. Click a pixel to break it down." : "Black is the smallest value of this channel, white the largest."), products);
     if (state.value("y") && step.linear) explain(Number(state.value("y")), Number(state.value("x")));
   }
 
@@ -170,7 +170,7 @@ function productView(found, y, x) {
   return [
     h("h4", {}, `The value at row ${y}, column ${x}`),
     h("p", {}, `${found.count.toLocaleString("en")} multiplications and one sum: ${number(found.sum)}. The network computed ${number(found.value)}.`),
-    shown && h("p", {}, `Of input channel ${largest.channel}, which contributes most (${number(largest.sum)}):`),
+    shown && h("p", {}, `Input channel ${largest.channel} contributes most (${number(largest.sum)}):`),
     shown && h("div", { class: "windows" }, table(largest.inputs, "inputs"), h("span", {}, "×"), table(largest.weights, "weights")),
     h("ul", { class: "sums" }, found.parts.map((part) => h("li", {}, `input channel ${part.channel}: ${number(part.sum)}`)),
       rest > 0 && h("li", {}, `the other ${rest.toLocaleString("en")}: ${number(found.others)}`), h("li", {}, `bias: ${number(found.bias)}`)),

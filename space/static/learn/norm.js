@@ -12,7 +12,7 @@ export async function mount(body) {
   const model = () => state.value("model", own);
   const seeds = () => state.value("seeds", "7,11,12,13");
   body.append(
-    h("p", { class: "lead" }, "Batch normalisation subtracts a channel's mean and divides by its spread. Whose mean? In training: that of the current batch. So a cover depends on its neighbours."),
+    h("p", { class: "lead" }, "Batch normalisation subtracts a channel's mean and divides by its standard deviation. In training, both come from the current batch. So a cover depends on its neighbours."),
     h("div", { class: "controls" },
       choice("Network", trained, model(), (name) => (state.set({ model: name, layer: "" }), show())),
       button("Other neighbours", () => {
@@ -28,7 +28,7 @@ export async function mount(body) {
     const query = { model: model(), seeds: seeds() };
     const row = (mode, text) => h("figure", { "data-mode": mode }, picture(address("norm.webp", { ...query, mode }), `Four covers in ${mode} mode; the first is the one to watch`), h("figcaption", {}, text));
     rows.replaceChildren(
-      row("training", "Training mode, the batch's own statistics. Watch the first cover: it changes with its neighbours."),
+      row("training", "Training mode, batch statistics. Watch the first cover: it changes with its neighbours."),
       row("evaluation", "Evaluation mode, running averages. The first cover is always the same."));
     const found = await newest((signal) => attempt(note, () => get("norm.json", { ...query, layer: state.value("layer") }, { signal })));
     if (!found) return;
@@ -36,8 +36,8 @@ export async function mount(body) {
       choice("Layer", found.layers, found.layer, (layer) => (state.set({ layer }), show())),
       h("div", { class: "columns" },
         scatter("Mean", found.running_mean, found.batch_mean),
-        scatter("Spread", found.running_spread, found.batch_spread)),
-      h("p", { class: "fine" }, `Each dot is one of ${found.channels} channels. On the line, this batch of four is like all others; off it, the batch pulls its covers away.`));
+        scatter("Std", found.running_spread, found.batch_spread)),
+      h("p", { class: "fine" }, `Each dot is one of ${found.channels} channels. On the line, this batch of four matches the running average; off it, the batch shifts its covers.`));
   }
   await show();
 }

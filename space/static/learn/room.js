@@ -9,7 +9,7 @@ export async function mount(body) {
   let timer = 0;
   let shown = "";
   body.append(
-    h("p", { class: "lead" }, "Real or drawn? Each cover is shown for one second; phones vote, and the critic plays too. Can the room do better than the discriminator?"),
+    h("p", { class: "lead" }, "Real or fake? Each cover is shown for one second; phones vote, and the critic plays too. Can the room beat the discriminator?"),
     h("div", { class: "controls" }, rounds,
       button("Start a game", () => act("start", { rounds: rounds.value }), { "data-do": "start-game" }),
       button("Stop", () => act("stop"))),
@@ -17,7 +17,7 @@ export async function mount(body) {
   if (state.value("replay")) return replay(stage);
 
   async function act(what, parameters = {}) {
-    note.textContent = what === "start" ? "The covers are being drawn ..." : "";
+    note.textContent = what === "start" ? "The covers are being generated ..." : "";
     const answer = await fetch(address(`room/${what}`, parameters), { method: "POST" }).catch(() => null); // not repeated, as by get(): no start after a stop
     note.textContent = answer?.ok ? "" : answer ? await answer.text() : "The page's server does not answer.";
     state.did(`game ${what}`);
@@ -45,10 +45,10 @@ export async function mount(body) {
     if (view.phase === "over") state.keep("room", view.results);
     stage.replaceChildren(...{
       idle: () => [invitation, source],
-      preparing: () => [h("p", {}, "The covers are being drawn ..."), invitation, source],
+      preparing: () => [h("p", {}, "The covers are being generated ..."), invitation, source],
       ready: () => [h("p", { class: "big" }, "Get ready"), invitation],
-      voting: () => [glance ? cover("The cover in question") : h("div", { class: "hidden-cover" }, h("p", { class: "big" }, "Real or drawn?")), h("p", { class: "count" }, `Cover ${view.round + 1} of ${view.rounds}`), tally(view.tally), score],
-      revealed: () => [cover("The cover in question"), h("p", { class: "big" }, view.answer.is_real ? "Real" : "Drawn"), tally(view.tally), h("p", {}, `The critic said ${view.answer.critic ? "real" : "drawn"}.`), score],
+      voting: () => [glance ? cover("The cover in question") : h("div", { class: "hidden-cover" }, h("p", { class: "big" }, "Real or fake?")), h("p", { class: "count" }, `Cover ${view.round + 1} of ${view.rounds}`), tally(view.tally), score],
+      revealed: () => [cover("The cover in question"), h("p", { class: "big" }, view.answer.is_real ? "Real" : "Fake"), tally(view.tally), h("p", {}, `The critic said ${view.answer.critic ? "real" : "fake"}.`), score],
       over: () => [h("p", { class: "big" }, view.score.room > view.score.critic ? "The room wins" : view.score.room < view.score.critic ? "The critic wins" : "A draw"), score, source, results(view.results, view.network), link(view.results, view.network)],
     }[view.phase]());
   }
@@ -59,14 +59,14 @@ export async function mount(body) {
 function tally({ real, drawn }) {
   const all = Math.max(1, real + drawn);
   const bar = (text, count) => h("div", { class: "bar" }, h("span", {}, `${text} ${count}`), h("div", { style: `width: ${(count / all) * 100}%` }));
-  return h("div", { class: "tally" }, bar("real", real), bar("drawn", drawn));
+  return h("div", { class: "tally" }, bar("real", real), bar("fake", drawn));
 }
 
-// `network` drew the covers: not the page's own if that cannot judge.
+// `network` generated the covers: not the page's own if that has no discriminator.
 function results(rounds, network) {
   return h("div", { class: "results" }, rounds.map((one, i) => h("figure", {},
     one.name ? picture(address("cover.webp", { model: network, seed: one.name }), `Cover ${one.name}`) : one.index !== null ? picture(address(`room/own/${one.index}.webp`), "A synthetic cover") : h("div", { class: "hidden-cover" }, "a real cover"),
-    h("figcaption", {}, `${i + 1}. ${one.is_real ? "real" : "drawn"}; the room: ${one.real} real, ${one.drawn} drawn; the critic: ${one.critic ? "real" : "drawn"}`))));
+    h("figcaption", {}, `${i + 1}. ${one.is_real ? "real" : "fake"}; the room: ${one.real} real, ${one.drawn} fake; the critic: ${one.critic ? "real" : "fake"}`))));
 }
 
 function link(rounds, network) {

@@ -6,12 +6,12 @@ export async function mount(body) {
   const { models } = await get("models.json");
   const recipes = models.filter(({ trained }) => !trained).map(({ name }) => name);
   const note = line();
-  const drawing = h("div", { class: "drawing", tabindex: 0, role: "region", "aria-label": "Drawing of both networks" });
+  const drawing = h("div", { class: "drawing", tabindex: 0, role: "region", "aria-label": "Diagram of both networks" });
   const tables = h("div", { class: "tables" });
   const sizes = h("div");
   const newest = latest();
   body.append(
-    h("p", { class: "lead" }, "Every layer turns one block of numbers into another: channels × height × width. These are measured in a real pass through the network."),
+    h("p", { class: "lead" }, "Every layer turns one block of numbers into another: channels × height × width. These shapes come from a real forward pass."),
     h("div", { class: "controls" }, choice("Recipe", recipes, state.value("recipe", "dcgan"), (recipe) => show({ recipe, resolution: "" })), sizes),
     note, drawing, tables, calculator());
 
@@ -48,7 +48,7 @@ function calculator() {
   compute(false);
   return h("section", { class: "calculator" },
     h("h3", {}, "One convolution"),
-    h("p", {}, "A convolution of size W, kernel F, stride S and padding P gives (W − F + 2P) / S + 1. Its transposed twin gives (W − 1) S − 2P + F + Q."),
+    h("p", {}, "With input size W, kernel F, stride S and padding P, a convolution gives (W − F + 2P) / S + 1, a transposed one (W − 1) S − 2P + F + Q."),
     h("div", { class: "controls" }, input("size", "Size W", 1), input("kernel", "Kernel F", 1), input("stride", "Stride S", 1), input("padding", "Padding P", 0), input("output_padding", "Output padding Q", 0), h("label", { class: "check" }, check, " transposed")),
     result);
 }

@@ -1,4 +1,4 @@
-// Automatic differentiation of matrices, including gradients of gradients, which a penalty on the critic's slope
+// Automatic differentiation of matrices, including gradients of gradients, which a gradient penalty
 // needs. Every gradient rule below consists of operations that have rules themselves.
 export class Tensor {
   constructor(rows, columns, data = new Float64Array(rows * columns), parents = [], rule = null) {

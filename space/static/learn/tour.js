@@ -17,9 +17,9 @@ export function mount(body, given) {
   const made = PAGES.filter((page, i) => page.bet && bets[i] !== undefined).length;
   const done = state.kept("page", 0);
   body.append(
-    h("p", { class: "lead" }, "How a network learns to draw covers that nobody has made: fifteen pages, each with one thing to do and one to see. Everything is computed now, by the networks of this page."),
+    h("p", { class: "lead" }, "How a network learns to draw covers that nobody has made: fifteen pages, each with one thing to do and one to see. Everything is computed live, by this page's networks."),
     h("div", { class: "tools" }, button("Start the tour", () => show(0), { "data-do": "start" }), done ? button(`Continue on page ${done + 1}`, () => show(done)) : ""),
-    made ? h("p", {}, `You have made ${made} bets, of which ${right} were right.`) : "",
+    made ? h("p", {}, `You have made ${made} bets; ${right} were right.`) : "",
     h("ol", { class: "contents" }, PAGES.map((page, i) => h("li", {}, h("button", { type: "button", onclick: () => show(i) }, page.title)))));
 }
 
@@ -56,7 +56,7 @@ async function show(number, asLinked = false) {
       h("p", { class: "where" }, `${number + 1} of ${PAGES.length}`, h("b", {}, page.title)),
       h("p", {}, page.text),
       bet ? h("div", { class: "bet" }, h("p", {}, h("b", {}, page.bet.question)), h("div", { class: "tools" }, page.bet.options.map((option, i) => button(option, () => ((bets[number] = i), state.keep("bets", bets), render()))))) : "",
-      page.bet && !bet ? h("p", { class: "fine" }, `Your bet: ${page.bet.options[bets[number]]}.${isDone ? (bets[number] === page.bet.answer ? " Right." : ` It is: ${page.bet.options[page.bet.answer]}.`) : ""}`) : "",
+      page.bet && !bet ? h("p", { class: "fine" }, `Your bet: ${page.bet.options[bets[number]]}.${isDone ? (bets[number] === page.bet.answer ? " Right." : ` The answer: ${page.bet.options[page.bet.answer]}.`) : ""}`) : "",
       !bet ? h("p", { class: "ask" }, page.ask) : "",
       !bet ? h("p", { class: "see", "aria-live": "polite" }, isDone ? page.see : "") : "",
       h("div", { class: "tools" },
@@ -72,7 +72,7 @@ async function show(number, asLinked = false) {
     const element = on && context.place.querySelector(page.lit);
     if (!element) return;
     element.classList.add("lit");
-    element.style.scrollMarginBottom = `${card.offsetHeight + 32}px`; // the card lies over the end of the window
+    element.style.scrollMarginBottom = `${card.offsetHeight + 32}px`; // the card covers the end of the window
     element.scrollIntoView({ block: "nearest" });
   }
   stopWatching = state.watch((what) => {

@@ -2,16 +2,16 @@
 import * as t from "./tensor.js";
 
 export const DATA = {
-  two: { dimensions: 1, title: "two hills, in one dimension", modes: [[-1.2], [1.2]], spread: 0.25 },
-  ring: { dimensions: 2, title: "a ring of eight, in two dimensions", modes: Array.from({ length: 8 }, (_, i) => [1.5 * Math.cos((i * Math.PI) / 4), 1.5 * Math.sin((i * Math.PI) / 4)]), spread: 0.12 },
-  pair: { dimensions: 2, title: "two clouds, in two dimensions", modes: [[-1.2, -0.6], [1.2, 0.6]], spread: 0.25 },
+  two: { dimensions: 1, title: "two modes, in one dimension", modes: [[-1.2], [1.2]], spread: 0.25 },
+  ring: { dimensions: 2, title: "eight modes on a ring, in two dimensions", modes: Array.from({ length: 8 }, (_, i) => [1.5 * Math.cos((i * Math.PI) / 4), 1.5 * Math.sin((i * Math.PI) / 4)]), spread: 0.12 },
+  pair: { dimensions: 2, title: "two modes, in two dimensions", modes: [[-1.2, -0.6], [1.2, 0.6]], spread: 0.25 },
 };
-export const LOSSES = { dcgan: "DCGAN: cross-entropy", wgan: "WGAN: clipped weights", wgan_gp: "WGAN-GP: penalty on the slope" };
+export const LOSSES = { dcgan: "DCGAN: cross-entropy", wgan: "WGAN: weight clipping", wgan_gp: "WGAN-GP: gradient penalty" };
 export const DEFAULTS = { data: "ring", loss: "wgan_gp", generatorRate: 0.002, discriminatorRate: 0.004, turns: 2, generatorTurns: 1, penalty: 1, seed: 1 };
 // What differs from DEFAULTS in the experiments of the panel, the tour and the lesson.
 export const PRESETS = {
-  "A loss that tells nothing": { data: "pair", loss: "dcgan" },
-  "A loss that does": { data: "pair", loss: "wgan_gp", generatorRate: 0.001, turns: 4 },
+  "An uninformative loss": { data: "pair", loss: "dcgan" },
+  "An informative loss": { data: "pair", loss: "wgan_gp", generatorRate: 0.001, turns: 4 },
   "Collapse": { data: "ring", loss: "dcgan", generatorRate: 0.005, discriminatorRate: 0.02, turns: 1, generatorTurns: 10 },
   "No penalty": { data: "ring", loss: "wgan_gp", penalty: 0 },
   "With penalty": { data: "ring", loss: "wgan_gp", penalty: 1 },
@@ -65,7 +65,7 @@ export class Game {
     return shown;
   }
 
-  // Gradient penalty, how far the slope is from 1 on lines between real and drawn points: Eq. (3) of Gulrajani et al. 2017.
+  // Gradient penalty: deviation of the gradient norm from 1 between real and generated points, Eq. (3) of Gulrajani et al. 2017.
   slopePenalty(real, fake) {
     const between = t.constant(real.rows, real.columns, 0);
     for (let i = 0; i < real.rows; i++) {
@@ -101,7 +101,7 @@ export class Game {
     return this.generator.forward(this.shown.noise);
   }
 
-  // Hidden from both players: the sliced Wasserstein distance of drawn and real points, over 16 directions.
+  // Hidden from both networks: the sliced Wasserstein distance between generated and real points, over 16 directions.
   distance() {
     const [real, drawn] = [this.shown.real, this.drawn()];
     const directions = real.columns === 1 ? 1 : 16;
@@ -115,7 +115,7 @@ export class Game {
     return total;
   }
 
-  // The number of modes with at least a quarter of their share of drawn points.
+  // The number of modes with at least a quarter of their share of generated points.
   modes() {
     const { modes, spread } = DATA[this.data];
     const drawn = this.drawn();

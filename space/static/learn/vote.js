@@ -40,11 +40,11 @@ async function tick() {
   else if (voting && view.vote - view.left < view.glance) {
     const image = Object.assign(new Image(), { src: `learn/room/${view.game}/${view.round}.webp`, alt: "The cover in question" });
     show(`glance ${key}`, image);
-    setTimeout(() => view.phase === "voting" && show(`asked ${key}`, `Cover ${view.round + 1} of ${view.rounds}: real or drawn?`), view.glance * 1000);
-  } else if (voting) show(shown.startsWith(`glance ${key}`) ? shown : `asked ${key}`, `Cover ${view.round + 1} of ${view.rounds}: real or drawn?`);
-  else if (view.phase === "revealed") show(`answer ${key}`, `It was ${view.answer.is_real ? "real" : "drawn"}. ${view.mine === undefined || view.mine === null ? "" : view.mine === view.answer.is_real ? "You were right." : "You were fooled."}`, `You: ${view.right} of ${view.score.of}. The critic: ${view.score.critic}.`);
+    setTimeout(() => view.phase === "voting" && show(`asked ${key}`, `Cover ${view.round + 1} of ${view.rounds}: real or fake?`), view.glance * 1000);
+  } else if (voting) show(shown.startsWith(`glance ${key}`) ? shown : `asked ${key}`, `Cover ${view.round + 1} of ${view.rounds}: real or fake?`);
+  else if (view.phase === "revealed") show(`answer ${key}`, `It was ${view.answer.is_real ? "real" : "fake"}. ${view.mine === undefined || view.mine === null ? "" : view.mine === view.answer.is_real ? "You were right." : "You were fooled."}`, `You: ${view.right} of ${view.score.of}. The critic: ${view.score.critic}.`);
   else if (view.phase === "over") show(`over ${key}`, "The game is over.", `You: ${view.right} of ${view.score.of}. The room: ${view.score.room}. The critic: ${view.score.critic}.`);
-  else show(view.phase, { idle: "Wait for the game to begin.", preparing: "The covers are being drawn ...", ready: "Get ready." }[view.phase]);
+  else show(view.phase, { idle: "Wait for the game to start.", preparing: "The covers are being generated ...", ready: "Get ready." }[view.phase]);
   timer = setTimeout(tick, view.phase === "idle" || view.phase === "over" ? 2000 : 700);
 }
 tick();

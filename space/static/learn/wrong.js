@@ -1,14 +1,14 @@
-// What went wrong? Six small runs, five of them spoiled on purpose.
+// What went wrong? Six small runs, five of them broken on purpose.
 import { h, button, chart, line, still } from "./dom.js";
 import * as state from "./state.js";
 
 const CAUSES = {
-  sound: ["Nothing", "A sound run: noise, then grey patterns, then figures and title bars in many colours. Both losses stay alive, and no alarm is raised.", "Nothing to cure. Note that the losses say nothing of this: they hover."],
-  range: ["Pixels in the wrong range", "The covers were given as 0 to 1, but the generator draws from -1 (black) to 1 (white). So it learns that nothing is darker than the middle grey, and every picture is pale.", "Scale pixels to -1 to 1, exactly as the last layer, tanh, draws them."],
-  strong: ["A discriminator that is too strong", "The discriminator learns twenty times as fast as the generator. Its loss is almost 0: it is never wrong, so its slope is flat and the generator hears only that everything is bad.", "A lower learning rate for the discriminator, or a loss that does not saturate (wgan_gp, projected's hinge)."],
-  copies: ["Duplicates left in", "Three of four covers are the same picture. The generator learns what it is shown most: that one, again and again.", "album-gan covers build finds duplicates and keeps one of each."],
-  still: ["A generator that never takes a step", "The first picture is as good as the last. Only the discriminator learns, and its loss falls to nothing.", "Give the generator's parameters to its optimizer, and call step() on it."],
-  collapse: ["Collapse", "For more than half of the run all seeds give nearly the same picture. It may change, but all change together; what one picture wins, the discriminator takes away in the next moment. Here the seeds diverge again in the end; in many runs they never do.", "Restart from a checkpoint before it, with a lower learning rate; a larger batch; or a recipe that sees the batch at once."],
+  sound: ["Nothing", "A healthy run: noise, then grey patterns, then figures and title bars in many colours. Neither loss vanishes, and no alarm is raised.", "None needed. Note that the losses show no progress: they hover."],
+  range: ["Pixels in the wrong range", "Real pixels went from 0 to 1, but the generator's go from -1 (black) to 1 (white). So it learns that nothing is darker than mid-grey, and every picture is pale.", "Scale real pixels to -1 to 1, the range of the generator's last layer, tanh."],
+  strong: ["A discriminator that is too strong", "The discriminator learns twenty times as fast as the generator. Its loss is almost 0: it is never wrong, so its gradients tell the generator little about how to improve.", "A lower learning rate for the discriminator, or a loss that does not saturate (wgan_gp, projected's hinge)."],
+  copies: ["Duplicates left in", "Three of four covers are the same picture. The generator learns what is most frequent: that one, again and again.", "album-gan covers build finds duplicates and keeps one of each."],
+  still: ["A generator that never takes a step", "The last picture is no better than the first. Only the discriminator learns, and its loss falls to 0.", "Give the generator's parameters to its optimizer, and call step() on it."],
+  collapse: ["Collapse", "For more than half of the run all seeds give nearly the same picture. It may change, but all change together: as soon as one picture works, the discriminator learns to reject it. Here the seeds diverge again at the end; in many runs they never do.", "Resume from an earlier checkpoint, with a lower learning rate; a larger batch; or a recipe whose discriminator sees the whole batch."],
 };
 const ORDER = ["range", "copies", "still", "sound", "collapse", "strong"];
 
@@ -21,7 +21,7 @@ export async function mount(body) {
   let timer = 0;
   let number = Math.min(names.length - 1, Math.max(0, Number(state.value("run", "1")) - 1 || 0));
   body.append(
-    h("p", { class: "lead" }, "Six runs of one small DCGAN on covers that the project draws itself. Five were spoiled on purpose. Watch the film and the curves: what do you see?"),
+    h("p", { class: "lead" }, "Six runs of one small DCGAN on synthetic covers. Five were broken on purpose. Watch the film and the curves: what do you see?"),
     h("div", { class: "controls", role: "group", "aria-label": "Runs" }, tabs), note, place);
 
   function show(i) {
@@ -35,11 +35,11 @@ export async function mount(body) {
     const frames = run.moments.length;
     const film = h("div", { class: "film", role: "img", "aria-label": "Sixteen samples of this run", style: `background-image: url(${new URL(`spoiled/${name}.webp`, import.meta.url).href}); background-size: ${frames * 100}% 100%` });
     const count = h("p", { class: "count" });
-    const slider = h("input", { type: "range", min: 0, max: frames - 1, value: 0, "aria-label": "Moment of the run", oninput: () => seek(Number(slider.value)) });
+    const slider = h("input", { type: "range", min: 0, max: frames - 1, value: 0, "aria-label": "Point in the run", oninput: () => seek(Number(slider.value)) });
     const seek = (frame) => {
       slider.value = frame;
       film.style.backgroundPosition = `${(frame / (frames - 1)) * 100}% 0`;
-      count.textContent = `${run.moments[frame].toLocaleString("en")} covers shown`;
+      count.textContent = `${run.moments[frame].toLocaleString("en")} covers seen`;
     };
     const play = () => {
       clearInterval(timer);
@@ -57,9 +57,9 @@ export async function mount(body) {
       const hadFocus = bets.contains(document.activeElement);
       bets.querySelectorAll("button").forEach((element) => (element.disabled = true));
       answer.replaceChildren(
-        h("h3", {}, `${guess === name ? "Yes." : "No:"} ${title}.`), h("p", {}, why), h("p", {}, h("b", {}, "Cure: "), cure),
+        h("h3", {}, `${guess === name ? "Yes." : "No:"} ${title}.`), h("p", {}, why), h("p", {}, h("b", {}, "Fix: "), cure),
         h("p", {}, h("b", {}, "The log says: "), run.alarms.length ? [...new Map(run.alarms.map((alarm) => [alarm.name, alarm])).values()].map((alarm) => `${alarm.name}: ${alarm.saw} ${alarm.means} Try: ${alarm.attempt}`).join(" ") : "no alarm."),
-        chart([{ name: "variety of the samples, real covers are 1", points: run.diversity }], { low: 0, high: 1.1, label: "Variety", x: "covers" }),
+        chart([{ name: "diversity of the samples, real covers are 1", points: run.diversity }], { low: 0, high: 1.1, label: "Diversity", x: "covers" }),
         next);
       if (hadFocus) next.focus({ preventScroll: true });
       state.keep("wrong", { ...state.kept("wrong", {}), [name]: guess === name });

@@ -79,7 +79,7 @@ def test_every_file_ends_in_the_list_with_its_reason(tmp_path, messy):
     assert not Path("/tmp/absolute-cover.jpg").exists()
 
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "pass it on only where you may" in page
+    assert "share it only if you may" in page
     assert "<script>" not in page
     assert all(f"<h3>{row['outcome'].replace('_', ' ')}" in page for row in found.values() if row["outcome"] != "kept")
     everything = json.dumps([page, (tmp_path / "out" / "README.md").read_text(), found])
@@ -171,14 +171,14 @@ def test_rights_and_thumbnails(tmp_path):
     assert "## Rights\n\nMine. All of them." in (tmp_path / "out" / "README.md").read_text()
     page = (tmp_path / "out" / "report.html").read_text()
     assert "data:image" not in page
-    assert "pass it on only where you may" not in page
+    assert "share it only if you may" not in page
 
 
 def test_bad_input_changes_nothing(tmp_path):
     folder = pile(tmp_path / "pile", 2)
     with pytest.raises(ValueError, match="out must be empty or hold an earlier build"):
         build(BuildConfig(sources=(str(folder),), out=folder.parent))
-    with pytest.raises(ValueError, match="must not lie in a source"):
+    with pytest.raises(ValueError, match="must not be inside a source"):
         build(BuildConfig(sources=(str(folder),), out=folder / "out"))
     with pytest.raises(ValueError, match="num_workers must be from 0 to 256, got -1"):
         build(config(tmp_path, folder, workers=-1))

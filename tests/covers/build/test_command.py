@@ -295,7 +295,7 @@ def test_pushed_and_built_from_the_hub(tmp_path):
         assert sorted(outcomes(tmp_path / "two").values()) == ["kept"] * 6 + ["not_an_image"]
         code, text = hub.run(CLI, *build, "me/missing", "--out", "three")
         assert code == 2
-        assert "source 'me/missing' is neither a folder nor a file here; the Hub answers: 404" in text
+        assert "source 'me/missing' is neither a folder nor a file here; the Hub responds: 404" in text
 
 
 # --- full disks

@@ -17,7 +17,7 @@ def test_a_torn_line_is_named_and_left_out(tmp_path, caplog, torn):
     with (tmp_path / "log.jsonl").open("ab") as file:
         file.write(torn)
     resumed = RunLog(tmp_path, 20)
-    assert f"line 3 of {tmp_path / 'log.jsonl'} is damaged and left out" in caplog.text
+    assert f"line 3 of {tmp_path / 'log.jsonl'} is damaged and skipped" in caplog.text
     resumed.log(30, {"loss": 0.25})
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["images"] for line in lines] == [10, 20, 30]

@@ -28,9 +28,9 @@ def page_of(folder, records, status=NOTHING_YET, seconds: int = 15) -> str:
 
 def test_losses_are_curves_from_the_first_step(tmp_path):
     page = page_of(tmp_path, [{"images": 16, "step": 1, "discriminator/hinge": 0.9, **LOSS}], Status(16, 40.2))
-    assert 'aria-label="hinge over images shown"' in page
-    assert "16 images shown, 20.0 a second now" in page
-    assert "The first sheet is on its way. Next sheet" in page
+    assert 'aria-label="hinge over images seen"' in page
+    assert "16 images seen, 20.0 per second now" in page
+    assert "The first sheet will appear soon. Next sheet" in page
     assert ">in 40 s</span>" in page
 
 
@@ -44,7 +44,7 @@ def test_no_calm_beside_a_discriminator_that_has_won(tmp_path):
     def lines(value):
         return [{"images": n, "step": n, "discriminator/hinge": value, **LOSS} for n in (1, 2, 3)]
 
-    assert "No alarm so far" in page_of(tmp_path, lines(0.2))
+    assert "No alarms so far" in page_of(tmp_path, lines(0.2))
     won = page_of(tmp_path, lines(0.002))
     assert "No alarm" not in won
     assert "discriminator/hinge is near zero" in won
@@ -58,7 +58,7 @@ def test_each_kind_of_alarm_is_shown_once(tmp_path):
     page = page_of(tmp_path, [{"images": 300, "step": 1, "discriminator/hinge": 0.9, **LOSS}, *alarms], seconds=0)
     assert "<b>collapse</b>, at 200 images; 2 times so far. <br>seen at 200" in page
     assert "<b>discriminator ahead</b>, at 100 images. <br>seen at 100" in page
-    assert "20.0 a second at the end" in page
+    assert "20.0 per second at the end" in page
 
 
 def test_a_distance_stands_beside_known_ones_and_the_bundled_run(tmp_path):
@@ -84,7 +84,7 @@ def test_the_bundled_history_stands_where_it_is(moment, words):
 
 def test_other_pictures_are_not_said_to_be_covers():
     noise = [Image.effect_noise((48, 48), 100).convert("RGB") for _ in range(8)]
-    assert where_it_stands(noise).startswith("In contrast, colour and detail unlike all that the bundled run drew")
+    assert where_it_stands(noise).startswith("In contrast, colour and detail unlike anything the bundled run drew")
 
 
 @pytest.mark.slow
@@ -103,10 +103,10 @@ def test_the_preset_for_the_stage_shows_a_sheet_soon_after_its_first_step(tmp_pa
     assert sheet - first < 10 * slowness(run), f"{sheet - first:.0f} s"
     assert "Next sheet" in page
     assert 'aria-label="cross_entropy' in page
-    shown = int(re.search(r"([\d,]+) images shown", page)[1].replace(",", ""))
+    shown = int(re.search(r"([\d,]+) images seen", page)[1].replace(",", ""))
     assert shown >= sheet_at
     assert f"watch {(run / 'progress.html').as_uri()} in a browser" in output
-    assert "images shown. " in output
+    assert "images seen. " in output
     assert (run / "model_index.json").exists()  # SIGTERM left a model
 
 

@@ -61,7 +61,7 @@ def test_it_refreshes_itself_until_it_is_told_not_to(run, browser):  # noqa: F81
     page.goto((run / "progress.html").as_uri())
     page.wait_for_timeout(3_500)
     assert len(loads) >= 2
-    page.get_by_label("refresh this page by itself").uncheck()
+    page.get_by_label("refresh automatically").uncheck()
     page.wait_for_timeout(300)
     loads.clear()
     page.wait_for_timeout(2_500)

@@ -31,5 +31,5 @@ def test_moments_come_in_order_and_fade(tmp_path):
 
 def test_a_run_without_history_is_told_in_one_line(tmp_path, capsys):
     assert main(["timelapse", str(tmp_path), "--out", str(tmp_path / "x.mp4")]) == 2
-    assert "must hold a history of 2 or more moments, found 0" in capsys.readouterr().err
+    assert "must have a history of 2 or more snapshots, got 0" in capsys.readouterr().err
     assert not (tmp_path / "x.mp4").exists()
