@@ -109,7 +109,7 @@ class Lessons:
         with self._lock:
             if self._page_pair is None:
                 generator = copy.deepcopy(self.service.pipe.generator).cpu().eval()
-                critic, missing = discriminator_of(self.folder) if self.folder else (None, "its folder is missing")
+                critic, missing = discriminator_of(self.folder) if self.folder else (None, "its folder is not known")
                 self._page_pair = Pair(generator, critic, "this page's model", trained=True, missing=missing)
             return self._page_pair
 
