@@ -140,13 +140,16 @@ SAYS = {
 # The real covers of these styles are as their names say; what the model draws of them is not
 # (docs/training-log.md).
 UNLEARNED = ("figure in grey tones",)
-BY_NAME = [
-    pytest.param(style, marks=pytest.mark.xfail(strict=True, reason="not learned")) if style in UNLEARNED else style
-    for style in SAYS
-]
+QUICK = ("night scene", "letters on white", "bold red", "blue and teal", "yellow and orange")  # of each kind, one
 
 
-@pytest.mark.parametrize("style", BY_NAME)
+def marks_of(style: str) -> list[pytest.MarkDecorator]:
+    if style in UNLEARNED:
+        return [pytest.mark.xfail(strict=True, reason="not learned")]
+    return [] if style in QUICK else [pytest.mark.slow]
+
+
+@pytest.mark.parametrize("style", [pytest.param(style, marks=marks_of(style)) for style in SAYS])
 def test_a_style_is_what_its_name_says(covers, style):
     """By more than 5 of 255 beyond what seeds of all styles show."""
     images = AlbumCoverPipeline.from_pretrained()(seeds="0-23", truncation=1.0, label=style).images

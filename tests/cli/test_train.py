@@ -143,7 +143,7 @@ def test_dry_run_measures_and_leaves_nothing(covers, tmp_path, capsys):
     assert "--recipe projected --resolution 128 --init_from bundled" in text
     assert re.search(r"at most [\d.]+ GB of memory with batches of 4", text)
     assert re.search(r"[\d.]+ GB of disk for .*run, 0.00 GB for decoded covers", text)
-    assert "the bundled model is projected at 128 px: its log says nothing of this run" in text
+    assert "the bundled model is projected at 128 px: its log cannot predict this run" in text
     command = f"train.py --recipe dcgan --dcgan.width 64 --resolution 32 --train_batch_size 4 --train_data_dir {covers}"
     assert text.count(command) == 5 - torch.cuda.is_available()
     assert not out.exists()

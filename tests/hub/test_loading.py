@@ -251,6 +251,7 @@ assert main(["push", first, "--repo-id", "me/new", "--data-rights", "x"]) == 2
 """
 
 
+@pytest.mark.slow
 def test_pushing_again_continues_and_what_is_refused(hub, model, tmp_path):
     """A second push keeps its owner's own file, drops the networks that are no more, and the first stays a revision."""
     other = save_other(model, tmp_path / "second")

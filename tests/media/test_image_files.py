@@ -118,7 +118,7 @@ def test_read_picture_converts_to_srgb(tmp_path, mode):
         ("cut.png", "truncated"),
         ("bomb.png", "has more than 178,956,970 pixels, too many to be read; make it smaller first"),
         ("long.png", "has 16385x2 pixels, more than 16384 a side; make it smaller first"),
-        ("text.png", "no picture that can be read"),
+        ("text.png", "is not a readable picture"),
         ("folder.png", "is a folder"),
     ],
 )
@@ -169,7 +169,7 @@ def test_a_pillow_without_avif_reads_all_the_others(tmp_path):
 def test_only_pictures_are_opened(tmp_path):
     """Pillow would give PostScript to Ghostscript."""
     Image.new("RGB", (40, 40), "red").save(tmp_path / "x.eps")
-    with pytest.raises(ValueError, match="no picture that can be read"):
+    with pytest.raises(ValueError, match="is not a readable picture"):
         image_files.read_picture(tmp_path / "x.eps")
 
 

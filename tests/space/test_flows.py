@@ -32,8 +32,13 @@ from album_gan.media.image_files import read_settings
 
 pytestmark = pytest.mark.long
 
-SIZES = [(1920, 1080), (360, 740)]
-both_sizes = pytest.mark.parametrize("size", SIZES, ids=["projector", "phone"])
+SIZES = {"projector": (1920, 1080), "phone": (360, 740)}
+
+
+def sizes(*quick):
+    """Parametrizes a test by both sizes; a size that is not named in `quick` is a slow test."""
+    marks = {name: [] if name in quick else [pytest.mark.slow] for name in SIZES}
+    return pytest.mark.parametrize("size", [pytest.param(SIZES[name], id=name, marks=marks[name]) for name in SIZES])
 
 
 def tile(page, seed):
@@ -46,7 +51,7 @@ def downloaded(page, click) -> bytes:
     return download.value.path().read_bytes()
 
 
-@both_sizes
+@sizes("phone")
 def test_a_cover_is_kept_across_a_reload_and_forgotten_again(visit, size):
     page = visit("", *size)
     tile(page, 2).click()
@@ -61,7 +66,7 @@ def test_a_cover_is_kept_across_a_reload_and_forgotten_again(visit, size):
     expect(page.locator("[data-shelf=kept]")).to_be_hidden()
 
 
-@both_sizes
+@sizes("phone")
 def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
     page = visit("?seeds=77&truncation=0.6", *size)
     tile(page, 77).click()
@@ -172,7 +177,7 @@ def test_a_near_miss_asks_and_the_answer_opens(visit):
     assert len(look(page)) == 16
 
 
-@both_sizes
+@sizes("phone")
 def test_words_are_set_in_type_and_stay_words(visit, size):
     page = visit("", *size)
     ask_for(page, "<i>Anna</i>")
@@ -217,7 +222,7 @@ def test_a_morph_can_be_cancelled(visit):
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
 
 
-@both_sizes
+@sizes("phone")
 def test_a_cover_for_stores_has_words_and_says_what_one_may(visit, size):
     page = visit("?tab=upscale&seeds=4", *size)
     expect(page.locator("#picture img")).to_be_visible()
@@ -231,7 +236,7 @@ def test_a_cover_for_stores_has_words_and_says_what_one_may(visit, size):
     assert read_settings(picture)["seed"] == 4
 
 
-@both_sizes
+@sizes("projector")
 def test_presenting_by_keyboard(visit, size):
     page = visit("", *size)
     page.get_by_role("button", name="Present").click()
@@ -310,7 +315,7 @@ def test_covers_are_described_to_those_who_cannot_see_them(visit):
     assert all(text.startswith("Album cover ") and (", " in text) for text in texts)
 
 
-@both_sizes
+@sizes("projector", "phone")
 def test_axe_finds_nothing(visit, axe, size):
     page = visit("", *size)
     page.evaluate(axe)

@@ -126,7 +126,7 @@ def test_upscale_says_what_is_wrong(client, tmp_path):
     for file, size, words in (
         (picture, 256, "size must be"),
         (picture, 4096, "2048"),
-        (text, 512, "no picture that can be read"),
+        (text, 512, "is not a readable picture"),
     ):
         assert words in refusal(client, gradio_client.handle_file(file), size, api_name="/upscale")
     assert "files must be uploaded" in refusal(client, str(picture), 256, api_name="/upscale")

@@ -210,9 +210,9 @@ FLOODS = {
 }
 
 
-# Films and edits keep both cores busy for long: with the slow tests.
+# Enlargements stand for all of them where it must be fast.
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in ("films", "edits") else kind for kind in FLOODS]
+    "kind", [kind if kind == "enlargements" else pytest.param(kind, marks=pytest.mark.slow) for kind in FLOODS]
 )
 def test_a_flood_of_one_client_is_cut_off_and_delays_nobody_else(address, kind):
     """Nor its own other requests by much, nor the presenter's at all, even of the same kind."""

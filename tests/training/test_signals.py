@@ -260,7 +260,7 @@ def test_a_lost_process_is_one_line_and_the_run_resumes(covers, tmp_path):
     words = pair_words(covers, tmp_path / "run", "dcgan")
     pair = start_pair([*words, "--max_train_steps", 100_000], tmp_path / "cache")
     last = kill_second(pair, tmp_path / "run" / "checkpoint-5").strip().splitlines()[-1]
-    assert "train.py (process 0): another process of this training has ended" in last
+    assert "train.py (process 0): another training process has exited" in last
     resumed = [*words, "--resume_from_checkpoint", "latest", "--max_train_steps", 40]
     alone = subprocess.run(
         [sys.executable, "train.py", *map(str, resumed)], cwd=ROOT, capture_output=True, text=True, timeout=150,

@@ -146,6 +146,7 @@ def test_a_generator_that_does_not_learn(covers, tmp_path, monkeypatch):
     assert found["no improvement"] <= LIMIT
 
 
+@pytest.mark.slow
 def test_a_discriminator_that_learns_fifty_times_as_fast(covers, tmp_path, monkeypatch):
     spoil(monkeypatch, dcgan, 1.0, 50.0)
     found = alarms_of(covers, tmp_path, "dcgan", LIMIT, "--dcgan.width", "32")
