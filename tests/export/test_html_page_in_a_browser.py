@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from browsing import browser  # noqa: F401
 from PIL import Image
+from short_runs import wait_until
 
 from album_gan import AlbumCoverPipeline
 from album_gan.cli.main import main
@@ -276,7 +277,7 @@ def test_a_cover_is_saved_and_enlarged_only_when_it_is_drawn(browser, file):
     for button in buttons:
         button.click()  # waits until it is enabled
     page.locator("dialog canvas[width='128']").wait_for()
-    assert page.evaluate("saved") == 1
+    wait_until(lambda: page.evaluate("saved") == 1)
     page.close()
 
 
