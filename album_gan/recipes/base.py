@@ -40,7 +40,7 @@ class Step:
     progress: float  # 0 to 1
     labels: Tensor | None = None  # (B,) of the real images, 0 if unknown; None without a label column
     augmentation: Callable[[Tensor, Draw], Tensor] | None = None
-    rows_for_all: Tensor | None = None  # (B, D): see `Recipe.after_generator_step`
+    shared_rows: Tensor | None = None  # (B, D): see `Recipe.after_generator_step`
     memo: dict[str, Any] = field(default_factory=dict)  # results shared by both sides' terms
     scores: tuple[Tensor, Tensor] | None = None  # discriminator outputs for real and fake, kept for alarms
 
@@ -68,7 +68,7 @@ class Recipe(nn.Module):
     takes_labels = False
     without_labels: str | None = None  # the recipe that this one is without a label column
     takes_mixtures = False  # whether seeds can draw their classes from `mixtures`
-    taken_over: tuple[str, ...] = ()  # settings that follow the initial generator, if left at their defaults
+    inherited_settings: tuple[str, ...] = ()  # settings that follow the initial generator, if left at their defaults
     averaged_buffers: tuple[str, ...] = ()  # buffers to average over processes
     average_half_life: float = 5_000  # images, of the EMA of the generator's weights, which is published; 0: none
     zero_is_threshold = True  # whether a score above 0 means "real"; not where scores only rank, or are errors
@@ -128,14 +128,14 @@ class Recipe(nn.Module):
         """Named, weighted scalars whose sum the generator minimises."""
         raise NotImplementedError
 
-    def begin(self, generator: nn.Module, discriminator: nn.Module) -> None:
-        """Hook called once networks have their initial weights: random, or those of a trained model."""
+    def after_initialization(self, generator: nn.Module, discriminator: nn.Module) -> None:
+        """Hook called once the networks have their initial weights: random, or those of a trained model."""
 
     def after_discriminator_step(self, parts: Sequence[Step]) -> None:
         """Hook for weight clipping, balance updates, historical averages; `parts` are those of the batch."""
 
-    def after_generator_step(self, rows: Tensor) -> None:
-        """Hook that receives `step.rows_for_all`, as set by `generator_terms`, (B, D), of all processes' batches.
+    def after_generator_step(self, shared_rows: Tensor) -> None:
+        """Hook that receives `step.shared_rows`, as set by `generator_terms`, (B, D), of all processes' batches.
 
         It is sent along with the gradients: a separate collective would slow down every step.
         """
@@ -144,8 +144,8 @@ class Recipe(nn.Module):
         """Modules for `torch.compile`: not discriminators with a gradient penalty, which needs second derivatives."""
         return [generator]
 
-    def prepare(self, discriminator: nn.Module, dtype: torch.dtype) -> None:
-        """Called once, before the first step: convert frozen weights to the `dtype` of autocast."""
+    def cast_frozen_weights(self, discriminator: nn.Module, dtype: torch.dtype) -> None:
+        """Called once, before the first step: cast frozen weights to the `dtype` of autocast."""
 
 
 def adam(network: nn.Module, learning_rate: float, betas: tuple[float, float]) -> torch.optim.Adam:

@@ -72,7 +72,7 @@ class Recipe(base.Recipe):
         return self.config.history_weight * (flat_weights(network) - history).square().sum()
 
     @torch.no_grad()
-    def begin(self, generator: nn.Module, discriminator: nn.Module) -> None:
+    def after_initialization(self, generator: nn.Module, discriminator: nn.Module) -> None:
         self.generator_history.copy_(flat_weights(generator))
         self.discriminator_history.copy_(flat_weights(discriminator))
 

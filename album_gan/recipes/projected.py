@@ -46,7 +46,7 @@ class Config:
 class Recipe(base.Recipe):
     Config = Config
     takes_labels = takes_mixtures = True
-    taken_over = ("refined_from", "modulated", "san", "second_network")
+    inherited_settings = ("refined_from", "modulated", "san", "second_network")
     largest_auc = 0.99
     largest_gap = 5.0  # the hinge is flat from 2 on
 
@@ -72,7 +72,7 @@ class Recipe(base.Recipe):
             self.pool = LatentPool(self.config.latent_dim, features)
         return generator, discriminator
 
-    def prepare(self, discriminator: ProjectedDiscriminator, dtype: torch.dtype) -> None:
+    def cast_frozen_weights(self, discriminator: ProjectedDiscriminator, dtype: torch.dtype) -> None:
         discriminator.hold_frozen_in(dtype)
 
     def compilable(self, generator: nn.Module, discriminator: ProjectedDiscriminator) -> list[nn.Module]:
@@ -111,12 +111,12 @@ class Recipe(base.Recipe):
                 terms["coverage"] = coverage * self._distance_to_nearest(step, real)
                 z, labels = with_labels(*step.inputs)
                 rows = *rows, z, labels[:, None]
-            step.rows_for_all = torch.cat(rows, 1).detach()
+            step.shared_rows = torch.cat(rows, 1).detach()
         return terms
 
-    def after_generator_step(self, rows: Tensor) -> None:
+    def after_generator_step(self, shared_rows: Tensor) -> None:
         features = self.bank.real.shape[1]
-        real, fake, latents = rows.tensor_split([features, 2 * features], dim=1)
+        real, fake, latents = shared_rows.tensor_split([features, 2 * features], dim=1)
         self.bank.add(real, fake)
         if self.config.coverage_weight:
             self.pool.add(latents[:, :-1], latents[:, -1], fake)

@@ -44,7 +44,7 @@ class Recipe(base.Recipe):
     def build_networks(self) -> tuple[CoverUpscaler, ProjectedDiscriminator]:
         return CoverUpscaler(self.config.channels, self.config.blocks), ProjectedDiscriminator(input_size=PATCH)
 
-    def prepare(self, discriminator: ProjectedDiscriminator, dtype: torch.dtype) -> None:
+    def cast_frozen_weights(self, discriminator: ProjectedDiscriminator, dtype: torch.dtype) -> None:
         discriminator.hold_frozen_in(dtype)
 
     def optimizers(self, generator, discriminator):

@@ -25,7 +25,7 @@ from .advice import advice
 from .config import TrainingConfig
 from .distributed import is_first_process, precision_name
 from .loop import Trainer, set_up
-from .packaging import take_over_settings
+from .packaging import inherit_settings
 from .state import TrainingState
 from .watching.run_page import bundled_kernel_distances
 
@@ -219,7 +219,7 @@ def _hours(seconds: float, price: float | None) -> str:
 def describe_networks(config: TrainingConfig, recipe_config: Any = None) -> Iterator[str]:
     """Lines about generator and discriminator, without classes, and the memory for training them."""
     recipe = config.build_recipe(recipe_config)
-    take_over_settings(recipe, config, None)
+    inherit_settings(recipe, config, None)
     networks = generator, discriminator = recipe.build_networks()
     batch = {"images": torch.zeros(2, 3, config.resolution, config.resolution)}
     inputs = recipe.generator_inputs(batch, Draw(config.seed, 0, 2))

@@ -33,7 +33,7 @@ from .distributed import (
 )
 from .ema import update_average
 from .gradients import GradientAverage, own_rows
-from .packaging import take_over_settings
+from .packaging import inherit_settings
 from .run import Run
 from .run_folder import claimed, find_checkpoint, refuse_other_networks, refuse_to_overwrite
 from .signals import lasting_output, stop_signals
@@ -93,7 +93,7 @@ def set_up(
 
     `fit`: as in `load_initial_weights`.
     """
-    take_over_settings(recipe, config, checkpoint)
+    inherit_settings(recipe, config, checkpoint)
     split = load_covers(config.source)
     recipe.classes = split.train.classes[1:]
     len(split.train)  # decodes the covers, before processes wait for each other with a time-out
@@ -176,8 +176,8 @@ class Trainer:
             with self.accelerator.autocast():
                 terms.append(recipe.generator_terms(step))
             self._backward(terms[-1], part, self.generator_average)
-            if step.rows_for_all is not None:
-                rows.append(step.rows_for_all)
+            if step.shared_rows is not None:
+                rows.append(step.shared_rows)
         for parameter in self.trained:
             parameter.requires_grad_(True)
         result.generator_terms = mean_terms(terms)

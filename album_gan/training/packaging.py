@@ -102,9 +102,9 @@ def draw_samples(network: ModelMixin, seeds: Sequence[int]) -> list[Image.Image]
     return [one_pass(network, lanczos(cover, small)) for cover in covers]
 
 
-def take_over_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path | None) -> None:
-    """Take architecture settings left at their defaults from the checkpoint or `init_from`, so that weights fit."""
-    if not recipe.taken_over or not (checkpoint or config.init_from):
+def inherit_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path | None) -> None:
+    """Inherit architecture settings left at their defaults from the checkpoint or `init_from`, so that weights fit."""
+    if not recipe.inherited_settings or not (checkpoint or config.init_from):
         return
     if checkpoint:
         known = read_state(checkpoint)["config"].get(config.recipe)
@@ -112,7 +112,7 @@ def take_over_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path 
         folder = find_model(config.init_from, parts=("generator", "discriminator"))
         networks = [read_json(folder / name / "config.json") for name in ("discriminator", "generator")]
         known = {name: value for network in networks if isinstance(network, dict) for name, value in network.items()}
-    for name in recipe.taken_over:
+    for name in recipe.inherited_settings:
         value = known.get(name) if isinstance(known, dict) else None
         if getattr(recipe.config, name) == getattr(recipe.Config(), name) and type(value) in (int, bool):
             recipe.config = dataclasses.replace(recipe.config, **{name: value})

@@ -68,11 +68,11 @@ class TrainingState:
         if config.init_from and not resumes:
             with accelerator.autocast():
                 load_initial_weights(config.init_from, generator, discriminator, fit)
-        recipe.begin(generator, discriminator)
+        recipe.after_initialization(generator, discriminator)
         for module in modules:
             broadcast_weights(accelerator, module)
         if accelerator.mixed_precision == "bf16":
-            recipe.prepare(discriminator, torch.bfloat16)
+            recipe.cast_frozen_weights(discriminator, torch.bfloat16)
         average = copy.deepcopy(generator).requires_grad_(False)
         if config.compile:
             for part in recipe.compilable(generator, discriminator):

@@ -31,7 +31,7 @@ def test_projected_compares_drawn_covers_with_those_it_remembers():
     step = step_of(recipe, generator, discriminator)
     recipe.discriminator_terms(step)
     assert recipe.generator_terms(step)["mixture"] == 0  # nothing is remembered yet
-    recipe.after_generator_step(step.rows_for_all)
+    recipe.after_generator_step(step.shared_rows)
     remembered = [traits.detach() for traits in recipe.traits(step)]
     assert remembered[0].shape == (4, 1280 + 4 * (32 + 32 + 64 + 128))
     assert torch.equal(recipe.bank.real[-4:], remembered[0])
@@ -45,13 +45,13 @@ def test_projected_compares_drawn_covers_with_those_it_remembers():
     assert mixture.item() == pytest.approx(expected.item(), rel=1e-3)
     (slope,) = torch.autograd.grad(mixture, step.fake)
     assert (slope.flatten(1).norm(dim=1) > 0).all()
-    recipe.after_generator_step(step.rows_for_all)
+    recipe.after_generator_step(step.shared_rows)
     assert recipe.bank.count == 8
 
     step.draw = Draw(0, 3, len(step.fake))  # pieces are judged now
-    step.rows_for_all = None
+    step.shared_rows = None
     assert set(recipe.generator_terms(step)) == {"hinge"}
-    assert step.rows_for_all is None
+    assert step.shared_rows is None
 
 
 def test_a_memory_bank_forgets_the_oldest():
@@ -87,7 +87,7 @@ def test_projected_pulls_the_nearest_generated_cover_to_each_real_one():
     step.labels = torch.tensor([1, 1, 2, 2])
     recipe.discriminator_terms(step)
     assert recipe.generator_terms(step)["coverage"] == 0  # nothing is remembered yet
-    recipe.after_generator_step(step.rows_for_all)
+    recipe.after_generator_step(step.shared_rows)
     z, labels = step.inputs
     assert torch.equal(recipe.pool.z[-4:], z)
     assert torch.equal(recipe.pool.labels[-4:], labels)
@@ -193,7 +193,7 @@ def test_improved_dcgan_averages_from_the_weights_that_a_run_begins_with():
     recipe, *networks = build("improved_dcgan")
     for network in networks:
         nn.init.constant_(next(network.parameters()), 3.0)
-    recipe.begin(*networks)
+    recipe.after_initialization(*networks)
     assert recipe.generator_terms(step_of(recipe, *networks))["history"].item() == 0
     assert recipe.discriminator_terms(step_of(recipe, *networks))["history"].item() == 0
 

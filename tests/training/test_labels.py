@@ -21,7 +21,7 @@ from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 from album_gan.media.image_files import read_settings
 from album_gan.recipes import cgan
 from album_gan.training.config import TrainingConfig
-from album_gan.training.packaging import load_initial_weights, take_over_settings
+from album_gan.training.packaging import inherit_settings, load_initial_weights
 from train import main
 
 GENRES = ("rock", None, "jazz", "")
@@ -163,7 +163,7 @@ def test_a_run_has_the_architecture_of_the_model_that_it_starts_from(styled):
     ):
         recipe = module.Recipe(module.Config(**asked), 32)
         config = TrainingConfig(recipe="projected", resolution=32, init_from=init_from)
-        take_over_settings(recipe, config, checkpoint)
+        inherit_settings(recipe, config, checkpoint)
         assert (recipe.config.refined_from, recipe.config.modulated) == expected
 
 
@@ -180,7 +180,7 @@ def test_a_trained_generator_can_be_extended(added, tmp_path):
         assert torch.equal(generator.eval()(z), networks[0].eval()(z))
 
 
-def test_a_second_network_is_added_to_a_trained_model_and_then_taken_over(tmp_path):
+def test_a_second_network_is_added_to_a_trained_model_and_then_inherited(tmp_path):
     module = RECIPES["projected"]
     one, two = tmp_path / "one", tmp_path / "two"
 
@@ -202,7 +202,7 @@ def test_a_second_network_is_added_to_a_trained_model_and_then_taken_over(tmp_pa
     saved(two, (generator, discriminator))
 
     recipe = module.Recipe(module.Config(), 32)
-    take_over_settings(recipe, TrainingConfig(recipe="projected", resolution=32, init_from=str(two)), None)
+    inherit_settings(recipe, TrainingConfig(recipe="projected", resolution=32, init_from=str(two)), None)
     _, again = built(recipe, ("calm", "plain"), two)
     there, here = discriminator.second.state_dict(), again.second.state_dict()
     assert torch.equal(here["labels.0.weight"][:2], there["labels.0.weight"][[0, 2]])  # any, and calm
