@@ -3,13 +3,13 @@
 import io
 import tarfile
 
+from pictures import encoded
+
 from album_gan.covers.synthetic import draw_cover
 
 
 def jpeg(index: int = 0, size: int = 140) -> bytes:
-    buffer = io.BytesIO()
-    draw_cover(index, size).save(buffer, "JPEG")
-    return buffer.getvalue()
+    return encoded(draw_cover(index, size), "JPEG")
 
 
 def add(archive: tarfile.TarFile, name: str, data: bytes = b"", **fields) -> None:

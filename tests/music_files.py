@@ -1,7 +1,6 @@
 """Short music files of all containers, with tags and pictures as taggers write them, for tests."""
 
 import base64
-import io
 from pathlib import Path
 
 import av
@@ -12,6 +11,7 @@ import mutagen.flac
 import mutagen.id3 as id3
 import mutagen.mp4
 import numpy as np
+from pictures import encoded
 from PIL import Image
 
 CODECS = {
@@ -46,9 +46,7 @@ def silence(path: Path) -> Path:
 def picture(index: int, size: int = 140, kind: str = "JPEG") -> bytes:
     """No two are near duplicates."""
     pixels = np.random.default_rng(index).integers(0, 255, (9, 9, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC).save(buffer, kind)
-    return buffer.getvalue()
+    return encoded(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC), kind)
 
 
 def tag(path: Path, pictures: list[tuple[int, bytes]] = (), mime: str = "image/jpeg", **tags: str) -> Path:

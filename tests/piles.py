@@ -3,10 +3,10 @@
 import csv
 import gzip
 import hashlib
-import io
 from pathlib import Path
 
 import numpy as np
+from pictures import encoded
 from PIL import Image
 
 from album_gan.covers.build.build import BuildConfig
@@ -21,9 +21,7 @@ def cover(index: int) -> Image.Image:
 
 
 def jpeg(index: int, quality: int = 90) -> bytes:
-    buffer = io.BytesIO()
-    cover(index).save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
+    return encoded(cover(index), "JPEG", quality=quality)
 
 
 def pile(folder: Path, count: int, first: int = 0) -> Path:

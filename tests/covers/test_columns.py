@@ -1,10 +1,9 @@
 """One list of column names, for training and for building."""
 
-import io
-
 import datasets
 import pyarrow as pa
 import pytest
+from pictures import encoded
 
 from album_gan.covers.build.inspect import inspect
 from album_gan.covers.build.tables import parquet_entries
@@ -12,21 +11,12 @@ from album_gan.covers.columns import IMAGE_COLUMNS, LABEL_COLUMNS, find_image_co
 from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.synthetic import draw_cover
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
-
-
-def png(picture):
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.mark.parametrize("place", range(0, len(IMAGE_COLUMNS), 4))
 def test_training_and_building_choose_the_same_columns(tmp_path, place):
-    pictures = [png(draw_cover(number, 32)) for number in range(30)]
+    pictures = [encoded(draw_cover(number, 32)) for number in range(30)]
     later = IMAGE_COLUMNS[place:]  # the first of the list wins, wherever it stands in the table
     kinds = ["rock", "jazz"] * 15
     label = LABEL_COLUMNS[place % len(LABEL_COLUMNS)]
@@ -40,7 +30,7 @@ def test_training_and_building_choose_the_same_columns(tmp_path, place):
 
 
 def test_bytes_of_an_unusual_name_are_pictures_once_they_are_named(tmp_path):
-    pictures = [png(draw_cover(number, 32)) for number in range(30)]
+    pictures = [encoded(draw_cover(number, 32)) for number in range(30)]
     table = pa.table({"checksum": [b"x"] * 30, "photo": pictures})
     path = tmp_path / "covers.parquet"
     pa.parquet.write_table(table, path)
@@ -62,7 +52,7 @@ def test_checksums_hide_no_pictures(tmp_path):
 
 
 def test_sounds_stored_as_pictures_are_are_no_pictures(tmp_path):
-    pictures = [{"bytes": png(draw_cover(number, 32)), "path": None} for number in range(30)]
+    pictures = [{"bytes": encoded(draw_cover(number, 32)), "path": None} for number in range(30)]
     features = datasets.Features({"sample": datasets.Audio(), "photo": datasets.Image()})
     table = pa.table({"sample": pictures, "photo": pictures}).cast(features.arrow_schema)
     pa.parquet.write_table(table, tmp_path / "covers.parquet")

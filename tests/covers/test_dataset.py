@@ -1,13 +1,13 @@
 """From piles of pictures to batches for training."""
 
 import hashlib
-import io
 import logging
 
 import datasets
 import numpy as np
 import pytest
 import torch
+from pictures import encoded
 from PIL import Image
 
 from album_gan.covers import synthetic
@@ -17,16 +17,7 @@ from album_gan.covers.decoding import decode
 from album_gan.covers.split import HELD_OUT_SHARE, is_held_out
 from album_gan.covers.synthetic import draw_cover
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def load(folder, **settings) -> Split:

@@ -7,6 +7,7 @@ import tarfile
 
 import datasets
 import pytest
+from pictures import encoded
 from PIL import Image
 
 from album_gan.covers.dataset import CoverSource, load_covers
@@ -16,22 +17,17 @@ from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import draw_cover
 from album_gan.media.picture_formats import picture_endings
 
+pytestmark = pytest.mark.usefixtures("own_cache")
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+def png(index: int) -> bytes:
+    return encoded(draw_cover(index, 32))
 
 
 def save(folder, count: int, start: int = 0, ending: str = "png") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(start, start + count):
         draw_cover(index, 32).save(folder / f"{index:03d}.{ending}")
-
-
-def png(index: int) -> bytes:
-    buffer = io.BytesIO()
-    draw_cover(index, 32).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def load(folder, **settings):

@@ -1,11 +1,11 @@
 """Layers lead to the cover, and the critic of a pipeline says what the Learn tab says."""
 
-import io
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from pictures import encoded
 from PIL import Image
 
 from album_gan import AlbumCoverPipeline
@@ -67,9 +67,7 @@ def test_a_picture_is_judged_as_it_is_shown(tmp_path):
 
 def test_an_uploaded_picture_is_judged_as_it_is_shown():
     """As above, on the page: converting it to RGB first would show what lies under the transparency."""
-    file = io.BytesIO()
-    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(file, "PNG")
-    assert (square_tensor(picture_of(file.getvalue()), 32) == 1).all()
+    assert (square_tensor(picture_of(encoded(Image.new("RGBA", (64, 64), (0, 0, 0, 0)))), 32) == 1).all()
 
 
 def test_a_model_without_its_discriminator_says_so(tiny_pipeline, tiny_model):

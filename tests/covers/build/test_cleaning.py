@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+from pictures import encoded
 from PIL import Image, ImageCms
 
 from album_gan.covers.build.cleaning import STEPS, Cleaning, clean
@@ -25,10 +26,8 @@ def textured(index: int = 3, size: int = SIZE) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def encoded(image: Image.Image, kind: str = "JPEG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
+def jpeg(image: Image.Image, **options) -> bytes:
+    return encoded(image, "JPEG", **options)
 
 
 def png(width: int, height: int, depth: int, rows: bytes) -> bytes:
@@ -49,7 +48,7 @@ def deep_png() -> bytes:
 def turned(orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encoded(textured(), exif=exif)
+    return jpeg(textured(), exif=exif)
 
 
 def half(data: bytes) -> bytes:
@@ -57,20 +56,20 @@ def half(data: bytes) -> bytes:
 
 
 def blank() -> bytes:
-    return encoded(Image.new("RGB", (SIZE, SIZE), (90, 20, 60)))
+    return jpeg(Image.new("RGB", (SIZE, SIZE), (90, 20, 60)))
 
 
 def with_profile() -> bytes:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     swapped = profile.replace(b"LAB", b"???")  # not a profile of RGB pictures: it is left alone
-    return encoded(textured(), icc_profile=swapped)
+    return jpeg(textured(), icc_profile=swapped)
 
 
 REJECTED = {
     "not_an_image": lambda: b"<html>404 Not Found</html>",
     "empty": lambda: b"",
-    "truncated": lambda: half(encoded(textured())),
-    "truncated progressive": lambda: half(encoded(textured(), progressive=True)),
+    "truncated": lambda: half(jpeg(textured())),
+    "truncated progressive": lambda: half(jpeg(textured(), progressive=True)),
     "truncated PNG": lambda: half(encoded(textured(), "PNG")),
     "truncated GIF": lambda: half(encoded(textured(), "GIF")),
     "truncated WebP": lambda: half(encoded(textured(), "WEBP")),
@@ -78,23 +77,23 @@ REJECTED = {
     "corrupt": lambda: half(encoded(textured(), "JPEG2000")),
     "too_many_pixels": lambda: png(60_000, 60_000, 8, bytes(10_000)),
     "too_many_pixels a little": lambda: png(9_000, 9_000, 8, bytes(10_000)),
-    "too_small": lambda: encoded(draw_cover(1, 100)),
-    "not_square": lambda: encoded(draw_cover(1).resize((300, 260))),
+    "too_small": lambda: jpeg(draw_cover(1, 100)),
+    "not_square": lambda: jpeg(draw_cover(1).resize((300, 260))),
     "near_blank": blank,
     "not_an_image EPS": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 300 300\n",
 }
 MENDED = {
-    "": lambda: encoded(textured()),
+    "": lambda: jpeg(textured()),
     "animation": lambda: encoded(draw_cover(1, SIZE), "GIF", save_all=True, append_images=[draw_cover(2, SIZE)]),
     "exif_rotation": lambda: turned(6),
     "transparency": lambda: encoded(Image.merge("RGBA", (*textured().split(), textured().split()[0])), "PNG"),
-    "cmyk": lambda: encoded(textured().convert("CMYK")),
+    "cmyk": lambda: jpeg(textured().convert("CMYK")),
     "sixteen_bit": deep_png,
     "sixteen_bit grayscale": lambda: encoded(
         Image.fromarray(np.asarray(textured().convert("L")).astype("u2") * 257), "PNG"
     ),
-    "grayscale": lambda: encoded(textured().convert("L")),
-    "cropped": lambda: encoded(textured().crop((0, 0, 300, 295))),
+    "grayscale": lambda: jpeg(textured().convert("L")),
+    "cropped": lambda: jpeg(textured().crop((0, 0, 300, 295))),
 }
 
 
@@ -126,7 +125,7 @@ def test_every_orientation_comes_upright(orientation):
     stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    cleaned = clean(encoded(stored, exif=exif, quality=95), "a.jpg", Cleaning())
+    cleaned = clean(jpeg(stored, exif=exif, quality=95), "a.jpg", Cleaning())
     image = Image.open(io.BytesIO(cleaned.jpeg))
     assert image.getpixel((20, 20))[0] > 200
     assert 90 < image.getpixel((180, 20))[1] < 160
@@ -134,7 +133,7 @@ def test_every_orientation_comes_upright(orientation):
 
 
 def test_names_are_noted():
-    data = encoded(textured())
+    data = jpeg(textured())
     for name, note in (
         ("x/cover.png", "wrong_extension"),
         ("Album (back).jpg", "back_cover"),
@@ -150,7 +149,7 @@ def test_names_are_noted():
 
 
 def test_bad_exif_and_profiles_lose_no_cover():
-    for data in (encoded(textured(), exif=b"Exif\0\0" + b"\xff" * 50), encoded(textured(), icc_profile=b"nonsense")):
+    for data in (jpeg(textured(), exif=b"Exif\0\0" + b"\xff" * 50), jpeg(textured(), icc_profile=b"nonsense")):
         assert clean(data, "a.jpg", Cleaning()).reason is None
     assert clean(with_profile(), "a.jpg", Cleaning()).reason is None
 
@@ -210,7 +209,7 @@ def decibels(first: Image.Image, second: Image.Image) -> float:
 
 @pytest.mark.parametrize("size", [300, 513, 640, 1000, 1400])
 def test_cubic_is_close_to_full_decoding(size):
-    data = encoded(draw_cover(5, size), quality=90)
+    data = jpeg(draw_cover(5, size), quality=90)
     full = Image.open(io.BytesIO(data)).resize((256, 256), Image.Resampling.LANCZOS)
     cubic, lanczos = (clean(data, "a.jpg", Cleaning(resampling=name, quality=90)) for name in ("cubic", "lanczos"))
     losses = [decibels(Image.open(io.BytesIO(cleaned.jpeg)), full) for cleaned in (cubic, lanczos)]
@@ -223,7 +222,7 @@ def test_cubic_is_close_to_full_decoding(size):
 @pytest.mark.parametrize("size", [(256, 256), (300, 290), (511, 511), (512, 512), (1030, 1025), (2049, 2050)])
 @pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2, "progressive": True}])
 def test_simplejpeg_decodes_what_pillow_does(size, options, monkeypatch):
-    data = encoded(draw_cover(7, max(size)).crop((0, 0, *size)), quality=88, **options)
+    data = jpeg(draw_cover(7, max(size)).crop((0, 0, *size)), quality=88, **options)
     fast = clean(data, "a.jpg", Cleaning(resampling="cubic"))
     monkeypatch.setattr("album_gan.covers.build.cleaning._simplejpeg", lambda: None)
     by_pillow = clean(data, "a.jpg", Cleaning(resampling="cubic"))
@@ -246,8 +245,8 @@ def fuzz(seconds: float, count: int) -> tuple[int, set]:
     rng = random.Random(0)
     animated = {"save_all": True, "append_images": [draw_cover(2, 140)]}
     originals = [
-        encoded(textured(1, 140)),
-        encoded(
+        jpeg(textured(1, 140)),
+        jpeg(
             textured(1, 140), progressive=True, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
         ),
         encoded(draw_cover(1, 140), "PNG"),

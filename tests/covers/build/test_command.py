@@ -16,10 +16,9 @@ from functools import partial
 from pathlib import Path
 
 import datasets
-import numpy as np
 import pytest
 from loopback import CLI, loopback
-from PIL import Image
+from music_files import picture
 
 from album_gan.cli.main import main
 from album_gan.covers.dataset import CoverSource, load_covers
@@ -28,18 +27,11 @@ ROOT = Path(__file__).parents[3]
 CUT = ("--resolution", "32", "--min-size", "32", "--num-workers", "0")
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def png(index: int) -> bytes:
-    """No two are near duplicates."""
-    pixels = np.random.default_rng(index).integers(0, 255, (9, 9, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC).save(buffer, "PNG")
-    return buffer.getvalue()
+    return picture(index, 64, "PNG")
 
 
 def save(folder: Path, count: int, start: int = 0) -> None:

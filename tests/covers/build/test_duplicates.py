@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from pictures import encoded
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from album_gan.covers.build.duplicates import compare_pairs, components, is_same, near_hashes, originals
@@ -22,9 +23,7 @@ def cover(index: int) -> Image.Image:
 
 
 def jpeg(image: Image.Image, quality: int) -> Image.Image:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return Image.open(buffer).convert("RGB")
+    return Image.open(io.BytesIO(encoded(image, "JPEG", quality=quality))).convert("RGB")
 
 
 def copies(image: Image.Image) -> list[Image.Image]:
