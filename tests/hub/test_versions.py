@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from loopback import ROOT
 
 from album_gan.covers.synthetic import draw_cover
+from album_gan.inference.model_store import load_network
 
 EARLIER = "d97bb87"  # before modules were moved into rooms
 PATHS = ("album_gan", "space", "train.py", "pyproject.toml")
@@ -173,8 +175,12 @@ def test_a_run_of_the_earlier_version_is_resumed(versions, tmp_path):
     python(versions["earlier"], tmp_path, TRAIN, *common, "--output_dir", "run", "--max_train_steps", 3)
     resume = ("--resume_from_checkpoint", "latest")
     python(ROOT, tmp_path, TRAIN, *common, "--output_dir", "run", "--max_train_steps", 6, *resume)
-    weights = [tmp_path / name / "generator" / "diffusion_pytorch_model.safetensors" for name in ("whole", "run")]
-    assert weights[0].read_bytes() == weights[1].read_bytes()
+    whole, resumed = (load_network(tmp_path / name / "generator", "paint") for name in ("whole", "run"))
+    for name, value in resumed.named_parameters():
+        assert torch.equal(value, whole.get_parameter(name)), name
+    for name, value in resumed.named_buffers():  # estimated anew for each saved model, by now from more latents
+        if value.is_floating_point():
+            torch.testing.assert_close(value, whole.get_buffer(name), rtol=0.05, atol=0.05)
     logged = [json.loads(line)["images"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert logged == sorted(logged)
     assert logged[-1] == 24
