@@ -46,7 +46,7 @@ class Growing:
     """The buffer `growth`, with its value cached in Python, so that forward passes do not wait for the device."""
 
     growth: Tensor
-    _read: tuple[int | None, float] | None = None  # version of the buffer, and its value then
+    _read: tuple[int | None, float] | None = None  # version of the buffer, and its value then; None: not read yet
 
     def set_growth(self, growth: float) -> None:
         """Set the growth; 0 is 4 px, see above."""
@@ -54,11 +54,23 @@ class Growing:
         self._read = self.growth._version, growth
 
     def current_growth(self) -> float:
-        """The growth; waits for the device only if it was loaded, or moved."""
+        """The growth; waits for the device only if it was loaded, moved or copied."""
         version = getattr(self.growth, "_version", None)  # torch.export puts a number in the buffer's place
         if self._read is None or version not in (None, self._read[0]):
             self._read = version, float(self.growth)
         return self._read[1]
+
+    # Versions count the changes of one tensor: moving, copying or loading may put another one in its place.
+    def _apply(self, *arguments, **options):  # type: ignore[no-untyped-def]  # nn.Module's own
+        self._read = None
+        return super()._apply(*arguments, **options)  # type: ignore[misc]
+
+    def _load_from_state_dict(self, *arguments, **options):  # type: ignore[no-untyped-def]
+        self._read = None
+        return super()._load_from_state_dict(*arguments, **options)  # type: ignore[misc]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_read": None}
 
     def grown(self) -> tuple[int, float]:
         """The top level, and how far it has faded in: above 0 to below 1, or 0 for completely."""
@@ -73,8 +85,8 @@ def pixel_norm(x: Tensor) -> Tensor:
 
 def minibatch_deviation(x: Tensor) -> Tensor:
     """Append the mean standard deviation over the batch as a channel, section 3: (B, C, H, W) -> (B, C + 1, H, W)."""
-    deviation = (x.var(0, unbiased=False) + 1e-8).sqrt().mean()
-    return torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], 1)
+    deviation = (x.float().var(0, unbiased=False) + 1e-8).sqrt().mean()  # in bf16, rounding would look like variety
+    return torch.cat([x, deviation.to(x.dtype).expand(len(x), 1, *x.shape[2:])], 1)
 
 
 class ProgressiveGenerator(Growing, ModelMixin, ConfigMixin):

@@ -288,6 +288,23 @@ def test_progressive_does_not_shrink_networks_that_have_grown():
     assert grown == [[2, 2], [2, 2], [3, 3], [3, 3]]
 
 
+@pytest.mark.parametrize("by", ["moving", "assigning", "copying"])
+def test_progressive_knows_its_growth_in_another_tensor(by):
+    """Its version may be the one that was read: GPUs and averages get such tensors."""
+    _, generator, _ = build("progressive")
+    assert generator.current_growth() == 0
+    trained = {**generator.state_dict(), "growth": torch.tensor(2.0)}
+    if by == "moving":
+        generator._apply(torch.clone)
+        generator.load_state_dict(trained)
+    elif by == "assigning":
+        generator.load_state_dict(trained, assign=True)
+    else:
+        generator.load_state_dict(trained)
+        generator = copy.deepcopy(generator)
+    assert generator.current_growth() == 2
+
+
 def test_progressive_sees_reals_as_coarse_as_fakes():
     _, generator, discriminator = build("progressive")
     grow((generator, discriminator), 1.0)
@@ -301,7 +318,11 @@ def test_minibatch_deviation_sees_a_collapse():
 
     various = torch.randn(8, 16, 4, 4)
     assert minibatch_deviation(various)[:, 16].mean().item() == pytest.approx(1, abs=0.15)
-    assert minibatch_deviation(various[:1].repeat(8, 1, 1, 1))[:, 16].max() < 1e-3
+    alike = various[:1].repeat(8, 1, 1, 1)
+    assert minibatch_deviation(alike)[:, 16].max() < 1e-3
+    nearly = (2 + 0.003 * various).bfloat16()
+    spread = nearly.double().std(0, correction=0).mean().item()
+    assert minibatch_deviation(nearly)[0, 16, 0, 0].item() == pytest.approx(spread, rel=0.05)
 
 
 def test_average_has_grown_as_far():
