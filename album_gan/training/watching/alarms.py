@@ -12,7 +12,8 @@ HALF_WAY = 0.5
 DISTINCT_SHARE = 0.5  # minimum fraction of distinct training covers
 DIVERSITY_SHARE = 0.3  # minimum diversity of samples, relative to real covers
 COPY_DISTANCE = 0.5  # minimum median distance of samples to training covers, relative to held-out covers
-COPY_SHARE = 0.1  # maximum fraction of samples closer to a training cover than any held-out cover
+COPY_SHARE = 0.1  # maximum fraction of samples that copy training covers
+CHANCE = 0.001  # of an alarm about copies in an evaluation of a model that draws new covers
 PATIENCE = 3  # evaluations without an improvement
 IN_A_ROW = 2  # consecutive evaluations with the discriminator ahead, or a collapse
 
@@ -47,7 +48,7 @@ def repetition_alarm(distinct: int, covers: int) -> Alarm | None:
     if distinct > DISTINCT_SHARE * covers:
         return None
     return Alarm(
-        "copies",
+        "repeated covers",
         f"Only {distinct:,} of {covers:,} training covers differ from each other.",
         "The model can only learn to copy them.",
         "album-gan covers build, which finds duplicates; or add covers.",
@@ -67,15 +68,19 @@ def finite_alarm(name: str, value: float) -> Alarm | None:
 
 
 def evaluation_alarms(
-    evaluations: Sequence[dict[str, Any]], largest_auc: float | None = None, largest_gap: float | None = None
+    evaluations: Sequence[dict[str, Any]],
+    largest_copied: float = COPY_SHARE,
+    largest_auc: float | None = None,
+    largest_gap: float | None = None,
 ) -> list[Alarm]:
     """Alarms for the latest of `evaluations`, compared with earlier ones.
 
-    Each has kid, diversity, auc, gap, nearest_training_cover and closer_than_any_held_out. The limits are the recipe's:
-    a saturating loss saturates if both are exceeded; without `largest_auc`, exceeding the gap alone means divergence.
+    Each has kid, diversity, auc, gap, nearest_training_cover and closer_than_any_held_out, whose limit is
+    `largest_copied` (see `copy_limit`). The other limits are the recipe's: a saturating loss saturates if both are
+    exceeded; without `largest_auc`, exceeding the gap alone means divergence.
     """
     found = [_ahead(evaluations, largest_auc, largest_gap), _collapse(evaluations)]
-    found += [_copies(evaluations[-1]), _stalled([evaluation["kid"] for evaluation in evaluations])]
+    found += [_copies(evaluations[-1], largest_copied), _stalled([evaluation["kid"] for evaluation in evaluations])]
     return [alarm for alarm in found if alarm]
 
 
@@ -113,13 +118,24 @@ def _collapse(evaluations: Sequence[dict[str, Any]]) -> Alarm | None:
     )
 
 
-def _copies(latest: dict[str, Any]) -> Alarm | None:
+def copy_limit(held_out: int, compared: float) -> float:
+    """Fraction of samples closer to a training cover than any of `held_out` covers, above which a model copies.
+
+    `compared` is the fraction of the training covers that samples are compared with: a copy of another one is not
+    found. New covers may be closer, too: of those as far as the held-out ones, the fraction that is closer than the
+    closest of n is distributed as Beta(1, n). It exceeds the limit with probability CHANCE at most.
+    """
+    return max(COPY_SHARE * compared, 1 - CHANCE ** (1 / held_out))
+
+
+def _copies(latest: dict[str, Any], largest: float) -> Alarm | None:
     distance, share = latest.get("nearest_training_cover", 1.0), latest.get("closer_than_any_held_out", 0.0)
-    if distance >= COPY_DISTANCE and share <= COPY_SHARE:
+    if distance >= COPY_DISTANCE and share <= largest:
         return None
     return Alarm(
         "copies",
-        f"Samples are {distance:.0%} as far from training covers as new covers are; {share:.0%} are closer than any.",
+        f"Samples are {distance:.0%} as far from training covers as held-out covers are; {share:.1%} are closer "
+        "than any of these.",
         "The model copies training covers instead of drawing new ones.",
         "more covers, or fewer steps: best/ may hold an earlier model.",
     )

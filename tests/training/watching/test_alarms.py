@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 
 from album_gan.covers.dataset import CoverSource, load_covers
 from album_gan.covers.synthetic import draw_cover
+from album_gan.evaluation.compare import copies
 from album_gan.hub.run_checkpoints import latest_checkpoint
 from album_gan.recipes import dcgan, wgan_gp
 from album_gan.training.watching import alarms
-from album_gan.training.watching.monitor import Monitor
+from album_gan.training.watching.monitor import COPIED_AMONG, Monitor
 from train import main
 
 pytestmark = pytest.mark.long
@@ -73,6 +74,27 @@ def test_evaluations_raise_what_they_show(evaluations, limits, expected):
     assert names(evaluations, **limits) == expected
 
 
+@pytest.mark.parametrize("held_out", [8, 30, 256])
+def test_new_covers_are_no_copies_however_few_are_held_out(held_out):
+    """Samples, held-out and training covers of one distribution: closeness is chance."""
+    rng, limit = np.random.default_rng(0), alarms.copy_limit(held_out, 1.0)
+    alarmed = 0
+    for _ in range(300):
+        fake, real, training = (rng.normal(size=(count, 6)) for count in (64, held_out, 200))
+        alarmed += names([{**GOOD, **copies(fake, real, training)}], largest_copied=limit) != []
+    assert alarmed <= 3
+
+
+@pytest.mark.parametrize("covers", [400, 3_000, 9_578])
+def test_a_model_that_only_copies_is_told_although_few_covers_are_compared(covers):
+    rng = np.random.default_rng(0)
+    training, real = rng.normal(size=(covers, 6)), rng.normal(size=(256, 6))
+    fake = training[rng.integers(covers, size=256)] + rng.normal(scale=1e-4, size=(256, 6))
+    compared = training[:COPIED_AMONG]
+    limit = alarms.copy_limit(len(real), len(compared) / covers)
+    assert names([{**GOOD, **copies(fake, real, compared)}], largest_copied=limit) == ["copies"]
+
+
 # --- Runs
 
 COVERS = 150
@@ -116,13 +138,13 @@ def test_dark_covers_raise_range(covers, tmp_path):
     assert found == {"range": math.ceil(1_000 / BATCH)}
 
 
-def test_one_cover_repeated_raises_copies(tmp_path, covers):
+def test_one_cover_repeated_raises_repeated_covers(tmp_path, covers):
     same = tmp_path / "same"
     same.mkdir()
     for index in range(COVERS):
         draw_cover(0, 32).save(same / f"{index}.png")
     found = alarms_of(same, tmp_path / "run", "dcgan", 1, "--dcgan.width", "32")
-    assert found["copies"] == 0
+    assert found["repeated covers"] == 0
 
 
 def spoil(monkeypatch, module, generator_factor: float, discriminator_factor: float) -> None:
