@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..covers.dataset import CoverSource, load_covers
 from ..inference.pipeline import AlbumCoverPipeline
-from ..metrics.kernel_distance import kernel_distance, subset_distances
+from ..metrics.kernel_distance import distances_within, kernel_distance, subset_distances
 from ..metrics.precision_recall import distances, mean_distance, near_duplicate_rate, nearest, prdc
 from ..metrics.spectrum import octave_differences, radial_spectrum
 from .extractors import EXTRACTORS, build_extractor, cache_file, cached_features, check_extractor, features_of
@@ -105,7 +105,7 @@ def compare(
 ) -> dict[str, Any]:
     """Compare samples with held-out covers, and with the training covers for copies; all uint8 (N, R, R, 3).
 
-    Every kernel distance comes with its floor, the distance between two halves of the held-out covers.
+    Every kernel distance comes with its floor: mean and std between random halves of the held-out covers.
     With `subset`, kernel distance and recall are also averaged over 50 random subsets of this size of each, for
     comparison with the results of a small set.
 
@@ -113,8 +113,9 @@ def compare(
         `samples`, `held_out`: number of covers compared of each
         `subset`: as given
         `spaces`: for each extractor, by its name, the keys of `measures.MEASURES`, unscaled, the last two only with
-            `training`; with `subset` also `kid_of_draws`, `kid_floor_of_draws` and `recall_of_draws`, means over
-            the draws, and the standard deviations `kid_of_draws_spread` and `recall_of_draws_spread`
+            `training`, like `precision_of_training`, `recall_of_training` and `coverage_of_training`, of as many
+            training covers in place of samples; with `subset` also `kid_of_draws`, `kid_floor_of_draws` and
+            `recall_of_draws`, means over the draws. A key with `_spread` behind it is the standard deviation.
         `spectrum_db`: difference of power, samples less held-out covers, in decibels, by octave, such as "16-32" cycles
             per picture
     """
@@ -147,7 +148,7 @@ def _compare(
         real, *others = (cached_features(some, extractor, bar.update) for some in known)
         result["spaces"][name] = numbers = in_one_space(fake, real, subset)
         for features in others:
-            numbers |= copies(fake, real, features)
+            numbers |= copies(fake, real, features) | of_training(real, features)
     real_spectrum, fake_spectrum = radial_spectrum(held_out), radial_spectrum(samples)
     result["spectrum_db"] = octave_differences(real_spectrum, fake_spectrum)
     return result
@@ -178,12 +179,14 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
     fake, real = fake.astype(np.float64), real.astype(np.float64)
     rng = np.random.Generator(np.random.Philox(key=0))
     order = rng.permutation(len(real))
-    halves = real[order[: len(real) // 2]], real[order[len(real) // 2 :]]
-    numbers: dict[str, Any] = {"kid": kernel_distance(real, fake), "kid_floor": kernel_distance(*halves)}
+    floors = distances_within(real)
+    numbers: dict[str, Any] = {"kid": kernel_distance(real, fake)}
+    numbers |= {"kid_floor": floors.mean(), "kid_floor_spread": floors.std()}
     if subset:
         drawn = subset_distances(real, fake, subset, SUBSET_DRAWS)
         numbers |= {"kid_of_draws": drawn.mean(), "kid_of_draws_spread": drawn.std()}
-        numbers["kid_floor_of_draws"] = subset_distances(*halves, subset, SUBSET_DRAWS).mean()
+        floors = distances_within(real, subset)
+        numbers |= {"kid_floor_of_draws": floors.mean(), "kid_floor_of_draws_spread": floors.std()}
         recalls = [prdc(rng.choice(real, subset, False), rng.choice(fake, subset, False)).recall
                    for _ in range(SUBSET_DRAWS)]  # fmt: skip
         numbers |= {"recall_of_draws": np.mean(recalls), "recall_of_draws_spread": np.std(recalls)}
@@ -195,6 +198,14 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
     numbers["near_duplicates"] = near_duplicate_rate(fake, float(np.quantile(between, COPY_QUANTILE) / 2))
     numbers["diversity"] = mean_distance(fake) / mean_distance(real)
     return {name: float(value) for name, value in numbers.items()}
+
+
+def of_training(real: np.ndarray, training: np.ndarray) -> dict[str, float]:
+    """What precision, recall and coverage are for real covers: for training covers (N, D), as many as in `real`."""
+    if len(training) < len(real):
+        return {}
+    found = prdc(real.astype(np.float64), sample_of(training, len(real)).astype(np.float64))
+    return {f"{name}_of_training": getattr(found, name) for name in ("precision", "recall", "coverage")}
 
 
 def copies(fake: np.ndarray, real: np.ndarray, training: np.ndarray) -> dict[str, float]:

@@ -6,6 +6,10 @@ from typing import Any
 from ..metrics.measures import KERNEL_DISTANCE, MEASURES, Measure, ruler, ruler_line
 
 COLUMN = 22  # characters, of a feature space
+ENDINGS = {
+    "_of_draws_spread": ", std over subsets", "_of_draws": ", of subsets", "_spread": ", std",
+    "_of_training": ", training covers", "": "",
+}  # fmt: skip
 SUBSET_DRAWS = 50  # random subsets over which "of_draws" numbers are averaged
 
 
@@ -61,7 +65,7 @@ def _row(name: str, width: int, cells: Iterable[str], column: int) -> str:
 
 def _measure(key: str) -> tuple[str, Measure]:
     """The name to show for a key of a feature space, and its measure."""
-    for ending, words in (("_of_draws_spread", ", std over subsets"), ("_of_draws", ", of subsets"), ("", "")):
+    for ending, words in ENDINGS.items():
         measure = MEASURES.get(key.removesuffix(ending))
         if key.endswith(ending) and measure:
             return f"{measure.name}{words}", measure

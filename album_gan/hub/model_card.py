@@ -152,6 +152,8 @@ def eval_results(measured: dict[str, Any], data: str) -> list[EvalResult]:
     results = []
     for space, values in measured["spaces"].items():
         for metric in ("kid", "precision", "recall"):
+            # Neighbourhoods need as many samples as covers: see `compare.in_one_space`.
+            samples = measured["samples"] if metric == "kid" else min(measured["samples"], measured["held_out"])
             if math.isfinite(values.get(metric, math.nan)):
                 results.append(
                     EvalResult(
@@ -159,7 +161,7 @@ def eval_results(measured: dict[str, Any], data: str) -> list[EvalResult]:
                         dataset_type=data,
                         dataset_name=f"{measured['held_out']:,} held-out covers",
                         metric_type=metric,
-                        metric_name=f"{MEASURES[metric].name} in {space}, {measured['samples']:,} samples",
+                        metric_name=f"{MEASURES[metric].name} in {space}, {samples:,} samples",
                         metric_value=float(f"{values[metric] * MEASURES[metric].scale:.3g}"),
                     )
                 )

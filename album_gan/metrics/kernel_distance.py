@@ -39,6 +39,23 @@ def subset_distances(real: np.ndarray, fake: np.ndarray, size: int, draws: int =
     )
 
 
+def distances_within(covers: np.ndarray, size: int | None = None, draws: int = 400, seed: int = 0) -> np.ndarray:
+    """Kernel distances of `draws` random pairs of disjoint subsets, of `size` or of half of the covers; (draws,).
+
+    Their expectation is 0; their standard deviation is what such a distance varies by chance.
+    """
+    size = min(size or len(covers), len(covers) // 2)
+    if size < 2:
+        raise ValueError(f"covers must be 4 or more to halve, got {len(covers)}; add covers")
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    kernel, found = _kernel(covers, covers), []
+    for _ in range(draws):
+        one, other = np.split(rng.permutation(len(covers))[: 2 * size], 2)
+        within = sum(kernel[np.ix_(some, some)].sum() - kernel[some, some].sum() for some in (one, other))
+        found.append(within / (size * (size - 1)) - 2 * kernel[np.ix_(one, other)].mean())
+    return np.array(found)
+
+
 def witness(points: Tensor, real: Tensor, fake: Tensor, weights: Tensor | None = None) -> Tensor:
     """Witness function, above 0 where fakes are overrepresented: points (B, D), real and fake (N, D) -> (B,).
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from album_gan.metrics.kernel_distance import kernel_distance, subset_distances, witness
+from album_gan.metrics.kernel_distance import distances_within, kernel_distance, subset_distances, witness
 from album_gan.metrics.precision_recall import mean_distance, near_duplicate_rate, nearest, prdc
 from album_gan.metrics.separation import area_under_curve
 from album_gan.metrics.spectrum import octave_differences, radial_spectrum
@@ -43,6 +43,18 @@ def test_kernel_distance_is_unbiased_around_zero_and_grows():
     assert (drawn == subset_distances(points(80), points(60, seed=3), size=40, draws=7)).all()
     with pytest.raises(ValueError, match="size must be at most 60"):
         subset_distances(points(80), points(60), size=61)
+
+
+def test_distances_within_a_set_are_those_of_its_parts_and_zero_on_average():
+    covers = points(61)
+    order = np.random.Generator(np.random.Philox(key=3)).permutation(61)
+    by_hand = kernel_distance(covers[order[:20]], covers[order[20:40]])
+    assert distances_within(covers, 20, draws=1, seed=3) == pytest.approx([by_hand])
+    halves = distances_within(covers, draws=200)
+    assert abs(halves.mean()) < 0.2 * halves.std()
+    assert halves.std() < 0.7 * distances_within(covers, 10, draws=200).std()
+    with pytest.raises(ValueError, match="4 or more to halve, got 3"):
+        distances_within(covers[:3])
 
 
 def test_the_witness_is_the_slope_of_the_kernel_distance():
