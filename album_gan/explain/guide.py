@@ -43,8 +43,8 @@ CARDS = {
     "improved_dcgan": Card(
         2016, "dcgan",
         "Five remedies for unstable training. The discriminator compares images in a batch, which exposes collapse.",
-        "0.9 E s(-D(x)) + 0.1 E s(D(x)) + E s(D(G(z))) + h", "|E f(x) - E f(G(z))|² + E s(-D(G(z))) + h",
-        "To see what a remedy does: feature_weight 0, history_weight 0, or real_target 1.",
+        "0.9 E s(-D(x)) + 0.1 E s(D(x)) + E s(D(G(z))) + h", "|E f(x) - E f(G(z))|² / n + E s(-D(G(z))) + h",
+        "To see what a remedy does: feature_weight 100, history_weight 1, or real_target 1.",
     ),
     "infogan": Card(
         2016, "dcgan",
@@ -75,7 +75,7 @@ CARDS = {
         2021, "dcgan",
         "The discriminator sees a picture through a frozen, pretrained network. It knows edges and letters at once.",
         "E max(0, 1 - D(P(x))) + E max(0, 1 + D(P(G(z))))", "-E D(P(G(z))) + 16 d(P(G(z)), P(x))",
-        "For covers: hundreds to a hundred thousand of them, even without a GPU.",
+        "For covers, thousands of them, even without a GPU. With hundreds, start from a trained model.",
     ),
     "r3gan": Card(
         2024, "wgan_gp",

@@ -18,9 +18,9 @@ def norms_of(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
 
 
 @contextmanager
-def batch_statistics(network: nn.Module, only: str | None = None) -> Iterator[None]:
-    """Normalise with batch statistics, in all layers or in only one; running averages do not change."""
-    norms: dict[str, Any] = {name: norm for name, norm in norms_of(network).items() if only in (None, name)}
+def batch_statistics(network: nn.Module) -> Iterator[None]:
+    """Normalise with batch statistics in all layers; running averages do not change."""
+    norms: dict[str, Any] = dict(norms_of(network))
     before = {name: (norm.training, norm.momentum) for name, norm in norms.items()}
     for norm in norms.values():
         norm.momentum = 0.0
@@ -36,19 +36,20 @@ def batch_statistics(network: nn.Module, only: str | None = None) -> Iterator[No
 
 
 @torch.no_grad()
-def pictures(network: nn.Module, inputs: tuple[Tensor, ...], training: bool, only: str | None = None) -> Tensor:
+def pictures(network: nn.Module, inputs: tuple[Tensor, ...], training: bool) -> Tensor:
     """Images (B, 3, R, R) from what `Pair.inputs` returns, in training or evaluation mode."""
     if not training:
         return network(*inputs)
-    with batch_statistics(network, only):
+    with batch_statistics(network):
         return network(*inputs)
 
 
 @torch.no_grad()
 def statistics(network: nn.Module, inputs: tuple[Tensor, ...], layer: str) -> dict[str, Any]:
-    """Mean and standard deviation of each input channel of a layer: of this batch, and running averages.
+    """Mean and standard deviation of each input channel of a layer.
 
-    `inputs` as in `pictures`. Raises ValueError for an unknown layer.
+    Of this batch in training mode, and running averages. `inputs` as in `pictures`. Raises ValueError for an unknown
+    layer.
     """
     norms = norms_of(network)
     if layer not in norms:
@@ -56,7 +57,8 @@ def statistics(network: nn.Module, inputs: tuple[Tensor, ...], layer: str) -> di
     given: list[Tensor] = []
     hook = norms[layer].register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
     try:
-        network(*inputs)
+        with batch_statistics(network):
+            network(*inputs)
     finally:
         hook.remove()
     norm = norms[layer]

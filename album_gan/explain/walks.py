@@ -17,7 +17,10 @@ def on_sphere(z: Tensor) -> Tensor:
 
 
 def line(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """Latents (steps, D) on the straight line between two (1, D), which passes near the origin, where none are."""
+    """Latents (steps, D) on the straight line between two (1, D), which passes inside their shell.
+
+    Halfway it is about 0.7 times as far from the origin as latents are, and no latent lies there.
+    """
     share = shares(steps)
     return share[:, :1] * first + share[:, 1:] * last
 

@@ -36,7 +36,7 @@ class PerceptronGenerator(ModelMixin, ConfigMixin):
 
     def embed(self, z: Tensor) -> Tensor:
         """Standard normal z (B, latent_dim) -> stem (B, width, 1, 1), the first layer: there are no feature maps."""
-        uniform = torch.erf(z / 2**0.5)  # the paper's latents are uniform in [-1, 1]
+        uniform = torch.erf(z / 2**0.5)  # in [-1, 1]
         return F.relu(self.first(uniform))[:, :, None, None]
 
     def paint(self, stem: Tensor) -> Tensor:

@@ -210,7 +210,8 @@ class MinibatchDeviation(nn.Module):
         """(B, C, H, W) -> (B, C + 1, H, W)."""
         batch = len(x)
         part = batch // groups_of(batch // 2)
-        group = math.gcd(8, part, max(1, part // 2))
+        common = math.gcd(part, max(1, part // 2))
+        group = max(size for size in range(1, 9) if common % size == 0)
         groups = x.float().unflatten(0, (-1, group))
         variance = (groups - groups.mean(1, keepdim=True)).square().mean(1)  # `var` is ten times slower on CPUs
         deviation = (variance + 1e-8).sqrt().mean((1, 2, 3))

@@ -137,7 +137,7 @@ class Recipe(nn.Module):
     def after_generator_step(self, shared_rows: Tensor) -> None:
         """Hook that receives `step.shared_rows`, as set by `generator_terms`, (B, D), of all processes' batches.
 
-        It is sent along with the gradients: a separate collective would slow down every step.
+        They are gathered while the gradients are averaged, so that no step waits for them.
         """
 
     def compilable(self, generator: nn.Module, discriminator: nn.Module) -> list[nn.Module]:

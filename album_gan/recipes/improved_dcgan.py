@@ -3,10 +3,13 @@
 New: five remedies for unstable training: feature matching, minibatch discrimination (which detects mode collapse),
 one-sided label smoothing, historical averaging of weights, and virtual batch normalisation in the generator, which
 uses a fixed reference batch so that a cover does not depend on the rest of its batch.
-Use it to see what a remedy does (feature_weight 0, history_weight 0 or real_target 1 switch one off); among the
-classics, when diversity matters more than speed.
+Use it to see what a remedy does (real_target 1 switches label smoothing off; feature_weight 100 makes feature matching,
+history_weight 1 historical averaging count next to the cross-entropy); among the classics, when diversity matters more
+than speed.
 
 The paper uses the remedies in different experiments and gives no weight for historical averaging; here all are used.
+Its feature matching replaces the cross-entropy, and sums over features where this averages: at weight 1, its gradient
+is about a hundredth of the cross-entropy's, and that of historical averaging far smaller.
 """
 
 from collections.abc import Sequence

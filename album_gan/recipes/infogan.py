@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from ..networks.infogan import CodeReader, InfoDiscriminator, InfoGenerator
 from . import base
 from .losses import cross_entropy_discriminator, cross_entropy_generator
-from .named_random import Draw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +57,6 @@ class Recipe(base.Recipe):
             base.adam(nn.ModuleList([generator, self.reader]), config.generator_learning_rate, betas),
             base.adam(discriminator, config.learning_rate, betas),
         )
-
-    def generator_inputs(self, batch: dict[str, Tensor], draw: Draw) -> tuple[Tensor, ...]:
-        return (draw.normal("z", self.config.latent_dim),)  # the codes are part of it
 
     def discriminator_terms(self, step: base.Step) -> dict[str, Tensor]:
         features = step.discriminator.features(step.augment(step.fake.detach()))

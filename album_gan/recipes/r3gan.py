@@ -4,6 +4,9 @@ New: a relativistic loss that compares each fake with a real image, with gradien
 converges locally; so earlier stabilising tricks are dropped, and the networks can be modern and simple.
 Use it when you have a GPU and time and want the best that trains from scratch; for a quick result use projected.
 
+Gamma is the paper's for 64 px at every resolution: set it for others. The schedules span the run, whereas the authors'
+end after a fixed number of images; there is no augmentation, and the generator ends with tanh.
+
 With a label column, half of the labels are hidden: label 0, "any", is learned from all covers.
 """
 

@@ -91,6 +91,7 @@ class Recipe(base.Recipe):
             real = step.discriminator.features(target)
         fake = step.discriminator.features(step.fake)
         step.memo = {"target": target, "real": real, "fake": fake}
+        # Real and fake are judged apart, so from 64 images on BatchNorm's groups have 64 of one kind.
         step.scores = judge(real), judge([feature.detach() for feature in fake])
         return {"hinge": hinge_discriminator(*step.scores)}
 

@@ -3,6 +3,9 @@
 New: two networks compete, one draws and one judges, so no loss has to define what a good picture is. Both are
 fully connected and know nothing about which pixels are neighbours.
 Use it to understand, on one slide and at 32 px, what all the others improve on; not for covers.
+
+Layer sizes, maxout and dropout are those of the authors' code for digits. Unlike there, the discriminator's input is
+not dropped, latents are uniform, and learning rate and momentum are constant.
 """
 
 from dataclasses import dataclass
@@ -20,7 +23,7 @@ DIGIT_PIXELS = 28**2  # the authors' image size, for which they chose the learni
 @dataclass(frozen=True, kw_only=True)
 class Config:
     latent_dim: int = 100
-    width: int = 1200  # units of each of the generator's layers; this and the rest as in the authors' code
+    width: int = 1200  # units of each of the generator's layers
     discriminator_width: int = 240  # units of maxout
     learning_rate: float = 0.1  # for digits of 784 pixels; scaled down in proportion for larger pictures
     momentum: float = 0.5

@@ -96,13 +96,17 @@ def gather(accelerator: Accelerator, rows: Tensor) -> Tensor:
     return accelerator.gather(rows)
 
 
-def check_same_weights(accelerator: Accelerator, *networks: nn.Module) -> None:
-    """Raise RuntimeError unless all processes have the same weights, bit for bit."""
+def check_same_weights(accelerator: Accelerator, *modules: nn.Module) -> None:
+    """Raise RuntimeError unless all processes have the same weights and buffers, bit for bit.
+
+    Only BatchNorm statistics may differ: each process has its own.
+    """
     if accelerator.num_processes > 1:
         digest = hashlib.sha256()
-        for network in networks:
-            for parameter in network.parameters():
-                digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+        for module in (part for one in modules for part in one.modules()):
+            buffers = () if isinstance(module, nn.modules.batchnorm._BatchNorm) else module.buffers(recurse=False)
+            for tensor in (*module.parameters(recurse=False), *buffers):
+                digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy())
         mine = torch.tensor([int.from_bytes(digest.digest()[:7], "little")], device=accelerator.device)
         if len(set(gather(accelerator, mine).tolist())) > 1:
             raise RuntimeError(
@@ -133,10 +137,10 @@ def rows_of_process(accelerator: Accelerator, batch_size: int, parts: int) -> li
 
 
 class StopTogether:
-    """Agrees with the other processes on the last step, without an extra collective.
+    """Agrees with the other processes on the last step.
 
-    Each process's vote is sent along with a step's gradients and read one step later, so no step waits for the device.
-    A single process stops after the current step.
+    Each process's vote is summed while a step's gradients are, and read one step later, so no step waits for the
+    device. A single process stops after the current step.
     """
 
     def __init__(self, accelerator: Accelerator):

@@ -100,7 +100,7 @@ class Run:
     def save_checkpoint(self, wait: bool = False) -> None:
         """Save a complete checkpoint; the first process writes it in the background, unless `wait`."""
         state = self.state
-        check_same_weights(self.accelerator, state.generator, state.discriminator)
+        check_same_weights(self.accelerator, state.generator, state.discriminator, state.recipe)
         failure: Exception | None = None
         if self.main:
             try:

@@ -14,7 +14,7 @@ from album_gan.explain import guide, maps, walks
 from album_gan.explain.critic import WHOLE, Critic
 from album_gan.explain.history import course_of
 from album_gan.explain.networks import RECIPES, bundled_pair, discriminator_of, recipe_pair, trace_generator
-from album_gan.explain.normalisation import norms_of, pictures, statistics
+from album_gan.explain.normalisation import batch_statistics, norms_of, pictures, statistics
 from album_gan.explain.trace import trace
 from album_gan.inference.model_store import find_model
 from album_gan.inference.pixels import to_pil
@@ -126,8 +126,10 @@ def test_statistics_are_those_of_the_batch_and_nothing_is_left_changed(teaching)
     found = statistics(teaching.generator, inputs, name)
     step = next(step for step in trace(teaching.generator, *inputs).steps if step.name == name)
     assert found["channels"] == step.output[0]
-    stamp = trace(teaching.generator, *inputs).steps[step.number - 1].value
+    with batch_statistics(teaching.generator):  # of the layers before it, too
+        stamp = trace(teaching.generator, *inputs).steps[step.number - 1].value
     assert np.allclose(found["batch_mean"], stamp.mean((0, 2, 3)).numpy(), atol=1e-3)
+    assert np.allclose(found["batch_spread"], stamp.std((0, 2, 3), correction=0).numpy(), atol=1e-3)
     trained = pictures(teaching.generator, inputs, training=True)
     assert not torch.allclose(trained, pictures(teaching.generator, inputs, training=False), atol=0.05)
     assert all(torch.equal(value, before[name]) for name, value in teaching.generator.state_dict().items())

@@ -295,7 +295,7 @@ def test_input_size_must_fit_the_backbone():
         ProjectedDiscriminator(input_size=100)
 
 
-@pytest.mark.parametrize(("batch", "group"), [(16, 8), (8, 4), (12, 2), (5, 1), (2, 1), (1, 1)])
+@pytest.mark.parametrize(("batch", "group"), [(16, 8), (8, 4), (12, 6), (66, 3), (5, 1), (2, 1), (1, 1)])
 def test_how_different_neighbours_are(batch, group):
     """Groups lie within a half of the batch: what differs between the halves only is not seen."""
     halves = torch.arange(batch).ge(batch // 2).float()[:, None, None, None].expand(-1, 3, 2, 2)

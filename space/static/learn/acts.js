@@ -30,7 +30,7 @@ export const ACTS = [
   {
     title: "What goes wrong", minutes: 12,
     steps: [
-      { panel: "game", at: PRESETS["An uninformative loss"], ask: "Press Run. The points get closer: what will the losses do?", reveal: "They hover. A loss of 5 is neither good nor bad: it only shows who is ahead." },
+      { panel: "game", at: PRESETS["An uninformative loss"], ask: "Press Run. The points get closer: what will the losses do?", reveal: "They hover. A loss of 5 says nothing about the pictures: it only shows that the discriminator is ahead." },
       { panel: "game", at: PRESETS["Collapse"], ask: "The generator takes ten steps per discriminator step. Now what?", reveal: "Mode collapse: all points gather in one place and jump together." },
       { panel: "wrong", at: { run: "1" }, ask: "What went wrong in this run?", reveal: "Real pixels from 0 to 1, generated ones from -1 to 1: everything is pale." },
       { panel: "wrong", at: { run: "2" }, ask: "And in this one?", reveal: "Three of four covers are copies of one. The generator learns what is most frequent." },
@@ -41,7 +41,7 @@ export const ACTS = [
     title: "Ten years on one page", minutes: 7,
     steps: [
       { panel: "history", at: { at: "1000", models: "bundled,teaching" }, ask: "Left or right: which was trained for a day, which is from 2015?", reveal: "Same data. The left discriminator knew edges and letters before training began." },
-      { panel: "guide", at: {}, ask: "800 covers, a laptop: which would you choose?", reveal: "projected. Or r3gan, given a GPU and time." },
+      { panel: "guide", at: {}, ask: "800 covers, a laptop: which would you choose?", reveal: "projected, starting from the bundled model. From scratch it needs thousands." },
       { panel: "lesson", at: { quiz: "1" }, ask: "Five questions.", reveal: "The page grades them." },
     ],
   },

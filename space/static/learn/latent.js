@@ -37,7 +37,7 @@ export async function mount(body) {
     result.image.alt = "The cover A minus B plus C";
     result.image.className = "pixels";
     sum.replaceChildren(one(drawn(a), "A"), h("b", {}, "−"), one(drawn(b), "B"), h("b", {}, "+"), one(drawn(c), "C"), h("b", {}, "="), h("figure", {}, result.image, h("figcaption", {}, "A − B + C")));
-    walks.replaceChildren(...[["line", "The straight line passes near the origin, where training latents never are: covers in between lose contrast or fall apart (unless the network normalises its latents, as the bundled one does)."], ["sphere", "The arc stays where training latents are."]].map(([path, text]) =>
+    walks.replaceChildren(...[["line", "The straight line cuts inside the shell on which training latents lie (halfway, 0.7 of their length): covers in between lose contrast or fall apart (unless the network normalises its latents, as the bundled one does)."], ["sphere", "The arc stays where training latents are."]].map(([path, text]) =>
       h("figure", {}, picture(address("walk.webp", { model: network, first: a, last: b, path }), `Nine covers from A to B along the ${path}`), h("figcaption", {}, text))));
   }
 

@@ -54,7 +54,7 @@ export const PAGES = [
     title: "Is a loss of 5 bad?",
     text: "A DCGAN's losses show which network is ahead, not how good the pictures are.",
     panel: "game", at: PRESETS["An uninformative loss"], lit: ".tools", ask: "Press Run and compare the losses with the true distance.", until: ["run"],
-    see: "The distance falls, the losses hover: both networks improve. On its own, a loss of 5 is neither good nor bad.",
+    see: "The distance falls, the losses hover: both networks improve. A loss of 5 shows that the discriminator is ahead, not how good the pictures are.",
     bet: { question: "The points get closer to the real ones. What do the losses do?", options: ["Both fall to 0", "They hover", "Both rise"], answer: 1 },
   },
   {
@@ -100,7 +100,7 @@ export const PAGES = [
     title: "Which one would you choose?",
     text: "Eleven recipes; each fixes a weakness of an older one.",
     panel: "guide", at: {}, lit: ".cards", ask: "Find the card of the recipe you would choose for 800 covers.", until: [],
-    see: "projected: its discriminator uses a pretrained network that knows edges, faces and letters, so a few hundred covers are enough.",
+    see: "projected: its discriminator uses a pretrained network that knows edges, faces and letters, so it needs fewer covers; with 800, start from a trained one.",
     bet: { question: "800 covers, no GPU. Which recipe?", options: ["dcgan", "wgan_gp", "projected", "r3gan"], answer: 2 },
   },
 ];

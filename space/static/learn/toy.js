@@ -18,7 +18,7 @@ export const PRESETS = {
 };
 const BATCH = 64;
 const NOISE = 3;
-const CLIP = 0.08;
+const CLIP = 0.4;
 
 export class Game {
   constructor(settings) {
@@ -60,7 +60,7 @@ export class Game {
     const shown = loss.item();
     if (this.loss === "wgan_gp") loss = t.add(loss, t.scale(this.slopePenalty(real, fake), this.penalty));
     this.optimizers.discriminator.step(t.gradients(loss, this.discriminator.weights), this.discriminatorRate);
-    if (this.loss === "wgan") for (const weight of this.discriminator.weights) for (let i = 0; i < weight.data.length; i++) weight.data[i] = Math.max(-CLIP * 5, Math.min(CLIP * 5, weight.data[i]));
+    if (this.loss === "wgan") for (const weight of this.discriminator.weights) for (let i = 0; i < weight.data.length; i++) weight.data[i] = Math.max(-CLIP, Math.min(CLIP, weight.data[i]));
     this.losses.discriminator.push([this.steps, shown]);
     return shown;
   }
