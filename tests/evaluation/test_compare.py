@@ -126,12 +126,16 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
 
 
 def test_the_shipped_evaluations_can_stand_beside_others():
-    """They were written before an evaluation named its resolution."""
+    """And so can earlier ones, which did not record their resolution and truncation."""
     for name in ("bundled", "teaching"):
         shipped = read_json(find_model(name) / "evaluation.json")
-        check_comparable({"resolution": 128, **shipped}, shipped, name)
-        with pytest.raises(ValueError, match="must be measured like this model, with samples 7, got"):
-            check_comparable({**shipped, "samples": 7}, shipped, name)
+        known = {key: shipped[key] for key in ("samples", "truncation", "resolution", "held_out")}
+        check_comparable(known, shipped, name)
+        check_comparable(known, {key: shipped[key] for key in ("samples", "held_out")}, name)
+        for other in ({"samples": 7}, {"truncation": 0.5}):
+            field, value = next(iter(other.items()))
+            with pytest.raises(ValueError, match=f"must be measured like this model, with {field} {value}, got"):
+                check_comparable(known | other, shipped, name)
 
 
 def test_of_very_many_held_out_covers_some_are_compared(tiny_model, tmp_path, monkeypatch):
