@@ -55,6 +55,34 @@ def test_files_that_could_not_be_read_are_read_by_the_next_build(tmp_path, monke
     assert list((tmp_path / "out").rglob("finished.json"))
 
 
+@pytest.mark.parametrize("failing_first", [True, False])
+def test_an_archive_that_could_not_be_opened_shifts_no_others(tmp_path, monkeypatch, failing_first):
+    monkeypatch.setattr(candidates, "SHARD_FILES", 4)
+    folder = tmp_path / "pile"
+    folder.mkdir()
+    for name, first in (("a.zip", 0), ("b.zip", 6)):
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            for index in range(first, first + 6):
+                archive.writestr(f"{index}.jpg", jpeg(index))
+    real = zipfile.ZipFile
+
+    def failing(path, *options):
+        if Path(path).name == "a.zip":
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *options)
+
+    if not failing_first:  # interrupted after all shards but the last
+        build(config(tmp_path, folder))
+        next((tmp_path / "out").rglob("finished.json")).unlink()
+        next((tmp_path / "out").rglob("000002.arrow")).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile, "ZipFile", failing)
+        assert build(config(tmp_path, folder)).kept == 6
+        assert len(outcomes(tmp_path / "out")) == 7
+    assert build(config(tmp_path, folder)).kept == 12
+    assert len(outcomes(tmp_path / "out")) == 12
+
+
 def test_a_broken_archive_is_not_read_again(tmp_path):
     folder = pile(tmp_path / "pile", 3)
     (folder / "none.tar").write_bytes(b"no archive at all")
