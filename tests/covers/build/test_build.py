@@ -289,3 +289,21 @@ def test_an_original_is_kept_instead_of_its_copy_in_print_colours(tmp_path):
     found = outcomes(tmp_path / "out")
     assert found["for the web.jpg"]["outcome"] == "kept"
     assert found["for print.jpg"]["outcome"] == "near_duplicate"
+
+
+def test_a_build_of_more_shards_than_files_that_may_be_open(tmp_path):
+    pytest.importorskip("resource")
+    pile(tmp_path / "pile", 30)
+    code = (
+        "import os, resource, sys; from album_gan.cli.main import main\n"
+        "from album_gan.covers.build import candidates, selection\n"
+        "candidates.SHARD_FILES, selection.OPEN_SHARDS = 1, 4\n"
+        "opened = len(os.listdir('/dev/fd'))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 20, opened + 20)); sys.exit(main())"
+    )
+    options = ["--out", "out", "--resolution", "64", "--min-size", "32", "--num-workers", "0"]
+    words = [sys.executable, "-c", code, "covers", "build", "pile", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(outcomes(tmp_path / "out")) == 30
