@@ -223,6 +223,18 @@ def test_nothing_decodes(tmp_path):
     assert not list((tmp_path / "cache").rglob("*.npy"))
 
 
+def test_held_out_covers_may_all_be_unreadable(tmp_path, caplog):
+    pictures = [b"broken" if number in GOLDEN_HELD_OUT else encoded(draw_cover(number, 32)) for number in range(10)]
+    features = datasets.Features({"image": datasets.Image(), "group": datasets.Value("string")})
+    rows = [{"image": {"bytes": data, "path": None}, "group": f"group-{i}"} for i, data in enumerate(pictures)]
+    datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "covers.parquet")
+    for _ in range(2):  # decoded, and from the cache
+        split = load(tmp_path)
+        assert (len(split.train), len(split.held_out)) == (9, 0)
+        assert split.held_out.all_pixels().shape == (0, 32, 32, 3)
+    assert "1 of 1 covers skipped" in caplog.text
+
+
 def test_sampler_shows_each_cover_once_an_epoch_and_shares_rows():
     whole = list(StepSampler(10, 4, [slice(0, 4)], seed=1, first=0, last=5))
     shown = [index for batch in whole for index in batch]
