@@ -36,7 +36,7 @@ class Candidates:
     lengths: np.ndarray  # bytes of the original
     hashes: np.ndarray  # (N, 2) uint64
     albums: np.ndarray  # hash of artist and title, 0 where one is unknown
-    artists: np.ndarray  # hash of the artist, or else of the file's name
+    artists: np.ndarray  # hash of the artist, or else of the file's folder
 
     def __post_init__(self) -> None:
         self.open = lru_cache(OPEN_SHARDS)(Shard)
@@ -105,7 +105,7 @@ def _load_shard(table: pa.Table) -> tuple[np.ndarray, ...]:
         np.array([row["source_bytes"] for row in rows], np.int64),
         np.stack([table["dhash"].to_numpy(), table["phash"].to_numpy()], 1),
         np.array([_album(row["artist"], row["title"]) for row in rows], np.uint64),
-        np.array([_hash(letters_and_digits(row["artist"] or "") or row["name"]) for row in rows], np.uint64),
+        np.array([_hash(_artist_or_folder(row["artist"], row["name"])) for row in rows], np.uint64),
     )
 
 
@@ -118,6 +118,12 @@ def _album(artist: str | None, title: str | None) -> int:
     return _hash(f"{artist}\n{title}") if artist and title else 0
 
 
+def _artist_or_folder(artist: str | None, name: str) -> str:
+    """Where the artist is unknown, the folder; without numbers, which are of years, discs, or rows of a table."""
+    folders = [part for part in name.split("/")[:-1] if not part.isdecimal()]
+    return letters_and_digits(artist or "") or "/".join([*folders, ""])
+
+
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
@@ -125,7 +131,8 @@ def _hash(text: str) -> int:
 def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Choice:
     """Find placeholders, duplicates and groups.
 
-    `placeholder_copies`: a file that occurs this often, under at least half as many artists, is not a cover.
+    `placeholder_copies`: a file that occurs this often, under at least half as many artists, is not a cover. Where an
+    artist is unknown, the folder counts instead.
     """
     reasons = files.reasons.copy()
     kept_as = np.where(reasons == KEPT, np.arange(len(files)), -1)

@@ -291,6 +291,25 @@ def test_an_original_is_kept_instead_of_its_copy_in_print_colours(tmp_path):
     assert found["for print.jpg"]["outcome"] == "near_duplicate"
 
 
+@pytest.mark.parametrize(
+    ("name", "placeholder"),
+    [
+        ("album/{n} - Song {n}.jpg", False),
+        ("album/Song {n}.jpg", False),
+        ("{n}/Song.jpg", False),  # discs
+        ("album/Artist {n} - Song.jpg", True),
+        ("album {n}/folder.jpg", True),
+    ],
+)
+def test_one_picture_is_a_placeholder_under_many_artists_or_in_many_folders(tmp_path, name, placeholder):
+    folder = pile(tmp_path / "pile", 1)
+    for number in range(12):
+        path = folder / name.format(n=number)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(jpeg(50))
+    assert build(config(tmp_path, folder)).kept == (1 if placeholder else 2)
+
+
 def test_a_build_of_more_shards_than_files_that_may_be_open(tmp_path):
     pytest.importorskip("resource")
     pile(tmp_path / "pile", 30)
