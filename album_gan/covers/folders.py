@@ -1,6 +1,7 @@
 """Finding the covers in a folder: parquet files, webdataset tars, or pictures with metadata files."""
 
 import glob
+import io
 import logging
 import os
 import re
@@ -140,7 +141,7 @@ def read_metadata(file: Path) -> dict[str, dict[str, Any]]:
         ".parquet": pd.read_parquet,
     }
     try:
-        table = readers[file.suffix](file)
+        table = readers[file.suffix](io.BytesIO(file.read_bytes()))  # pandas hides why a file could not be read
         if "file_name" not in table:
             raise ValueError(f"the columns {', '.join(map(str, table.columns))}")
         names = table.pop("file_name")

@@ -12,9 +12,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from music_files import silence, tag
 from piles import config, digests, jpeg, outcomes, pile
 
-from album_gan.covers.build import archives, candidates, sources
+from album_gan.covers.build import archives, candidates, music_tags, sources
 from album_gan.covers.build.build import build
 
 ROOT = Path(__file__).parents[3]
@@ -52,6 +53,51 @@ def test_files_that_could_not_be_read_are_read_by_the_next_build(tmp_path, monke
     assert digests(tmp_path / "out") == right
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.arrow")}
     assert len(before.items() & after.items()) == len(after) - 2
+    assert list((tmp_path / "out").rglob("finished.json"))
+
+
+@pytest.mark.parametrize("victim", ["b.json", "metadata.csv", "1.mp3", "folder.jpg"])
+def test_labels_and_music_that_could_not_be_read_are_read_by_the_next_build(tmp_path, monkeypatch, victim):
+    folder = pile(tmp_path / "pile", 4)
+    for name, index in (("a", 20), ("b", 21), ("music/folder", 22)):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / f"{name}.jpg").write_bytes(jpeg(index))
+    (folder / "metadata.csv").write_text("file_name,artist\na.jpg,NA\n")
+    (folder / "b.json").write_text('{"artist": "Anna"}')
+    for number in (1, 2):  # the second album's picture is inside
+        track = silence(folder / "music" / f"{number}.mp3")
+        tag(track, [(3, jpeg(30))] if number == 2 else [], album=f"Album {number}", artist="Anna")
+    build(config(tmp_path, folder))
+    right = digests(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+
+    def failing(real):
+        def read(place, *rest):
+            if victim in str(place):
+                raise OSError(errno.EIO, "Input/output error")
+            return real(place, *rest)
+
+        return read
+
+    class Unreadable(music_tags._File):
+        def __init__(self, name):
+            super().__init__(name)
+            if name.endswith(victim):
+                os.dup2(write_only, self.fileno())
+
+    write_only = os.open(os.devnull, os.O_WRONLY)
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "_read_file", failing(sources._read_file))
+        patch.setattr(Path, "read_bytes", failing(Path.read_bytes))
+        patch.setattr(music_tags, "_File", Unreadable)
+        build(config(tmp_path, folder))
+        [row] = [row for name, row in outcomes(tmp_path / "out").items() if name.endswith(victim)]
+        assert (row["outcome"], row["detail"]) == ("unreadable", "not read this time: OSError")
+        assert digests(tmp_path / "out") != right
+        assert not list((tmp_path / "out").rglob("finished.json"))
+    os.close(write_only)
+    build(config(tmp_path, folder))
+    assert digests(tmp_path / "out") == right
     assert list((tmp_path / "out").rglob("finished.json"))
 
 
