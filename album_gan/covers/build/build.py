@@ -22,6 +22,7 @@ from .report import FOLDER, report_page
 from .sources import Source, open_source
 
 WORK = ".candidates"  # in the data set's folder: candidates of the first phase, and downloads
+BEFORE = "data-before"  # in WORK: the earlier data while new data replace them
 SOURCES = ".sources.json"  # in the data set's folder: see `_recorded`
 OURS = ("README.md", "data", "files.csv.gz", "report.html")  # of a data set without WORK, which may be deleted
 OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # in any folder that was looked at
@@ -51,8 +52,9 @@ class BuildConfig:
 def build(config: BuildConfig) -> Summary:
     """Build the data set in `config.out`: data/*.parquet, README.md, report.html and files.csv.gz.
 
-    An interrupted build resumes where it stopped; the same sources and settings give the same bytes. Raises ValueError,
-    before anything is changed, if it cannot be built.
+    An interrupted build resumes where it stopped; the same sources and settings give the same bytes, except that groups
+    keep the names, and so the sides of the split, that they have in `out`. Raises ValueError, before anything is
+    changed, if it cannot be built.
     """
     out = config.out
     _check_out(config)
@@ -77,13 +79,16 @@ def build(config: BuildConfig) -> Summary:
     if not len(files):
         raise ValueError(f"source must hold covers, but {', '.join(names)} hold no files at all; check their names")
     choice = selection.choose(files, config.cleaning, config.placeholder_copies)
+    # A build that was killed in `replace_folder` leaves the earlier data there.
+    data = sorted((out / "data").glob("*.parquet")) or sorted((work / BEFORE).glob("*.parquet"))
+    choice.groups = shards.earlier_groups(files, choice, data)
     split = shards.split_of(files, choice)
     summary = summarize(files, choice, names, split)
     if not summary.kept:
         reasons = ", ".join(f"{count} {reason}" for c in summary.files.values() for reason, count in c.most_common(3))
         raise ValueError(f"source must hold covers, but none of {summary.total} files is kept: {reasons}")
 
-    unfinished = work / f"data-{_digest(config, folders, names, files)}"
+    unfinished = work / f"data-{_digest(config, folders, names, files, choice)}"
     for folder in (unfinished, out):
         remove_leftovers(folder, hours=0)  # of a killed build
     with tqdm(total=summary.kept, desc="writing", unit=" covers", disable=None) as bar:
@@ -95,7 +100,7 @@ def build(config: BuildConfig) -> Summary:
     filled = [name for name, rows in split.items() if len(rows)]
     card = data_card(summary, config.cleaning, config.rights, filled)
     write_atomic(out / "README.md", card.encode("utf-8", "replace"), flush=True)
-    replace_folder(unfinished, out / "data", work / "data-before")  # the next build mends what a killed one leaves
+    replace_folder(unfinished, out / "data", work / BEFORE)  # the next build mends what a killed one leaves
     write_atomic(out / SOURCES, json.dumps(origins))
     return summary
 
@@ -178,7 +183,10 @@ def _unique_names(sources: list[Source]) -> list[str]:
     return names
 
 
-def _digest(config: BuildConfig, folders: list[Path], names: list[str], files: selection.Candidates) -> str:
-    contents = hashlib.sha256(files.digests.tobytes()).hexdigest()  # of a folder they change with what could be read
+def _digest(
+    config: BuildConfig, folders: list[Path], names: list[str], files: selection.Candidates, choice: selection.Choice
+) -> str:
+    # They change with what of a source could be read, and with the earlier build.
+    contents = hashlib.sha256(files.digests.tobytes() + choice.groups.tobytes()).hexdigest()
     key = [FORMAT_VERSION, [folder.name for folder in folders], names, asdict(config.cleaning), contents]
     return hashlib.sha256(json.dumps([*key, config.placeholder_copies]).encode()).hexdigest()[:16]

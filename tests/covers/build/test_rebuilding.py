@@ -1,6 +1,7 @@
 """A second build in the same place: it continues one that was killed, and replaces no data set of other sources."""
 
 import errno
+import hashlib
 import os
 import random
 import shutil
@@ -11,6 +12,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from music_files import silence, tag
 from piles import config, digests, jpeg, outcomes, pile
@@ -164,6 +166,38 @@ def test_a_data_set_of_another_source_with_the_same_name_is_not_replaced(tmp_pat
     one.rename(tmp_path / "pictures")
     (tmp_path / "out" / ".sources.json").unlink()
     assert build(config(tmp_path, tmp_path / "pictures")).kept == 8
+
+
+def test_covers_keep_their_sides_when_sources_are_added(tmp_path):
+    def sides() -> dict[str, str]:
+        return {
+            id_: path.name.partition("-")[0]
+            for path in (tmp_path / "out" / "data").glob("*.parquet")
+            for id_ in pq.read_table(path)["id"].to_pylist()
+        }
+
+    one, more = tmp_path / "one", tmp_path / "more"
+    one.mkdir(), more.mkdir()
+    for index in range(40):  # another edition of each album: they share a group
+        (one / f"Artist - Title {index}.jpg").write_bytes(jpeg(index))
+        (more / f"Artist - Title {index}.jpg").write_bytes(jpeg(index + 100))
+    build(config(tmp_path, one))
+    before = sides()
+    assert set(before.values()) == {"train", "test"}
+    build(config(tmp_path, one, more))
+    after = sides()
+    assert len(after) == 80
+    assert {id_: after[id_] for id_ in before} == before
+
+    ids = {hashlib.sha256(jpeg(index)).hexdigest()[:16]: index for index in range(40)}
+    [trained, held_out] = (next(ids[id_] for id_ in before if before[id_] == side) for side in ("train", "test"))
+    (more / f"Artist - Title {trained}.png").write_bytes(jpeg(held_out))  # joins their groups: that for training wins
+    build(config(tmp_path, one, more))
+    assert {id_ for id_ in before if sides()[id_] != before[id_]} == {name for name in ids if ids[name] == held_out}
+
+    shutil.rmtree(tmp_path / "out")
+    build(config(tmp_path, one, more))
+    assert any(sides()[id_] == "test" for id_ in before if before[id_] == "train")
 
 
 @pytest.mark.parametrize("recorded", [True, False])
