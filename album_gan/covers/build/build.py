@@ -5,10 +5,13 @@ import gzip
 import hashlib
 import json
 import shlex
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ...inference.atomic import remove_leftovers, replace_folder, write_atomic
@@ -21,7 +24,11 @@ from .data_card import data_card
 from .report import FOLDER, report_page
 from .sources import Source, open_source
 
+if TYPE_CHECKING:
+    import distributed
+
 WORK = ".candidates"  # in the data set's folder: candidates of the first phase, and downloads
+LOCK = ".lock"  # in WORK
 BEFORE = "data-before"  # in WORK: the earlier data while new data replace them
 SOURCES = ".sources.json"  # in the data set's folder: see `_recorded`
 OURS = ("README.md", "data", "files.csv.gz", "report.html")  # of a data set without WORK, which may be deleted
@@ -65,14 +72,39 @@ def build(config: BuildConfig) -> Summary:
     names = _unique_names(sources)
     origins = [[source.name, _origin(source, place)] for source, place in zip(sources, config.sources, strict=True)]
     _refuse_to_replace(config.out, names, origins)
-    work.mkdir(parents=True, exist_ok=True)
+    with connect(config.cluster) if config.cluster else nullcontext() as cluster, _claimed(out):
+        return _build(config, sources, names, origins, cluster)
 
+
+@contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """Keep other builds on this machine out of the folder, which is created if missing."""
+    (out / WORK).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / WORK / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"out {out} is in use by another build; wait for it to end, or choose another place") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build(
+    config: BuildConfig,
+    sources: list[Source],
+    names: list[str],
+    origins: list[list[str]],
+    cluster: "distributed.Client | None",
+) -> Summary:
+    """`names` and `origins` as of `_unique_names` and `_origin`, of each source."""
+    out, work = config.out, config.out / WORK
     # Phase 1: clean each source into shards of candidates.
     folders = []
-    with connect(config.cluster) if config.cluster else nullcontext() as cluster:
-        for source in sources:
-            with tqdm(desc=source.name, unit=" files", disable=None) as bar:
-                folders.append(gather(source, work, config.cleaning, config.workers, bar.update, cluster))
+    for source in sources:
+        with tqdm(desc=source.name, unit=" files", disable=None) as bar:
+            folders.append(gather(source, work, config.cleaning, config.workers, bar.update, cluster))
 
     # Phase 2: select among all candidates.
     files = selection.load(folders)

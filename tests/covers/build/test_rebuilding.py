@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 from music_files import silence, tag
 from piles import config, digests, jpeg, outcomes, pile
 
@@ -212,6 +213,19 @@ def test_a_data_set_without_its_candidates_is_still_one(tmp_path, recorded):
     with pytest.raises(ValueError, match=r"out was built from one, and this build is from two; choose another place"):
         build(config(tmp_path, two))
     assert build(config(tmp_path, one, two)).kept == 11
+
+
+def test_two_builds_are_never_in_one_place(tmp_path):
+    settings = config(tmp_path, pile(tmp_path / "pile", 3))
+    assert build(settings).kept == 3
+    before = digests(tmp_path / "out")
+    with (
+        FileLock(tmp_path / "out" / ".candidates" / ".lock"),
+        pytest.raises(ValueError, match=r"out .*out is in use by another build; wait for it to end"),
+    ):
+        build(settings)
+    assert digests(tmp_path / "out") == before
+    assert build(settings).kept == 3
 
 
 def killed_and_continued(tmp_path, kills: int, count: int) -> None:
