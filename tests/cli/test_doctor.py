@@ -265,3 +265,6 @@ def test_the_memory_of_a_container(tmp_path, monkeypatch):
     [limited] = machine.check_memory(None)
     assert "1.5 GB" not in unlimited.text
     assert limited.text.startswith("0.8 of 1.5 GB free")
+    (tmp_path / "memory.stat").write_text("anon 100000000\ninactive_file 500000000\nactive_file 100000000\n")
+    [with_cached_files] = machine.check_memory(None)
+    assert with_cached_files.text.startswith("1.3 of 1.5 GB free")
