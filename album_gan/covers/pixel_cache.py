@@ -17,6 +17,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from ..inference.atomic import atomic_path, remove_leftovers
+from ..runtime import cache_home
 from .decoding import DECODER, decode_rows
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,8 @@ class PixelFile:
 
 
 def cache_folder(kind: str) -> Path:
-    """Cache folder for `kind` ("pixels", "features"): in $ALBUM_GAN_CACHE, by default ~/.cache/album_gan."""
-    return Path(os.environ.get("ALBUM_GAN_CACHE", Path.home() / ".cache" / "album_gan")) / kind
+    """Cache folder for `kind` ("pixels", "features")."""
+    return cache_home() / kind
 
 
 def decoded_pixels(

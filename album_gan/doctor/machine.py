@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..runtime import cpu_count
+from ..runtime import cache_home, cpu_count
 from .findings import Context, Finding
 from .hub import hub_home
 
@@ -110,11 +110,10 @@ def check_disk(context: Context) -> Iterator[Finding]:
 
 def check_caches(_: Context) -> Iterator[Finding]:
     """Where decoded covers go, and what comes from the Hub."""
-    folders = {"ALBUM_GAN_CACHE": Path.home() / ".cache" / "album_gan", "HF_HOME": hub_home()}
-    folders |= {name: Path() for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE") if os.environ.get(name)}
-    for name, default in folders.items():
-        folder = Path(os.environ.get(name) or default).expanduser()
-        yield _tried_folder(folder, f"export {name}=ANOTHER_FOLDER   # or make room")
+    folders = {"ALBUM_GAN_CACHE": cache_home(), "HF_HOME": hub_home()}
+    folders |= {name: Path(os.environ[name]) for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE") if os.environ.get(name)}
+    for name, folder in folders.items():
+        yield _tried_folder(folder.expanduser(), f"export {name}=ANOTHER_FOLDER   # or make room")
 
 
 def _tried_folder(folder: Path, fix: str) -> Finding:

@@ -15,6 +15,7 @@ from album_gan.cli.main import main
 from album_gan.covers import pixel_cache
 from album_gan.covers.dataset import Covers, CoverSource, load_covers
 from album_gan.covers.synthetic import draw_cover
+from album_gan.doctor.machine import check_caches
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +27,14 @@ def source(tmp_path, monkeypatch) -> CoverSource:
     for index in range(40):
         draw_cover(index, 64).save(tmp_path / "covers" / f"{index}.png")
     return CoverSource(train_data_dir=str(tmp_path / "covers"), resolution=64)
+
+
+@pytest.mark.parametrize(("value", "folder"), [("", ".cache/album_gan"), ("~/covers", "covers"), ("{tmp}/a", "a")])
+def test_the_doctor_checks_the_folder_that_is_used(tmp_path, monkeypatch, value, folder):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ALBUM_GAN_CACHE", value.format(tmp=tmp_path))
+    assert pixel_cache.cache_folder("pixels") == tmp_path / folder / "pixels"
+    assert f"{tmp_path / folder}: " in next(check_caches(None)).text
 
 
 def test_an_unwritable_cache_means_decoding_each_time(source, tmp_path, caplog, monkeypatch):
