@@ -152,7 +152,7 @@ def _option(option: str, values: Sequence[float], limits: Sequence[float]) -> st
     counts = [(limit, sum(value <= limit for value in values)) for limit in limits]
     best = next((one for one in counts if one[1] >= MOST * counts[-1][1]), (0, 0))
     limit, saved = best
-    return f"<code>{option} {abs(limit):g}</code> would keep {saved:,}" if saved else ""
+    return f"<code>{option} {abs(limit):g}</code> would keep up to {saved:,}" if saved else ""
 
 
 def _next(summary: Summary) -> str:

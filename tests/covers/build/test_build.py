@@ -262,7 +262,7 @@ def test_the_report_says_what_would_bring_files_back(tmp_path):
         draw_cover(40 + number, 300).resize(size).save(folder / f"odd {number}.png")
     build(config(tmp_path, folder))
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "not square<td class=n>4<td><code>--max-crop 0.35</code> would keep 3" in page
+    assert "not square<td class=n>4<td><code>--max-crop 0.35</code> would keep up to 3" in page
     assert "12 covers from 17 files" in page
     assert "album-gan covers build pile --out DIR ..." in page
     assert "album-gan train --train_data_dir DIR --minutes 60 --init_from bundled" in page
@@ -273,8 +273,8 @@ def test_the_report_says_what_would_bring_files_back(tmp_path):
 def test_remedies_count_what_they_bring_back():
     settings = Cleaning()
     sides = [(90, 90)] * 4 + [(60, 70), (130, 195), (200, 250)]
-    assert remedy_of("too_small", 5, sides, settings) == "<code>--min-size 64</code> would keep 4"
-    assert remedy_of("not_square", 2, sides, settings) == "<code>--max-crop 0.35</code> would keep 2"
+    assert remedy_of("too_small", 5, sides, settings) == "<code>--min-size 64</code> would keep up to 4"
+    assert remedy_of("not_square", 2, sides, settings) == "<code>--max-crop 0.35</code> would keep up to 2"
     assert remedy_of("near_blank", 3, sides, settings).startswith("<code>--allow near_blank</code> would keep up to 3")
     assert not remedy_of("not_an_image", 3, sides, settings)
     assert not remedy_of("too_small", 1, [(20, 20)], settings)
