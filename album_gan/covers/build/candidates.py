@@ -20,7 +20,7 @@ import pyarrow as pa
 from PIL import Image
 
 from ...inference.atomic import remove_leftovers, write_atomic
-from .cleaning import Cleaned, Cleaning, as_image, clean
+from .cleaning import OF_SELECTION, Cleaned, Cleaning, as_image, clean
 from .cluster import sees
 from .metadata import LABELS
 from .source_file import NOT_READ_NOW, Entry, with_bytes
@@ -125,8 +125,11 @@ def _columns(path: Path, names: list[str]) -> pa.Table:
 
 
 def candidates_name(source: Source, settings: Cleaning) -> str:
-    """Changes with the source's contents and with the cleaning settings."""
-    key = json.dumps([FORMAT_VERSION, source.name, source.identity, asdict(settings)], sort_keys=True)
+    """Changes with the source's contents and with the settings that cleaning uses."""
+    used = asdict(settings)
+    for name in ("reject", "allow"):
+        used[name] = [step for step in used[name] if step not in OF_SELECTION]
+    key = json.dumps([FORMAT_VERSION, source.name, source.identity, used], sort_keys=True)
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

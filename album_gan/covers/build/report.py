@@ -129,7 +129,8 @@ def _remedies(summary: Summary, settings: Cleaning, command: str) -> str:
     if not lines:
         return ""
     again = (
-        f"<p>Add the option to the command; files already cleaned are not cleaned again:</p><pre>{html.escape(command)}"
+        "<p>Add the option to the command. It cleans all files again, except with <code>--allow near_duplicate</code> "
+        f"or <code>--allow placeholder</code>:</p><pre>{html.escape(command)}"
     )
     return f"<h2>To keep more files</h2><table>{''.join(lines)}</table>{again} ...</pre>"
 

@@ -215,6 +215,22 @@ def test_a_data_set_without_its_candidates_is_still_one(tmp_path, recorded):
     assert build(config(tmp_path, one, two)).kept == 11
 
 
+def test_files_are_not_cleaned_again_for_another_selection(tmp_path):
+    folder = pile(tmp_path / "pile", 4)
+    (folder / "same.jpg").write_bytes(jpeg(1))
+
+    def shards() -> set[tuple[str, int]]:
+        return {(str(path), path.stat().st_mtime_ns) for path in (tmp_path / "out").rglob("*.arrow")}
+
+    assert build(config(tmp_path, folder)).kept == 4
+    before = shards()
+    allowed = ("exact_duplicate", "near_duplicate", "placeholder")
+    assert build(config(tmp_path, folder, cleaning={"allow": allowed})).kept == 5
+    assert shards() == before
+    build(config(tmp_path, folder, cleaning={"allow": ("near_blank",)}))
+    assert shards() > before
+
+
 def test_two_builds_are_never_in_one_place(tmp_path):
     settings = config(tmp_path, pile(tmp_path / "pile", 3))
     assert build(settings).kept == 3
