@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from loopback import ROOT
 
-from album_gan.doctor import machine, packages, probes
+from album_gan.doctor import findings, machine, packages, probes
 from album_gan.doctor.covers import check_covers
 from album_gan.doctor.findings import Probe
 from album_gan.doctor.gpus import check_gpus
@@ -263,6 +263,17 @@ def test_few_covers_are_noted():
     assert (few.status, "--init_from bundled" in few.fix) == ("note", True)
     [enough] = check_covers(SimpleNamespace(covers={"train": 3_000, "held_out": 300, "broken": []}))
     assert enough.status == "ok"
+
+
+def test_covers_that_take_long_to_read_are_no_problem(monkeypatch):
+    monkeypatch.setattr(findings, "PROBE_SECONDS", 0.1)
+    waiting = Probe.__new__(Probe)
+    waiting._results = None
+    words = [sys.executable, "-c", "import time; time.sleep(60)"]
+    waiting.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    [finding] = check_covers(SimpleNamespace(covers=waiting))
+    assert (finding.status, finding.text.partition(";")[0]) == ("note", "not all read within 0.1 s")
+    assert "no end within 0.1 s" in waiting.error()
 
 
 @pytest.mark.slow
