@@ -135,13 +135,17 @@ def test_several_processes_decode_once(source, tmp_path):
     assert sum("decoding covers" in error for _, error in outputs) == 1, outputs
 
 
-def test_the_cache_command_decodes_with_processes_what_a_training_then_maps(source, tmp_path, capsys, monkeypatch):
+def test_the_cache_command_decodes_with_processes_what_a_training_then_maps(
+    source, tmp_path, capsys, monkeypatch, caplog
+):
     expected = [np.array(covers.all_pixels()) for covers in splits(source)]
     shutil.rmtree(tmp_path / "cache")
     (tmp_path / "covers" / "broken.png").write_bytes(b"no picture")
     words = ["covers", "cache", source.train_data_dir, "--resolution", "64", "--num-workers"]
     assert main([*words, "2"]) == 0
     assert "40 covers decoded at 64 px in" in capsys.readouterr().out
+    assert "covers skipped" in caplog.text
+    assert "could not be read when they were cached" not in caplog.text  # just now: said once
     monkeypatch.setattr(pixel_cache, "_decode_all", None)  # nothing is decoded any more
     for covers, pixels in zip(splits(source), expected, strict=True):
         assert (covers.all_pixels() == pixels).all()
