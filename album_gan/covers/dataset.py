@@ -155,7 +155,7 @@ class Covers(torch.utils.data.Dataset):
                 row = self.rows[index][self.image_column]
         raise ValueError(
             f"{self.image_column} must hold pictures, got {UNREADABLE_IN_A_ROW} consecutive unreadable rows, "
-            f"the last is {index}; name another column"
+            f"the last is {(index - 1) % len(self.rows)}; name another column"
         )
 
 

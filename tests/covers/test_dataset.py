@@ -10,7 +10,7 @@ import torch
 from pictures import encoded
 from PIL import Image
 
-from album_gan.covers import synthetic
+from album_gan.covers import dataset, synthetic
 from album_gan.covers.batches import StepSampler, batches
 from album_gan.covers.dataset import CoverSource, Split, load_covers
 from album_gan.covers.decoding import decode
@@ -221,6 +221,13 @@ def test_nothing_decodes(tmp_path):
     with pytest.raises(ValueError, match=r"none of the \d+ covers is a readable picture"):
         len(load(tmp_path).train)
     assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def test_many_unreadable_rows_are_an_error_that_names_the_last(monkeypatch):
+    monkeypatch.setattr(dataset, "UNREADABLE_IN_A_ROW", 3)
+    rows = datasets.Dataset.from_list([{"image": {"bytes": b"broken", "path": None}}] * 10)
+    with pytest.raises(ValueError, match="got 3 consecutive unreadable rows, the last is 1; name another column"):
+        dataset.Covers(rows, "image", 32)._decode(9, rows[9]["image"])
 
 
 def test_held_out_covers_may_all_be_unreadable(tmp_path, caplog):
