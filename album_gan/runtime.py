@@ -9,6 +9,7 @@ import ctypes
 import os
 import platform
 from importlib.util import find_spec
+from pathlib import Path
 
 # From glibc's malloc.h
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -53,6 +54,11 @@ def keep_freed_memory() -> None:
             libc.mallopt(M_MMAP_THRESHOLD, 1 << 25)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         libc.mallopt(M_TOP_PAD, 1 << 28)
+
+
+def cache_home() -> Path:
+    """Where this machine keeps decoded covers and features: $ALBUM_GAN_CACHE, by default ~/.cache/album_gan."""
+    return Path(os.environ.get("ALBUM_GAN_CACHE") or "~/.cache/album_gan").expanduser()
 
 
 def cpu_count() -> int:

@@ -154,9 +154,13 @@ def _cache_covers(args: argparse.Namespace) -> None:
 
     place = {"train_data_dir" if Path(args.source).is_dir() else "dataset_name": args.source}
     split = load_covers(CoverSource(**place, image_column=args.image_column, resolution=args.resolution))
-    filled = [covers for covers in (split.train, split.held_out) if len(covers.rows)]
-    files = [covers.cache(args.num_workers) for covers in filled]
-    if None in files:
-        raise OSError("covers could not be cached, see above; make room, or set ALBUM_GAN_CACHE to another folder")
+    count = 0
+    for covers in (split.train, split.held_out):
+        if not len(covers.rows):
+            continue
+        pixels = covers.cache(args.num_workers)
+        if pixels is None:
+            raise OSError("covers could not be cached, see above; make room, or set ALBUM_GAN_CACHE to another folder")
+        count += len(pixels.array)
     folder = cache_folder("pixels")
-    print(f"{sum(map(len, filled))} covers decoded at {args.resolution} px in {folder}")
+    print(f"{count} covers decoded at {args.resolution} px in {folder}")

@@ -75,17 +75,17 @@ def load_pipeline(args: argparse.Namespace) -> "AlbumCoverPipeline":
     return AlbumCoverPipeline.from_pretrained(args.model, device=device)
 
 
-def check_folder(folder: Path) -> None:
-    """Raise ValueError unless files can be written to `folder`, or it can be created."""
+def check_folder(folder: Path, field: str = "out") -> None:
+    """Raise ValueError unless files can be written to `folder`, the value of `field`, or it can be created."""
     existing = folder
     while not existing.exists():
         if existing == existing.parent:  # a drive of Windows
-            raise ValueError(f"out must be on a drive that is connected, {existing} is not; choose another place")
+            raise ValueError(f"{field} must be on a drive that is connected, {existing} is not; choose another place")
         existing = existing.parent
     if not existing.is_dir():
-        raise ValueError(f"out must be in a folder, but {existing} is a file; choose another place")
+        raise ValueError(f"{field} must be in a folder, but {existing} is a file; choose another place")
     if not os.access(existing, os.W_OK):
-        raise ValueError(f"out must be in a folder you may write to, which {existing} is not; choose another place")
+        raise ValueError(f"{field} must be in a folder you may write to, which {existing} is not; choose another place")
 
 
 def check_file(out: Path, example: str) -> None:

@@ -28,12 +28,17 @@ def add_shapes(commands: Subparsers) -> None:
 
 def _shapes(args: argparse.Namespace) -> None:
     if args.conv is not None:
+        for name in ("svg", "resolution"):
+            if getattr(args, name) is not None:
+                raise ValueError(f"{name} is of a recipe's networks, and conv is one convolution; leave one out")
         print(_convolution(args.conv, args.transposed))
         return
+    if args.transposed:
+        raise ValueError(f"transposed needs --conv, got the recipe {args.recipe}, which has its own; leave it out")
     if args.svg is not None:
         if args.svg.suffix != ".svg":
-            raise ValueError(f"svg must end in .svg, got {args.svg}")
-        check_folder(args.svg.parent)
+            raise ValueError(f"svg must end in .svg, got {args.svg}; choose another name")
+        check_folder(args.svg.parent, "svg")
     from ..explain.diagram import diagram, table
     from ..explain.networks import trace_both
     from ..inference.atomic import write_atomic

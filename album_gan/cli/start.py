@@ -179,10 +179,10 @@ def _count(sources: list[str]) -> int:
 
 
 def _rows(covers: Path) -> int:
-    """Number of covers in a data set."""
+    """Number of covers to train on in a data set, which the recommended settings are for."""
     import pyarrow.parquet as parquet
 
-    return sum(parquet.read_metadata(path).num_rows for path in covers.glob("data/*.parquet"))
+    return sum(parquet.read_metadata(path).num_rows for path in covers.glob("data/train-*.parquet"))
 
 
 def _has_browser() -> bool:

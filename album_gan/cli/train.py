@@ -53,12 +53,16 @@ def main(arguments: list[str], prog: str = "train.py") -> int:
     logging.basicConfig(format="%(message)s")
     try:
         command, config, recipe_config = parse(arguments, prog)
+        preset = _preset(arguments)
+        for name in DESCRIBING:
+            if name in preset and is_first_process():
+                print(f"{name}: {preset[name]}", file=sys.stderr)
         if command.on and not command.dry_run:
             raise ValueError(f"on needs --dry_run: it prints the command for {command.on}, and starts nothing")
         if command.price_per_hour is not None and not command.dry_run:
             raise ValueError("price_per_hour needs --dry_run, which estimates what the run would cost; leave it out")
         if command.on:
-            settings = [*_as_options(_preset(arguments)), *launch.options_of_the_run(arguments, launch.PRESET)]
+            settings = [*_as_options(preset), *launch.options_of_the_run(arguments, launch.PRESET)]
             print("\n".join(launch.job(command.on, settings, config)))
         elif command.dry_run:
             from ..training.dry_run import dry_run
@@ -126,7 +130,7 @@ def _value_of(name: str, arguments: list[str]) -> str | None:
 
 
 def _preset(arguments: list[str]) -> dict[str, Any]:
-    """The settings of the preset that --config names, {} without; prints its descriptions.
+    """The settings of the preset that --config names, and its descriptions of itself; {} without.
 
     Without what other options replace: its covers by --train_data_dir, its recipe's settings by another --recipe.
     Raises ValueError for unknown settings.
@@ -140,10 +144,7 @@ def _preset(arguments: list[str]) -> dict[str, Any]:
             raise ValueError(f"it holds a {type(preset).__name__}")
     except (OSError, ValueError) as error:
         raise ValueError(f"config must be a JSON file of settings, but {path} is not: {error}") from error
-    for name in DESCRIBING:
-        if name in preset:
-            print(f"{name}: {preset.pop(name)}")
-    known = known_settings()
+    known = known_settings() | dict.fromkeys(DESCRIBING, str)
     for name, value in preset.items():
         if name not in known:
             raise ValueError(f"config {path} has the setting {name!r}, which does not exist; see train.py --help")
@@ -155,8 +156,10 @@ def _preset(arguments: list[str]) -> dict[str, Any]:
 
 
 def _as_options(preset: dict[str, Any]) -> list[str]:
-    options = []
+    options: list[str] = []
     for name, value in preset.items():
+        if name in DESCRIBING:
+            continue
         options += [f"--{name}"] if value is True else [] if value is False else [f"--{name}", str(value)]
     return options
 

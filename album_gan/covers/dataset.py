@@ -61,6 +61,7 @@ class Covers(torch.utils.data.Dataset):
         mixed: Sequence[str] = (),
         pixels: np.ndarray | None = None,
         stream: datasets.IterableDataset | None = None,
+        may_be_empty: bool = False,  # also of readable covers
     ):
         self.rows = rows
         self.image_column = image_column
@@ -69,6 +70,7 @@ class Covers(torch.utils.data.Dataset):
         self._labels = labels
         self._mixed = mixed  # each row's value in the mixture column; empty without one
         self._pixels = pixels
+        self.may_be_empty = may_be_empty
         self.stream = stream  # of which these covers are the beginning
 
     @cached_property
@@ -78,7 +80,9 @@ class Covers(torch.utils.data.Dataset):
 
     def cache(self, workers: int = 0) -> PixelFile | None:
         """As `decoded`; covers that are not cached on this machine yet are decoded in `workers` processes."""
-        return decoded_pixels(self.rows, self.image_column, self.resolution, workers) if self.rows else None
+        if not self.rows:
+            return None
+        return decoded_pixels(self.rows, self.image_column, self.resolution, workers, self.may_be_empty)
 
     @property
     def pixels(self) -> np.ndarray | None:
@@ -151,7 +155,7 @@ class Covers(torch.utils.data.Dataset):
                 row = self.rows[index][self.image_column]
         raise ValueError(
             f"{self.image_column} must hold pictures, got {UNREADABLE_IN_A_ROW} consecutive unreadable rows, "
-            f"the last is {index}; name another column"
+            f"the last is {(index - 1) % len(self.rows)}; name another column"
         )
 
 
@@ -203,7 +207,7 @@ def load_covers(source: CoverSource) -> Split:
         mixed = class_names(training[column], rows.features[column])
     return Split(
         Covers(rows.select(np.flatnonzero(~held_out)), image_column, source.resolution, labels, classes, mixed),
-        Covers(rows.select(np.flatnonzero(held_out)), image_column, source.resolution),
+        Covers(rows.select(np.flatnonzero(held_out)), image_column, source.resolution, may_be_empty=True),
     )
 
 

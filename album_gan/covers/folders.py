@@ -1,11 +1,13 @@
 """Finding the covers in a folder: parquet files, webdataset tars, or pictures with metadata files."""
 
 import glob
+import io
 import logging
 import os
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +135,13 @@ def read_metadata(file: Path) -> dict[str, dict[str, Any]]:
     """
     import pandas as pd  # takes half a second, in each worker of a build
 
-    readers = {".csv": pd.read_csv, ".jsonl": pd.read_json, ".parquet": pd.read_parquet}
-    options = {"lines": True, "dtype": False} if file.suffix == ".jsonl" else {}
+    readers = {  # values as they are written: an artist may be called NA, and a catalogue number be 0012
+        ".csv": partial(pd.read_csv, dtype=str, keep_default_na=False, na_values=[""]),
+        ".jsonl": partial(pd.read_json, lines=True, dtype=False),
+        ".parquet": pd.read_parquet,
+    }
     try:
-        table = readers[file.suffix](file, **options)
+        table = readers[file.suffix](io.BytesIO(file.read_bytes()))  # pandas hides why a file could not be read
         if "file_name" not in table:
             raise ValueError(f"the columns {', '.join(map(str, table.columns))}")
         names = table.pop("file_name")

@@ -17,6 +17,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from ..inference.atomic import atomic_path, remove_leftovers
+from ..runtime import cache_home
 from .decoding import DECODER, decode_rows
 
 logger = logging.getLogger(__name__)
@@ -40,15 +41,18 @@ class PixelFile:
 
 
 def cache_folder(kind: str) -> Path:
-    """Cache folder for `kind` ("pixels", "features"): in $ALBUM_GAN_CACHE, by default ~/.cache/album_gan."""
-    return Path(os.environ.get("ALBUM_GAN_CACHE", Path.home() / ".cache" / "album_gan")) / kind
+    """Cache folder for `kind` ("pixels", "features")."""
+    return cache_home() / kind
 
 
-def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int, workers: int = 0) -> PixelFile | None:
+def decoded_pixels(
+    rows: datasets.Dataset, image_column: str, resolution: int, workers: int = 0, may_be_empty: bool = False
+) -> PixelFile | None:
     """All readable covers of `rows`, decoded now or earlier; None, with a warning, if the cache has no room.
 
     `workers` is the number of decoding processes, 0 for this one. Several processes of a machine may call this at
-    once: one decodes, the others wait for it. Raises ValueError if no cover is readable.
+    once: one decodes, the others wait for it. Raises ValueError if no cover is readable and the result
+    may not be empty.
     """
     path = cache_folder("pixels") / f"{_fingerprint(rows, image_column)}-{resolution}.npy"
     try:
@@ -58,7 +62,7 @@ def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int, w
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
                     remove_leftovers(path.parent, LEFTOVER_HOURS)
-                    _decode_all(rows, image_column, resolution, path, workers)
+                    _decode_all(rows, image_column, resolution, path, workers, may_be_empty)
         pixels = PixelFile(path)
         if earlier and pixels.readable is not None:
             logger.warning(
@@ -74,7 +78,9 @@ def decoded_pixels(rows: datasets.Dataset, image_column: str, resolution: int, w
         return None
 
 
-def _decode_all(rows: datasets.Dataset, image_column: str, resolution: int, path: Path, workers: int) -> None:
+def _decode_all(
+    rows: datasets.Dataset, image_column: str, resolution: int, path: Path, workers: int, may_be_empty: bool
+) -> None:
     reasons: list[str] = []
     readable: list[int] = []
     shape = (len(rows), resolution, resolution, 3)
@@ -88,7 +94,7 @@ def _decode_all(rows: datasets.Dataset, image_column: str, resolution: int, path
             else:
                 pixels[len(readable)] = cover
                 readable.append(number)
-        if not readable:
+        if not readable and not may_be_empty:
             raise ValueError(f"none of the {len(rows)} covers is a readable picture; the first: {reasons[0]}")
         pixels.flush()
         del pixels  # unmaps the file, which Windows could not rename otherwise

@@ -13,7 +13,9 @@ def check_covers(context: Context) -> Iterator[Finding]:
         yield Finding("ok", "none given; --train-data-dir or --dataset-name checks a data set")
         return
     train, broken = probe.get("train"), probe.get("broken")
-    if train is None:
+    if train is None and probe.get("timed_out"):
+        yield Finding("note", f"not all read within {probe.get('timed_out')} s; a very large data set takes longer")
+    elif train is None:
         error = (probe.error() or "it could not be read").replace("reading the data set failed: ValueError: ", "")
         yield Finding("problem", error, "album-gan covers build YOUR_PICTURES --out my_covers   # takes any pile")
     elif broken:

@@ -40,13 +40,14 @@ class Probe:
     def results(self) -> list[dict[str, Any]]:
         """Its lines; the last one has `error` where it did not come to its end."""
         if self._results is None:
+            timed_out: list[dict[str, Any]] = []
             try:
                 out, err = self.process.communicate(timeout=PROBE_SECONDS)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 out, err = self.process.communicate()
-                err = f"no end within {PROBE_SECONDS} s"
-            self._results = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+                err, timed_out = f"no end within {PROBE_SECONDS} s", [{"timed_out": PROBE_SECONDS}]
+            self._results = [json.loads(line) for line in out.splitlines() if line.startswith("{")] + timed_out
             if self.process.returncode and not self._found("error"):
                 self._results.append({"error": self._death(err)})
         return self._results

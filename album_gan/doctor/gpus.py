@@ -33,11 +33,20 @@ def check_torch(context: Context) -> Iterator[Finding]:
         return
     build = f"CUDA {probe.get('cuda')}" if probe.get("cuda") else "ROCm" if probe.get("hip") else "the CPU"
     version = f"{probe.get('version')}, built for {build}"
-    if probe.get("computes") is None:
-        fix = _install_torch(context, "--force-reinstall ")
-        yield Finding("problem", f"{version}: {probe.error() or 'it computed nothing'}", fix)
+    why = _why_not(context, "cpu")
+    if why:
+        yield Finding("problem", f"{version}: {why}", _install_torch(context, "--force-reinstall "))
     else:
         yield Finding("ok", version)
+
+
+def _why_not(context: Context, device: str) -> str:
+    """Why torch does not compute on a device, "" if it does."""
+    probe = context.torch
+    if any(line.get("computes") == device for line in probe.results()):
+        return ""
+    failed = (line["why"] for line in probe.results() if line.get("fails") == device)
+    return next(failed, probe.error() or "it computed nothing")
 
 
 def check_gpus(context: Context) -> Iterator[Finding]:
@@ -47,19 +56,33 @@ def check_gpus(context: Context) -> Iterator[Finding]:
     if not gpus:
         yield _no_gpu(context)
         return
-    computed = {line["computes"] for line in probe.results() if "computes" in line}
+    built_for = probe.get("built_for") or []
     for number, gpu in enumerate(gpus):
         words = f"{gpu['name']}, {gpu['free'] / 1e9:.1f} of {gpu['total'] / 1e9:.1f} GB free"
         words += f", driver {context.smi['driver']}" if context.smi else ""
-        if f"cuda:{number}" not in computed:
-            built_for = ", ".join(probe.get("built_for") or [])
-            why = probe.error() or "it computed nothing"
-            text = f"{words}: {why}; it is an sm_{gpu['capability']}, and torch is built for {built_for}"
+        why = _why_not(context, f"cuda:{number}")
+        if why and not _is_built_for(gpu["capability"], built_for):
+            text = f"{words}: {why}; it is an sm_{gpu['capability']}, and torch is built for {', '.join(built_for)}"
             yield Finding("problem", text, _install_torch(context, "--force-reinstall "))
         elif gpu["free"] < LEAST_FREE:
             yield Finding("problem", f"{words}: another process uses it", "nvidia-smi   # shows which one; stop it")
+        elif why:
+            yield Finding("problem", f"{words}: {why}", "nvidia-smi   # shows its state; sudo reboot resets it")
         else:
             yield Finding("ok", words)
+
+
+def _is_built_for(capability: str, built_for: list[str]) -> bool:
+    """Whether code for these architectures, as "sm_86" or "compute_90", runs on a GPU of `capability`, as "89".
+
+    Machine code runs on later GPUs of the same major version, intermediate code on all later ones.
+    """
+    for name in built_for:
+        kind, _, number = name.partition("_")
+        number = number.rstrip("af")  # features of one GPU or one family
+        if int(number) <= int(capability) and (kind == "compute" or number[:-1] == capability[:-1]):
+            return True
+    return False
 
 
 def _no_gpu(context: Context) -> Finding:
@@ -125,7 +148,7 @@ def check_compile(context: Context) -> Iterator[Finding]:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang") or shutil.which("cl")
     if context.torch.get("compiles"):
         yield Finding("ok", "torch.compile works on the GPU")
-    elif context.torch.get("gpus") and context.torch.get("computes"):
+    elif context.torch.get("gpus"):
         fix = "" if compiler else "apt-get install -y gcc python3-dev"
         yield Finding("note", f"{context.torch.error() or 'torch.compile gave a wrong result'}"[:300], fix)
     elif compiler:

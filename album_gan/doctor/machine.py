@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..runtime import cpu_count
+from ..runtime import cache_home, cpu_count
 from .findings import Context, Finding
 from .hub import hub_home
 
@@ -60,7 +60,7 @@ def check_memory(_: Context) -> Iterator[Finding]:
     [limit] = _numbers_in(CONTAINER / "memory.max") or [math.inf]
     if limit < total:
         [used] = _numbers_in(CONTAINER / "memory.current") or [0]
-        total, free = limit, min(free, limit - used)
+        total, free = limit, min(free, limit - used + _reclaimable())
     text = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
     fix = "end other programs, or train with a smaller --train_batch_size"
     if free < LEAST_MEMORY:
@@ -69,6 +69,15 @@ def check_memory(_: Context) -> Iterator[Finding]:
         yield Finding("note", f"{text}: little for training", fix)
     else:
         yield Finding("ok", text)
+
+
+def _reclaimable() -> float:
+    """Bytes of the container's memory that hold files not used lately: the system drops them when memory is needed."""
+    try:
+        counts = dict(line.split() for line in (CONTAINER / "memory.stat").read_text(encoding="utf-8").splitlines())
+    except OSError:
+        return 0.0
+    return float(counts.get("inactive_file", 0))
 
 
 def check_shared_memory(context: Context) -> Iterator[Finding]:
@@ -101,11 +110,10 @@ def check_disk(context: Context) -> Iterator[Finding]:
 
 def check_caches(_: Context) -> Iterator[Finding]:
     """Where decoded covers go, and what comes from the Hub."""
-    folders = {"ALBUM_GAN_CACHE": Path.home() / ".cache" / "album_gan", "HF_HOME": hub_home()}
-    folders |= {name: Path() for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE") if os.environ.get(name)}
-    for name, default in folders.items():
-        folder = Path(os.environ.get(name) or default).expanduser()
-        yield _tried_folder(folder, f"export {name}=ANOTHER_FOLDER   # or make room")
+    folders = {"ALBUM_GAN_CACHE": cache_home(), "HF_HOME": hub_home()}
+    folders |= {name: Path(os.environ[name]) for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE") if os.environ.get(name)}
+    for name, folder in folders.items():
+        yield _tried_folder(folder.expanduser(), f"export {name}=ANOTHER_FOLDER   # or make room")
 
 
 def _tried_folder(folder: Path, fix: str) -> Finding:

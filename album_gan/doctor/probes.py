@@ -24,9 +24,7 @@ def probe_torch() -> None:
 
     from album_gan import runtime
 
-    report(
-        version=torch.__version__, cuda=torch.version.cuda, hip=torch.version.hip
-    )  # fmt: skip
+    report(version=torch.__version__, cuda=torch.version.cuda, hip=torch.version.hip)
     report(doing="looking for GPUs")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -35,26 +33,36 @@ def probe_torch() -> None:
         gpus=[_gpu(number) for number in range(count)], built_for=torch.cuda.get_arch_list() if count else [],
         warning=" ".join(str(caught[0].message).split()) if caught else "", mps=torch.backends.mps.is_available(),
     )  # fmt: skip
-    devices = [f"cuda:{number}" for number in range(count)] or ["mps" if torch.backends.mps.is_available() else "cpu"]
-    for device in devices:
+    gpus = [f"cuda:{number}" for number in range(count)] or ["mps"] * torch.backends.mps.is_available()
+    for device in ("cpu", *gpus):
         report(doing=f"computing on {device}")
-        convolution = torch.nn.Conv2d(3, 8, 3).to(device)
-        loss = convolution(torch.ones(2, 3, 16, 16, device=device)).sum()
-        loss.backward()
-        report(computes=device, loss=loss.item())  # waits for the GPU
+        try:
+            convolution = torch.nn.Conv2d(3, 8, 3).to(device)
+            loss = convolution(torch.ones(2, 3, 16, 16, device=device)).sum()
+            loss.backward()
+            report(computes=device, loss=loss.item())  # waits for the GPU
+        except Exception as error:  # the next device may work
+            report(fails=device, why=_one_line(error))
     report(doing="asking for bf16")
-    report(bf16=runtime.fast_in_bfloat16(devices[0].partition(":")[0]))
+    report(bf16=runtime.fast_in_bfloat16([*gpus, "cpu"][0].partition(":")[0]))
     if count:  # without a GPU nothing is compiled
         report(doing="compiling with torch.compile")
         function = torch.compile(lambda x: torch.relu(x * 2 + 1).sum())
         report(compiles=bool(function(torch.ones(64, device="cuda")).item() == 192))
 
 
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def _gpu(number: int) -> dict[str, Any]:
     import torch
 
     properties = torch.cuda.get_device_properties(number)
-    free, total = torch.cuda.mem_get_info(number)
+    try:
+        free, total = torch.cuda.mem_get_info(number)
+    except RuntimeError:  # no room for another process, or none is allowed
+        free, total = 0, properties.total_memory
     capability = f"{properties.major}{properties.minor}"
     return {"name": properties.name, "free": free, "total": total, "capability": capability}
 
@@ -81,5 +89,5 @@ if __name__ == "__main__":
     try:
         probe_torch() if what == "torch" else probe_covers(*(option or None for option in options))
     except Exception as error:
-        report(error=f"{type(error).__name__}: {' '.join(str(error).split())}")
+        report(error=_one_line(error))
         sys.exit(1)

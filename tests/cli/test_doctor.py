@@ -14,8 +14,10 @@ from types import SimpleNamespace
 import pytest
 from loopback import ROOT
 
-from album_gan.doctor import machine, packages
+from album_gan.doctor import findings, machine, packages, probes
 from album_gan.doctor.covers import check_covers
+from album_gan.doctor.findings import Probe
+from album_gan.doctor.gpus import check_gpus
 
 GOOD, BAD = "hf_goodTokenOfTheTests", "hf_badTokenOfTheTests"
 
@@ -167,6 +169,53 @@ def test_a_gpu_that_torch_does_not_use(doctor, tmp_path, cuda, visible, wheels):
         assert said.endswith("CUDA_VISIBLE_DEVICES='-1' hides NVIDIA L4; type: unset CUDA_VISIBLE_DEVICES")
 
 
+def said_of_gpus(gpus: list[dict], **found: str) -> list[str]:
+    """What is found of GPUs, as the probe describes them, of which some fail with these errors, as in cuda1="..."."""
+    probe = Probe.__new__(Probe)
+    fails = {f"cuda:{name.removeprefix('cuda')}": why for name, why in found.items()}
+    probe._results = [{"gpus": gpus, "built_for": ["sm_80", "sm_86", "compute_86"]}]
+    probe._results += [{"fails": device, "why": why} for device, why in fails.items()]
+    probe._results += [{"computes": f"cuda:{i}"} for i in range(len(gpus)) if f"cuda:{i}" not in fails]
+    context = SimpleNamespace(torch=probe, smi={"name": "GPU", "driver": "580.1", "cuda": "13.0"})
+    return [f"{one.status} {one.text} {one.fix}" for one in check_gpus(context)]
+
+
+def test_each_gpu_is_judged_by_itself():
+    gpu = {"name": "GPU", "free": 70e9, "total": 80e9, "capability": "89"}
+    full, old = {**gpu, "free": 0.1e9}, {**gpu, "capability": "70"}
+    memory, kernel = "OutOfMemoryError: CUDA out of memory", "AcceleratorError: CUDA error: no kernel image"
+    busy, outdated, well, faulty = said_of_gpus([full, old, gpu, gpu], cuda0=memory, cuda1=kernel, cuda3="ECC error")
+    assert busy.startswith("problem GPU, 0.1 of 80.0 GB free, driver 580.1: another process uses it nvidia-smi")
+    assert "it is an sm_70, and torch is built for sm_80, sm_86, compute_86 pip install" in outdated
+    assert well.startswith("ok ")
+    assert "ECC error nvidia-smi" in faulty
+
+
+def test_a_gpu_that_fails_does_not_hide_the_next(monkeypatch, capsys):
+    import torch
+
+    if torch.version.cuda:
+        pytest.skip("this torch is built for GPUs")
+    properties = SimpleNamespace(name="GPU", major=8, minor=9, total_memory=80_000_000_000)
+    for name, value in {
+        "is_available": True, "device_count": 2, "get_device_properties": properties, "get_arch_list": ["sm_80"],
+        "is_bf16_supported": True,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value, **__: value)
+
+    def full(number):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", full)
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    with pytest.raises(AssertionError, match="not compiled with CUDA"):  # on the GPU, the last step
+        probes.probe_torch()
+    lines = [json.loads(found) for found in capsys.readouterr().out.splitlines()]
+    assert [found["fails"] for found in lines if "fails" in found] == ["cuda:0", "cuda:1"]
+    assert [found["computes"] for found in lines if "computes" in found] == ["cpu"]
+    assert next(found["gpus"] for found in lines if "gpus" in found)[1]["free"] == 0
+
+
 def test_no_room_on_the_disk(doctor, broken_torch):
     _, text = doctor(packages=broken_torch, limit=1_000)
     for name in ("disk", "cache"):
@@ -214,6 +263,17 @@ def test_few_covers_are_noted():
     assert (few.status, "--init_from bundled" in few.fix) == ("note", True)
     [enough] = check_covers(SimpleNamespace(covers={"train": 3_000, "held_out": 300, "broken": []}))
     assert enough.status == "ok"
+
+
+def test_covers_that_take_long_to_read_are_no_problem(monkeypatch):
+    monkeypatch.setattr(findings, "PROBE_SECONDS", 0.1)
+    waiting = Probe.__new__(Probe)
+    waiting._results = None
+    words = [sys.executable, "-c", "import time; time.sleep(60)"]
+    waiting.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    [finding] = check_covers(SimpleNamespace(covers=waiting))
+    assert (finding.status, finding.text.partition(";")[0]) == ("note", "not all read within 0.1 s")
+    assert "no end within 0.1 s" in waiting.error()
 
 
 @pytest.mark.slow
@@ -265,3 +325,6 @@ def test_the_memory_of_a_container(tmp_path, monkeypatch):
     [limited] = machine.check_memory(None)
     assert "1.5 GB" not in unlimited.text
     assert limited.text.startswith("0.8 of 1.5 GB free")
+    (tmp_path / "memory.stat").write_text("anon 100000000\ninactive_file 500000000\nactive_file 100000000\n")
+    [with_cached_files] = machine.check_memory(None)
+    assert with_cached_files.text.startswith("1.3 of 1.5 GB free")

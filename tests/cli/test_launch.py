@@ -64,8 +64,9 @@ def test_a_job_trains_on_the_covers_of_this_machine(capsys):
 def test_a_job_gets_the_local_files_that_the_run_reads(capsys, tmp_path):
     (tmp_path / "run").mkdir()
     preset = tmp_path / "mine.json"
-    preset.write_text('{"resolution": 64}')
-    line = job(capsys, "--on", "hf:t4-small", "--init_from", str(tmp_path / "run"), "--config", str(preset))[-1]
+    preset.write_text('{"about": "Small.", "resolution": 64}')
+    *others, line = job(capsys, "--on", "hf:t4-small", "--init_from", str(tmp_path / "run"), "--config", str(preset))
+    assert not any("Small." in other for other in others)
     words = shlex.split(line)
     assert f"{tmp_path / 'run'}:/init_from:ro" in words
     command = shlex.split(words[-1].split(" && ")[-1])

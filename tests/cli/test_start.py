@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from short_runs import wait_until
 
 from album_gan.cli.main import main
-from album_gan.cli.start import _options
+from album_gan.cli.start import _options, _rows
 from album_gan.covers.recommended_settings import settings_for
 from album_gan.covers.synthetic import draw_cover
 from album_gan.hub.run_checkpoints import sha256_of
@@ -47,6 +49,13 @@ def start(folder: Path, *words: str, **more) -> subprocess.Popen:
     return subprocess.Popen(
         words, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+
+
+def test_settings_are_for_the_covers_to_train_on(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name, count in (("train-00000-of-00001", 3), ("test-00000-of-00001", 1)):
+        parquet.write_table(pa.table({"id": ["x"] * count}), tmp_path / "data" / f"{name}.parquet")
+    assert _rows(tmp_path) == 3
 
 
 def test_few_covers_start_from_the_bundled_model():

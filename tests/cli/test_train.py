@@ -73,14 +73,18 @@ def test_there_are_four_presets():
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_presets_say_what_to_expect_and_are_accepted(path, tmp_path, capsys):
+def test_presets_say_what_to_expect_and_are_accepted(path, tmp_path, capsys, monkeypatch):
     assert set(json.loads(path.read_text())) >= {"about", "expect", "recipe", "max_train_steps"}
     # All settings are taken; then it is told that there are no covers.
     words = ["--train_data_dir", str(tmp_path / "none"), "--output_dir", str(tmp_path / "run")]
     assert main(["--config", str(path), *words]) == 2
     said = capsys.readouterr()
-    assert said.out.startswith("about: ")
+    assert not said.out
+    assert said.err.startswith("about: ")
     assert "train_data_dir must be a folder" in said.err
+    monkeypatch.setenv("RANK", "1")
+    assert main(["--config", str(path), *words]) == 2
+    assert "about: " not in capsys.readouterr().err
 
 
 def test_what_is_given_counts_more_than_the_preset(covers, tmp_path):

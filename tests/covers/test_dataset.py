@@ -10,7 +10,7 @@ import torch
 from pictures import encoded
 from PIL import Image
 
-from album_gan.covers import synthetic
+from album_gan.covers import dataset, synthetic
 from album_gan.covers.batches import StepSampler, batches
 from album_gan.covers.dataset import CoverSource, Split, load_covers
 from album_gan.covers.decoding import decode
@@ -221,6 +221,25 @@ def test_nothing_decodes(tmp_path):
     with pytest.raises(ValueError, match=r"none of the \d+ covers is a readable picture"):
         len(load(tmp_path).train)
     assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def test_many_unreadable_rows_are_an_error_that_names_the_last(monkeypatch):
+    monkeypatch.setattr(dataset, "UNREADABLE_IN_A_ROW", 3)
+    rows = datasets.Dataset.from_list([{"image": {"bytes": b"broken", "path": None}}] * 10)
+    with pytest.raises(ValueError, match="got 3 consecutive unreadable rows, the last is 1; name another column"):
+        dataset.Covers(rows, "image", 32)._decode(9, rows[9]["image"])
+
+
+def test_held_out_covers_may_all_be_unreadable(tmp_path, caplog):
+    pictures = [b"broken" if number in GOLDEN_HELD_OUT else encoded(draw_cover(number, 32)) for number in range(10)]
+    features = datasets.Features({"image": datasets.Image(), "group": datasets.Value("string")})
+    rows = [{"image": {"bytes": data, "path": None}, "group": f"group-{i}"} for i, data in enumerate(pictures)]
+    datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "covers.parquet")
+    for _ in range(2):  # decoded, and from the cache
+        split = load(tmp_path)
+        assert (len(split.train), len(split.held_out)) == (9, 0)
+        assert split.held_out.all_pixels().shape == (0, 32, 32, 3)
+    assert "1 of 1 covers skipped" in caplog.text
 
 
 def test_sampler_shows_each_cover_once_an_epoch_and_shares_rows():

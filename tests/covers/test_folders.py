@@ -11,7 +11,7 @@ from pictures import encoded
 from PIL import Image
 
 from album_gan.covers.dataset import CoverSource, load_covers
-from album_gan.covers.folders import CoverFiles, find_covers
+from album_gan.covers.folders import CoverFiles, find_covers, read_metadata
 from album_gan.covers.labels import class_name
 from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import draw_cover
@@ -105,6 +105,22 @@ def test_a_gap_in_metadata_is_no_value(tmp_path, kind):
     assert split.train.classes == ("unknown", "jazz")
     groups = [group[index % 3] or hashlib.sha256(png(index)).hexdigest() for index in range(60)]
     assert len(split.held_out) == sum(map(is_held_out, groups)) > 0
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_values_of_metadata_are_read_as_they_are_written(tmp_path, kind):
+    rows = [
+        {"file_name": "0012", "artist": "NA", "catalogue": "0012", "date": "1999-02-01", "none": ""},
+        {"file_name": "b.png", "artist": "None", "catalogue": "1e5", "date": "2001", "none": ""},
+    ]
+    file = tmp_path / f"metadata.{kind}"
+    if kind == "csv":
+        file.write_text("\n".join(",".join(row) for row in (rows[0], *map(dict.values, rows))))
+    else:
+        rows = [{**row, "none": None} for row in rows]
+        file.write_text("\n".join(map(json.dumps, rows)))
+    expected = {row["file_name"]: {k: v for k, v in row.items() if v and k != "file_name"} for row in rows}
+    assert read_metadata(file) == expected
 
 
 def test_lists_in_metadata_keep_their_first_value(tmp_path):

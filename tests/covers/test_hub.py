@@ -6,9 +6,11 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from album_gan.covers.build import hub_files
 from album_gan.covers.synthetic import draw_cover
 
 pytestmark = pytest.mark.long
@@ -105,3 +107,12 @@ def test_what_the_hub_has_not_says_so(hub):
     code, text = hub(CLI, "covers", "build", "me/nowhere", "--out", "made")
     assert code == 2
     assert "is neither a folder nor a file here; the Hub responds: 404" in text
+
+
+@pytest.mark.parametrize(("private", "public"), [(True, True), (False, False)])
+def test_a_push_never_changes_who_may_see_a_data_set(monkeypatch, private, public):
+    monkeypatch.setattr(hub_files.HfApi, "dataset_info", lambda *_: SimpleNamespace(private=private))
+    message = "exists and is private, which a push does not change" if private else "is public already; add --public"
+    with pytest.raises(ValueError, match=message):
+        hub_files.check_push("me/covers", public, "my own photographs")
+    hub_files.check_push("me/covers", not public, "my own photographs")

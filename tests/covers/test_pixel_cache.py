@@ -15,6 +15,7 @@ from album_gan.cli.main import main
 from album_gan.covers import pixel_cache
 from album_gan.covers.dataset import Covers, CoverSource, load_covers
 from album_gan.covers.synthetic import draw_cover
+from album_gan.doctor.machine import check_caches
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +27,14 @@ def source(tmp_path, monkeypatch) -> CoverSource:
     for index in range(40):
         draw_cover(index, 64).save(tmp_path / "covers" / f"{index}.png")
     return CoverSource(train_data_dir=str(tmp_path / "covers"), resolution=64)
+
+
+@pytest.mark.parametrize(("value", "folder"), [("", ".cache/album_gan"), ("~/covers", "covers"), ("{tmp}/a", "a")])
+def test_the_doctor_checks_the_folder_that_is_used(tmp_path, monkeypatch, value, folder):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ALBUM_GAN_CACHE", value.format(tmp=tmp_path))
+    assert pixel_cache.cache_folder("pixels") == tmp_path / folder / "pixels"
+    assert f"{tmp_path / folder}: " in next(check_caches(None)).text
 
 
 def test_an_unwritable_cache_means_decoding_each_time(source, tmp_path, caplog, monkeypatch):
@@ -126,13 +135,17 @@ def test_several_processes_decode_once(source, tmp_path):
     assert sum("decoding covers" in error for _, error in outputs) == 1, outputs
 
 
-def test_the_cache_command_decodes_with_processes_what_a_training_then_maps(source, tmp_path, capsys, monkeypatch):
+def test_the_cache_command_decodes_with_processes_what_a_training_then_maps(
+    source, tmp_path, capsys, monkeypatch, caplog
+):
     expected = [np.array(covers.all_pixels()) for covers in splits(source)]
     shutil.rmtree(tmp_path / "cache")
     (tmp_path / "covers" / "broken.png").write_bytes(b"no picture")
     words = ["covers", "cache", source.train_data_dir, "--resolution", "64", "--num-workers"]
     assert main([*words, "2"]) == 0
     assert "40 covers decoded at 64 px in" in capsys.readouterr().out
+    assert "covers skipped" in caplog.text
+    assert "could not be read when they were cached" not in caplog.text  # just now: said once
     monkeypatch.setattr(pixel_cache, "_decode_all", None)  # nothing is decoded any more
     for covers, pixels in zip(splits(source), expected, strict=True):
         assert (covers.all_pixels() == pixels).all()

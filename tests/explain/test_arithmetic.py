@@ -63,6 +63,15 @@ def test_the_table_and_the_drawing(tmp_path, capsys):
     for shape in ("512 x 4 x 4", "256 x 8 x 8", "128 x 16 x 16", "3 x 32 x 32"):
         assert svg.count(shape) >= 1
     assert "4,005,635 parameters" in svg
-    assert main(["shapes", "infogan", "--svg", str(tmp_path / "x.png")]) == 2
+    (tmp_path / "file").touch()
+    for words, error in (
+        (["infogan", "--svg", str(tmp_path / "x.png")], "svg must end in .svg"),
+        (["infogan", "--svg", str(tmp_path / "file" / "x.svg")], "svg must be in a folder, but"),
+        (["--conv", "64,5", "--svg", str(tmp_path / "y.svg")], "svg is of a recipe's networks"),
+        (["--conv", "64,5", "--resolution", "64"], "resolution is of a recipe's networks"),
+        (["infogan", "--transposed"], "transposed needs --conv"),
+    ):
+        assert main(["shapes", *words]) == 2
+        assert error in capsys.readouterr().err
     assert main(["shapes", "vanilla", "--resolution", "128"]) == 2
     assert "choose 64" in capsys.readouterr().err

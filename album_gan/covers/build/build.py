@@ -5,10 +5,13 @@ import gzip
 import hashlib
 import json
 import shlex
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ...inference.atomic import remove_leftovers, replace_folder, write_atomic
@@ -21,7 +24,12 @@ from .data_card import data_card
 from .report import FOLDER, report_page
 from .sources import Source, open_source
 
+if TYPE_CHECKING:
+    import distributed
+
 WORK = ".candidates"  # in the data set's folder: candidates of the first phase, and downloads
+LOCK = ".lock"  # in WORK
+BEFORE = "data-before"  # in WORK: the earlier data while new data replace them
 SOURCES = ".sources.json"  # in the data set's folder: see `_recorded`
 OURS = ("README.md", "data", "files.csv.gz", "report.html")  # of a data set without WORK, which may be deleted
 OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # in any folder that was looked at
@@ -51,8 +59,9 @@ class BuildConfig:
 def build(config: BuildConfig) -> Summary:
     """Build the data set in `config.out`: data/*.parquet, README.md, report.html and files.csv.gz.
 
-    An interrupted build resumes where it stopped; the same sources and settings give the same bytes. Raises ValueError,
-    before anything is changed, if it cannot be built.
+    An interrupted build resumes where it stopped; the same sources and settings give the same bytes, except that groups
+    keep the names, and so the sides of the split, that they have in `out`. Raises ValueError, before anything is
+    changed, if it cannot be built.
     """
     out = config.out
     _check_out(config)
@@ -63,27 +72,55 @@ def build(config: BuildConfig) -> Summary:
     names = _unique_names(sources)
     origins = [[source.name, _origin(source, place)] for source, place in zip(sources, config.sources, strict=True)]
     _refuse_to_replace(config.out, names, origins)
-    work.mkdir(parents=True, exist_ok=True)
+    with connect(config.cluster) if config.cluster else nullcontext() as cluster, _claimed(out):
+        return _build(config, sources, names, origins, cluster)
 
+
+@contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """Keep other builds on this machine out of the folder, which is created if missing."""
+    (out / WORK).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / WORK / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"out {out} is in use by another build; wait for it to end, or choose another place") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build(
+    config: BuildConfig,
+    sources: list[Source],
+    names: list[str],
+    origins: list[list[str]],
+    cluster: "distributed.Client | None",
+) -> Summary:
+    """`names` and `origins` as of `_unique_names` and `_origin`, of each source."""
+    out, work = config.out, config.out / WORK
     # Phase 1: clean each source into shards of candidates.
     folders = []
-    with connect(config.cluster) if config.cluster else nullcontext() as cluster:
-        for source in sources:
-            with tqdm(desc=source.name, unit=" files", disable=None) as bar:
-                folders.append(gather(source, work, config.cleaning, config.workers, bar.update, cluster))
+    for source in sources:
+        with tqdm(desc=source.name, unit=" files", disable=None) as bar:
+            folders.append(gather(source, work, config.cleaning, config.workers, bar.update, cluster))
 
     # Phase 2: select among all candidates.
     files = selection.load(folders)
     if not len(files):
         raise ValueError(f"source must hold covers, but {', '.join(names)} hold no files at all; check their names")
     choice = selection.choose(files, config.cleaning, config.placeholder_copies)
+    # A build that was killed in `replace_folder` leaves the earlier data there.
+    data = sorted((out / "data").glob("*.parquet")) or sorted((work / BEFORE).glob("*.parquet"))
+    choice.groups = shards.earlier_groups(files, choice, data)
     split = shards.split_of(files, choice)
     summary = summarize(files, choice, names, split)
     if not summary.kept:
         reasons = ", ".join(f"{count} {reason}" for c in summary.files.values() for reason, count in c.most_common(3))
         raise ValueError(f"source must hold covers, but none of {summary.total} files is kept: {reasons}")
 
-    unfinished = work / f"data-{_digest(config, folders, names, files)}"
+    unfinished = work / f"data-{_digest(config, folders, names, files, choice)}"
     for folder in (unfinished, out):
         remove_leftovers(folder, hours=0)  # of a killed build
     with tqdm(total=summary.kept, desc="writing", unit=" covers", disable=None) as bar:
@@ -95,7 +132,7 @@ def build(config: BuildConfig) -> Summary:
     filled = [name for name, rows in split.items() if len(rows)]
     card = data_card(summary, config.cleaning, config.rights, filled)
     write_atomic(out / "README.md", card.encode("utf-8", "replace"), flush=True)
-    replace_folder(unfinished, out / "data", work / "data-before")  # the next build mends what a killed one leaves
+    replace_folder(unfinished, out / "data", work / BEFORE)  # the next build mends what a killed one leaves
     write_atomic(out / SOURCES, json.dumps(origins))
     return summary
 
@@ -178,7 +215,10 @@ def _unique_names(sources: list[Source]) -> list[str]:
     return names
 
 
-def _digest(config: BuildConfig, folders: list[Path], names: list[str], files: selection.Candidates) -> str:
-    contents = hashlib.sha256(files.digests.tobytes()).hexdigest()  # of a folder they change with what could be read
+def _digest(
+    config: BuildConfig, folders: list[Path], names: list[str], files: selection.Candidates, choice: selection.Choice
+) -> str:
+    # They change with what of a source could be read, and with the earlier build.
+    contents = hashlib.sha256(files.digests.tobytes() + choice.groups.tobytes()).hexdigest()
     key = [FORMAT_VERSION, [folder.name for folder in folders], names, asdict(config.cleaning), contents]
     return hashlib.sha256(json.dumps([*key, config.placeholder_copies]).encode()).hexdigest()[:16]

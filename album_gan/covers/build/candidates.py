@@ -20,7 +20,7 @@ import pyarrow as pa
 from PIL import Image
 
 from ...inference.atomic import remove_leftovers, write_atomic
-from .cleaning import Cleaned, Cleaning, as_image, clean
+from .cleaning import OF_SELECTION, Cleaned, Cleaning, as_image, clean
 from .cluster import sees
 from .metadata import LABELS
 from .source_file import NOT_READ_NOW, Entry, with_bytes
@@ -30,7 +30,7 @@ from .workers import start_pool
 if TYPE_CHECKING:
     import distributed
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 SHARD_FILES, SHARD_BYTES = 256, 16 << 20  # limits of a shard; bytes count only files held in memory
 EXAMPLES, EXAMPLE_SIZE = 8, 96  # small pictures per shard of files that each step rejected; pixels
 
@@ -82,57 +82,70 @@ def gather(
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, hours=0)  # of a killed build
-    for path in _partly_read(folder):
-        path.unlink()
-    done = {int(path.stem) for path in folder.glob("[0-9]*.arrow")}
-    files = 0
+    files = shards = 0
     lasting = cluster is None or sees(cluster, source.place)  # whether workers can read files themselves
     with _Workers(workers, settings, progress, cluster) as pool:
-        for number, entries in _cut(source.entries(), done, lasting):
-            files += len(entries)
-            if number in done:
+        for entries in _cut(source.entries()):
+            path = folder / f"{shards:06d}.arrow"
+            if _is_of(path, entries) and not _is_partly_read(path):
                 progress(len(entries))
             else:
-                pool.submit(folder / f"{number:06d}.arrow", entries)
-    if not _partly_read(folder):
+                path.unlink(missing_ok=True)
+                pool.submit(path, entries if lasting else [with_bytes(entry) for entry in entries])
+            files, shards = files + len(entries), shards + 1
+    found = sorted(folder.glob("[0-9]*.arrow"))
+    for path in found[shards:]:  # of an earlier call, to which the source gave more files
+        path.unlink()
+    if not any(_is_partly_read(path) for path in found[:shards]):
         write_atomic(finished, json.dumps({"files": files}), flush=True)
     return folder
 
 
-def _partly_read(folder: Path) -> list[Path]:
-    """Shards with files that could not be read, but may be later: a disk, a network or permissions failed."""
-    options = pa.ipc.IpcReadOptions(included_fields=[SCHEMA.get_field_index("detail")])
-    found = []
-    for path in folder.glob("[0-9]*.arrow"):
-        with pa.OSFile(str(path)) as file:
-            details = pa.ipc.open_file(file, options=options).read_all()["detail"].to_pylist()
-        if any(detail and detail.startswith(NOT_READ_NOW) for detail in details):
-            found.append(path)
-    return found
+def _is_of(path: Path, entries: list[Entry]) -> bool:
+    """Whether a shard exists and is of these files with these labels.
+
+    An archive or a table of labels that an earlier call could not read changes which files later shards are of.
+    """
+    if not path.exists():
+        return False
+    rows = [{"name": entry.name, **{label: entry.labels.get(label) for label in LABELS}} for entry in entries]
+    return _columns(path, ["name", *LABELS]).to_pylist() == rows
+
+
+def _is_partly_read(path: Path) -> bool:
+    """Whether a shard has files that could not be read, but may be later: a disk, a network or permissions failed."""
+    details = _columns(path, ["detail"])["detail"].to_pylist()
+    return any(detail and detail.startswith(NOT_READ_NOW) for detail in details)
+
+
+def _columns(path: Path, names: list[str]) -> pa.Table:
+    options = pa.ipc.IpcReadOptions(included_fields=[SCHEMA.get_field_index(name) for name in names])
+    with pa.OSFile(str(path)) as file:
+        return pa.ipc.open_file(file, options=options).read_all().select(names)
 
 
 def candidates_name(source: Source, settings: Cleaning) -> str:
-    """Changes with the source's contents and with the cleaning settings."""
-    key = json.dumps([FORMAT_VERSION, source.name, source.identity, asdict(settings)], sort_keys=True)
+    """Changes with the source's contents and with the settings that cleaning uses."""
+    used = asdict(settings)
+    for name in ("reject", "allow"):
+        used[name] = [step for step in used[name] if step not in OF_SELECTION]
+    key = json.dumps([FORMAT_VERSION, source.name, source.identity, used], sort_keys=True)
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _cut(entries: Iterator[Entry], done: set[int], lasting: bool) -> Iterator[tuple[int, list[Entry]]]:
-    """The number and files of each shard, independent of where files are read.
-
-    Files that only their source or this machine can read (not `lasting`) are read here, unless done.
-    """
-    number, size = 0, 0
+def _cut(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+    """The files of each shard, independent of where files are read; those that only their source can read are read."""
+    size = 0
     shard: list[Entry] = []
     for entry in entries:
         own = 0 if entry.lasting else entry.size
         if shard and (len(shard) == SHARD_FILES or size + own > SHARD_BYTES):
-            yield number, shard
-            number, size, shard = number + 1, 0, []
+            yield shard
+            size, shard = 0, []
         size += own
-        shard.append(entry if (lasting and entry.lasting) or number in done else with_bytes(entry))
+        shard.append(entry if entry.lasting else with_bytes(entry))
     if shard:
-        yield number, shard
+        yield shard
 
 
 class _Workers:

@@ -69,6 +69,7 @@ STEPS = {
     "disc_label": ("flag", "looks like a photograph of a disc or its label"),
     "back_cover": ("flag", "named like a back cover, booklet or disc"),
 }  # fmt: skip
+OF_SELECTION = ("placeholder", "exact_duplicate", "near_duplicate")  # found among cleaned files
 NEEDED = frozenset(list(STEPS)[: list(STEPS).index("too_small")])  # these cannot be switched off
 
 BACK_NAME = re.compile(

@@ -20,8 +20,8 @@ def download(url: str, path: Path) -> Path:
     """Download `url` to `path`, unless it exists. Returns `path`.
 
     An incomplete download stays in `path`.part, with the file's version in `path`.version; if the version has changed,
-    the download restarts. Raises ValueError if the file does not arrive after several attempts, OSError if it cannot
-    be written.
+    the download restarts. Raises ValueError if nothing more arrives in several attempts, OSError if it cannot be
+    written.
     """
     if path.exists():
         return path
@@ -29,7 +29,9 @@ def download(url: str, path: Path) -> Path:
     with explained_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     reason: Exception
-    for attempt in range(1, ATTEMPTS + 1):
+    attempt = 0  # in a row without any progress
+    while True:
+        attempt, before = attempt + 1, _size(part)
         try:
             _fetch(url, part, version)
             break
@@ -46,6 +48,8 @@ def download(url: str, path: Path) -> Path:
             if isinstance(error, OSError) and error.errno in (*NO_SPACE, *NOT_ALLOWED):
                 raise
             reason = error
+        if _size(part) > before:
+            attempt = 1
         if attempt == ATTEMPTS:
             raise ValueError(f"{url} could not be downloaded: {reason}; run again to resume")
         time.sleep(min(2.0**attempt, 60) * float(os.environ.get("ALBUM_GAN_RETRY_SECONDS", "1")))
@@ -56,7 +60,7 @@ def download(url: str, path: Path) -> Path:
 
 def _fetch(url: str, part: Path, version: Path) -> None:
     """Append to `part` until it is complete. Raises OSError if the connection drops."""
-    start = part.stat().st_size if part.exists() else 0
+    start = _size(part)
     tag = version.read_text(encoding="utf-8") if start and version.exists() else ""
     headers = {"User-Agent": "album-gan"}
     if start and tag:
@@ -77,5 +81,9 @@ def _fetch(url: str, part: Path, version: Path) -> None:
                 with explained_write_errors(part), open(part, "ab") as file:
                     file.write(block)
                 bar.update(len(block))
-        if total is not None and (size := part.stat().st_size) < total:
+        if total is not None and (size := _size(part)) != total:
             raise ConnectionError(f"the connection dropped at {size:,} of {total:,} bytes")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -57,6 +57,11 @@ def check_push(repo_id: str, public: bool, rights: str | None) -> None:
         if getattr(getattr(error.__cause__, "response", None), "status_code", None) == 404:
             return
         raise
+    if private and public:
+        raise ValueError(
+            f"public must be left out, because push_to_hub {repo_id!r} exists and is private, which a push does not "
+            "change; push without it, then change the visibility in the data set's settings on the Hub"
+        )
     if not private and not public:
         raise ValueError(f"push_to_hub {repo_id!r} is public already; add --public and --data-rights, or another name")
 

@@ -10,6 +10,7 @@ from ..columns import METADATA_COLUMNS, value_text
 
 LABELS = ("genre", "artist", "title", "year")
 MAX_LENGTH = 300  # characters of a label
+DASH = " [-\u2013\u2014] "  # hyphen, en dash, em dash
 SIDECARS = (".json", ".cls", ".txt")  # of webdataset and img2dataset: next to a picture, with the same name
 
 
@@ -29,6 +30,7 @@ def labels_from(fields: Mapping[str, Any]) -> dict[str, str | int]:
 def labels_from_name(name: str, archive: str = "") -> dict[str, str | int]:
     """Best effort from the name of a file: "Artist - Title.jpg", and the one-million-cover dump's own scheme.
 
+    A number before them, "01 - Artist - Title.jpg", is skipped; "01 - Title.jpg" names no artist.
     `archive` is the name of the archive that contains the file. The dump's third field is assumed to be the artist; its
     scheme is not documented.
     """
@@ -36,7 +38,7 @@ def labels_from_name(name: str, archive: str = "") -> dict[str, str | int]:
     if archive.startswith("album_covers_"):
         fields = stem.split("_")
         return labels_from({"artist": fields[2].replace("-", " ")}) if len(fields) > 2 else {}
-    artist, *title = re.split(r" [-\u2013\u2014] ", stem, maxsplit=1)  # hyphen, en dash, em dash
+    artist, *title = re.split(DASH, re.sub(rf"^\d+{DASH}", "", stem), maxsplit=1)
     return labels_from({"artist": artist, "title": title[0]}) if title else {}
 
 

@@ -16,7 +16,7 @@ from ...media.picture_formats import picture_endings, readable_formats
 from .cleaning import BACK_NAME
 from .metadata import labels_from, labels_from_name, letters_and_digits
 from .music_tags import FRONT, LINK, OTHER, TYPES, Track, read_track
-from .source_file import Entry, Labels
+from .source_file import NOT_READ_NOW, Entry, Labels, with_bytes
 
 MUSIC_ENDINGS = {
     ".mp3", ".flac", ".ogg", ".oga", ".opus", ".spx", ".m4a", ".m4b", ".m4p", ".mp4", ".wma", ".asf", ".wav", ".aif",
@@ -50,6 +50,7 @@ class _Candidate:
     digest: str
     decodes: bool
     read: Callable[[], bytes]
+    error: str = ""  # why it could not be read
 
 
 @dataclass
@@ -122,6 +123,10 @@ def album_entries(files: list[tuple[Path, Entry]]) -> Iterator[Entry]:
         chosen.setdefault(best.file, (best, _labels(album, best)))
         others = {picture.file for picture in album.pictures} | set(album.tracks)
         reasons |= {file: ("same_album", f"the cover is {best.name}") for file in others if file not in chosen}
+    for album in albums:  # last: the next build reads again what this one could not
+        errors = [(file, track.error) for file, track in album.tracks.items()]
+        errors += [(picture.file, picture.error) for picture in album.pictures]
+        reasons |= {file: ("unreadable", error) for file, error in errors if error.startswith(NOT_READ_NOW)}
     for _, entry in files:
         if entry.name in chosen:
             picture, labels = chosen[entry.name]
@@ -188,11 +193,9 @@ def _is_named_after(picture: str, track: str) -> bool:
 
 
 def _beside(entry: Entry, order: tuple, known: dict) -> _Candidate:
-    try:
-        data = entry.read()
-    except OSError:
-        data = b""
-    return _candidate(data, order, entry.name, entry.name, entry.read, known)
+    read = with_bytes(entry)
+    candidate = _candidate(read.read(), order, entry.name, entry.name, entry.read, known)
+    return replace(candidate, error=read.detail)
 
 
 def _candidate(data: bytes, order: tuple, name: str, file: str, read: Callable[[], bytes], known: dict) -> _Candidate:

@@ -4,6 +4,8 @@ A tag's statements about a picture's format and size are ignored in favour of it
 """
 
 import base64
+import io
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .source_file import MAX_BYTES
+from .source_file import MAX_BYTES, why_unreadable
 
 FRONT, OTHER = 3, 0  # ID3's picture types, also used by FLAC, Ogg and ASF
 TYPES = (
@@ -59,17 +61,36 @@ def read_track(path: Path) -> Track:
     import mutagen.id3
 
     try:
+        opened = _File(os.fspath(path))
+    except OSError as error:
+        return Track(error=why_unreadable(error))
+    with io.BufferedReader(opened) as stream:
         try:
-            file = mutagen.File(path)
-            tags = getattr(file, "tags", None)
-        except mutagen.MutagenError:  # unknown format, but there may be a tag at the start
-            file, tags = None, mutagen.id3.ID3(path)
-        track = _read_tags(tags, file)
-        return replace(track, album=DISC_IN_TITLE.sub("", track.album or "") or track.album)
-    except mutagen.id3.ID3NoHeaderError:
-        return Track(error="its tags cannot be read")
-    except Exception as error:  # broken files make mutagen raise struct.error, IndexError, ...
-        return Track(error=f"its tags cannot be read ({type(error).__name__})")
+            try:
+                file = mutagen.File(stream)
+                tags = getattr(file, "tags", None)
+            except mutagen.MutagenError:  # unknown format, but there may be a tag at the start
+                file, tags = None, mutagen.id3.ID3(stream)
+            track = _read_tags(tags, file)
+            track = replace(track, album=DISC_IN_TITLE.sub("", track.album or "") or track.album)
+        except mutagen.id3.ID3NoHeaderError:
+            track = Track(error="its tags cannot be read")
+        except Exception as error:  # broken files make mutagen raise struct.error, IndexError, ...
+            track = Track(error=f"its tags cannot be read ({type(error).__name__})")
+    return track if opened.failed is None else Track(error=why_unreadable(opened.failed))
+
+
+class _File(io.FileIO):
+    """Remembers that reading failed, which mutagen takes for broken contents."""
+
+    failed: OSError | None = None
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            self.failed = error
+            raise
 
 
 def _read_tags(tags: Any, file: Any) -> Track:

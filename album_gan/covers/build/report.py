@@ -129,7 +129,8 @@ def _remedies(summary: Summary, settings: Cleaning, command: str) -> str:
     if not lines:
         return ""
     again = (
-        f"<p>Add the option to the command; files already cleaned are not cleaned again:</p><pre>{html.escape(command)}"
+        "<p>Add the option to the command. It cleans all files again, except with <code>--allow near_duplicate</code> "
+        f"or <code>--allow placeholder</code>:</p><pre>{html.escape(command)}"
     )
     return f"<h2>To keep more files</h2><table>{''.join(lines)}</table>{again} ...</pre>"
 
@@ -152,7 +153,7 @@ def _option(option: str, values: Sequence[float], limits: Sequence[float]) -> st
     counts = [(limit, sum(value <= limit for value in values)) for limit in limits]
     best = next((one for one in counts if one[1] >= MOST * counts[-1][1]), (0, 0))
     limit, saved = best
-    return f"<code>{option} {abs(limit):g}</code> would keep {saved:,}" if saved else ""
+    return f"<code>{option} {abs(limit):g}</code> would keep up to {saved:,}" if saved else ""
 
 
 def _next(summary: Summary) -> str:

@@ -50,13 +50,19 @@ def _labelled(sample: list[Entry], labels_of: Callable[[str], Labels], archive: 
     stems = {stem(entry.name) for entry in sample if entry not in sidecars}
     shared: Labels = {}
     own: dict[str, Labels] = {}
+    unread: dict[str, Entry] = {}
     for entry in sidecars:
         if not entry.reason and entry.size < MAX_SIDECAR:
             labels = own.setdefault(stem(entry.name), {}) if stem(entry.name) in stems else shared
-            labels |= labels_from_sidecar(entry.name, with_bytes(entry).read())
+            read = with_bytes(entry)
+            labels |= labels_from_sidecar(entry.name, read.read())
+            if read.reason:
+                unread[entry.name] = read
     for entry in sample:
         if is_hidden(entry.name):
             yield Entry(entry.name, 0, reason="hidden")
+        elif entry.name in unread:
+            yield unread[entry.name]
         elif entry in sidecars:
             yield Entry(entry.name, 0, reason="label_file")
         elif archive and posixpath.basename(entry.name) in METADATA_FILES:

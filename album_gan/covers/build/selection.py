@@ -3,18 +3,20 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from .candidates import Shard
+from .candidates import SCHEMA, Shard
 from .cleaning import STEPS, Cleaning
 from .duplicates import compare_pairs, components, near_hashes, originals
 from .metadata import LABELS, letters_and_digits
 
 STEP_NAMES = tuple(STEPS)
 KEPT = 255  # code for "not rejected"
+OPEN_SHARDS = 128  # at once: a million covers have 4,000, and a system may allow a process 256 open files
 AT_ONCE = 4  # rows read before their memory is released: each cell loads 64 KB of its shard
 COLUMNS = ["reason", "notes", *LABELS, "name", "source_sha256", "source_width", "source_height", "source_bytes"]
 
@@ -23,7 +25,7 @@ COLUMNS = ["reason", "notes", *LABELS, "name", "source_sha256", "source_width", 
 class Candidates:
     """The data about all files for the selection: about 150 bytes each, whatever the size of the pictures."""
 
-    shards: list[Shard]
+    shards: list[Path]
     sources: np.ndarray  # the source of each shard
     starts: np.ndarray  # the first row of each shard, and the total count
     reasons: np.ndarray  # index into STEP_NAMES, or KEPT
@@ -34,7 +36,10 @@ class Candidates:
     lengths: np.ndarray  # bytes of the original
     hashes: np.ndarray  # (N, 2) uint64
     albums: np.ndarray  # hash of artist and title, 0 where one is unknown
-    artists: np.ndarray  # hash of the artist, or else of the file's name
+    artists: np.ndarray  # hash of the artist, or else of the file's folder
+
+    def __post_init__(self) -> None:
+        self.open = lru_cache(OPEN_SHARDS)(Shard)
 
     def __len__(self) -> int:
         return len(self.reasons)
@@ -46,19 +51,21 @@ class Candidates:
 
     def take(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
         """These columns of these rows, in this order, copied."""
-        parts = [self.shards[0].table.select(columns).slice(0, 0)]
+        parts = [SCHEMA.empty_table().select(columns)]
         for start in range(0, len(rows), AT_ONCE):
             shards, places = (part.tolist() for part in self.locate(rows[start : start + AT_ONCE]))
-            tables = {shard: self.shards[shard].table.select(columns) for shard in set(shards)}
+            opened = {shard: self.open(self.shards[shard]) for shard in set(shards)}
+            tables = {shard: one.table.select(columns) for shard, one in opened.items()}
             picked = [tables[shard].slice(place, 1) for shard, place in zip(shards, places, strict=True)]
             parts.append(pa.concat_tables(picked).combine_chunks())
-            for shard in tables:
-                self.shards[shard].forget()
+            for one in opened.values():
+                one.forget()
         return pa.concat_tables(parts).combine_chunks()
 
     def each_shard(self, columns: list[str]) -> Iterator[tuple[int, list[dict]]]:
         """The first row of each shard, and its rows with these columns."""
-        for start, shard in zip(self.starts.tolist(), self.shards, strict=False):
+        for start, path in zip(self.starts.tolist(), self.shards, strict=False):
+            shard = self.open(path)
             yield start, shard.table.select(columns).to_pylist()
             shard.forget()
 
@@ -78,10 +85,9 @@ def load(folders: list[Path]) -> Candidates:
     shards, sources, parts = [], [], []
     for source, folder in enumerate(folders):
         for path in sorted(folder.glob("[0-9]*.arrow")):
-            shards.append(Shard(path))
+            shards.append(path)
             sources.append(source)
-            parts.append(_load_shard(shards[-1].table))
-            shards[-1].forget()
+            parts.append(_load_shard(Shard(path).table))
     starts = np.cumsum([0] + [len(part[0]) for part in parts])
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else [np.empty(0)] * 9
     return Candidates(shards, np.array(sources), starts, *columns)
@@ -99,7 +105,7 @@ def _load_shard(table: pa.Table) -> tuple[np.ndarray, ...]:
         np.array([row["source_bytes"] for row in rows], np.int64),
         np.stack([table["dhash"].to_numpy(), table["phash"].to_numpy()], 1),
         np.array([_album(row["artist"], row["title"]) for row in rows], np.uint64),
-        np.array([_hash(letters_and_digits(row["artist"] or "") or row["name"]) for row in rows], np.uint64),
+        np.array([_hash(_artist_or_folder(row["artist"], row["name"])) for row in rows], np.uint64),
     )
 
 
@@ -112,6 +118,12 @@ def _album(artist: str | None, title: str | None) -> int:
     return _hash(f"{artist}\n{title}") if artist and title else 0
 
 
+def _artist_or_folder(artist: str | None, name: str) -> str:
+    """Where the artist is unknown, the folder; without numbers, which are of years, discs, or rows of a table."""
+    folders = [part for part in name.split("/")[:-1] if not part.isdecimal()]
+    return letters_and_digits(artist or "") or "/".join([*folders, ""])
+
+
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
@@ -119,7 +131,8 @@ def _hash(text: str) -> int:
 def choose(files: Candidates, settings: Cleaning, placeholder_copies: int) -> Choice:
     """Find placeholders, duplicates and groups.
 
-    `placeholder_copies`: a file that occurs this often, under at least half as many artists, is not a cover.
+    `placeholder_copies`: a file that occurs this often, under at least half as many artists, is not a cover. Where an
+    artist is unknown, the folder counts instead.
     """
     reasons = files.reasons.copy()
     kept_as = np.where(reasons == KEPT, np.arange(len(files)), -1)

@@ -61,9 +61,28 @@ def split_of(files: Candidates, choice: Choice) -> dict[str, np.ndarray]:
     return {"train": rows[~held_out], "test": rows[held_out]}
 
 
-def group_name(group: np.uint64) -> str:
-    """Sixteen hex digits: the smallest id in the group."""
+def group_name(group: np.uint64 | int) -> str:
+    """Sixteen hex digits: the smallest id in the group when it was first built."""
     return f"{int(group):016x}"
+
+
+def earlier_groups(files: Candidates, choice: Choice, data: list[Path]) -> np.ndarray:
+    """`choice.groups`, where those with a cover of the earlier build in the parquet files `data` keep its group.
+
+    So no cover changes between training and held-out ones when sources are added. Of several earlier groups that are
+    one now, the first that is trained on gives the name.
+    """
+    earlier: dict[int, int] = {}
+    for path in data:
+        columns = pq.read_table(path, columns=["id", "group"]).to_pydict()
+        earlier |= {int(key, 16): int(group, 16) for key, group in zip(columns["id"], columns["group"], strict=True)}
+    names: dict[int, int] = {}
+    for row in np.flatnonzero(choice.kept_as >= 0).tolist():
+        name = earlier.get(int(files.digests[row, 0]))
+        if name is not None:
+            group = int(choice.groups[row])
+            names[group] = min(names.get(group, name), name, key=lambda one: (is_held_out(group_name(one)), one))
+    return np.array([names.get(group, group) for group in choice.groups.tolist()], np.uint64)
 
 
 def write_covers(

@@ -19,7 +19,7 @@ from .download import download
 from .metadata import SIDECARS, labels_from
 from .music_tags import need_mutagen
 from .samples import samples, stem
-from .source_file import MAX_BYTES, Entry, Labels
+from .source_file import MAX_BYTES, Entry, Labels, why_unreadable
 
 NOT_PICTURES = (".md", ".py", ".html", ".yaml", ".jsonl", ".csv", ".gz", *SIDECARS)  # not downloaded from the Hub
 
@@ -189,8 +189,10 @@ class _Tables:
         self.labels = {above: table for above, table in self.labels.items() if _is_below(folder, above)}
         try:
             rows = read_metadata(path)
-        except ValueError:
-            return Entry(name, 0, reason="unreadable", detail="not a table with a column file_name")
+        except ValueError as error:
+            cause = error.__cause__
+            detail = why_unreadable(cause) if isinstance(cause, OSError) else "not a table with a column file_name"
+            return Entry(name, 0, reason="unreadable", detail=detail)
         table = self.labels.setdefault(folder, {})
         for file_name, fields in rows.items():
             table.setdefault(posixpath.normpath(file_name), {}).update(labels_from(fields))

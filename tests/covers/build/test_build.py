@@ -262,7 +262,7 @@ def test_the_report_says_what_would_bring_files_back(tmp_path):
         draw_cover(40 + number, 300).resize(size).save(folder / f"odd {number}.png")
     build(config(tmp_path, folder))
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "not square<td class=n>4<td><code>--max-crop 0.35</code> would keep 3" in page
+    assert "not square<td class=n>4<td><code>--max-crop 0.35</code> would keep up to 3" in page
     assert "12 covers from 17 files" in page
     assert "album-gan covers build pile --out DIR ..." in page
     assert "album-gan train --train_data_dir DIR --minutes 60 --init_from bundled" in page
@@ -273,8 +273,8 @@ def test_the_report_says_what_would_bring_files_back(tmp_path):
 def test_remedies_count_what_they_bring_back():
     settings = Cleaning()
     sides = [(90, 90)] * 4 + [(60, 70), (130, 195), (200, 250)]
-    assert remedy_of("too_small", 5, sides, settings) == "<code>--min-size 64</code> would keep 4"
-    assert remedy_of("not_square", 2, sides, settings) == "<code>--max-crop 0.35</code> would keep 2"
+    assert remedy_of("too_small", 5, sides, settings) == "<code>--min-size 64</code> would keep up to 4"
+    assert remedy_of("not_square", 2, sides, settings) == "<code>--max-crop 0.35</code> would keep up to 2"
     assert remedy_of("near_blank", 3, sides, settings).startswith("<code>--allow near_blank</code> would keep up to 3")
     assert not remedy_of("not_an_image", 3, sides, settings)
     assert not remedy_of("too_small", 1, [(20, 20)], settings)
@@ -289,3 +289,40 @@ def test_an_original_is_kept_instead_of_its_copy_in_print_colours(tmp_path):
     found = outcomes(tmp_path / "out")
     assert found["for the web.jpg"]["outcome"] == "kept"
     assert found["for print.jpg"]["outcome"] == "near_duplicate"
+
+
+@pytest.mark.parametrize(
+    ("name", "placeholder"),
+    [
+        ("album/{n} - Song {n}.jpg", False),
+        ("album/Song {n}.jpg", False),
+        ("{n}/Song.jpg", False),  # discs
+        ("album/Artist {n} - Song.jpg", True),
+        ("album {n}/folder.jpg", True),
+    ],
+)
+def test_one_picture_is_a_placeholder_under_many_artists_or_in_many_folders(tmp_path, name, placeholder):
+    folder = pile(tmp_path / "pile", 1)
+    for number in range(12):
+        path = folder / name.format(n=number)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(jpeg(50))
+    assert build(config(tmp_path, folder)).kept == (1 if placeholder else 2)
+
+
+def test_a_build_of_more_shards_than_files_that_may_be_open(tmp_path):
+    pytest.importorskip("resource")
+    pile(tmp_path / "pile", 30)
+    code = (
+        "import os, resource, sys; from album_gan.cli.main import main\n"
+        "from album_gan.covers.build import candidates, selection\n"
+        "candidates.SHARD_FILES, selection.OPEN_SHARDS = 1, 4\n"
+        "opened = len(os.listdir('/dev/fd'))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 20, opened + 20)); sys.exit(main())"
+    )
+    options = ["--out", "out", "--resolution", "64", "--min-size", "32", "--num-workers", "0"]
+    words = [sys.executable, "-c", code, "covers", "build", "pile", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(outcomes(tmp_path / "out")) == 30

@@ -97,6 +97,7 @@ def test_no_cluster_says_so_before_anything_is_changed(pile, tmp_path, monkeypat
     monkeypatch.setattr("album_gan.covers.build.cluster.CONNECT_SECONDS", 1)
     with pytest.raises(ValueError, match="cluster must be the address of a dask scheduler"):
         build(config(pile, tmp_path / "out", cluster="tcp://127.0.0.1:1"))
+    assert not (tmp_path / "out").exists()
     monkeypatch.setattr("album_gan.runtime.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'album-gan\[cluster\]'"):
         build(config(pile, tmp_path / "out", cluster="tcp://127.0.0.1:1"))

@@ -57,6 +57,16 @@ def test_download_resumes_where_the_line_dropped(tmp_path, server):
     assert len(Flaky.asked) == 3
 
 
+def test_download_goes_on_for_as_long_as_more_arrives(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(downloads, "ATTEMPTS", 2)
+    assert downloads.download(f"{server}/x.tar", tmp_path / "x.tar").read_bytes() == Flaky.content
+    assert len(Flaky.asked) == 3
+    monkeypatch.setattr(Flaky, "do_GET", lambda self: (self.asked.append(0), self.send_error(503)))
+    with pytest.raises(ValueError, match="could not be downloaded: HTTP Error 503"):
+        downloads.download(f"{server}/y.tar", tmp_path / "y.tar")
+    assert len(Flaky.asked) == 3 + 2
+
+
 def test_download_begins_anew_when_the_file_has_changed(tmp_path, server):
     (tmp_path / "x.tar.part").write_bytes(b"old")
     (tmp_path / "x.tar.version").write_text('"0"')

@@ -1,6 +1,7 @@
 """A second build in the same place: it continues one that was killed, and replaces no data set of other sources."""
 
 import errno
+import hashlib
 import os
 import random
 import shutil
@@ -11,10 +12,13 @@ import time
 import zipfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
+from music_files import silence, tag
 from piles import config, digests, jpeg, outcomes, pile
 
-from album_gan.covers.build import archives, candidates, sources
+from album_gan.covers.build import archives, candidates, music_tags, sources
 from album_gan.covers.build.build import build
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +59,79 @@ def test_files_that_could_not_be_read_are_read_by_the_next_build(tmp_path, monke
     assert list((tmp_path / "out").rglob("finished.json"))
 
 
+@pytest.mark.parametrize("victim", ["b.json", "metadata.csv", "1.mp3", "folder.jpg"])
+def test_labels_and_music_that_could_not_be_read_are_read_by_the_next_build(tmp_path, monkeypatch, victim):
+    folder = pile(tmp_path / "pile", 4)
+    for name, index in (("a", 20), ("b", 21), ("music/folder", 22)):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / f"{name}.jpg").write_bytes(jpeg(index))
+    (folder / "metadata.csv").write_text("file_name,artist\na.jpg,NA\n")
+    (folder / "b.json").write_text('{"artist": "Anna"}')
+    for number in (1, 2):  # the second album's picture is inside
+        track = silence(folder / "music" / f"{number}.mp3")
+        tag(track, [(3, jpeg(30))] if number == 2 else [], album=f"Album {number}", artist="Anna")
+    build(config(tmp_path, folder))
+    right = digests(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+
+    def failing(real):
+        def read(place, *rest):
+            if victim in str(place):
+                raise OSError(errno.EIO, "Input/output error")
+            return real(place, *rest)
+
+        return read
+
+    class Unreadable(music_tags._File):
+        def __init__(self, name):
+            super().__init__(name)
+            if name.endswith(victim):
+                os.dup2(write_only, self.fileno())
+
+    write_only = os.open(os.devnull, os.O_WRONLY)
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "_read_file", failing(sources._read_file))
+        patch.setattr(Path, "read_bytes", failing(Path.read_bytes))
+        patch.setattr(music_tags, "_File", Unreadable)
+        build(config(tmp_path, folder))
+        [row] = [row for name, row in outcomes(tmp_path / "out").items() if name.endswith(victim)]
+        assert (row["outcome"], row["detail"]) == ("unreadable", "not read this time: OSError")
+        assert digests(tmp_path / "out") != right
+        assert not list((tmp_path / "out").rglob("finished.json"))
+    os.close(write_only)
+    build(config(tmp_path, folder))
+    assert digests(tmp_path / "out") == right
+    assert list((tmp_path / "out").rglob("finished.json"))
+
+
+@pytest.mark.parametrize("failing_first", [True, False])
+def test_an_archive_that_could_not_be_opened_shifts_no_others(tmp_path, monkeypatch, failing_first):
+    monkeypatch.setattr(candidates, "SHARD_FILES", 4)
+    folder = tmp_path / "pile"
+    folder.mkdir()
+    for name, first in (("a.zip", 0), ("b.zip", 6)):
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            for index in range(first, first + 6):
+                archive.writestr(f"{index}.jpg", jpeg(index))
+    real = zipfile.ZipFile
+
+    def failing(path, *options):
+        if Path(path).name == "a.zip":
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, *options)
+
+    if not failing_first:  # interrupted after all shards but the last
+        build(config(tmp_path, folder))
+        next((tmp_path / "out").rglob("finished.json")).unlink()
+        next((tmp_path / "out").rglob("000002.arrow")).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile, "ZipFile", failing)
+        assert build(config(tmp_path, folder)).kept == 6
+        assert len(outcomes(tmp_path / "out")) == 7
+    assert build(config(tmp_path, folder)).kept == 12
+    assert len(outcomes(tmp_path / "out")) == 12
+
+
 def test_a_broken_archive_is_not_read_again(tmp_path):
     folder = pile(tmp_path / "pile", 3)
     (folder / "none.tar").write_bytes(b"no archive at all")
@@ -92,6 +169,38 @@ def test_a_data_set_of_another_source_with_the_same_name_is_not_replaced(tmp_pat
     assert build(config(tmp_path, tmp_path / "pictures")).kept == 8
 
 
+def test_covers_keep_their_sides_when_sources_are_added(tmp_path):
+    def sides() -> dict[str, str]:
+        return {
+            id_: path.name.partition("-")[0]
+            for path in (tmp_path / "out" / "data").glob("*.parquet")
+            for id_ in pq.read_table(path)["id"].to_pylist()
+        }
+
+    one, more = tmp_path / "one", tmp_path / "more"
+    one.mkdir(), more.mkdir()
+    for index in range(40):  # another edition of each album: they share a group
+        (one / f"Artist - Title {index}.jpg").write_bytes(jpeg(index))
+        (more / f"Artist - Title {index}.jpg").write_bytes(jpeg(index + 100))
+    build(config(tmp_path, one))
+    before = sides()
+    assert set(before.values()) == {"train", "test"}
+    build(config(tmp_path, one, more))
+    after = sides()
+    assert len(after) == 80
+    assert {id_: after[id_] for id_ in before} == before
+
+    ids = {hashlib.sha256(jpeg(index)).hexdigest()[:16]: index for index in range(40)}
+    [trained, held_out] = (next(ids[id_] for id_ in before if before[id_] == side) for side in ("train", "test"))
+    (more / f"Artist - Title {trained}.png").write_bytes(jpeg(held_out))  # joins their groups: that for training wins
+    build(config(tmp_path, one, more))
+    assert {id_ for id_ in before if sides()[id_] != before[id_]} == {name for name in ids if ids[name] == held_out}
+
+    shutil.rmtree(tmp_path / "out")
+    build(config(tmp_path, one, more))
+    assert any(sides()[id_] == "test" for id_ in before if before[id_] == "train")
+
+
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_data_set_without_its_candidates_is_still_one(tmp_path, recorded):
     one, two = pile(tmp_path / "one", 8), pile(tmp_path / "two", 3, first=20)
@@ -104,6 +213,35 @@ def test_a_data_set_without_its_candidates_is_still_one(tmp_path, recorded):
     with pytest.raises(ValueError, match=r"out was built from one, and this build is from two; choose another place"):
         build(config(tmp_path, two))
     assert build(config(tmp_path, one, two)).kept == 11
+
+
+def test_files_are_not_cleaned_again_for_another_selection(tmp_path):
+    folder = pile(tmp_path / "pile", 4)
+    (folder / "same.jpg").write_bytes(jpeg(1))
+
+    def shards() -> set[tuple[str, int]]:
+        return {(str(path), path.stat().st_mtime_ns) for path in (tmp_path / "out").rglob("*.arrow")}
+
+    assert build(config(tmp_path, folder)).kept == 4
+    before = shards()
+    allowed = ("exact_duplicate", "near_duplicate", "placeholder")
+    assert build(config(tmp_path, folder, cleaning={"allow": allowed})).kept == 5
+    assert shards() == before
+    build(config(tmp_path, folder, cleaning={"allow": ("near_blank",)}))
+    assert shards() > before
+
+
+def test_two_builds_are_never_in_one_place(tmp_path):
+    settings = config(tmp_path, pile(tmp_path / "pile", 3))
+    assert build(settings).kept == 3
+    before = digests(tmp_path / "out")
+    with (
+        FileLock(tmp_path / "out" / ".candidates" / ".lock"),
+        pytest.raises(ValueError, match=r"out .*out is in use by another build; wait for it to end"),
+    ):
+        build(settings)
+    assert digests(tmp_path / "out") == before
+    assert build(settings).kept == 3
 
 
 def killed_and_continued(tmp_path, kills: int, count: int) -> None:

@@ -265,6 +265,8 @@ def test_labels_are_found_and_bounded():
     assert labels_from_name("x/1_2_a.jpg", "other.tar") == {}
     for dash in "-\u2013\u2014":
         assert labels_from_name(f"x/A-ha {dash} Take {dash} On.jpg") == {"artist": "A-ha", "title": f"Take {dash} On"}
+        assert labels_from_name(f"x/01 {dash} A-ha {dash} Take On.jpg") == {"artist": "A-ha", "title": "Take On"}
+        assert labels_from_name(f"x/01 {dash} Take On.jpg") == {}
 
 
 @pytest.mark.parametrize("place", ["nowhere", "a b/c", "notes.txt"])

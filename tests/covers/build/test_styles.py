@@ -48,6 +48,9 @@ def test_covers_are_given_styles(tmp_path, monkeypatch):
     (tmp_path / "covers").mkdir()
     made = datasets.Dataset.from_list(list(rows(60)), features=features)
     made.to_parquet(tmp_path / "covers" / "covers.parquet")
+    interrupted = tmp_path / "covers" / ".candidates" / "data-0a1b2c3d"  # of a build that was interrupted
+    interrupted.mkdir(parents=True)
+    made.to_parquet(interrupted / "train-00000-of-00002.parquet")
     names = tmp_path / "names.txt"
     names.write_text("busy\nplain\n", encoding="utf-8")
     first, again = tmp_path / "first", tmp_path / "again"
