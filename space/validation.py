@@ -50,10 +50,7 @@ def check_truncation(value: str | float) -> float:
 
 def check_seeds(text: str) -> list[Chosen]:
     """Parse a list or any words, as `read_seeds`: up to 64 seeds with the words typed for them. Raises ValueError."""
-    chosen = read_seeds(str(text or "")[:4000])
-    if len(chosen) > MAX_COVERS:
-        raise ValueError(f"seeds must be at most {MAX_COVERS} a call, got {len(chosen)}; ask in several calls")
-    return chosen
+    return read_seeds(str(text or "")[:4000], MAX_COVERS)
 
 
 def check_seed(text: str) -> Chosen:
