@@ -316,7 +316,7 @@ window.albumGan = {
     });
   },
 
-  // The settings in a PNG from this page: the text chunk `album_gan`. Nothing is uploaded.
+  // The settings in a PNG from this page: the text chunk `album_gan`. Only a picture without it is uploaded, by `find`.
   async readPicture(file) {
     document.querySelector("[role=tab][data-tab-id=generate]")?.click(); // where the answer is shown
     const data = new DataView(await file.arrayBuffer());

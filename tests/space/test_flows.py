@@ -74,6 +74,8 @@ def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
     picture.write_bytes(downloaded(page, page.get_by_role("link", name="Download", exact=True).click))
     before = look(page)
     page = visit("", *size)
+    uploads = []
+    page.on("request", lambda request: uploads.append(request.url) if "/upload" in request.url else None)
     page.get_by_text("Settings", exact=True).click()
     page.get_by_label("Restore from a picture").set_input_files(picture)
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(name_of(77))
@@ -81,11 +83,14 @@ def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
     wait_for_wall(page)
     assert same(before, look(page))
     assert "truncation=0.6" in page.url
+    assert uploads == []
+    expect(page.get_by_text("A picture without settings is sent to the computer that runs")).to_be_visible()
 
     other = tmp_path / "other.png"
     Image.new("RGB", (9, 9)).save(other)
     page.get_by_label("Restore from a picture").set_input_files(other)
-    expect(page.get_by_text(re.compile("earest to your picture"))).to_be_visible()
+    expect(page.get_by_text(re.compile("Nearest to your picture"))).to_be_visible()
+    assert uploads
 
 
 def test_all_covers_come_in_one_archive(visit):
