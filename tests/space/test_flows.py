@@ -91,6 +91,7 @@ def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
     page.get_by_label("Restore from a picture").set_input_files(other)
     expect(page.get_by_text(re.compile("Nearest to your picture"))).to_be_visible()
     assert uploads
+    expect(page).to_have_url(re.compile("truncation=1&"))  # at which it was found
 
 
 def test_all_covers_come_in_one_archive(visit):

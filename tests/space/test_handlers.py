@@ -51,6 +51,14 @@ def test_what_was_typed_comes_first_and_says_how_it_was_read(service):
         handlers.find("1", {"seeds": [None]}, 1.0, "", PHONE)
 
 
+def test_a_found_cover_is_shown_with_the_settings_it_was_found_with(service, tmp_path):
+    service.pipe(seeds=[5]).images[0].save(tmp_path / "five.png")
+    *_, (truncation, label, wall) = generate.Handlers(service).find_picture(str(tmp_path / "five.png"), PHONE, REQUEST)
+    assert (truncation, label) == (wall["truncation"], wall["label"]) == (1.0, "")
+    assert wall["seeds"][0] == 5
+    assert wall["note"] == f"Nearest to your picture: {name_of(5)}, 0% away"
+
+
 def test_a_loop_is_checked_before_it_waits(service):
     assert interpolate.check_loop("1, 2, anna", 2, "double") == ([1, 2, seed_for_any_text("anna")[0]], 60, 60)
     for wrong in (("1-9", 2, "normal"), ("1,2", 9, "normal"), ("1,2", 2, "fast")):
