@@ -141,7 +141,7 @@ class Routes:
     async def qr(self, request: Request) -> Response:
         """The QR code of a link to covers at the audience's address; empty without such an address."""
         query = request.query_params
-        fields = {name: query[name] for name in ("seeds", "truncation", "label") if query.get(name)}
+        fields = {name: query[name] for name in ("truncation", "label", "seeds") if query.get(name)}
         check_seeds(fields.get("seeds", ""))
         link = f"{self.invite.url}?{urlencode(fields)}" if self.invite.url else ""
         return Response(Invitation(link).qr, media_type="image/svg+xml")
@@ -151,7 +151,7 @@ class Routes:
         query = request.query_params
         if "covers" in query:
             self._check_model(request)
-            covers = check_archive(query["covers"][:20_000])
+            covers = check_archive(query["covers"])
             for label in {cover.label for cover in covers}:
                 self.service.pipe.check_label(label)
         else:

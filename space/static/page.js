@@ -128,17 +128,19 @@ window.albumGan = {
     }
   },
 
-  // seeds: numbers, or text with names or words, in a form that the page can parse.
+  // seeds: numbers, or text with names or words, in a form that the page can parse. The longest field is last: a link
+  // that is cut on its way keeps the others.
   remember(tab, seeds) {
     if (!this.wall) return;
     const { truncation, label } = { edit: this.editSettings, upscale: this.sent?.name === seeds && this.sent }[tab] || this.wall;
     const { model } = this.wall;
     const list = Array.isArray(seeds) ? this.joined(seeds) : String(seeds);
     const separators = /^[\d,;\s-]*$/.test(list) ? /\s*([,;])\s*/g : /\s*(;)\s*/g; // a name may contain commas and spaces
-    const query = new URLSearchParams({ tab, seeds: list.trim().replace(separators, "$1"), truncation, model });
+    const query = new URLSearchParams({ tab, truncation, model });
     if (label) query.set("label", label);
     if (tab === "edit" && Object.keys(this.edits).length) query.set("edits", JSON.stringify(this.edits));
     if (tab === "edit" && this.editStyle) query.set("style", this.editStyle);
+    query.set("seeds", list.trim().replace(separators, "$1"));
     history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}${location.hash}`); // Learn's state is in the hash
   },
 
