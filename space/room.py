@@ -110,23 +110,30 @@ class Room:
             if self._preparing:
                 raise ValueError("a game is already being prepared; wait a moment")
             self._preparing, self._rounds, self._game = True, [], secrets.token_hex(4)
+            game = self._game
         client = self.lessons.service.client(request, request.query_params.get("presenter"))
         try:
-            future = self.lessons.service.jobs.submit(client, "room", self._prepare, rounds, client.lane)
-            prepared = await result_of(future)
-        finally:
-            with self._lock:
-                self._preparing = False
+            prepared = await result_of(
+                self.lessons.service.jobs.submit(client, "room", self._prepare, game, rounds, client.lane)
+            )
+        except BaseException:
+            self._end(game)
+            raise
         with self._lock:
-            self._rounds, self._begun = prepared, time.monotonic() + 1.0
+            if game == self._game:
+                self._preparing, self._rounds, self._begun = False, prepared, time.monotonic() + 1.0
         return JSONResponse(self._view(None))
 
     async def stop(self, request: Request) -> Response:
-        """End the game."""
+        """End the game, or its preparation."""
         self._check_host(request)
-        with self._lock:
-            self._rounds = []
+        self._end(self._game)
         return JSONResponse(self._view(None))
+
+    def _end(self, game: str) -> None:
+        with self._lock:
+            if game == self._game:
+                self._preparing, self._rounds, self._game = False, [], ""
 
     def _check_host(self, request: Request) -> None:
         client = self.lessons.service.client(request, request.query_params.get("presenter"))
@@ -134,8 +141,8 @@ class Room:
         if client.lane is not Lane.PRESENTER and not is_here:
             raise ValueError("only the presenter can start and stop a game; open the page with the presenter's link")
 
-    def _prepare(self, count: int, lane: Lane) -> list[Round]:
-        """Prepare covers, half real, half generated, in random order, each scored by the critic."""
+    def _prepare(self, game: str, count: int, lane: Lane) -> list[Round]:
+        """Prepare covers, half real, half generated, in random order, each scored by the critic, until `game` ends."""
         dice = random.Random(secrets.randbits(64))
         lessons = self.lessons
         self._network = lessons.own if lessons.pair(lessons.own).discriminator is not None else "teaching"
@@ -144,6 +151,8 @@ class Room:
         files = dice.sample(self.files, min(len(self.files), 4 * count))
         rounds = []
         for real in kinds:
+            if game != self._game:
+                break
             with lessons.service.lock.hold(lane):  # per cover, so that nobody waits for the whole game
                 pair, critic = lessons.pair(self._network), lessons.critic_of(self._network)
                 size = (pair.resolution,) * 2
