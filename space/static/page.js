@@ -365,7 +365,7 @@ window.albumGan = {
       light += (high + low) / 2 / 64;
       if (high - low < 28) continue;
       const turn = high === r ? (g - b) / (high - low) : high === g ? 2 + (b - r) / (high - low) : 4 + (r - g) / (high - low);
-      const colour = ["red", "orange", "yellow", "green", "green", "turquoise", "blue", "blue", "violet", "pink", "pink", "red"];
+      const colour = ["red", "orange", "yellow", "green", "green", "turquoise", "turquoise", "blue", "blue", "violet", "pink", "pink"];
       const word = colour[Math.round((turn * 60 + 360) / 30) % 12];
       weights[word] = (weights[word] ?? 0) + high - low;
     }

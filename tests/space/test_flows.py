@@ -321,6 +321,20 @@ def test_covers_are_described_to_those_who_cannot_see_them(visit):
     assert all(text.startswith("Album cover ") and (", " in text) for text in texts)
 
 
+def test_hues_have_their_names(visit):
+    script = """colours => colours.map(colour => {
+        const canvas = document.createElement("canvas");
+        const context = canvas.getContext("2d");
+        context.fillStyle = colour;
+        context.fillRect(0, 0, canvas.width, canvas.height);
+        return albumGan.describe(canvas, "").split(", ")[1];
+    })"""
+    names = {"#f00": "red", "#f80": "orange", "#ff0": "yellow", "#8f0": "green", "#0f0": "green", "#0f8": "turquoise",
+             "#0ff": "turquoise", "#08f": "blue", "#00f": "blue", "#80f": "violet", "#f0f": "pink", "#f08": "pink",
+             "#f02": "red", "#f20": "red", "#888": "grey"}  # fmt: skip
+    assert dict(zip(names, visit().evaluate(script, list(names)), strict=True)) == names
+
+
 @sizes("projector", "phone")
 def test_axe_finds_nothing(visit, axe, size):
     page = visit("", *size)
