@@ -64,5 +64,6 @@ export async function start(root) {
   const names = PANELS.map(([name]) => name);
   const wanted = state.value("panel");
   await open(names.includes(wanted) ? wanted : "tour", names.includes(wanted));
-  if (state.value("tour") && wanted !== "tour") (await import("./tour.js")).resume(context);
+  if (state.value("lesson")) (await import("./lesson.js")).resume(context);
+  else if (state.value("tour") && wanted !== "tour") (await import("./tour.js")).resume(context);
 }
