@@ -208,6 +208,21 @@ def test_gradients_of_gradients_are_right(visit):
     assert worst < 1e-6
 
 
+def test_a_long_game_keeps_its_whole_course_in_few_points(visit):
+    page = visit("?tab=learn#panel=game")
+    ready(page, "game")
+    rounds = page.evaluate(
+        """async () => {
+        const { Game } = await import(new URL("learn/files/toy.js", document.baseURI));
+        const game = new Game({ data: "two", loss: "dcgan" });
+        const series = game.losses.discriminator;
+        for (let round = 0; round < 9000; round++) series.add(round, 0.7);
+        return series.points.map((point) => point[0]);
+    }"""
+    )
+    assert rounds == list(range(0, 9000, 8))
+
+
 @pytest.mark.slow
 def test_what_the_game_teaches_is_true(visit):
     """A penalised critic's loss follows the distance; a generator that steps too often collapses."""
@@ -241,9 +256,10 @@ def test_what_the_game_teaches_is_true(visit):
             const game = new Game(presets[name]);
             for (let i = 0; i < 300; i++) game.round();
             const each = 10 * game.turns;
-            const distances = game.distances.map((point) => point[1]);
+            const distances = game.distances.points.map((point) => point[1]);
             const total = (points) => points.reduce((sum, point) => sum + point[1], 0);
-            const losses = distances.map((_, i) => total(game.losses.discriminator.slice(i * each, (i + 1) * each)));
+            const { points } = game.losses.discriminator;
+            const losses = distances.map((_, i) => total(points.slice(i * each, (i + 1) * each)));
             const [a, b, middle] = [ranks(losses), ranks(distances), (distances.length - 1) / 2];
             const product = (u, v) => u.reduce((sum, value, i) => sum + (value - middle) * (v[i] - middle), 0);
             return product(a, b) / product(a, a);
