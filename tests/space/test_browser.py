@@ -235,6 +235,10 @@ def test_edits_stay_in_the_link_and_over_a_reload(visit):
     expect(page.locator(".edit .previews").first.locator("img")).to_have_count(5)
     slider.fill("1.5")
     page.wait_for_function("location.search.includes('edits=')")
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("!location.search.includes('edits=')")
+    slider.fill("1.5")
+    page.wait_for_function("location.search.includes('edits=')")
     for _ in range(2):
         page.reload()
         expect(page.get_by_role("slider", name="darker")).to_have_value("1.5")
