@@ -217,11 +217,15 @@ window.albumGan = {
     const strip = document.querySelector("#strip .strip"); // missing until its tab has been opened
     strip?.replaceChildren(...this.stops.map((name, i) => this.thumbnail(name, i, this.wall ?? {})));
   },
+  // Why a cover cannot be pinned; "" if it can, or is.
+  pinRefusal(name) {
+    return this.pins.length < 8 || this.pins.includes(name) ? "" : "Eight covers are pinned; unpin one first.";
+  },
   togglePin(text, name = this.chosen) {
     const names = this.isSuggestion ? [] : this.namesIn(text);
     this.isSuggestion = false;
     const rest = names.filter((item) => item !== name);
-    return this.joined(rest.length < names.length ? rest : [...names, name].slice(-8));
+    return this.joined(rest.length < names.length ? rest : [...names, name]);
   },
   thumbnail(name, i, { truncation, label }) {
     const figure = document.createElement("figure");
@@ -292,8 +296,10 @@ window.albumGan = {
     const update = () => {
       if (!this.wall) return;
       tool("zip").href = this.zipUrl(this.wall.seeds.map((seed, i) => ({ ...this.wall, seed, typed: this.wall.typed?.[i] })));
-      const kept = this.kept.filter((cover) => cover.model === this.setup.model).slice(-64);
+      const all = this.kept.filter((cover) => cover.model === this.setup.model);
+      const kept = all.slice(-64); // as many as an archive holds
       tool("kept-zip").hidden = !kept.length;
+      tool("kept-zip").textContent = `Download ${all.length > kept.length ? `the newest ${kept.length} of ${all.length} ` : ""}kept (ZIP)`;
       tool("kept-zip").href = this.zipUrl(kept.map((cover) => ({ ...cover, seed: cover.name })));
     };
     for (const name of ["pointerenter", "focusin"]) element.addEventListener(name, update);

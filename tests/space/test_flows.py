@@ -127,6 +127,30 @@ def test_kept_covers_come_with_settings_of_their_own(visit):
     assert settings["truncation"] == 0.5  # and not the wall's
 
 
+def test_the_page_says_what_is_too_much_to_keep_or_pin(visit):
+    page = visit("?seeds=0-8")
+    page.evaluate(
+        """albumGan.store(Array.from({ length: 70 }, (_, seed) =>
+            ({ name: String(seed), seed, truncation: 1, label: "", model: albumGan.setup.model })))"""
+    )
+    page.get_by_text("Settings", exact=True).click()
+    page.get_by_role("link", name="Download all (ZIP)").hover()
+    expect(page.locator("[data-tool=kept-zip]")).to_have_text("Download the newest 64 of 70 kept (ZIP)")
+    card = page.get_by_role("dialog")
+    tile(page, 0).first.click()
+    for number in range(8):
+        card.get_by_role("button", name="Pin", exact=True).click()
+        expect(card.get_by_role("button", name=f"Unpin {'ABCDEFGH'[number]}")).to_be_visible()
+        page.keyboard.press("ArrowRight")
+    card.get_by_role("button", name="Pin", exact=True).click()
+    expect(card.locator(".note")).to_have_text("Eight covers are pinned; unpin one first.")
+    page.keyboard.press("ArrowLeft")
+    card.get_by_role("button", name="Unpin H").click()
+    page.keyboard.press("ArrowRight")
+    card.get_by_role("button", name="Pin", exact=True).click()
+    expect(card.get_by_role("button", name="Unpin H")).to_be_visible()
+
+
 def test_forget_is_about_the_cover_of_this_style(visit):
     page = visit("?seeds=2")
     name = name_of(2)
