@@ -158,11 +158,12 @@ window.albumGan = {
 
   busy: (id, busy) => document.getElementById(`${id}-cancel`)?.classList.toggle("busy", busy),
 
-  seek(frame, fps) {
+  seek(frame) {
     const video = document.querySelector("#loop video");
-    if (!video) return;
+    if (!video?.duration) return;
     video.pause();
-    video.currentTime = (frame - 0.5) / fps;
+    const { max } = document.querySelector("#scrub input[type=range]"); // number of frames
+    video.currentTime = ((frame - 0.5) / max) * video.duration; // the film's own speed
   },
 
   // Pins are stored as the text of Interpolate's field, which pinning changes. Its initial covers are a suggestion,

@@ -97,6 +97,7 @@ def test_covers_morph_in_a_video_that_plays_and_scrubs(visit):
     assert duration == pytest.approx(3, abs=0.1)
     assert width == 32
     page.wait_for_function("document.querySelector('#loop video').currentTime > 0")
+    page.get_by_label("double").check()  # the next film's speed
     page.locator("#scrub input[type=range]").fill("45")
     page.wait_for_function("Math.abs(document.querySelector('#loop video').currentTime - 44.5 / 30) < 0.01")
     with page.expect_download() as download:
