@@ -148,6 +148,9 @@ def test_covers_have_addresses(address, tiny_pipeline):
     with urllib.request.urlopen(f"{address}/cover/{name_of(3)}.png?model={tiny_pipeline.fingerprint}") as answer:
         assert answer.headers["Content-Type"] == "image/png"
         assert read_settings(Image.open(BytesIO(answer.read())))["seed"] == 3
+        assert answer.headers["Cache-Control"] == "public, max-age=604800"
+    with urllib.request.urlopen(f"{address}/cover/{name_of(3)}.png") as answer:  # of whichever model the page has
+        assert "Cache-Control" not in answer.headers
 
 
 @pytest.mark.parametrize(
