@@ -194,6 +194,22 @@ def test_what_cannot_be_drawn_is_not_found(address, path):
     caught.value.close()
 
 
+def test_only_a_full_disk_is_insufficient_storage():
+    import asyncio
+    import errno
+
+    from album_gan.space.errors import RefusedError, answers_errors
+
+    async def status_of(error):
+        async def handler(request):
+            raise error
+
+        return (await answers_errors(handler)(None)).status_code
+
+    errors = (OSError(errno.ENOSPC, ""), OSError(errno.EIO, ""), RefusedError(403, "no"), RefusedError(409, "later"))
+    assert [asyncio.run(status_of(error)) for error in errors] == [507, 500, 403, 409]
+
+
 def test_a_taken_port_is_reported_before_a_model_is_loaded():
     from album_gan.space.app import launch
 

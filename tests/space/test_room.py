@@ -17,6 +17,7 @@ from drawn_covers import save_covers
 from PIL import Image
 
 from album_gan.space.drawing_order import Lane
+from album_gan.space.errors import RefusedError
 from album_gan.space.lan_address import Invitation, invitation
 from album_gan.space.lessons import Lessons
 from album_gan.space.room import Room, Round, next_readable, picture_files
@@ -121,8 +122,9 @@ def test_through_a_tunnel_only_the_presenter_is_the_host(tiny_pipeline):
     asked = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={}, query_params={})
     Room(Lessons(service), Invitation("http://192.168.7.42:7860"))._check_host(asked)
     room = Room(Lessons(service), invitation(7860, lan=False, public_url="https://covers.example"))
-    with pytest.raises(ValueError, match="only the presenter can start and stop a game"):
+    with pytest.raises(RefusedError, match="only the presenter can start and stop a game") as refused:
         room._check_host(asked)
+    assert refused.value.status == 403
     asked.query_params["presenter"] = service.presenter.key
     room._check_host(asked)
 
