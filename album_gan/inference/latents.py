@@ -219,7 +219,7 @@ def check_truncation(truncation: float) -> float:
 
 
 def truncate(stem: Any, mean: Any, truncation: float) -> Any:
-    """Pull stems (B, C, 4, 4) towards the mean stem (C, 4, 4): 0 gives the mean cover, 1 changes nothing.
+    """Pull stems (B, C, h, w) towards the mean stem (C, h, w): 0 gives the mean cover, 1 changes nothing.
 
     Takes numpy arrays or torch tensors alike. Raises ValueError unless 0 <= truncation <= 1.5.
     """
