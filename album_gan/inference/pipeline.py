@@ -126,8 +126,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
             load_network(folder / "generator", "paint", variant),
             None if place is None else load_network(place, "reach", variant),
         )
+        # Of the same commit, which names the folder of a model from the Hub: its branch may have moved on by then.
+        commit = folder.name if folder.parent.name == "snapshots" else revision
         pipeline._find_discriminator = partial(
-            find_model, source, revision, bool(local_files_only),
+            find_model, source, commit, bool(local_files_only),
             parts=("discriminator",), variant="fp16", cache_dir=cache_dir, token=token,
         )  # fmt: skip
         if dtype is not None and dtype != torch.float32:
