@@ -1,6 +1,7 @@
 # ruff: noqa: F811  fixtures come from browsing.py
 """The Learn tab as visitors use it, on a phone and on a projector, with the small bundled model."""
 
+import json
 import re
 import urllib.request
 from io import BytesIO
@@ -382,6 +383,14 @@ def test_a_link_opens_a_page_of_the_tour_and_it_can_be_left(visit):
 
 
 ROOT = Path(__file__).parent.parent.parent
+
+
+def test_the_healthy_run_is_described_as_its_losses_are():
+    learn = ROOT / "space" / "static" / "learn"
+    run = json.loads((learn / "spoiled" / "runs.json").read_text(encoding="utf-8"))["sound"]
+    assert "The discriminator is far ahead at first, then the generator catches up" in (learn / "wrong.js").read_text()
+    assert min(run["discriminator"][:10]) < 0.1 < 0.4 < min(run["discriminator"][-10:])
+    assert max(run["generator"][:10]) > 2 * max(run["generator"][-10:])
 
 
 def test_the_written_lesson_has_the_acts_of_the_stage():
