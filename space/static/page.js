@@ -230,13 +230,13 @@ window.albumGan = {
   },
   thumbnail(name, i, { truncation, label }) {
     const figure = document.createElement("figure");
-    const image = new Image();
-    image.alt = `Album cover ${name}`;
-    image.addEventListener("error", () => image.remove());
-    image.src = this.coverUrl({ ...this.byName(name), truncation, label });
+    const empty = Object.assign(new Image(), { alt: `Album cover ${name}` });
+    const url = this.coverUrl({ ...this.byName(name), truncation, label });
+    const drawn = this.fetchImage(url, () => empty.isConnected, () => {});
+    drawn.then((image) => (image ? empty.replaceWith(Object.assign(image, { alt: empty.alt })) : empty.remove()));
     const caption = document.createElement("figcaption");
     caption.textContent = `${String.fromCharCode(65 + i)}  ${name}`;
-    figure.append(image, caption);
+    figure.append(empty, caption);
     return figure;
   },
 

@@ -116,6 +116,13 @@ def test_the_stage_shows_the_large_cover_although_the_queue_was_full(visit):
     drawn(page, ".present img.cover")
 
 
+def test_pinned_and_kept_covers_are_shown_although_the_queue_was_full(visit):
+    page = visit("?seeds=1,2")
+    refuse_first(page, r"/cover/5\.png")
+    page.evaluate("albumGan.store([{ name: '5', seed: 5, truncation: 1, label: '', model: albumGan.setup.model }])")
+    drawn(page, "[data-shelf=kept] img")
+
+
 def test_without_the_size_of_search_parameters(visit):
     page = visit()
     page.add_init_script("delete URLSearchParams.prototype.size")
