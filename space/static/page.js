@@ -265,7 +265,7 @@ window.albumGan = {
     } catch {}
     if (query.has("presenter")) {
       query.delete("presenter");
-      history.replaceState(null, "", String(query) ? `?${query}` : location.pathname); // query.size is missing from Safari 16
+      history.replaceState(null, "", (String(query) ? `?${query}` : location.pathname) + location.hash); // query.size is missing from Safari 16
     }
   },
 

@@ -123,6 +123,13 @@ def test_pinned_and_kept_covers_are_shown_although_the_queue_was_full(visit):
     drawn(page, "[data-shelf=kept] img")
 
 
+def test_a_link_to_another_panel_opens_it_also_in_the_same_tab(visit):
+    page = visit("?tab=learn&presenter=x#panel=shapes")
+    expect(page.locator(".learn .panel h2")).to_have_text("Shapes")
+    page.evaluate("location.hash = '#panel=guide'")
+    expect(page.locator(".learn .panel h2")).to_have_text("Field guide")
+
+
 def test_without_the_size_of_search_parameters(visit):
     page = visit()
     page.add_init_script("delete URLSearchParams.prototype.size")
