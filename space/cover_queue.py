@@ -38,7 +38,8 @@ class CoverQueue:
         self._waiting = {lane: FairQueue() for lane in Lane}
         self._places: dict[Cover, tuple[Lane, tuple]] = {}  # lane and share of each waiting cover
         self._cache: OrderedDict[Cover, Future] = OrderedDict()  # includes waiting covers
-        threading.Thread(target=self._draw_forever, daemon=True, name="covers").start()
+        for lane in Lane:  # a thread each, so that the presenter's covers do not wait where the audience's do
+            threading.Thread(target=self._draw_forever, args=(lane,), daemon=True, name=f"covers {lane.name}").start()
 
     def request(self, covers: Iterable[Cover], client: Client = ANYBODY, kind: str = "cover") -> list[Future]:
         """A future PNG for each cover. Raises QueueFullError, for the audience only.
@@ -63,7 +64,7 @@ class CoverQueue:
                 self._cache.move_to_end(cover)
                 futures.append(self._cache[cover])
             self._evict()
-            self._changed.notify()
+            self._changed.notify_all()
         return futures
 
     def _enqueue(self, cover: Cover, lane: Lane, share: tuple) -> None:
@@ -82,20 +83,24 @@ class CoverQueue:
             if cover not in self._places:
                 del self._cache[cover]
 
-    def _draw_forever(self) -> None:
+    def _draw_forever(self, lane: Lane) -> None:
+        queue = self._waiting[lane]
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: any(map(len, self._waiting.values())))
-                lane = next(lane for lane in Lane if len(self._waiting[lane]))
+                self._changed.wait_for(lambda: len(queue))
             with self._lock.hold(lane):
-                batch = self._next_batch()
-                self._draw_batch(batch)
+                if batch := self._next_batch(queue):
+                    self._draw_batch(batch)
 
-    def _next_batch(self) -> dict[Cover, Future]:
-        """The oldest covers of the share whose turn it is, and others that can be drawn in the same batch."""
+    def _next_batch(self, queue: FairQueue) -> dict[Cover, Future]:
+        """The oldest covers of the share whose turn it is, and others that can be drawn in the same batch.
+
+        Empty if all have moved to the presenter's queue in the meantime.
+        """
         with self._changed:
-            queue = next(queue for queue in self._waiting.values() if len(queue))
-            _, first = next(iter(queue))
+            _, first = next(iter(queue), (None, None))
+            if first is None:
+                return {}
             alike = [(share, cover) for share, cover in queue if cover[1:3] == first[1:3]][:BATCH_SIZE]
             for share, cover in alike:
                 queue.take(share, cover)

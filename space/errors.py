@@ -47,8 +47,19 @@ def shows_errors(handler: Callable) -> Callable:
     return generator if inspect.isgeneratorfunction(handler) else function
 
 
+class RefusedError(ValueError):
+    """A request that is valid but not answered now, or not to this client; `status` is the HTTP status."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+
+
 def answers_errors(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """Decorate a route: ValueError becomes 404, a full queue 503, too many wrong keys 429, a full disk 507."""
+    """Decorate a route: ValueError becomes 404, a full queue 503, too many wrong keys 429.
+
+    A `RefusedError` has its own status; an OSError is 507 for a full disk, and otherwise 500.
+    """
 
     @functools.wraps(handler)
     async def wrapped(request: Request) -> Response:
@@ -58,9 +69,11 @@ def answers_errors(handler: Callable[[Request], Awaitable[Response]]) -> Callabl
             return PlainTextResponse(describe(error), 503, {"Retry-After": "3"})
         except TooManyKeysError as error:
             return PlainTextResponse(describe(error), 429, {"Retry-After": str(FORGET_AFTER)})
+        except RefusedError as error:
+            return PlainTextResponse(describe(error), error.status)
         except ValueError as error:
             return PlainTextResponse(describe(error), 404)
         except OSError as error:
-            return PlainTextResponse(describe(error), 507)
+            return PlainTextResponse(describe(error), 507 if error.errno in NO_SPACE else 500)
 
     return wrapped

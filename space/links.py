@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from album_gan import AlbumCoverPipeline
 from album_gan.inference.latents import DEFAULT_TRUNCATION, Chosen, name_of
@@ -44,29 +44,25 @@ def view_of_link(pipe: AlbumCoverPipeline, query: Mapping[str, str], count: int)
     tab = query.get("tab") if query.get("tab") in TABS else TABS[0]
     text = query.get("seeds", "").strip()
     truncation = _valid(check_truncation, query.get("truncation"), DEFAULT_TRUNCATION)
-    seeds = _valid(check_seeds, text, []) if tab == "generate" else []
+    chosen, problem = _seeds_of(text, check_several if tab == "interpolate" else check_seeds)
+    seeds = chosen if tab == "generate" else []
     label = query.get("label") if query.get("label") in pipe.all_labels else ""
     opening, picked = opening_wall(pipe.fingerprint)
-    pins = join_names(_valid(check_several, text, [])[:MAX_PINS])
     note = "Hand-picked" if picked and not (seeds or label) and truncation == DEFAULT_TRUNCATION else ""
     return {
         "tab": tab,
         "truncation": truncation,
         "label": label,
         "wall": wall_value(pipe.fingerprint, seeds or opening[:count], truncation, label, note),
-        "interpolate": (pins or None) if tab == "interpolate" else None,
-        "upscale": next((one.name for one in _chosen(text)), "")[:200] if text and tab == "upscale" else None,
-        "notice": _other_model(query.get("model", ""), pipe.fingerprint) or _seeds_error(text),
+        "interpolate": join_names(chosen[:MAX_PINS]) if chosen and tab == "interpolate" else None,
+        "upscale": next((one.name for one in chosen), "")[:200] if text and tab == "upscale" else None,
+        "notice": _other_model(query.get("model", ""), pipe.fingerprint) or problem,
     }
 
 
 def join_names(chosen: Sequence[Chosen]) -> str:
     """Join names into a text that `read_seeds` parses; semicolons separate them, since words may contain commas."""
     return ("; " if any(one.typed for one in chosen) else ", ").join(one.name for one in chosen)
-
-
-def _chosen(text: str) -> list[Chosen]:
-    return _valid(check_seeds, text, [])
 
 
 def _valid(check, value, default):
@@ -76,12 +72,12 @@ def _valid(check, value, default):
         return default
 
 
-def _seeds_error(text: str) -> str:
+def _seeds_of(text: str, check: Callable[[str], list[Chosen]]) -> tuple[list[Chosen], str]:
+    """The seeds that a text chooses, none if it is empty; and why it cannot be used (HTML, "" if it can)."""
     try:
-        check_seeds(text or "0")
+        return check(text) if text else [], ""
     except ValueError as error:
-        return html.escape(str(error), quote=False)
-    return ""
+        return [], html.escape(str(error), quote=False)
 
 
 def _other_model(model: str, fingerprint: str) -> str:

@@ -32,7 +32,7 @@ from album_gan.media.image_files import read_picture
 from album_gan.media.picture_formats import picture_endings
 from album_gan.space.client import address_of
 from album_gan.space.drawing_order import Lane
-from album_gan.space.errors import answers_errors
+from album_gan.space.errors import RefusedError, answers_errors
 from album_gan.space.lan_address import Invitation
 from album_gan.space.lessons import Lessons, image, webp
 from album_gan.space.routes import number, result_of
@@ -108,34 +108,43 @@ class Room:
         rounds = whole_number(number(request.query_params.get("rounds", str(ROUNDS))), "rounds", 2, 40, "try 10")
         with self._lock:
             if self._preparing:
-                raise ValueError("a game is already being prepared; wait a moment")
+                raise RefusedError(409, "a game is already being prepared; wait a moment")
             self._preparing, self._rounds, self._game = True, [], secrets.token_hex(4)
+            game = self._game
         client = self.lessons.service.client(request, request.query_params.get("presenter"))
         try:
-            future = self.lessons.service.jobs.submit(client, "room", self._prepare, rounds, client.lane)
-            prepared = await result_of(future)
-        finally:
-            with self._lock:
-                self._preparing = False
+            prepared = await result_of(
+                self.lessons.service.jobs.submit(client, "room", self._prepare, game, rounds, client.lane)
+            )
+        except BaseException:
+            self._end(game)
+            raise
         with self._lock:
-            self._rounds, self._begun = prepared, time.monotonic() + 1.0
+            if game == self._game:
+                self._preparing, self._rounds, self._begun = False, prepared, time.monotonic() + 1.0
         return JSONResponse(self._view(None))
 
     async def stop(self, request: Request) -> Response:
-        """End the game."""
+        """End the game, or its preparation."""
         self._check_host(request)
-        with self._lock:
-            self._rounds = []
+        self._end(self._game)
         return JSONResponse(self._view(None))
+
+    def _end(self, game: str) -> None:
+        with self._lock:
+            if game == self._game:
+                self._preparing, self._rounds, self._game = False, [], ""
 
     def _check_host(self, request: Request) -> None:
         client = self.lessons.service.client(request, request.query_params.get("presenter"))
         is_here = is_loopback(address_of(request)) and not self.invite.is_public
         if client.lane is not Lane.PRESENTER and not is_here:
-            raise ValueError("only the presenter can start and stop a game; open the page with the presenter's link")
+            raise RefusedError(
+                403, "only the presenter can start and stop a game; open the page with the presenter's link"
+            )
 
-    def _prepare(self, count: int, lane: Lane) -> list[Round]:
-        """Prepare covers, half real, half generated, in random order, each scored by the critic."""
+    def _prepare(self, game: str, count: int, lane: Lane) -> list[Round]:
+        """Prepare covers, half real, half generated, in random order, each scored by the critic, until `game` ends."""
         dice = random.Random(secrets.randbits(64))
         lessons = self.lessons
         self._network = lessons.own if lessons.pair(lessons.own).discriminator is not None else "teaching"
@@ -144,6 +153,8 @@ class Room:
         files = dice.sample(self.files, min(len(self.files), 4 * count))
         rounds = []
         for real in kinds:
+            if game != self._game:
+                break
             with lessons.service.lock.hold(lane):  # per cover, so that nobody waits for the whole game
                 pair, critic = lessons.pair(self._network), lessons.critic_of(self._network)
                 size = (pair.resolution,) * 2
@@ -177,10 +188,10 @@ class Room:
         with self._lock:
             phase, current, _ = self._now()
             if game != self._game or phase != "voting" or place != current:
-                raise ValueError("the time for this vote is over")
+                raise RefusedError(409, "the time for this vote is over")
             votes = self._rounds[current].votes
             if len(votes) >= MAX_VOTERS and voter not in votes:
-                raise ValueError(f"a game can have at most {MAX_VOTERS} voters")
+                raise RefusedError(409, f"a game can have at most {MAX_VOTERS} voters")
             votes[voter] = real
         return JSONResponse({"voted": real})
 

@@ -1,4 +1,4 @@
-"""Routes for pictures and films, outside of gradio's queue. A cover never changes, so browsers may cache it.
+"""Routes for pictures and films, outside of gradio's queue. A model's cover never changes: browsers may cache it.
 
     cover/NAME.png?truncation=&label=&model=        the cover, with its settings inside
     cover/NAME.webp?size=1024                       enlarged, for the screen
@@ -80,14 +80,14 @@ class Routes:
         query, extension = request.query_params, self._extension(request)
         if extension == "png" and "size" not in query:
             [future] = self.service.covers.request([cover], self._client(request))
-            return Response(await result_of(future), media_type=MEDIA_TYPES[extension], headers=CACHED)
+            return Response(await result_of(future), media_type=MEDIA_TYPES[extension], headers=caching(request))
         size = whole_number(number(query.get("size", "512")), "size", SIZES[0], SIZES[-1], "try 512")
         if size not in SIZES:
             raise ValueError(f"size must be one of {', '.join(map(str, SIZES))}, got {size}")
         words = query.get("title", ""), query.get("artist", ""), query.get("layout", "headline")
         check_type(*words)
         future = self.service.large_cover(cover, size, words, extension, self._client(request))
-        return Response(await result_of(future), media_type=MEDIA_TYPES[extension], headers=CACHED)
+        return Response(await result_of(future), media_type=MEDIA_TYPES[extension], headers=caching(request))
 
     async def edit(self, request: Request) -> Response:
         """One edited cover."""
@@ -106,13 +106,13 @@ class Routes:
             return encode(image, extension, {**self.service.pipe.settings(*cover), "edits": amounts, "style": style})
 
         image = await result_of(self.service.jobs.submit(client, "edit", draw))
-        return Response(image, media_type=MEDIA_TYPES[extension], headers=CACHED)
+        return Response(image, media_type=MEDIA_TYPES[extension], headers=caching(request))
 
     async def film(self, request: Request) -> Response:
         """A short film from one cover to another."""
         first, last = self._covers(request, request.path_params["first"], request.path_params["last"])
         film = await result_of(self.service.film(first, last, self._client(request)))
-        return Response(film, media_type="video/mp4", headers=CACHED)
+        return Response(film, media_type="video/mp4", headers=caching(request))
 
     async def sheet(self, request: Request) -> Response:
         """A cover along each attribute, from less to more."""
@@ -131,7 +131,7 @@ class Routes:
             return encode(draw(*covers, client.lane), "webp", {})
 
         image = await result_of(self.service.jobs.submit(client, "edit", job))
-        return Response(image, media_type=MEDIA_TYPES["webp"], headers=CACHED)
+        return Response(image, media_type=MEDIA_TYPES["webp"], headers=caching(request))
 
     async def numbers(self, request: Request) -> Response:
         """The latent z of a seed, as JSON."""
@@ -141,7 +141,7 @@ class Routes:
     async def qr(self, request: Request) -> Response:
         """The QR code of a link to covers at the audience's address; empty without such an address."""
         query = request.query_params
-        fields = {name: query[name] for name in ("seeds", "truncation", "label") if query.get(name)}
+        fields = {name: query[name] for name in ("truncation", "label", "seeds") if query.get(name)}
         check_seeds(fields.get("seeds", ""))
         link = f"{self.invite.url}?{urlencode(fields)}" if self.invite.url else ""
         return Response(Invitation(link).qr, media_type="image/svg+xml")
@@ -151,7 +151,7 @@ class Routes:
         query = request.query_params
         if "covers" in query:
             self._check_model(request)
-            covers = check_archive(query["covers"][:20_000])
+            covers = check_archive(query["covers"])
             for label in {cover.label for cover in covers}:
                 self.service.pipe.check_label(label)
         else:
@@ -202,6 +202,11 @@ class Routes:
         if extension not in MEDIA_TYPES:
             raise ValueError(f"covers end in .png or .webp, got .{extension[:10]}")
         return extension
+
+
+def caching(request: Request) -> dict[str, str]:
+    """Headers for a picture or film: an address without `model=` shows another one when the page's model changes."""
+    return CACHED if "model" in request.query_params else {}
 
 
 async def result_of(future: Future) -> bytes:

@@ -38,6 +38,6 @@ def read_session(text: str) -> Session:
 def read_query(text: str) -> dict[str, str]:
     """The fields of a query string, with or without the leading question mark."""
     try:
-        return dict(parse_qsl(text.removeprefix("?")[:4000]))
+        return dict(parse_qsl(text.removeprefix("?")))
     except ValueError:
         return {}

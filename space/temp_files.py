@@ -41,6 +41,8 @@ def create_page_folder() -> Path:
 
     def sweep_forever() -> None:
         while True:
+            with contextlib.suppress(OSError):
+                os.utime(folder)  # in use: no other page deletes it
             for page in page_folders(place):
                 sweep(page)
             time.sleep(SWEEP_EVERY)
@@ -63,11 +65,16 @@ def page_folders(place: Path) -> list[Path]:
 
 
 def sweep(folder: Path, keep: float = KEEP) -> int:
-    """Delete files unchanged for `keep` seconds, then empty folders, including `folder`. Returns the number of files.
+    """Delete files unchanged for `keep` seconds, then empty folders. Returns the number of files.
 
-    Symbolic links are deleted, not followed.
+    `folder` itself is deleted if it is as old: a page that runs keeps its own young. Symbolic links are deleted, not
+    followed.
     """
     oldest, deleted = time.time() - keep, 0
+    kept = {os.environ.get("GRADIO_TEMP_DIR")}
+    with contextlib.suppress(OSError):
+        if os.lstat(folder).st_mtime >= oldest:
+            kept.add(str(folder))
     changed = set()  # folders whose own times are no longer meaningful
     for parent, folders, files in os.walk(folder, topdown=False):  # does not follow links
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
@@ -80,7 +87,7 @@ def sweep(folder: Path, keep: float = KEEP) -> int:
                     os.unlink(path)
                     changed.add(parent)
                     deleted += 1
-        if parent in changed and parent != os.environ.get("GRADIO_TEMP_DIR"):
+        if parent in changed and parent not in kept:
             with contextlib.suppress(OSError):  # not empty
                 os.rmdir(parent)
                 changed.add(os.path.dirname(parent))
@@ -90,7 +97,7 @@ def sweep(folder: Path, keep: float = KEEP) -> int:
 def new_folder() -> Path:
     """A new folder for files that gradio sends to a browser. Raises OSError when the page's folder is full."""
     folder = page_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if free_bytes(folder) <= 0:
         sweep(folder, keep=SWEEP_EVERY)
         if free_bytes(folder) <= 0:

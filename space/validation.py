@@ -15,6 +15,7 @@ from album_gan.inference.latents import (
 from album_gan.media.video import ENDINGS
 
 MAX_COVERS = 64  # per call
+MAX_TEXT = 20_000  # characters of a list: 64 names of 200, and more
 MAX_FRAMES = 240
 MAX_PINS = 8
 MAX_EDIT = 3.0  # in both directions
@@ -50,10 +51,10 @@ def check_truncation(value: str | float) -> float:
 
 def check_seeds(text: str) -> list[Chosen]:
     """Parse a list or any words, as `read_seeds`: up to 64 seeds with the words typed for them. Raises ValueError."""
-    chosen = read_seeds(str(text or "")[:4000])
-    if len(chosen) > MAX_COVERS:
-        raise ValueError(f"seeds must be at most {MAX_COVERS} a call, got {len(chosen)}; ask in several calls")
-    return chosen
+    text = str(text or "")
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"seeds must be at most {MAX_TEXT} characters, got {len(text)}; ask in several calls")
+    return read_seeds(text, MAX_COVERS)
 
 
 def check_seed(text: str) -> Chosen:

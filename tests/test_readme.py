@@ -110,3 +110,10 @@ def test_architecture_names_exist(name):
     for part in parts:
         found = getattr(found, part)
     assert found is not None
+
+
+@pytest.mark.parametrize(
+    "file", ["album_gan/export/html_page.py", "album_gan/inference/upscaling.py", "space/README.md"]
+)
+def test_what_is_said_of_every_model_fits_one_trained_on_free_covers(file):
+    assert "network whose training covers may be copyrighted" in (ROOT / file).read_text(encoding="utf-8")

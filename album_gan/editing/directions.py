@@ -81,7 +81,7 @@ class Editor:
         self.mixes = "style" in inspect.signature(pipe.generator.paint).parameters
 
     def edit(self, stems: Tensor, amounts: dict[str, float]) -> Tensor:
-        """Stems (B, C, 4, 4) edited by these amounts: 1 is visible, 3 is strong, negative is the opposite.
+        """Stems (B, C, h, w) edited by these amounts: 1 is visible, 3 is strong, negative is the opposite.
 
         Deterministic. Raises ValueError for an unknown name.
         """
@@ -98,7 +98,7 @@ class Editor:
         return stems
 
     def mix(self, stems: Tensor, styles: Tensor) -> list[Image.Image]:
-        """Covers with the composition of `stems` and the colours and textures of `styles`, both (B, C, 4, 4).
+        """Covers with the composition of `stems` and the colours and textures of `styles`, both (B, C, h, w).
 
         Raises ValueError for a model whose network does not separate the two.
         """

@@ -83,7 +83,7 @@ class Convolution:
             )
         if not self.transposed and self.stride > self.kernel:
             found.append("The stride is larger than the kernel: some input pixels are never used.")
-        if self.padding >= self.kernel:
+        if not self.transposed and self.padding >= self.kernel:
             found.append("The padding is at least as large as the kernel: at the border the kernel sees only zeros.")
         return found
 

@@ -32,8 +32,8 @@ ABOUT = (
 )
 FOOTER = (
     "Model {fingerprint}. Every name gives a cover, always the same one; the words' meaning has no effect. Drawn by a "
-    "network trained on copyrighted covers. Enjoy it, show it, learn from it; we cannot grant the right to release "
-    "what it draws. Runs on ONNX Runtime Web, (c) Microsoft Corporation, MIT licence; set in Inter, SIL Open "
+    "network whose training covers may be copyrighted. Enjoy it, show it, learn from it; we cannot grant the right to "
+    "release what it draws. Runs on ONNX Runtime Web, (c) Microsoft Corporation, MIT licence; set in Inter, SIL Open "
     "Font License."
 )
 

@@ -39,26 +39,26 @@ class Drawing(nn.Module):
 
 
 class Embedding(nn.Module):
-    """The first half of `Drawing`: latents (N, latent_dim), labels (N,) if conditional -> stems (N, C, 4, 4)."""
+    """The first half of `Drawing`: latents (N, latent_dim), labels (N,) if conditional -> stems (N, C, h, w)."""
 
     def __init__(self, generator: Any):
         super().__init__()
         self.generator: Any = generator
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents (N, latent_dim), labels (N,) -> stems (N, C, 4, 4)."""
+        """Latents (N, latent_dim), labels (N,) -> stems (N, C, h, w)."""
         return self.generator.embed(latents) if labels is None else self.generator.embed(latents, labels)
 
 
 class Painting(nn.Module):
-    """The second half: stems (N, C, 4, 4), truncation () -> images (N, 3, R, R) in [-1, 1]."""
+    """The second half: stems (N, C, h, w), truncation () -> images (N, 3, R, R) in [-1, 1]."""
 
     def __init__(self, generator: Any):
         super().__init__()
         self.generator: Any = generator
 
     def forward(self, stems: Tensor, truncation: Tensor) -> Tensor:
-        """Stems (N, C, 4, 4), truncation () -> images (N, 3, R, R) in [-1, 1]."""
+        """Stems (N, C, h, w), truncation () -> images (N, 3, R, R) in [-1, 1]."""
         mean = self.generator.stem_mean
         return self.generator.paint(mean + truncation * (stems - mean))
 

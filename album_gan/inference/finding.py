@@ -27,7 +27,7 @@ SCALES = (8, 16, 32, 64)  # pixels a side
 
 @dataclass(frozen=True)
 class Found:
-    """The nearest cover: `seed` among seeds from 0 on, `stem` (1, C, 4, 4) among all stems, with their pictures.
+    """The nearest cover: `seed` among seeds from 0 on, `stem` (1, C, h, w) among all stems, with their pictures.
 
     `seed_distance` and `distance` are the mean absolute differences from the picture, 0 to 1, of the two.
     """
@@ -67,7 +67,7 @@ def find(pipe: Any, picture: Image.Image, steps: int = STEPS, generator: Any = N
 
 
 def _descend(generator: Any, start: Tensor, stems: Tensor, target: Tensor, steps: int) -> Tensor:
-    """Gradient descent from one stem (1, C, 4, 4) towards the target (1, 3, R, R); returns the best on the way."""
+    """Gradient descent from one stem (1, C, h, w) towards the target (1, 3, R, R); returns the best on the way."""
     mean, spread = stems.mean(0), stems.std(0) + 1e-4
     with torch.inference_mode(False), torch.enable_grad():
         offset = ((start - mean) / spread).clone().requires_grad_()
@@ -105,7 +105,7 @@ def _nearest_seed(pipe: Any, generator: Any, stem: Tensor, others: list[int], ta
 
 @torch.inference_mode()
 def _differences(generator: Any, stems: Tensor, target: Tensor) -> Tensor:
-    """Distances (B,) of the covers of stems (B, C, 4, 4) from the target (1, 3, R, R)."""
+    """Distances (B,) of the covers of stems (B, C, h, w) from the target (1, 3, R, R)."""
     return torch.cat([_distance(generator.paint(some), target) for some in stems.split(16)])
 
 

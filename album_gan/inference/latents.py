@@ -139,15 +139,22 @@ class Chosen(NamedTuple):
         return self.typed or name_of(self.seed)
 
 
-def read_seeds(text: str) -> list[Chosen]:
+def read_seeds(text: str, most: int = MAX_LIST) -> list[Chosen]:
     """The seeds chosen by a text, the same everywhere: in the order given, repeats kept.
 
     "1,2,7-9,velvet-otter-042" is a list of numbers, inclusive ranges and readable names. Any other text is one name,
     commas included ("Tyler, The Creator"), and its words choose the seed (`seed_for_any_text`). Semicolons and new
     lines separate several of either: "The Flat Tyres; 1,2". Next to a readable name commas separate words too.
-    Raises ValueError for an empty text or item, a range that runs backwards, or over 1,000,000 seeds.
+    Raises ValueError for an empty text or item, a range that runs backwards, or over `most` seeds, none of which are
+    created.
     """
     chosen: list[Chosen] = []
+
+    def add(seeds: Sequence[int], typed: str = "") -> None:
+        if len(chosen) + len(seeds) > most:
+            raise ValueError(f"seeds must be at most {most} in one list, got more; split {shortened(text)}")
+        chosen.extend(Chosen(seed, typed) for seed in seeds)
+
     for part in re.split(r"[;\n]", text.strip(" ;\n")):
         items = part.split(",")
         numbers = re.fullmatch(r"[0-9,\s-]*", part)
@@ -156,22 +163,20 @@ def read_seeds(text: str) -> list[Chosen]:
             is_exact and re.search("[a-z]", item.casefold()) for is_exact, item in zip(exact, items, strict=True)
         )
         if not (numbers or all(exact) or named):
-            chosen.append(Chosen(seed_for_any_text(part)[0], " ".join(part.split())))
+            add([seed_for_any_text(part)[0]], " ".join(part.split()))
             continue
         for item, is_exact in zip(items, exact, strict=True):
             if not item.strip():
                 remedy = "remove the empty item" if text.strip() else "name a seed"
                 raise ValueError(f"seeds must be a list such as 1,2,7-9, got {shortened(text)}; {remedy}")
             if not (is_exact or numbers):
-                chosen.append(Chosen(seed_for_any_text(item)[0], " ".join(item.split())))
+                add([seed_for_any_text(item)[0]], " ".join(item.split()))
                 continue
             ends = re.fullmatch(_RANGE, item)
             first, last = (seed_of(ends[1]), seed_of(ends[2])) if ends else (seed_of(item),) * 2
             if last < first:
                 raise ValueError(f"seeds must have ranges that run upwards, got {item.strip()}; write {last}-{first}")
-            if len(chosen) + last - first >= MAX_LIST:
-                raise ValueError(f"seeds must be at most {MAX_LIST} in one list, got more; split {shortened(text)}")
-            chosen.extend(map(Chosen, range(first, last + 1)))
+            add(range(first, last + 1))
     return chosen
 
 
@@ -214,7 +219,7 @@ def check_truncation(truncation: float) -> float:
 
 
 def truncate(stem: Any, mean: Any, truncation: float) -> Any:
-    """Pull stems (B, C, 4, 4) towards the mean stem (C, 4, 4): 0 gives the mean cover, 1 changes nothing.
+    """Pull stems (B, C, h, w) towards the mean stem (C, h, w): 0 gives the mean cover, 1 changes nothing.
 
     Takes numpy arrays or torch tensors alike. Raises ValueError unless 0 <= truncation <= 1.5.
     """

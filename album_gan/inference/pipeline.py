@@ -71,10 +71,10 @@ Array = np.ndarray | torch.Tensor
 class AlbumCoverPipeline(DiffusionPipeline):
     """Draws album covers from seeds with one generator, and enlarges them.
 
-    `generator` is a ModelMixin with `embed` (B, latent_dim) -> stem (B, C, 4, 4), `paint` stem -> images
-    (B, 3, R, R) in [-1, 1], the buffer `stem_mean` (C, 4, 4), and `resolution`, `latent_dim` and `format_version` in
-    its config. `upscaler`, where there is one, enlarges (B, 3, H, W) in [-1, 1] and has `reach` (see
-    `upscaling.one_pass`). Both draw in evaluation mode.
+    `generator` is a ModelMixin with `embed` (B, latent_dim) -> stem (B, C, h, w), `paint` stem -> images
+    (B, 3, R, R) in [-1, 1], the buffer `stem_mean` (C, h, w), and `resolution`, `latent_dim` and `format_version` in
+    its config. Stems are 4x4 in most networks. `upscaler`, where there is one, enlarges (B, 3, H, W) in [-1, 1] and
+    has `reach` (see `upscaling.one_pass`). Both draw in evaluation mode.
     """
 
     _optional_components: ClassVar[list[str]] = ["upscaler"]
@@ -126,8 +126,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
             load_network(folder / "generator", "paint", variant),
             None if place is None else load_network(place, "reach", variant),
         )
+        # Of the same commit, which names the folder of a model from the Hub: its branch may have moved on by then.
+        commit = folder.name if folder.parent.name == "snapshots" else revision
         pipeline._find_discriminator = partial(
-            find_model, source, revision, bool(local_files_only),
+            find_model, source, commit, bool(local_files_only),
             parts=("discriminator",), variant="fp16", cache_dir=cache_dir, token=token,
         )  # fmt: skip
         if dtype is not None and dtype != torch.float32:
@@ -235,7 +237,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def stems_of(
         self, seeds: Seeds | None = None, label: str | None = None, *, latents: Array | None = None
     ) -> torch.Tensor:
-        """The stems (N, C, 4, 4) of seeds, or of latents (N, latent_dim), not truncated.
+        """The stems (N, C, h, w) of seeds, or of latents (N, latent_dim), not truncated.
 
         Covers are truncated and interpolated as stems, and are best edited as stems. Raises ValueError for a label
         that the model does not know.
@@ -267,7 +269,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
         Words such as "The Flat Tyres" choose a seed (`latents.read_seeds`) and stay the cover's name.
 
-        Or of `latents` (B, latent_dim), or of `stems` (B, C, 4, 4); truncation, 0 to 1.5, acts on these too.
+        Or of `latents` (B, latent_dim), or of `stems` (B, C, h, w); truncation, 0 to 1.5, acts on these too.
         With none of the three, `num_images` seeds (default 1) are drawn from `generator`, or from torch's global one;
         a list of generators draws one seed each.
         `label` is one of `labels` or `mixtures`, for all covers. Without one, each seed draws its own class as often as

@@ -24,8 +24,8 @@ TILE = 256  # input pixels; 160 MB of memory for a network of 64 channels
 BORDER = 8  # input pixels by which a picture is extended
 WORTH_A_PASS = 1.5  # a remaining factor below this is left to Lanczos
 RIGHTS = (
-    "Drawn by a network trained on copyrighted covers. Enjoy it, show it, learn from it; we cannot grant the right to "
-    "release it. Check first that it resembles no existing cover."
+    "Drawn by a network whose training covers may be copyrighted. Enjoy it, show it, learn from it; we cannot grant "
+    "the right to release it. Check first that it resembles no existing cover."
 )
 
 Engine = Callable[[Image.Image, tuple[int, int]], Image.Image]

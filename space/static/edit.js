@@ -91,13 +91,13 @@ async function show(large) {
   busy = false;
 }
 
-function settle() {
+function settle(isNew = true) {
   if (!cover.value.trim()) return say("Type a seed or a name.");
   states.push(state());
   albumGan.editing = cover.value.trim();
   albumGan.edits = editsNow();
   albumGan.editStyle = style.value.trim();
-  if (states.length > 1 || Object.keys(albumGan.edits).length) albumGan.remember("edit", [albumGan.editing]);
+  if (isNew || Object.keys(albumGan.edits).length) albumGan.remember("edit", [albumGan.editing]);
   show(true);
   const download = part("[data-edit=download]");
   download.href = addressOf("png", "");
@@ -111,7 +111,7 @@ function back() {
 }
 
 cover.addEventListener("change", () => (albumGan.editSettings = null)); // another cover: unedited
-for (const field of [cover, style]) field.addEventListener("change", settle);
+for (const field of [cover, style]) field.addEventListener("change", () => settle());
 part("[data-edit=undo]").addEventListener("click", back);
 part("[data-edit=reset]").addEventListener("click", () => {
   for (const slider of sliders.values()) slider.value = 0;
@@ -126,7 +126,7 @@ function begin() {
 begin();
 albumGan.onEdit = () => {
   begin();
-  settle();
+  settle(states.length > 0);
 };
 // Nothing is drawn until the tab is visible.
-new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && !states.length && settle()).observe(picture);
+new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && !states.length && settle(false)).observe(picture);

@@ -128,17 +128,19 @@ window.albumGan = {
     }
   },
 
-  // seeds: numbers, or text with names or words, in a form that the page can parse.
+  // seeds: numbers, or text with names or words, in a form that the page can parse. The longest field is last: a link
+  // that is cut on its way keeps the others.
   remember(tab, seeds) {
     if (!this.wall) return;
     const { truncation, label } = { edit: this.editSettings, upscale: this.sent?.name === seeds && this.sent }[tab] || this.wall;
     const { model } = this.wall;
     const list = Array.isArray(seeds) ? this.joined(seeds) : String(seeds);
     const separators = /^[\d,;\s-]*$/.test(list) ? /\s*([,;])\s*/g : /\s*(;)\s*/g; // a name may contain commas and spaces
-    const query = new URLSearchParams({ tab, seeds: list.trim().replace(separators, "$1"), truncation, model });
+    const query = new URLSearchParams({ tab, truncation, model });
     if (label) query.set("label", label);
     if (tab === "edit" && Object.keys(this.edits).length) query.set("edits", JSON.stringify(this.edits));
     if (tab === "edit" && this.editStyle) query.set("style", this.editStyle);
+    query.set("seeds", list.trim().replace(separators, "$1"));
     history.replaceState(null, "", `?${query.toString().replaceAll("%2C", ",")}${location.hash}`); // Learn's state is in the hash
   },
 
@@ -156,11 +158,12 @@ window.albumGan = {
 
   busy: (id, busy) => document.getElementById(`${id}-cancel`)?.classList.toggle("busy", busy),
 
-  seek(frame, fps) {
+  seek(frame) {
     const video = document.querySelector("#loop video");
-    if (!video) return;
+    if (!video?.duration) return;
     video.pause();
-    video.currentTime = (frame - 0.5) / fps;
+    const { max } = document.querySelector("#scrub input[type=range]"); // number of frames
+    video.currentTime = ((frame - 0.5) / max) * video.duration; // the film's own speed
   },
 
   // Pins are stored as the text of Interpolate's field, which pinning changes. Its initial covers are a suggestion,
@@ -215,21 +218,25 @@ window.albumGan = {
     const strip = document.querySelector("#strip .strip"); // missing until its tab has been opened
     strip?.replaceChildren(...this.stops.map((name, i) => this.thumbnail(name, i, this.wall ?? {})));
   },
+  // Why a cover cannot be pinned; "" if it can, or is.
+  pinRefusal(name) {
+    return this.pins.length < 8 || this.pins.includes(name) ? "" : "Eight covers are pinned; unpin one first.";
+  },
   togglePin(text, name = this.chosen) {
     const names = this.isSuggestion ? [] : this.namesIn(text);
     this.isSuggestion = false;
     const rest = names.filter((item) => item !== name);
-    return this.joined(rest.length < names.length ? rest : [...names, name].slice(-8));
+    return this.joined(rest.length < names.length ? rest : [...names, name]);
   },
   thumbnail(name, i, { truncation, label }) {
     const figure = document.createElement("figure");
-    const image = new Image();
-    image.alt = `Album cover ${name}`;
-    image.addEventListener("error", () => image.remove());
-    image.src = this.coverUrl({ ...this.byName(name), truncation, label });
+    const empty = Object.assign(new Image(), { alt: `Album cover ${name}` });
+    const url = this.coverUrl({ ...this.byName(name), truncation, label });
+    const drawn = this.fetchImage(url, () => empty.isConnected, () => {});
+    drawn.then((image) => (image ? empty.replaceWith(Object.assign(image, { alt: empty.alt })) : empty.remove()));
     const caption = document.createElement("figcaption");
     caption.textContent = `${String.fromCharCode(65 + i)}  ${name}`;
-    figure.append(image, caption);
+    figure.append(empty, caption);
     return figure;
   },
 
@@ -258,7 +265,7 @@ window.albumGan = {
     } catch {}
     if (query.has("presenter")) {
       query.delete("presenter");
-      history.replaceState(null, "", String(query) ? `?${query}` : location.pathname); // query.size is missing from Safari 16
+      history.replaceState(null, "", (String(query) ? `?${query}` : location.pathname) + location.hash); // query.size is missing from Safari 16
     }
   },
 
@@ -290,8 +297,10 @@ window.albumGan = {
     const update = () => {
       if (!this.wall) return;
       tool("zip").href = this.zipUrl(this.wall.seeds.map((seed, i) => ({ ...this.wall, seed, typed: this.wall.typed?.[i] })));
-      const kept = this.kept.filter((cover) => cover.model === this.setup.model).slice(-64);
+      const all = this.kept.filter((cover) => cover.model === this.setup.model);
+      const kept = all.slice(-64); // as many as an archive holds
       tool("kept-zip").hidden = !kept.length;
+      tool("kept-zip").textContent = `Download ${all.length > kept.length ? `the newest ${kept.length} of ${all.length} ` : ""}kept (ZIP)`;
       tool("kept-zip").href = this.zipUrl(kept.map((cover) => ({ ...cover, seed: cover.name })));
     };
     for (const name of ["pointerenter", "focusin"]) element.addEventListener(name, update);
@@ -316,7 +325,7 @@ window.albumGan = {
     });
   },
 
-  // The settings in a PNG from this page: the text chunk `album_gan`. Nothing is uploaded.
+  // The settings in a PNG from this page: the text chunk `album_gan`. Only a picture without it is uploaded, by `find`.
   async readPicture(file) {
     document.querySelector("[role=tab][data-tab-id=generate]")?.click(); // where the answer is shown
     const data = new DataView(await file.arrayBuffer());
@@ -363,7 +372,7 @@ window.albumGan = {
       light += (high + low) / 2 / 64;
       if (high - low < 28) continue;
       const turn = high === r ? (g - b) / (high - low) : high === g ? 2 + (b - r) / (high - low) : 4 + (r - g) / (high - low);
-      const colour = ["red", "orange", "yellow", "green", "green", "turquoise", "blue", "blue", "violet", "pink", "pink", "red"];
+      const colour = ["red", "orange", "yellow", "green", "green", "turquoise", "turquoise", "blue", "blue", "violet", "pink", "pink"];
       const word = colour[Math.round((turn * 60 + 360) / 30) % 12];
       weights[word] = (weights[word] ?? 0) + high - low;
     }

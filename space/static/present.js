@@ -232,6 +232,8 @@
     morph,
     pin() {
       albumGan.chosen = albumGan.nameOf(covers[index]);
+      const refusal = albumGan.pinRefusal(albumGan.chosen);
+      if (refusal) return void (part(".pin").textContent = refusal);
       albumGan.onWall.pin();
       setTimeout(() => extra || mark(), 300);
     },

@@ -147,6 +147,8 @@ const actions = {
   },
   pin() {
     albumGan.chosen = nameOf(covers[index]);
+    const refusal = albumGan.pinRefusal(albumGan.chosen);
+    if (refusal) return void (part(".note").textContent = refusal);
     albumGan.onWall.pin();
     if (!part("[data-action=settings]").hidden) part(".note").textContent = "Pinned covers use the wall's truncation and style.";
   },

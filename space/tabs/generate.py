@@ -103,7 +103,7 @@ def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
     handlers, wall, settings = Handlers(service), tab.wall, [tab.truncation, tab.label]
     found = {**QUICK, "show_progress": "minimal"}
     slow = [
-        tab.picture.upload(handlers.find_picture, [tab.picture, *settings, session], wall, js=WITH_SESSION, **found),
+        tab.picture.upload(handlers.find_picture, [tab.picture, session], [*settings, wall], js=WITH_SESSION, **found),
         wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **QUICK),
     ]
     for search in slow:
@@ -189,24 +189,24 @@ class Handlers:
     def find_picture(
         self,
         file: str,
-        truncation: float,
-        label: str,
         session: str,
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
-        """The cover nearest to a picture, and covers similar to it."""
+        """The cover nearest to a picture, and covers similar to it, with the settings with which they are searched."""
+        unchanged = (gr.skip(),) * 3
         who = read_session(session)
         client = self.service.client(request, who.presenter)
         with self.service.jobs.join(client, "find") as job:
             for _ in waiting(job, progress):
-                yield gr.skip()
+                yield unchanged
             progress(0.1, desc="Looking for the nearest cover")
-            yield gr.skip()
+            yield unchanged
             found = self.service.find(read_picture(file, MAX_SIDE, "the picture"), client.lane)
-        near = self.service.similar(Cover(found.seed), who.count - 1, client)
+        cover = Cover(found.seed)
+        near = self.service.similar(cover, who.count - 1, client)
         note = f"Nearest to your picture: {found.name}, {found.seed_distance:.0%} away"
-        yield self._wall([found.seed, *near], truncation, label, note)
+        yield cover.truncation, "", self._wall([found.seed, *near], cover.truncation, "", note)
 
     def _wall(
         self, seeds: Sequence[int | Chosen], truncation: float, label: str, note: str = "", opened: dict | None = None

@@ -1,6 +1,5 @@
 """Interpolate: a smooth animation through two to eight pinned covers."""
 
-import json
 from dataclasses import dataclass
 
 import gradio as gr
@@ -102,8 +101,7 @@ def wire(tab: InterpolateTab, service: CoverService, settings: list, session: gr
     outputs = [tab.strip, tab.video, tab.scrub, tab.download]
     tab.make.wire(Handlers(service).morph, inputs, outputs, tab.video, also=(tab.seeds.submit,))
     # Scrubbing happens in the browser, which has the whole video.
-    script = f"(frame, speed) => albumGan.seek(frame, {FPS} * {json.dumps(SPEEDS)}[speed])"
-    tab.scrub.input(None, [tab.scrub, tab.speed], None, js=script, api_visibility="private")
+    tab.scrub.input(None, tab.scrub, None, js="(frame) => albumGan.seek(frame)", api_visibility="private")
 
 
 class Handlers:

@@ -52,6 +52,13 @@ def test_what_is_impossible_is_said_with_the_way_out(capsys):
     assert "recipe must be one of" in capsys.readouterr().err
 
 
+def test_padding_as_large_as_the_kernel_shows_zeros_to_a_convolution_only():
+    """That of a transposed one crops its output."""
+    settings = {"size": 8, "kernel": 2, "stride": 1, "padding": 2}
+    assert "sees only zeros" in " ".join(Convolution(**settings).remarks)
+    assert Convolution(**settings, transposed=True).remarks == []
+
+
 def test_the_table_and_the_drawing(tmp_path, capsys):
     drawing = tmp_path / "a" / "infogan.svg"
     assert main(["shapes", "infogan", "--resolution", "32", "--svg", str(drawing)]) == 0

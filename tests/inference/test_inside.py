@@ -1,5 +1,6 @@
 """Layers lead to the cover, and the critic of a pipeline says what the Learn tab says."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +11,9 @@ from PIL import Image
 
 from album_gan import AlbumCoverPipeline
 from album_gan.covers.synthetic import draw_cover
+from album_gan.inference import pipeline
 from album_gan.inference.inside import square_tensor
+from album_gan.inference.model_store import find_model
 from album_gan.inference.pixels import to_pil
 from album_gan.space.lessons import Lessons, picture_of
 from album_gan.space.service import CoverService
@@ -32,6 +35,22 @@ def test_layers_are_those_of_this_threads_cover(tiny_pipeline):
         several = list(pool.map(tiny_pipeline.layers, [3, 4, 5] * 4))
     assert [[layer.name for layer in layers] for layers in several] == [[layer.name for layer in alone]] * 12
     torch.testing.assert_close([layer.output for layer in several[0]], [layer.output for layer in alone])
+
+
+def test_the_critic_is_of_the_generators_commit(tiny_model, tmp_path, monkeypatch):
+    """A branch of the Hub may move on before the critic is asked for."""
+    snapshot = tmp_path / "snapshots" / "0123abcd"
+    shutil.copytree(tiny_model, snapshot)
+    asked = []
+
+    def find(source, revision=None, *rest, **others):
+        asked.append(revision)
+        return find_model(source) if source == "bundled" else snapshot
+
+    monkeypatch.setattr(pipeline, "find_model", find)
+    pipe = AlbumCoverPipeline.from_pretrained("me/model", revision="main")
+    pipe._find_discriminator()
+    assert (asked[0], asked[-1]) == ("main", "0123abcd")
 
 
 def test_the_critic_is_that_of_the_learn_tab():

@@ -202,6 +202,16 @@ def test_what_is_typed_stays_a_name(text, names):
     assert latents.typed_for(5, "The Flat Tyres") == ""  # nobody can rename a cover
 
 
+def test_a_range_is_refused_before_it_is_expanded(monkeypatch):
+    assert len(latents.read_seeds("1-62; Anna; 7", most=64)) == 64
+    created = []
+    monkeypatch.setattr(latents, "Chosen", lambda *chosen: created.append(chosen))
+    for text in ("0-64", "0-999999", ";".join("abcde" * 13)):
+        with pytest.raises(ValueError, match="seeds must be at most 64 in one list, got more; split"):
+            latents.read_seeds(text, most=64)
+    assert len(created) == 64  # of the words, one by one
+
+
 def test_truncation():
     stem, mean = np.full((2, 3, 4, 4), 5.0), np.full((3, 4, 4), 1.0)
     for truncation, value in [(0, 1), (0.5, 3), (1, 5), (1.5, 7)]:

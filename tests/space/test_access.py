@@ -135,6 +135,25 @@ def test_the_presenters_key_has_128_bits(tiny_model, tmp_path, monkeypatch):
     assert all(len(key) * 4 == 128 and int(key, 16) for key in keys)
 
 
+def test_an_audience_behind_a_tunnel_does_not_lock_the_presenter_out(monkeypatch):
+    """All have one address then. A key of one's own may be short, and guessing it must end."""
+    from album_gan.space.client import PresenterKey, TooManyKeysError
+    from album_gan.space.drawing_order import Lane
+
+    for own in (None, KEY):
+        monkeypatch.setenv("ALBUM_GAN_PRESENTER", own or "")
+        presenter = PresenterKey()
+        for guess in range(10):
+            assert presenter.lane(f"wrong {guess}", "127.0.0.1") is Lane.AUDIENCE
+        with pytest.raises(TooManyKeysError):
+            presenter.lane("wrong again", "127.0.0.1")
+        if own:
+            with pytest.raises(TooManyKeysError):
+                presenter.lane(own, "127.0.0.1")
+        else:
+            assert presenter.lane(presenter.key, "127.0.0.1") is Lane.PRESENTER
+
+
 def test_the_address_of_a_client_behind_the_hubs_proxy_cannot_be_made_up(monkeypatch):
     from starlette.requests import HTTPConnection
 

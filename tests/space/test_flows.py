@@ -74,6 +74,8 @@ def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
     picture.write_bytes(downloaded(page, page.get_by_role("link", name="Download", exact=True).click))
     before = look(page)
     page = visit("", *size)
+    uploads = []
+    page.on("request", lambda request: uploads.append(request.url) if "/upload" in request.url else None)
     page.get_by_text("Settings", exact=True).click()
     page.get_by_label("Restore from a picture").set_input_files(picture)
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(name_of(77))
@@ -81,11 +83,15 @@ def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
     wait_for_wall(page)
     assert same(before, look(page))
     assert "truncation=0.6" in page.url
+    assert uploads == []
+    expect(page.get_by_text("A picture without settings is sent to the computer that runs")).to_be_visible()
 
     other = tmp_path / "other.png"
     Image.new("RGB", (9, 9)).save(other)
     page.get_by_label("Restore from a picture").set_input_files(other)
-    expect(page.get_by_text(re.compile("earest to your picture"))).to_be_visible()
+    expect(page.get_by_text(re.compile("Nearest to your picture"))).to_be_visible()
+    assert uploads
+    expect(page).to_have_url(re.compile("truncation=1&"))  # at which it was found
 
 
 def test_all_covers_come_in_one_archive(visit):
@@ -119,6 +125,30 @@ def test_kept_covers_come_with_settings_of_their_own(visit):
     page.locator("#enlarge").click()
     settings = read_settings(Image.open(BytesIO(downloaded(page, page.locator("#download-large").click))))
     assert settings["truncation"] == 0.5  # and not the wall's
+
+
+def test_the_page_says_what_is_too_much_to_keep_or_pin(visit):
+    page = visit("?seeds=0-8")
+    page.evaluate(
+        """albumGan.store(Array.from({ length: 70 }, (_, seed) =>
+            ({ name: String(seed), seed, truncation: 1, label: "", model: albumGan.setup.model })))"""
+    )
+    page.get_by_text("Settings", exact=True).click()
+    page.get_by_role("link", name="Download all (ZIP)").hover()
+    expect(page.locator("[data-tool=kept-zip]")).to_have_text("Download the newest 64 of 70 kept (ZIP)")
+    card = page.get_by_role("dialog")
+    tile(page, 0).first.click()
+    for number in range(8):
+        card.get_by_role("button", name="Pin", exact=True).click()
+        expect(card.get_by_role("button", name=f"Unpin {'ABCDEFGH'[number]}")).to_be_visible()
+        page.keyboard.press("ArrowRight")
+    card.get_by_role("button", name="Pin", exact=True).click()
+    expect(card.locator(".note")).to_have_text("Eight covers are pinned; unpin one first.")
+    page.keyboard.press("ArrowLeft")
+    card.get_by_role("button", name="Unpin H").click()
+    page.keyboard.press("ArrowRight")
+    card.get_by_role("button", name="Pin", exact=True).click()
+    expect(card.get_by_role("button", name="Unpin H")).to_be_visible()
 
 
 def test_forget_is_about_the_cover_of_this_style(visit):
@@ -313,6 +343,20 @@ def test_covers_are_described_to_those_who_cannot_see_them(visit):
     texts = visit().eval_on_selector_all(".wall .tile img", "images => images.map(image => image.alt)")
     assert len(set(texts)) == 16
     assert all(text.startswith("Album cover ") and (", " in text) for text in texts)
+
+
+def test_hues_have_their_names(visit):
+    script = """colours => colours.map(colour => {
+        const canvas = document.createElement("canvas");
+        const context = canvas.getContext("2d");
+        context.fillStyle = colour;
+        context.fillRect(0, 0, canvas.width, canvas.height);
+        return albumGan.describe(canvas, "").split(", ")[1];
+    })"""
+    names = {"#f00": "red", "#f80": "orange", "#ff0": "yellow", "#8f0": "green", "#0f0": "green", "#0f8": "turquoise",
+             "#0ff": "turquoise", "#08f": "blue", "#00f": "blue", "#80f": "violet", "#f0f": "pink", "#f08": "pink",
+             "#f02": "red", "#f20": "red", "#888": "grey"}  # fmt: skip
+    assert dict(zip(names, visit().evaluate(script, list(names)), strict=True)) == names
 
 
 @sizes("projector", "phone")

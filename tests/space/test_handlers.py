@@ -4,6 +4,7 @@ import json
 import re
 from importlib.resources import files
 from types import SimpleNamespace
+from urllib.parse import urlencode
 
 import av
 import gradio as gr
@@ -16,7 +17,7 @@ from album_gan.inference.latents import name_of, seed_for_any_text
 from album_gan.space.drawing_order import Lane
 from album_gan.space.links import view_of_link
 from album_gan.space.service import CoverService
-from album_gan.space.session import Session, read_session
+from album_gan.space.session import Session, read_query, read_session
 from album_gan.space.tabs import generate, interpolate, upscale
 from album_gan.space.validation import Cover, check_archive
 
@@ -49,6 +50,14 @@ def test_what_was_typed_comes_first_and_says_how_it_was_read(service):
         handlers.find("  ", wall, 1.0, "", PHONE)
     with pytest.raises(gr.Error, match="the wall is unreadable"):
         handlers.find("1", {"seeds": [None]}, 1.0, "", PHONE)
+
+
+def test_a_found_cover_is_shown_with_the_settings_it_was_found_with(service, tmp_path):
+    service.pipe(seeds=[5]).images[0].save(tmp_path / "five.png")
+    *_, (truncation, label, wall) = generate.Handlers(service).find_picture(str(tmp_path / "five.png"), PHONE, REQUEST)
+    assert (truncation, label) == (wall["truncation"], wall["label"]) == (1.0, "")
+    assert wall["seeds"][0] == 5
+    assert wall["note"] == f"Nearest to your picture: {name_of(5)}, 0% away"
 
 
 def test_a_loop_is_checked_before_it_waits(service):
@@ -124,6 +133,16 @@ def test_a_link_shows_what_is_right_in_it(tiny_pipeline, query, shown):
     assert view["notice"].startswith("seeds ") == (query.get("seeds") in ("9-1", "1,,2"))
     seeds = [5] if query.get("seeds") == "5" else [0, 1, 2, 3]
     assert view["wall"]["seeds"] == seeds
+
+
+def test_no_long_link_is_cut(tiny_pipeline):
+    names = [f"Zoë und die Häuser {place} {'x' * 170}" for place in range(64)]
+    link = "?" + urlencode({"seeds": "; ".join(names), "truncation": "0.5"})
+    view = view_of_link(tiny_pipeline, read_query(link), 4)
+    assert (view["wall"]["typed"], view["truncation"], view["notice"]) == (names, 0.5, "")
+    view = view_of_link(tiny_pipeline, read_query(link + "&seeds=" + "1" * 20_001), 4)
+    assert view["notice"] == "seeds must be at most 20000 characters, got 20001; ask in several calls"
+    assert view["truncation"] == 0.5
 
 
 def test_only_the_wall_that_was_picked_says_so():

@@ -1,6 +1,7 @@
 # ruff: noqa: F811  fixtures come from browsing.py
 """The Learn tab as visitors use it, on a phone and on a projector, with the small bundled model."""
 
+import json
 import re
 import urllib.request
 from io import BytesIO
@@ -208,6 +209,21 @@ def test_gradients_of_gradients_are_right(visit):
     assert worst < 1e-6
 
 
+def test_a_long_game_keeps_its_whole_course_in_few_points(visit):
+    page = visit("?tab=learn#panel=game")
+    ready(page, "game")
+    rounds = page.evaluate(
+        """async () => {
+        const { Game } = await import(new URL("learn/files/toy.js", document.baseURI));
+        const game = new Game({ data: "two", loss: "dcgan" });
+        const series = game.losses.discriminator;
+        for (let round = 0; round < 9000; round++) series.add(round, 0.7);
+        return series.points.map((point) => point[0]);
+    }"""
+    )
+    assert rounds == list(range(0, 9000, 8))
+
+
 @pytest.mark.slow
 def test_what_the_game_teaches_is_true(visit):
     """A penalised critic's loss follows the distance; a generator that steps too often collapses."""
@@ -241,9 +257,10 @@ def test_what_the_game_teaches_is_true(visit):
             const game = new Game(presets[name]);
             for (let i = 0; i < 300; i++) game.round();
             const each = 10 * game.turns;
-            const distances = game.distances.map((point) => point[1]);
+            const distances = game.distances.points.map((point) => point[1]);
             const total = (points) => points.reduce((sum, point) => sum + point[1], 0);
-            const losses = distances.map((_, i) => total(game.losses.discriminator.slice(i * each, (i + 1) * each)));
+            const { points } = game.losses.discriminator;
+            const losses = distances.map((_, i) => total(points.slice(i * each, (i + 1) * each)));
             const [a, b, middle] = [ranks(losses), ranks(distances), (distances.length - 1) / 2];
             const product = (u, v) => u.reduce((sum, value, i) => sum + (value - middle) * (v[i] - middle), 0);
             return product(a, b) / product(a, a);
@@ -366,6 +383,14 @@ def test_a_link_opens_a_page_of_the_tour_and_it_can_be_left(visit):
 
 
 ROOT = Path(__file__).parent.parent.parent
+
+
+def test_the_healthy_run_is_described_as_its_losses_are():
+    learn = ROOT / "space" / "static" / "learn"
+    run = json.loads((learn / "spoiled" / "runs.json").read_text(encoding="utf-8"))["sound"]
+    assert "The discriminator is far ahead at first, then the generator catches up" in (learn / "wrong.js").read_text()
+    assert min(run["discriminator"][:10]) < 0.1 < 0.4 < min(run["discriminator"][-10:])
+    assert max(run["generator"][:10]) > 2 * max(run["generator"][-10:])
 
 
 def test_the_written_lesson_has_the_acts_of_the_stage():

@@ -116,6 +116,20 @@ def test_the_stage_shows_the_large_cover_although_the_queue_was_full(visit):
     drawn(page, ".present img.cover")
 
 
+def test_pinned_and_kept_covers_are_shown_although_the_queue_was_full(visit):
+    page = visit("?seeds=1,2")
+    refuse_first(page, r"/cover/5\.png")
+    page.evaluate("albumGan.store([{ name: '5', seed: 5, truncation: 1, label: '', model: albumGan.setup.model }])")
+    drawn(page, "[data-shelf=kept] img")
+
+
+def test_a_link_to_another_panel_opens_it_also_in_the_same_tab(visit):
+    page = visit("?tab=learn&presenter=x#panel=shapes")
+    expect(page.locator(".learn .panel h2")).to_have_text("Shapes")
+    page.evaluate("location.hash = '#panel=guide'")
+    expect(page.locator(".learn .panel h2")).to_have_text("Field guide")
+
+
 def test_without_the_size_of_search_parameters(visit):
     page = visit()
     page.add_init_script("delete URLSearchParams.prototype.size")
@@ -270,6 +284,47 @@ def test_the_lesson_by_keyboard(visit):
         page.keyboard.press("Enter")
         expect(page.locator("[data-do=forward]")).to_have_text(text)
         assert focused(page) == "forward"
+
+
+def test_a_clicker_works_whatever_has_the_focus_and_a_reload_changes_nothing(visit):
+    page = visit("?tab=learn#panel=lesson")
+    page.wait_for_selector(".learn .panel[data-ready=yes]")
+    page.locator("[data-do=lesson]").click()
+    answer, question = page.locator("[data-do=forward]"), page.locator(".learn .card .question")
+    expect(answer).to_have_text("Answer")
+    first, seen = question.inner_text(), []
+    page.evaluate("window.isSame = true")
+    for control in ("select", "input[type=range]", "input[type=text]"):
+        page.evaluate(
+            """selector => {
+            const element = document.createElement(selector.split("[")[0]);
+            if (selector.includes("type=")) element.type = selector.split("=")[1].slice(0, -1);
+            document.querySelector(".learn .card").append(element);
+            element.focus();
+        }""",
+            control,
+        )
+        page.keyboard.press("F5")
+        expect(answer).to_have_text("Next")
+        page.keyboard.press("PageUp")
+        expect(answer).to_have_text("Answer")
+        seen.append(question.inner_text())
+    assert seen == [first] * 3
+    for key in ("PageDown", "F5"):
+        page.keyboard.press(key)
+    expect(question).not_to_have_text(first)
+    expect(answer).to_have_text("Answer")
+    assert page.evaluate("window.isSame")
+    second = question.inner_text()
+    page.wait_for_function("location.hash.includes('lesson=2&')")
+    later = "location.href.replace(/end=[0-9]+/, `end=${Date.now() + 7 * 60_000}`)"
+    page.evaluate(f"history.replaceState(null, '', {later})")
+    page.reload()
+    expect(question).to_have_text(second)
+    expect(page.locator(".learn .card .clock")).to_contain_text("7 minutes left")
+    page.keyboard.press("Escape")
+    expect(page.locator(".learn .card")).to_have_count(0)
+    page.wait_for_function("!location.hash.includes('lesson=')")
 
 
 @pytest.mark.parametrize("file", ["learn/vote.html", "style.css", "../../album_gan/export/page.css"])

@@ -148,6 +148,9 @@ def test_covers_have_addresses(address, tiny_pipeline):
     with urllib.request.urlopen(f"{address}/cover/{name_of(3)}.png?model={tiny_pipeline.fingerprint}") as answer:
         assert answer.headers["Content-Type"] == "image/png"
         assert read_settings(Image.open(BytesIO(answer.read())))["seed"] == 3
+        assert answer.headers["Cache-Control"] == "public, max-age=604800"
+    with urllib.request.urlopen(f"{address}/cover/{name_of(3)}.png") as answer:  # of whichever model the page has
+        assert "Cache-Control" not in answer.headers
 
 
 @pytest.mark.parametrize(
@@ -189,6 +192,22 @@ def test_what_cannot_be_drawn_is_not_found(address, path):
         urllib.request.urlopen(f"{address}/{path}")
     assert caught.value.code == 404
     caught.value.close()
+
+
+def test_only_a_full_disk_is_insufficient_storage():
+    import asyncio
+    import errno
+
+    from album_gan.space.errors import RefusedError, answers_errors
+
+    async def status_of(error):
+        async def handler(request):
+            raise error
+
+        return (await answers_errors(handler)(None)).status_code
+
+    errors = (OSError(errno.ENOSPC, ""), OSError(errno.EIO, ""), RefusedError(403, "no"), RefusedError(409, "later"))
+    assert [asyncio.run(status_of(error)) for error in errors] == [507, 500, 403, 409]
 
 
 def test_a_taken_port_is_reported_before_a_model_is_loaded():

@@ -91,6 +91,29 @@ def test_a_job_that_is_given_up_leaves_its_place():
         assert fifth.wait(0)
 
 
+def test_the_presenters_cover_is_not_behind_what_the_audience_waits_for():
+    lock, order = PriorityLock(), []
+    queue = cover_queue.CoverQueue(lambda seeds, *_: order.extend(seeds) or seeds, lambda image, _: image, lock)
+
+    def film():
+        with lock.hold(Lane.AUDIENCE):
+            order.append("film")
+
+    with lock.hold(Lane.PRESENTER):
+        other = threading.Thread(target=film)
+        other.start()
+        while len(lock._waiting) < 1:
+            time.sleep(0.01)
+        covers = queue.request([Cover(1), Cover(2)], Client("2"))
+        while len(lock._waiting) < 2:
+            time.sleep(0.01)
+        covers += queue.request([Cover(2), Cover(3)], HERSELF)
+        time.sleep(0.1)
+    assert [cover.result(10) for cover in covers] == [1, 2, 2, 3]
+    other.join(10)
+    assert order == [2, 3, "film", 1]
+
+
 def test_a_failing_job_frees_its_slot():
     jobs = JobQueue()
     for _ in range(10):

@@ -1,6 +1,7 @@
 # ruff: noqa: F811  fixtures come from browsing.py
 """Fool the critic: a host, phones, votes, and nothing that gives the answer away."""
 
+import asyncio
 import json
 import threading
 import time
@@ -15,6 +16,8 @@ from browsing import axe, axe_problems, browser, expect, server, visit  # noqa: 
 from drawn_covers import save_covers
 from PIL import Image
 
+from album_gan.space.drawing_order import Lane
+from album_gan.space.errors import RefusedError
 from album_gan.space.lan_address import Invitation, invitation
 from album_gan.space.lessons import Lessons
 from album_gan.space.room import Room, Round, next_readable, picture_files
@@ -119,10 +122,33 @@ def test_through_a_tunnel_only_the_presenter_is_the_host(tiny_pipeline):
     asked = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={}, query_params={})
     Room(Lessons(service), Invitation("http://192.168.7.42:7860"))._check_host(asked)
     room = Room(Lessons(service), invitation(7860, lan=False, public_url="https://covers.example"))
-    with pytest.raises(ValueError, match="only the presenter can start and stop a game"):
+    with pytest.raises(RefusedError, match="only the presenter can start and stop a game") as refused:
         room._check_host(asked)
+    assert refused.value.status == 403
     asked.query_params["presenter"] = service.presenter.key
     room._check_host(asked)
+
+
+def test_a_game_can_be_stopped_while_it_is_prepared(tiny_pipeline):
+    service = CoverService(tiny_pipeline)
+    room = Room(Lessons(service), Invitation("http://192.168.7.42:7860"))
+    asked = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={}, query_params={"rounds": "2"})
+
+    async def play():
+        with service.lock.hold(Lane.PRESENTER):  # nothing is drawn
+            first = asyncio.create_task(room.start(asked))
+            await asyncio.sleep(0.1)
+            assert room._view(None)["phase"] == "preparing"
+            await room.stop(asked)
+            assert room._view(None)["phase"] == "idle"
+            second = asyncio.create_task(room.start(asked))
+            await asyncio.sleep(0.1)
+            game = room._view(None)["game"]
+        await asyncio.wait_for(asyncio.gather(first, second), 60)
+        view = room._view(None)
+        assert (view["phase"], view["game"], view["rounds"]) == ("ready", game, 2)
+
+    asyncio.run(play())
 
 
 def test_real_covers_come_from_the_folder_that_the_host_names(tmp_path):

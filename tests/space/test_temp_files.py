@@ -35,6 +35,28 @@ def test_old_files_are_swept_and_young_ones_stay(tmp_path):
     assert KEEP + SWEEP_EVERY < 60 * 60  # within the hour, as the page promises
 
 
+def test_the_folder_of_an_idle_page_stays_and_that_of_a_killed_one_goes(tmp_path):
+    for age, is_left in ((0, True), (KEEP + 1, False)):
+        page = tmp_path / f"album-gan-page-{age}"
+        make_old(page / "upload" / "old.png", page / "upload")
+        os.utime(page, (time.time() - age,) * 2)
+        assert sweep(page) == 1
+        assert page.exists() == is_left
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_running_page_says_that_its_folder_is_in_use_and_keeps_it_private(tmp_path):
+    script = (
+        "import os, shutil, time, album_gan.space.temp_files as files; files.SWEEP_EVERY = 0.05\n"
+        "folder = files.create_page_folder(); os.utime(folder, (1, 1)); time.sleep(1)\n"
+        "print(folder.stat().st_mtime > 1)\n"
+        "shutil.rmtree(folder); files.new_folder(); print(folder.stat().st_mode & 0o077)"
+    )
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["True", "0"], done.stderr
+
+
 def test_links_are_never_followed(tmp_path):
     mine = tmp_path / "elsewhere" / "mine.png"
     make_old(mine)

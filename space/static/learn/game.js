@@ -93,11 +93,11 @@ export async function mount(body) {
     (flat ? drawLine : drawPlane)(context, game);
     count.textContent = `Round ${game.steps}. True distance ${game.distance().toFixed(3)}; ${game.modes()} of ${DATA[settings.data].modes.length} modes found.`;
     canvas.dataset.steps = game.steps;
-    const recent = (points) => thin(points, 200);
-    if (!game.losses.discriminator.length && !game.losses.generator.length) return void curves.replaceChildren(h("p", { class: "fine" }, "Losses and the true distance appear here."));
+    const recent = ({ points }) => thin(points, 200);
+    if (!game.losses.discriminator.points.length && !game.losses.generator.points.length) return void curves.replaceChildren(h("p", { class: "fine" }, "Losses and the true distance appear here."));
     curves.replaceChildren(
       chart([{ name: "discriminator loss", points: recent(game.losses.discriminator) }, { name: "generator loss", points: recent(game.losses.generator) }].filter((one) => one.points.length), { label: "Losses", x: "rounds", height: 190 }),
-      game.distances.length > 1 ? chart([{ name: "true distance, hidden from both networks", points: recent(game.distances), colour: "var(--curve-3)" }], { label: "True distance", x: "rounds", height: 170 }) : "");
+      game.distances.points.length > 1 ? chart([{ name: "true distance, hidden from both networks", points: recent(game.distances), colour: "var(--curve-3)" }], { label: "True distance", x: "rounds", height: 170 }) : "");
   }
 
   showControls();

@@ -62,7 +62,13 @@ export async function start(root) {
 
   const context = { open, place, guide, panels: PANELS };
   const names = PANELS.map(([name]) => name);
-  const wanted = state.value("panel");
-  await open(names.includes(wanted) ? wanted : "tour", names.includes(wanted));
-  if (state.value("tour") && wanted !== "tour") (await import("./tour.js")).resume(context);
+  async function openLinked() {
+    const wanted = state.value("panel");
+    await open(names.includes(wanted) ? wanted : "tour", names.includes(wanted));
+    if (root.classList.contains("on-stage")) return; // the lesson goes on
+    if (state.value("lesson")) (await import("./lesson.js")).resume(context);
+    else if (state.value("tour") && wanted !== "tour") (await import("./tour.js")).resume(context);
+  }
+  addEventListener("hashchange", openLinked); // a link that differs in the fragment alone does not load the page
+  await openLinked();
 }

@@ -28,12 +28,18 @@ export function mount(body, context) {
     h("p", {}, "No network for phones: vote by raising hands. No sound: none is needed. A slow computer: choose the network teaching, which draws instantly. The full lesson, with questions and the answers to expect: docs/lesson.md."));
 }
 
-// The lesson on stage. Forward: reveal, then the next step.
-async function perform(context, start) {
+// Continues a lesson that a reload interrupted, with its clock.
+export function resume(context) {
+  const number = Number(state.value("lesson")) - 1;
+  if (STEPS[number]) perform(context, number, Number(state.value("end")));
+}
+
+// The lesson on stage. Forward: reveal, then the next step. `end` in ms since 1970.
+async function perform(context, start, end = 0) {
   const root = context.place.closest(".learn");
   const card = h("aside", { class: "card", "aria-label": "Lesson" });
   const clock = h("span", { class: "clock" });
-  const end = Date.now() + STEPS.slice(start).reduce((sum, step) => sum + step.share, 0) * 60_000;
+  end ||= Date.now() + STEPS.slice(start).reduce((sum, step) => sum + step.share, 0) * 60_000;
   let number = start;
   let open = false;
   let isOver = false;
@@ -56,6 +62,7 @@ async function perform(context, start) {
       await context.open(step.panel, true);
       if (isOver || number !== i) return;
     }
+    state.set({ lesson: i + 1, end: Math.round(end) });
     render();
   }
   function render() {
@@ -73,8 +80,13 @@ async function perform(context, start) {
   const forward = () => (!open ? ((open = true), render()) : number + 1 < STEPS.length ? show(number + 1) : stop());
   const back = () => (open ? ((open = false), render()) : number && show(number - 1));
   function keys(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
-    const action = { PageDown: forward, ArrowRight: forward, PageUp: back, ArrowLeft: back, Escape: stop }[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    // A clicker's own keys work whatever has the focus; F5 would reload the page.
+    const clicker = { PageDown: forward, F5: forward, PageUp: back };
+    const field = event.target.tagName === "INPUT" ? event.target.type : event.target.tagName.toLowerCase();
+    if (!["text", "search", "textarea"].includes(field)) clicker.Escape = stop;
+    if (!/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) Object.assign(clicker, { ArrowRight: forward, ArrowLeft: back });
+    const action = clicker[event.key];
     if (action) (event.preventDefault(), event.stopPropagation(), action());
   }
   function left() {
@@ -84,6 +96,7 @@ async function perform(context, start) {
   let wasFull = false;
   function stop() {
     isOver = true;
+    state.set({ lesson: "", end: "" });
     clearInterval(timer);
     removeEventListener("keydown", keys, true);
     document.removeEventListener("fullscreenchange", left);

@@ -20,6 +20,20 @@ const BATCH = 64;
 const NOISE = 3;
 const CLIP = 0.4;
 
+// At most 2,000 points in even steps: when there are more, every second one is dropped, of the next ones too.
+const MOST_POINTS = 2000;
+class Series {
+  constructor() {
+    Object.assign(this, { points: [], every: 1, added: 0 });
+  }
+  add(...point) {
+    if (this.added++ % this.every === 0) this.points.push(point);
+    if (this.points.length < MOST_POINTS) return;
+    this.points = this.points.filter((_, i) => i % 2 === 0);
+    this.every *= 2;
+  }
+}
+
 export class Game {
   constructor(settings) {
     Object.assign(this, DEFAULTS, settings);
@@ -29,8 +43,8 @@ export class Game {
     this.discriminator = new t.Network([dimensions, 28, 28, 1], this.dice);
     this.optimizers = { generator: new t.Adam(this.generator.weights), discriminator: new t.Adam(this.discriminator.weights) };
     this.steps = 0;
-    this.losses = { generator: [], discriminator: [] };
-    this.distances = [];
+    this.losses = { generator: new Series(), discriminator: new Series() }; // [round, loss]
+    this.distances = new Series(); // [round, distance]
     this.shown = { real: this.real(256), noise: this.noise(256) };
   }
 
@@ -61,7 +75,7 @@ export class Game {
     if (this.loss === "wgan_gp") loss = t.add(loss, t.scale(this.slopePenalty(real, fake), this.penalty));
     this.optimizers.discriminator.step(t.gradients(loss, this.discriminator.weights), this.discriminatorRate);
     if (this.loss === "wgan") for (const weight of this.discriminator.weights) for (let i = 0; i < weight.data.length; i++) weight.data[i] = Math.max(-CLIP, Math.min(CLIP, weight.data[i]));
-    this.losses.discriminator.push([this.steps, shown]);
+    this.losses.discriminator.add(this.steps, shown);
     return shown;
   }
 
@@ -86,7 +100,7 @@ export class Game {
     const scores = this.discriminator.forward(this.generator.forward(this.noise(BATCH)));
     const loss = this.loss === "dcgan" ? t.mean(t.softplus(t.scale(scores, -1))) : t.scale(t.mean(scores), -1);
     this.optimizers.generator.step(t.gradients(loss, this.generator.weights), this.generatorRate);
-    this.losses.generator.push([this.steps, loss.item()]);
+    this.losses.generator.add(this.steps, loss.item());
     return loss.item();
   }
 
@@ -94,7 +108,7 @@ export class Game {
     for (let turn = 0; turn < this.turns; turn++) this.stepDiscriminator();
     for (let turn = 0; turn < this.generatorTurns; turn++) this.stepGenerator();
     this.steps++;
-    if (this.steps % 10 === 0) this.distances.push([this.steps, this.distance()]);
+    if (this.steps % 10 === 0) this.distances.add(this.steps, this.distance());
   }
 
   drawn() {

@@ -3,7 +3,7 @@ import { h, button, chart, line, still } from "./dom.js";
 import * as state from "./state.js";
 
 const CAUSES = {
-  sound: ["Nothing", "A healthy run: noise, then grey patterns, then figures and title bars in many colours. Neither loss vanishes, and no alarm is raised.", "None needed. Note that the losses show no progress: they hover."],
+  sound: ["Nothing", "A healthy run: noise, then grey patterns, then figures and title bars in many colours. The discriminator is far ahead at first, then the generator catches up, and no alarm is raised.", "None needed. Note what the losses show: which network is ahead, not how good the pictures are."],
   range: ["Pixels in the wrong range", "Real pixels went from 0 to 1, but the generator's go from -1 (black) to 1 (white). So it learns that nothing is darker than mid-grey, and every picture is pale.", "Scale real pixels to -1 to 1, the range of the generator's last layer, tanh."],
   strong: ["A discriminator that is too strong", "The discriminator learns twenty times as fast as the generator. Its loss is almost 0: it is never wrong, so its gradients tell the generator little about how to improve.", "A lower learning rate for the discriminator, or a loss that does not saturate (wgan_gp, projected's hinge)."],
   copies: ["Duplicates left in", "Three of four covers are the same picture. The generator learns what is most frequent: that one, again and again.", "album-gan covers build finds duplicates and keeps one of each."],
