@@ -1,6 +1,7 @@
 """Imports go down only, from the floor of the command line to the floor of the networks."""
 
 import ast
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,11 @@ def test_networks_import_nothing_of_ours():
                 continue
             assert not (isinstance(node, ast.ImportFrom) and node.level), path.name
             assert not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("album_gan")), path.name
+
+
+def test_pytest_looks_into_every_folder_with_tests(pytestconfig):
+    """Its defaults leave out folders called build."""
+    folders = {part for file in (ROOT / "tests").rglob("test_*.py") for part in file.relative_to(ROOT).parts[:-1]}
+    assert {"tests", "covers", "build"} <= folders
+    left_out = pytestconfig.getini("norecursedirs")
+    assert [name for name in folders if any(fnmatch(name, pattern) for pattern in left_out)] == []
