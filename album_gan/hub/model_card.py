@@ -36,6 +36,12 @@ RESULTS = {
     "batch_size",
 }
 
+NOT_RECORDED = "Not recorded."
+RECORDS = {
+    "training.json": "`training.json` has all settings", "log.jsonl": "`log.jsonl` the losses",
+    "history": "`history/` thumbnails of 64 fixed seeds from step 0 on",
+}  # fmt: skip
+FINE_TUNING = "`discriminator/` is for fine-tuning (`train.py --init_from {repo_id}`) and for teaching. "
 NO_LICENSE = (
     "Drawn by a network trained on covers whose rights are stated above. Enjoy it, show it, learn from it; no rights "
     "are granted for releasing what it draws."
@@ -67,8 +73,11 @@ def card(
         eval_results=results,
     )
     text = TEMPLATE.read_text(encoding="utf-8").format(
-        **{name: value for name, value in record.items() if name != "settings"},
         title=title,
+        kind=f"`{record['recipe']}` GAN" if record["settings"] else "GAN",
+        discriminator=FINE_TUNING.format(repo_id=repo_id) if (folder / "discriminator").is_dir() else "",
+        training_data=training_data(record),
+        training=training(record, folder),
         repo_id=repo_id,
         fingerprint=pipe.fingerprint,
         parameters=sum(parameter.numel() for parameter in pipe.generator.parameters()) / 1e6,
@@ -78,8 +87,6 @@ def card(
         data_rights=data_rights or NOT_STATED,
         rights=LICENSED.format(license=license) if license else NO_LICENSE,
         by_hand=by_hand(pipe, repo_id),
-        initial_weights=initial_weights(record["settings"]),
-        command=training_command(record["settings"]),
         numbers=numbers(measured) if measured else "Not measured yet; run `album-gan evaluate`.",
         memorisation=memorisation(measured),
     )
@@ -104,7 +111,7 @@ def check_card(content: str) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Facts about training for the card, from training.json; zeros for a model without one."""
+    """Facts about training for the card, from training.json; `settings` is empty for a model without one."""
     path = folder / "training.json"
     record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {
@@ -119,6 +126,26 @@ def read_record(folder: Path) -> dict[str, Any]:
         "data": record.get("data") or public_name(record.get("dataset_name")),
         "settings": record,
     }
+
+
+def training_data(record: dict[str, Any]) -> str:
+    """What the model was trained on; several lines."""
+    if not record["settings"]:
+        return f"{NOT_RECORDED}\n"
+    return f"{record['covers']}; {record['held_out']:,} more were held out.\n\n- Data: {record['data']}."
+
+
+def training(record: dict[str, Any], folder: Path) -> str:
+    """How long the model was trained and on what, the command, and the files in `folder` that show more."""
+    if not record["settings"]:
+        return NOT_RECORDED
+    files = [text for name, text in RECORDS.items() if (folder / name).exists()]
+    return (
+        f"{record['images']:,} images seen by the discriminator ({record['steps']:,} steps, batches of "
+        f"{record['batch']}), {record['hours']:.1f} hours on {record['hardware']}."
+        f"{initial_weights(record['settings'])}\n\n```sh\n{training_command(record['settings'])}\n```\n\n"
+        f"{', '.join(files)}."
+    )
 
 
 def initial_weights(settings: dict[str, Any]) -> str:

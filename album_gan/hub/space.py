@@ -6,14 +6,17 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
 
-from ..inference.model_store import BUNDLED, check_hub_id, find_model
+from ..inference.model_store import BUNDLED, FP16_WEIGHTS, check_hub_id, find_model
 from .model_card import check_card
 from .push import explained, temporary_folder
 
 PACKAGE = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "pretrained", "export", "space", "*.md", "model_card_by_hand.txt")
 INSIDE = "model"  # folder for the weights of a private model, so that a private Space needs no token
-SHOWN = ("model_index.json", "generator/", "upscaler/", "history/")  # files that the page reads
+SHOWN = (  # beginnings of the files that the page reads; of a discriminator only the float16 weights
+    "model_index.json", "generator/", "upscaler/", "history/", "training.json", "log.jsonl",
+    "discriminator/config.json", f"discriminator/{FP16_WEIGHTS}",
+)  # fmt: skip
 
 
 def push_space(space_id: str, repo_id: str) -> str:

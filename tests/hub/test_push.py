@@ -134,6 +134,19 @@ def test_the_card_repeats_the_whole_command(tiny_model, tmp_path):
     assert command[2:] == ["--recipe", "projected", "--compile", *own]
     assert "25,600 images seen by the discriminator (100 steps, batches of 256)" in text
     assert "A stream of covers; 9 more were held out." in text
+    assert "`training.json` has all settings.\n" in text
+    assert "history" not in text
+
+
+def test_a_card_invents_no_facts_and_names_no_missing_files(tiny_model, tmp_path):
+    AlbumCoverPipeline.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    text = card(AlbumCoverPipeline.from_pretrained(tmp_path), tmp_path, "me/covers", "mine")
+    assert "## Training data\n\nNot recorded.\n\n- Rights to the data: mine.\n" in text
+    assert "## Training\n\nNot recorded.\n" in text
+    assert "do not exist: a GAN with" in text
+    assert not [
+        name for name in ("training.json", "log.jsonl", "history/", "discriminator/", "0 covers") if name in text
+    ]
 
 
 def measured_with(**numbers) -> dict:
