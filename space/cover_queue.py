@@ -84,27 +84,32 @@ class CoverQueue:
                 del self._cache[cover]
 
     def _draw_forever(self, lane: Lane) -> None:
-        queue = self._waiting[lane]
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: len(queue))
+                self._changed.wait_for(lambda: self._is_next(lane))
             with self._lock.hold(lane):
-                if batch := self._next_batch(queue):
+                if batch := self._next_batch(lane):
                     self._draw_batch(batch)
 
-    def _next_batch(self, queue: FairQueue) -> dict[Cover, Future]:
+    def _is_next(self, lane: Lane) -> bool:
+        """Whether covers of this lane wait, and none of one that goes first."""
+        return next((first for first in Lane if len(self._waiting[first])), None) is lane
+
+    def _next_batch(self, lane: Lane) -> dict[Cover, Future]:
         """The oldest covers of the share whose turn it is, and others that can be drawn in the same batch.
 
-        Empty if all have moved to the presenter's queue in the meantime.
+        Empty if the presenter has asked for covers in the meantime.
         """
         with self._changed:
-            _, first = next(iter(queue), (None, None))
-            if first is None:
+            if not self._is_next(lane):
                 return {}
+            queue = self._waiting[lane]
+            _, first = next(iter(queue))
             alike = [(share, cover) for share, cover in queue if cover[1:3] == first[1:3]][:BATCH_SIZE]
             for share, cover in alike:
                 queue.take(share, cover)
                 del self._places[cover]
+            self._changed.notify_all()  # it may be the other lane's turn
             return {cover: self._cache[cover] for _, cover in alike}
 
     def _draw_batch(self, batch: dict[Cover, Future]) -> None:

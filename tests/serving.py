@@ -1,5 +1,6 @@
 """Runs the real page in a separate process, for the tests of the page."""
 
+import asyncio
 import itertools
 import json
 import os
@@ -7,7 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,3 +73,9 @@ def serve(model: Path, port: int, files: Path) -> Iterator[str]:
     """The page's address while it runs; what visitors make is kept in `files`."""
     with page_of(start_command(model, port), {**os.environ, "GRADIO_TEMP_DIR": str(files)}):
         yield f"http://127.0.0.1:{port}"
+
+
+def run_async(coroutine: Coroutine):
+    """The result of a coroutine, run in a thread of its own: Playwright's event loop may be running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()

@@ -214,7 +214,7 @@ def test_the_room_sees_again_what_it_voted_on(visit):
 
 def test_a_game_says_which_network_draws(tiny_model, tiny_pipeline):
     room = Room(Lessons(CoverService(tiny_pipeline), str(tiny_model)), Invitation())
-    assert len(room._prepare(2, Lane.AUDIENCE)) == 2
+    assert len(room._prepare(room._game, 2, Lane.AUDIENCE)) == 2
     assert room._view(None)["network"] == "teaching"
 
 

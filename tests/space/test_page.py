@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from PIL import Image
-from serving import free_port, serve
+from serving import free_port, run_async, serve
 
 from album_gan.inference.latents import name_of, seed_for_any_text, seed_of
 from album_gan.inference.pixels import png_bytes
@@ -195,7 +195,6 @@ def test_what_cannot_be_drawn_is_not_found(address, path):
 
 
 def test_only_a_full_disk_is_insufficient_storage():
-    import asyncio
     import errno
 
     from album_gan.space.errors import RefusedError, answers_errors
@@ -207,7 +206,7 @@ def test_only_a_full_disk_is_insufficient_storage():
         return (await answers_errors(handler)(None)).status_code
 
     errors = (OSError(errno.ENOSPC, ""), OSError(errno.EIO, ""), RefusedError(403, "no"), RefusedError(409, "later"))
-    assert [asyncio.run(status_of(error)) for error in errors] == [507, 500, 403, 409]
+    assert [run_async(status_of(error)) for error in errors] == [507, 500, 403, 409]
 
 
 def test_a_taken_port_is_reported_before_a_model_is_loaded():

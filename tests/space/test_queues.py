@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
-from serving import free_port, serve
+from serving import free_port, run_async, serve
 
 pytest.importorskip("gradio", reason="the page needs album-gan[demo]")
 
@@ -126,7 +126,7 @@ def test_a_job_that_ends_with_stop_iteration_is_answered():
         with pytest.raises(RuntimeError, match="the job ended with StopIteration"):
             await asyncio.wait_for(asyncio.wrap_future(JobQueue().submit(Client("1"), "learn", next, iter(()))), 10)
 
-    asyncio.run(answer())
+    run_async(answer())
 
 
 class Painter:

@@ -15,6 +15,7 @@ import pytest
 from browsing import axe, axe_problems, browser, expect, server, visit  # noqa: F401
 from drawn_covers import save_covers
 from PIL import Image
+from serving import run_async
 
 from album_gan.space.drawing_order import Lane
 from album_gan.space.errors import RefusedError
@@ -148,7 +149,7 @@ def test_a_game_can_be_stopped_while_it_is_prepared(tiny_pipeline):
         view = room._view(None)
         assert (view["phase"], view["game"], view["rounds"]) == ("ready", game, 2)
 
-    asyncio.run(play())
+    run_async(play())
 
 
 def test_real_covers_come_from_the_folder_that_the_host_names(tmp_path):
