@@ -93,11 +93,14 @@ def test_the_same_bytes_when_a_worker_is_killed(pile, cluster, tmp_path, monkeyp
     assert outputs(tmp_path / "sent") == outputs(tmp_path / "alone")
 
 
-def test_no_cluster_says_so_before_anything_is_changed(pile, tmp_path, monkeypatch):
+def test_no_cluster_says_so_before_anything_is_changed(tmp_path, monkeypatch):
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "a.png").write_bytes(picture(0, 300, "PNG"))
     monkeypatch.setattr("album_gan.covers.build.cluster.CONNECT_SECONDS", 1)
     with pytest.raises(ValueError, match="cluster must be the address of a dask scheduler"):
-        build(config(pile, tmp_path / "out", cluster="tcp://127.0.0.1:1"))
+        build(config(few, tmp_path / "out", cluster="tcp://127.0.0.1:1"))
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr("album_gan.runtime.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'album-gan\[cluster\]'"):
-        build(config(pile, tmp_path / "out", cluster="tcp://127.0.0.1:1"))
+        build(config(few, tmp_path / "out", cluster="tcp://127.0.0.1:1"))
