@@ -117,7 +117,7 @@ def steps_of(run: Path) -> int:
 
 def sheet_of(run: Path) -> int:
     """Images at the sheet that the page shows."""
-    found = re.search(r"draws after ([\d,]+) images", (run / "progress.html").read_text())
+    found = re.search(r"its covers after ([\d,]+) images", (run / "progress.html").read_text())
     return int(found[1].replace(",", "")) if found else 0
 
 
