@@ -75,10 +75,13 @@ def check_gpus(context: Context) -> Iterator[Finding]:
 def _is_built_for(capability: str, built_for: list[str]) -> bool:
     """Whether code for these architectures, as "sm_86" or "compute_90", runs on a GPU of `capability`, as "89".
 
-    Machine code runs on later GPUs of the same major version, intermediate code on all later ones.
+    Machine code runs on later GPUs of the same major version, intermediate code on all later ones (CUDA's Programming
+    Guide, "Compute Capabilities"). True for names of AMD's architectures, which say nothing of capabilities.
     """
     for name in built_for:
         kind, _, number = name.partition("_")
+        if not number:
+            return True
         number = number.rstrip("af")  # features of one GPU or one family
         if int(number) <= int(capability) and (kind == "compute" or number[:-1] == capability[:-1]):
             return True

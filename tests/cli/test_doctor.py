@@ -169,11 +169,11 @@ def test_a_gpu_that_torch_does_not_use(doctor, tmp_path, cuda, visible, wheels):
         assert said.endswith("CUDA_VISIBLE_DEVICES='-1' hides NVIDIA L4; type: unset CUDA_VISIBLE_DEVICES")
 
 
-def said_of_gpus(gpus: list[dict], **found: str) -> list[str]:
+def said_of_gpus(gpus: list[dict], built_for=("sm_80", "sm_86", "compute_86"), **found: str) -> list[str]:
     """What is found of GPUs, as the probe describes them, of which some fail with these errors, as in cuda1="..."."""
     probe = Probe.__new__(Probe)
     fails = {f"cuda:{name.removeprefix('cuda')}": why for name, why in found.items()}
-    probe._results = [{"gpus": gpus, "built_for": ["sm_80", "sm_86", "compute_86"]}]
+    probe._results = [{"gpus": gpus, "built_for": list(built_for)}]
     probe._results += [{"fails": device, "why": why} for device, why in fails.items()]
     probe._results += [{"computes": f"cuda:{i}"} for i in range(len(gpus)) if f"cuda:{i}" not in fails]
     context = SimpleNamespace(torch=probe, smi={"name": "GPU", "driver": "580.1", "cuda": "13.0"})
@@ -189,6 +189,14 @@ def test_each_gpu_is_judged_by_itself():
     assert "it is an sm_70, and torch is built for sm_80, sm_86, compute_86 pip install" in outdated
     assert well.startswith("ok ")
     assert "ECC error nvidia-smi" in faulty
+
+
+def test_the_build_is_not_blamed_for_a_gpu_of_amd():
+    """Its architectures are no numbers to compare with."""
+    gpu = {"name": "GPU", "free": 70e9, "total": 80e9, "capability": "90"}
+    [said] = said_of_gpus([gpu], ("gfx90a", "gfx942"), cuda0="RuntimeError: HIP error")
+    assert "HIP error" in said
+    assert "torch is built for" not in said
 
 
 def test_a_gpu_that_fails_does_not_hide_the_next(monkeypatch, capsys):
