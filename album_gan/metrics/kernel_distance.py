@@ -18,10 +18,7 @@ def kernel_distance(real: Features, fake: Features) -> Features:
     count, other = len(real), len(fake)
     if min(count, other) < 2:
         raise ValueError(f"kernel_distance needs 2 or more of each, got {count} real and {other} fake; draw more")
-    within_real, within_fake = _kernel(real, real), _kernel(fake, fake)
-    real_mean = (within_real.sum() - within_real.trace()) / (count * (count - 1))
-    fake_mean = (within_fake.sum() - within_fake.trace()) / (other * (other - 1))
-    return real_mean + fake_mean - 2 * _kernel(real, fake).mean()
+    return _unbiased(_kernel(real, real), _kernel(fake, fake), _kernel(real, fake))
 
 
 def subset_distances(real: np.ndarray, fake: np.ndarray, size: int, draws: int = 50, seed: int = 0) -> np.ndarray:
@@ -39,20 +36,20 @@ def subset_distances(real: np.ndarray, fake: np.ndarray, size: int, draws: int =
     )
 
 
-def distances_within(covers: np.ndarray, size: int | None = None, draws: int = 400, seed: int = 0) -> np.ndarray:
-    """Kernel distances of `draws` random pairs of disjoint subsets, of `size` or of half of the covers; (draws,).
+def distances_within(features: np.ndarray, size: int | None = None, draws: int = 400, seed: int = 0) -> np.ndarray:
+    """Kernel distances between two random disjoint subsets of `features` (N, D), drawn `draws` times; (draws,).
 
-    Their expectation is 0; their standard deviation is what such a distance varies by chance.
+    Subsets have `size` rows, or half of them all. The mean is 0 but for chance, and the standard deviation is how much
+    such a distance varies by chance. Raises ValueError for fewer than 4 rows; in float64, as `kernel_distance`.
     """
-    size = min(size or len(covers), len(covers) // 2)
+    size = min(size or len(features), len(features) // 2)
     if size < 2:
-        raise ValueError(f"covers must be 4 or more to halve, got {len(covers)}; add covers")
+        raise ValueError(f"features must have 4 or more rows to halve, got {len(features)}; add covers")
     rng = np.random.Generator(np.random.Philox(key=seed))
-    kernel, found = _kernel(covers, covers), []
+    kernel, found = _kernel(features, features), []
     for _ in range(draws):
-        one, other = np.split(rng.permutation(len(covers))[: 2 * size], 2)
-        within = sum(kernel[np.ix_(some, some)].sum() - kernel[some, some].sum() for some in (one, other))
-        found.append(within / (size * (size - 1)) - 2 * kernel[np.ix_(one, other)].mean())
+        one, other = np.split(rng.permutation(len(features))[: 2 * size], 2)
+        found.append(_unbiased(*(kernel[np.ix_(*pair)] for pair in ((one, one), (other, other), (one, other)))))
     return np.array(found)
 
 
@@ -66,6 +63,12 @@ def witness(points: Tensor, real: Tensor, fake: Tensor, weights: Tensor | None =
     if weights is None:
         return _kernel(points, fake).mean(1) - _kernel(points, real).mean(1)
     return (_kernel(points, fake) - _kernel(points, real)) @ weights / weights.sum().clamp(min=1)
+
+
+def _unbiased(real: Features, fake: Features, between: Features) -> Features:
+    """The estimate from kernels of reals (N, N) and fakes (M, M), without their diagonals, and between both (N, M)."""
+    means = [(within.sum() - within.trace()) / (len(within) * (len(within) - 1)) for within in (real, fake)]
+    return means[0] + means[1] - 2 * between.mean()
 
 
 def _kernel(a: Features, b: Features) -> Features:

@@ -53,7 +53,7 @@ def test_distances_within_a_set_are_those_of_its_parts_and_zero_on_average():
     halves = distances_within(covers, draws=200)
     assert abs(halves.mean()) < 0.2 * halves.std()
     assert halves.std() < 0.7 * distances_within(covers, 10, draws=200).std()
-    with pytest.raises(ValueError, match="4 or more to halve, got 3"):
+    with pytest.raises(ValueError, match="4 or more rows to halve, got 3"):
         distances_within(covers[:3])
 
 
