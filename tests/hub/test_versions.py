@@ -175,12 +175,14 @@ def test_a_run_of_the_earlier_version_is_resumed(versions, tmp_path):
     python(versions["earlier"], tmp_path, TRAIN, *common, "--output_dir", "run", "--max_train_steps", 3)
     resume = ("--resume_from_checkpoint", "latest")
     python(ROOT, tmp_path, TRAIN, *common, "--output_dir", "run", "--max_train_steps", 6, *resume)
-    whole, resumed = (load_network(tmp_path / name / "generator", "paint") for name in ("whole", "run"))
+    python(ROOT, tmp_path, TRAIN, *common, "--output_dir", "whole-of-this", "--max_train_steps", 6)
+    models = [tmp_path / name / "generator" for name in ("whole", "run", "whole-of-this")]
+    whole, resumed, _ = (load_network(model, "paint") for model in models)
     for name, value in resumed.named_parameters():
         assert torch.equal(value, whole.get_parameter(name)), name
-    for name, value in resumed.named_buffers():  # estimated anew for each saved model, by now from more latents
-        if value.is_floating_point():
-            torch.testing.assert_close(value, whole.get_buffer(name), rtol=0.05, atol=0.05)
+    # BatchNorm statistics are estimated anew for each saved model, in this version from more latents.
+    files = [model / "diffusion_pytorch_model.safetensors" for model in models]
+    assert files[1].read_bytes() == files[2].read_bytes()
     logged = [json.loads(line)["images"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert logged == sorted(logged)
     assert logged[-1] == 24
