@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -14,6 +15,14 @@ from album_gan.space.temp_files import KEEP, SWEEP_EVERY, page_folders, sweep
 
 gradio_client = pytest.importorskip("gradio_client", reason="the page needs album-gan[demo]")
 LONG_AGO = time.time() - KEEP - 1
+
+
+def printed(script: str, place: Path) -> list[str]:
+    """The words that a page's process prints whose temporary files lie in `place`."""
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(place)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
 
 
 def make_old(*paths):
@@ -52,9 +61,7 @@ def test_a_running_page_says_that_its_folder_is_in_use_and_keeps_it_private(tmp_
         "print(folder.stat().st_mtime > 1)\n"
         "shutil.rmtree(folder); files.new_folder(); print(folder.stat().st_mode & 0o077)"
     )
-    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["True", "0"], done.stderr
+    assert printed(script, tmp_path) == ["True", "0"]
 
 
 def test_links_are_never_followed(tmp_path):
@@ -133,7 +140,5 @@ def test_a_full_folder_is_an_error_and_makes_room_by_what_is_oldest(tmp_path):
         "except OSError as error: print(error.errno)\n"
         "import os; os.utime(first / 'a', (1, 1)); print(files.new_folder().is_dir(), (first / 'a').exists())"
     )
-    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["28", "True", "False"], done.stderr
+    assert printed(script, tmp_path) == ["28", "True", "False"]
     assert page_folders(tmp_path) == []
