@@ -67,8 +67,8 @@ def page_folders(place: Path) -> list[Path]:
 def sweep(folder: Path, keep: float = KEEP) -> int:
     """Delete files unchanged for `keep` seconds, then empty folders. Returns the number of files.
 
-    `folder` itself is deleted if it is as old: a page that runs keeps its own young. Symbolic links are deleted, not
-    followed.
+    `folder` itself is deleted only if it has not changed for that long either: a running page renews the time of its
+    own. Symbolic links are deleted, not followed.
     """
     oldest, deleted = time.time() - keep, 0
     kept = {os.environ.get("GRADIO_TEMP_DIR")}

@@ -61,7 +61,7 @@ class Covers(torch.utils.data.Dataset):
         mixed: Sequence[str] = (),
         pixels: np.ndarray | None = None,
         stream: datasets.IterableDataset | None = None,
-        may_be_empty: bool = False,  # also of readable covers
+        may_be_empty: bool = False,  # whether it is no error if none is readable
     ):
         self.rows = rows
         self.image_column = image_column

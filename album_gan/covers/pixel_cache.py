@@ -51,8 +51,8 @@ def decoded_pixels(
     """All readable covers of `rows`, decoded now or earlier; None, with a warning, if the cache has no room.
 
     `workers` is the number of decoding processes, 0 for this one. Several processes of a machine may call this at
-    once: one decodes, the others wait for it. Raises ValueError if no cover is readable and the result
-    may not be empty.
+    once: one decodes, the others wait for it. Raises ValueError if no cover is readable, unless the result
+    `may_be_empty`.
     """
     path = cache_folder("pixels") / f"{_fingerprint(rows, image_column)}-{resolution}.npy"
     try:

@@ -201,7 +201,10 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
 
 
 def of_training(real: np.ndarray, training: np.ndarray) -> dict[str, float]:
-    """What precision, recall and coverage are for real covers: for training covers (N, D), as many as in `real`."""
+    """Precision, recall and coverage of real covers: of training covers (M, D) against as many held-out ones, (N, D).
+
+    They show what samples can reach at best. Empty if there are fewer training covers.
+    """
     if len(training) < len(real):
         return {}
     found = prdc(real.astype(np.float64), sample_of(training, len(real)).astype(np.float64))

@@ -6,7 +6,7 @@ from typing import Any
 from ..metrics.measures import KERNEL_DISTANCE, MEASURES, Measure, ruler, ruler_line
 
 COLUMN = 22  # characters, of a feature space
-ENDINGS = {
+ENDINGS = {  # of keys, the longest first, and what they add to the name of a measure
     "_of_draws_spread": ", std over subsets", "_of_draws": ", of subsets", "_spread": ", std",
     "_of_training": ", training covers", "": "",
 }  # fmt: skip

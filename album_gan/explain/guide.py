@@ -33,7 +33,7 @@ CARDS = {
         "E s(-D(x)) + E s(D(G(z)))", "E s(-D(G(z)))", "To understand the idea, at 32 px. Not for covers.",
     ),
     "cgan": Card(
-        2014, "vanilla", "Both networks get a label. So a good picture of the wrong class counts as fake.",
+        2014, "vanilla", "Both networks get a label. A good picture of the wrong class counts as fake.",
         "E s(-D(x, y)) + E s(D(G(z, y), y))", "E s(-D(G(z, y), y))", "When you have labels and want to choose a class.",
     ),
     "dcgan": Card(
@@ -48,7 +48,7 @@ CARDS = {
     ),
     "infogan": Card(
         2016, "dcgan",
-        "Some inputs are codes that a third network must recover from the picture. So each comes to mean something.",
+        "Some inputs are codes that a third network must recover from the picture. Each comes to mean something.",
         "E s(-D(x)) + E s(D(G(z, c))) - E log Q(c | G(z, c))", "E s(-D(G(z, c))) - E log Q(c | G(z, c))",
         "To find out what varies among covers, without labels.",
     ),

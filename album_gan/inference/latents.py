@@ -145,8 +145,8 @@ def read_seeds(text: str, most: int = MAX_LIST) -> list[Chosen]:
     "1,2,7-9,velvet-otter-042" is a list of numbers, inclusive ranges and readable names. Any other text is one name,
     commas included ("Tyler, The Creator"), and its words choose the seed (`seed_for_any_text`). Semicolons and new
     lines separate several of either: "The Flat Tyres; 1,2". Next to a readable name commas separate words too.
-    Raises ValueError for an empty text or item, a range that runs backwards, or over `most` seeds, none of which are
-    created.
+    Raises ValueError for an empty text or item, a range that runs backwards, or more than `most` seeds, before it
+    creates them.
     """
     chosen: list[Chosen] = []
 

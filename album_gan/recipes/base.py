@@ -68,7 +68,7 @@ class Recipe(nn.Module):
     takes_labels = False
     without_labels: str | None = None  # the recipe that this one is without a label column
     takes_mixtures = False  # whether seeds can draw their classes from `mixtures`
-    inherited_settings: tuple[str, ...] = ()  # settings that follow the initial generator, if left at their defaults
+    inherited_settings: tuple[str, ...] = ()  # from the initial model, if left at their defaults
     averaged_buffers: tuple[str, ...] = ()  # buffers to average over processes
     average_half_life: float = 5_000  # images, of the EMA of the generator's weights, which is published; 0: none
     zero_is_threshold = True  # whether a score above 0 means "real"; not where scores only rank, or are errors

@@ -193,7 +193,7 @@ class Handlers:
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
-        """The cover nearest to a picture, and covers similar to it, with the settings with which they are searched."""
+        """The cover nearest to a picture, and covers similar to it, with the settings that they were searched with."""
         unchanged = (gr.skip(),) * 3
         who = read_session(session)
         client = self.service.client(request, who.presenter)

@@ -94,7 +94,7 @@ def gather(
                 pool.submit(path, entries if lasting else [with_bytes(entry) for entry in entries])
             files, shards = files + len(entries), shards + 1
     found = sorted(folder.glob("[0-9]*.arrow"))
-    for path in found[shards:]:  # of an earlier call, to which the source gave more files
+    for path in found[shards:]:  # left by an earlier call, to which the source gave more files
         path.unlink()
     if not any(_is_partly_read(path) for path in found[:shards]):
         write_atomic(finished, json.dumps({"files": files}), flush=True)
@@ -134,7 +134,7 @@ def candidates_name(source: Source, settings: Cleaning) -> str:
 
 
 def _cut(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
-    """The files of each shard, independent of where files are read; those that only their source can read are read."""
+    """The files of each shard, wherever files are read. Those that only their source can read are read here."""
     size = 0
     shard: list[Entry] = []
     for entry in entries:

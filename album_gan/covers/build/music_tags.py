@@ -61,7 +61,7 @@ def read_track(path: Path) -> Track:
     import mutagen.id3
 
     try:
-        opened = _File(os.fspath(path))
+        opened = _WatchedFile(os.fspath(path))
     except OSError as error:
         return Track(error=why_unreadable(error))
     with io.BufferedReader(opened) as stream:
@@ -80,8 +80,8 @@ def read_track(path: Path) -> Track:
     return track if opened.failed is None else Track(error=why_unreadable(opened.failed))
 
 
-class _File(io.FileIO):
-    """Remembers that reading failed, which mutagen takes for broken contents."""
+class _WatchedFile(io.FileIO):
+    """Remembers a failure to read, which mutagen takes for broken contents."""
 
     failed: OSError | None = None
 

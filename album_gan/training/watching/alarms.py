@@ -13,7 +13,7 @@ DISTINCT_SHARE = 0.5  # minimum fraction of distinct training covers
 DIVERSITY_SHARE = 0.3  # minimum diversity of samples, relative to real covers
 COPY_DISTANCE = 0.5  # minimum median distance of samples to training covers, relative to held-out covers
 COPY_SHARE = 0.1  # maximum fraction of samples that copy training covers
-CHANCE = 0.001  # of an alarm about copies in an evaluation of a model that draws new covers
+FALSE_ALARMS = 0.001  # probability, per evaluation, of an alarm about copies for a model that draws new covers
 PATIENCE = 3  # evaluations without an improvement
 IN_A_ROW = 2  # consecutive evaluations with the discriminator ahead, or a collapse
 
@@ -121,11 +121,12 @@ def _collapse(evaluations: Sequence[dict[str, Any]]) -> Alarm | None:
 def copy_limit(held_out: int, compared: float) -> float:
     """Fraction of samples closer to a training cover than any of `held_out` covers, above which a model copies.
 
-    `compared` is the fraction of the training covers that samples are compared with: a copy of another one is not
-    found. New covers may be closer, too: of those as far as the held-out ones, the fraction that is closer than the
-    closest of n is distributed as Beta(1, n). It exceeds the limit with probability CHANCE at most.
+    `compared` is the fraction of the training covers that samples are compared with: copies of the others go unnoticed.
+    New covers may be that close by chance: if they are distributed as the n held-out covers are, the fraction that is
+    closer than the closest of these is distributed as Beta(1, n), a minimum of n uniform values. The limit is exceeded
+    with a probability of FALSE_ALARMS at most.
     """
-    return max(COPY_SHARE * compared, 1 - CHANCE ** (1 / held_out))
+    return max(COPY_SHARE * compared, 1 - FALSE_ALARMS ** (1 / held_out))
 
 
 def _copies(latest: dict[str, Any], largest: float) -> Alarm | None:

@@ -100,7 +100,7 @@ export const PAGES = [
     title: "Which one would you choose?",
     text: "Eleven recipes; each fixes a weakness of an older one.",
     panel: "guide", at: {}, lit: ".cards", ask: "Find the card of the recipe you would choose for 800 covers.", until: [],
-    see: "projected: its discriminator uses a pretrained network that knows edges, faces and letters, so it needs fewer covers; with 800, start from a trained one.",
+    see: "projected: its discriminator uses a pretrained network that knows edges, faces and letters, so it needs fewer covers; with 800, start from a trained model.",
     bet: { question: "800 covers, no GPU. Which recipe?", options: ["dcgan", "wgan_gp", "projected", "r3gan"], answer: 2 },
   },
 ];

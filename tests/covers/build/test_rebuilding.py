@@ -82,7 +82,7 @@ def test_labels_and_music_that_could_not_be_read_are_read_by_the_next_build(tmp_
 
         return read
 
-    class Unreadable(music_tags._File):
+    class Unreadable(music_tags._WatchedFile):
         def __init__(self, name):
             super().__init__(name)
             if name.endswith(victim):
@@ -92,7 +92,7 @@ def test_labels_and_music_that_could_not_be_read_are_read_by_the_next_build(tmp_
     with monkeypatch.context() as patch:
         patch.setattr(sources, "_read_file", failing(sources._read_file))
         patch.setattr(Path, "read_bytes", failing(Path.read_bytes))
-        patch.setattr(music_tags, "_File", Unreadable)
+        patch.setattr(music_tags, "_WatchedFile", Unreadable)
         build(config(tmp_path, folder))
         [row] = [row for name, row in outcomes(tmp_path / "out").items() if name.endswith(victim)]
         assert (row["outcome"], row["detail"]) == ("unreadable", "not read this time: OSError")
