@@ -25,6 +25,8 @@ def train(output, steps, *more):
 train("whole", 12)
 train("first", 8, *push)
 train("second", 12, "--resume_from_checkpoint", "me/run", *push)
+for steps in (16, 20):  # the same command after each interruption
+    train("again", steps, "--resume_from_checkpoint", "me/run")
 train("other", 2, "--init_from", "me/run")
 weights = lambda folder: AlbumCoverPipeline.from_pretrained(folder).fingerprint
 logged = [json.loads(line)["images"] for line in Path("second/log.jsonl").read_text().splitlines()]
@@ -52,6 +54,8 @@ def test_train_push_resume_and_start_from_the_hub(tmp_path):
         assert found["logged"] == sorted(found["logged"])
         assert found["logged"][0] == 4, "the log of the run that was resumed, from its first step on"
         assert found["moments"][0] == "000000000.webp"
+        assert "resuming from again/checkpoint-16" in text
+        assert "superseded" not in text
         assert text.count("'me/nothing' is neither a folder here nor a model you can read on the Hub") == 2
 
         state = json.loads(hub.ask("/test/state"))["model/me/run"]
