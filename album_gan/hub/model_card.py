@@ -84,7 +84,7 @@ def card(
         resolution=pipe.generator.config.resolution,
         enlarges=" Its upscaler enlarges them four times." if pipe.upscaler is not None else "",
         classes=classes(pipe),
-        data_rights=data_rights or NOT_STATED,
+        data_rights=stated(data_rights) or NOT_STATED,
         rights=LICENSED.format(license=license) if license else NO_LICENSE,
         by_hand=by_hand(pipe, repo_id),
         numbers=numbers(measured) if measured else "Not measured yet; run `album-gan evaluate`.",
@@ -93,6 +93,11 @@ def card(
     content = f"---\n{data.to_yaml()}\n---\n\n{text}"
     check_card(content)
     return content
+
+
+def stated(data_rights: str | None) -> str | None:
+    """A statement of rights, None if it is empty: `--data-rights "$RIGHTS"` with an unset variable states nothing."""
+    return (data_rights or "").strip() or None
 
 
 def classes(pipe: AlbumCoverPipeline) -> str:

@@ -24,7 +24,7 @@ from ..inference.model_store import (
 )
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.pixels import grid
-from .model_card import card
+from .model_card import card, stated
 from .privacy import public_record
 from .run_checkpoints import CHECKPOINT, latest_checkpoint
 
@@ -48,10 +48,10 @@ def push(
     """Publish a model (bundled, a run's folder, or a Hub id) as `repo_id` on the Hub; returns its URL.
 
     Everything is one commit: an interrupted push leaves the repository unchanged, and earlier states remain as
-    revisions. Without `data_rights` a new repository is private: a model should not be published without a statement on
-    the rights to its training covers. `license` is that of the weights, by its id on the Hub; without it the card
-    grants none. Raises ValueError for a malformed id or licence, and for a public repository with `private` or without
-    `data_rights`; OSError if the Hub refuses or there is no room to assemble the files.
+    revisions. Without `data_rights`, or with empty ones, a new repository is private: a model should not be published
+    without a statement on the rights to its training covers. `license` is that of the weights, by its id on the Hub;
+    without it the card grants none. Raises ValueError for a malformed id or licence, and for a public repository with
+    `private` or without `data_rights`; OSError if the Hub refuses or there is no room to assemble the files.
     """
     with explained(repo_id), temporary_folder() as temporary:
         check_hub_id(repo_id)
@@ -80,14 +80,14 @@ def open_repository(
         )
     api = HfApi()
     with explained(repo_id):
-        api.create_repo(repo_id, private=private or data_rights is None, exist_ok=True)
+        api.create_repo(repo_id, private=private or not stated(data_rights), exist_ok=True)
         public = not api.repo_info(repo_id).private
     if public and private:
         raise ValueError(
             f"private must not be set for {repo_id}, which is public; make it private in its settings on the Hub, or "
             "push to another repository"
         )
-    if public and data_rights is None:
+    if public and not stated(data_rights):
         raise ValueError(
             f"data_rights must be given for {repo_id}, which is public; state the rights to its training covers "
             "(--data-rights TEXT), or push to a private repository"

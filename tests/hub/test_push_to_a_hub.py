@@ -1,0 +1,64 @@
+"""What a push makes public, and what it says when it is refused, with a Hub on this machine."""
+
+import json
+from urllib.parse import urlencode
+
+import pytest
+from loopback import loopback
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    with loopback(tmp_path_factory.mktemp("hub")) as hub:
+        yield hub
+
+
+@pytest.fixture
+def refuse(hub):
+    """Lets the Hub refuse requests until the test ends: see `minihub.REFUSALS`."""
+    yield lambda path, status, message="", code="": hub.ask(
+        "/test/refuse?" + urlencode({"path": path, "status": status, "message": message, "code": code})
+    )
+    hub.ask("/test/refuse")
+
+
+def state(hub) -> dict:
+    return json.loads(hub.ask("/test/state"))
+
+
+RIGHTS_OF_NOBODY = """
+import sys
+from album_gan.cli.main import main
+from album_gan.hub.push import open_repository
+assert main(["push", sys.argv[1], "--repo-id", "me/unset", "--data-rights", ""]) == 0
+open_repository("me/of-a-training", data_rights=" ")
+open_repository("me/stated", data_rights="ours")
+assert main(["push", sys.argv[1], "--repo-id", "me/stated", "--data-rights", ""]) == 2
+"""
+
+
+def test_empty_rights_make_nothing_public(hub, tiny_model):
+    """As from `--data-rights "$RIGHTS"` with the variable unset."""
+    code, text = hub.run(RIGHTS_OF_NOBODY, tiny_model)
+    assert code == 0, text[-2000:]
+    found = state(hub)
+    private = {name: found[f"model/me/{name}"]["private"] for name in ("unset", "of-a-training", "stated")}
+    assert private == {"unset": True, "of-a-training": True, "stated": False}
+    assert "Rights to the data: not stated." in ask_as_owner(hub, "me/unset", "README.md")
+    assert "data_rights must be given for me/stated, which is public" in text
+
+
+def ask_as_owner(hub, repo_id: str, file: str) -> str:
+    """A file of a private repository."""
+    code, text = hub.run(READ, repo_id, file)
+    assert code == 0, text
+    return text
+
+
+READ = """
+import sys
+from huggingface_hub import hf_hub_download
+print(open(hf_hub_download(*sys.argv[1:])).read())
+"""
