@@ -33,7 +33,7 @@ from .arguments import (
     random_seeds,
     seed_list,
 )
-from .atomic import write_atomic
+from .atomic import replacing_files, write_atomic
 from .class_labels import ClassLabels
 from .finding import STEPS, Found, find
 from .inside import COMPANION_SEEDS, Layer, layers_while, scores_of
@@ -146,24 +146,25 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def save_pretrained(self, save_directory: str | os.PathLike) -> None:
         """Write the model as float32 and float16 safetensors, both holding the values rounded to float16.
 
-        The code is written next to them, so that diffusers alone loads the folder. model_index.json, which makes a
-        folder a model, comes last, and each file appears whole or not at all. The weights in memory keep their
-        precision. Raises ValueError for weights that float16 cannot hold, OSError where files cannot be written.
+        The code is written next to them, so that diffusers alone loads the folder. A model that is saved over stays
+        until the new one is complete, and model_index.json, which makes a folder a model, is replaced last. The weights
+        in memory keep their precision. Raises ValueError for weights that float16 cannot hold, OSError where files
+        cannot be written.
         """
         index: dict[str, Any] = {"_class_name": ["pipeline", type(self).__name__]}
         index["_diffusers_version"] = version("diffusers")
-        for name, network in (("generator", self.generator), ("upscaler", self.upscaler)):
-            index[name] = [None, None]
-            if network is None:
-                continue
-            folder = Path(save_directory) / name
-            folder.mkdir(parents=True, exist_ok=True)
-            write_weights(folder, rounded_weights(network))
-            write_atomic(folder / "config.json", network.to_json_string())
-            index[name] = write_code(type(network), folder)
-        index["auto_map"] = {"AutoModel": ".".join(index["generator"])}  # for the bare generator
-        write_pipeline_code(Path(save_directory))
-        write_atomic(Path(save_directory) / "model_index.json", json.dumps(index, indent=2) + "\n")
+        with replacing_files(save_directory, "model_index.json") as new:
+            for name, network in (("generator", self.generator), ("upscaler", self.upscaler)):
+                index[name] = [None, None]
+                if network is None:
+                    continue
+                (new / name).mkdir()
+                write_weights(new / name, rounded_weights(network))
+                write_atomic(new / name / "config.json", network.to_json_string())
+                index[name] = write_code(type(network), new / name)
+            index["auto_map"] = {"AutoModel": ".".join(index["generator"])}  # for the bare generator
+            write_pipeline_code(new)
+            write_atomic(new / "model_index.json", json.dumps(index, indent=2) + "\n")
 
     @cached_property
     def fingerprint(self) -> str:
