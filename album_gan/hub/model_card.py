@@ -42,6 +42,10 @@ RECORDS = {
     "history": "`history/` thumbnails of 64 fixed seeds from step 0 on",
 }  # fmt: skip
 FINE_TUNING = "`discriminator/` is for fine-tuning (`train.py --init_from {repo_id}`) and for teaching. "
+NOT_MEASURED = (
+    "Not measured yet: a push publishes the numbers that `album-gan evaluate --model FOLDER --out "
+    "FOLDER/evaluation.json` has written."
+)
 NO_LICENSE = (
     "Drawn by a network trained on covers whose rights are stated above. Enjoy it, show it, learn from it; no rights "
     "are granted for releasing what it draws."
@@ -87,7 +91,7 @@ def card(
         data_rights=stated(data_rights) or NOT_STATED,
         rights=LICENSED.format(license=license) if license else NO_LICENSE,
         by_hand=by_hand(pipe, repo_id),
-        numbers=numbers(measured) if measured else "Not measured yet; run `album-gan evaluate`.",
+        numbers=numbers(measured) if measured else NOT_MEASURED,
         memorisation=memorisation(measured),
     )
     content = f"---\n{data.to_yaml()}\n---\n\n{text}"

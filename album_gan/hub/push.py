@@ -1,6 +1,7 @@
 """Publishing a model as a Hub repository, with everything that the page, the lesson, diffusers and training need."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -28,12 +29,15 @@ from .model_card import card, stated
 from .privacy import public_record
 from .run_checkpoints import CHECKPOINT, latest_checkpoint
 
+logger = logging.getLogger(__name__)
+
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
 LICENSE_ID = re.compile(r"[a-z0-9][a-z0-9.-]*")
 LEFTOVERS = shutil.ignore_patterns(".*.tmp")  # of killed writers
 # Files that a push replaces; others in the repository belong to the owner.
 REPLACED = (
-    "generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "log.jsonl", "evaluation.json",
+    "generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "training.json", "log.jsonl",
+    "evaluation.json",
     "words.py", "images.py", "model_files.py",  # imports of older versions of pipeline.py
 )  # fmt: skip
 
@@ -133,7 +137,8 @@ def assemble(
 ) -> AlbumCoverPipeline:
     """Write a model's repository to an empty folder; returns its pipeline.
 
-    A run's latest checkpoint is included, so that `--resume_from_checkpoint` can resume from the Hub.
+    A run's latest checkpoint is included, so that `--resume_from_checkpoint` can resume from the Hub. The metrics in
+    evaluation.json are left out, with a warning, if they were measured on other weights.
     """
     parts = ("generator", "upscaler", "discriminator", "history/*", CHECKPOINT, *EXTRAS[2:])
     source = find_model(model, parts=parts)
@@ -144,6 +149,7 @@ def assemble(
             shutil.copytree(source / name, folder / name, ignore=LEFTOVERS)
         elif (source / name).exists():
             shutil.copyfile(source / name, folder / name)
+    check_evaluation(folder / "evaluation.json", pipe.fingerprint)
     if (folder / "training.json").exists():
         record = public_record(read_json(folder / "training.json"))
         (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -154,6 +160,16 @@ def assemble(
     grid(pipe(seeds=range(64), truncation=1.0).images, 8).save(folder / "sheet.png", optimize=True)
     (folder / "README.md").write_text(card(pipe, folder, repo_id, data_rights, license), encoding="utf-8")
     return pipe
+
+
+def check_evaluation(file: Path, fingerprint: str) -> None:
+    """Delete the metrics of another model, such as of the same run before it was trained longer, and log a warning."""
+    if file.exists() and (measured := read_json(file).get("model")) != fingerprint:
+        file.unlink()
+        logger.warning(
+            "evaluation.json is not published, as it measures the model %s and this one is %s; evaluate this one with "
+            "`album-gan evaluate --model FOLDER --out FOLDER/evaluation.json`, then push again", measured, fingerprint
+        )  # fmt: skip
 
 
 def finish_discriminator(folder: Path) -> None:

@@ -111,7 +111,7 @@ def test_numbers_become_metadata(tiny_model, tmp_path):
     measured = measured_with()
     source = AlbumCoverPipeline.from_pretrained(tiny_model)
     source.save_pretrained(tmp_path / "model")
-    (tmp_path / "model" / "evaluation.json").write_text(json.dumps(measured))
+    (tmp_path / "model" / "evaluation.json").write_text(json.dumps({**measured, "model": source.fingerprint}))
     (tmp_path / "out").mkdir()
     assemble(str(tmp_path / "model"), tmp_path / "out", "me/covers")
     text = (tmp_path / "out" / "README.md").read_text()

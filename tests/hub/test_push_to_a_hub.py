@@ -6,6 +6,8 @@ from urllib.parse import urlencode
 import pytest
 from loopback import loopback
 
+from album_gan import AlbumCoverPipeline
+
 pytestmark = pytest.mark.long
 
 
@@ -62,3 +64,35 @@ import sys
 from huggingface_hub import hf_hub_download
 print(open(hf_hub_download(*sys.argv[1:])).read())
 """
+
+
+PUSH = """
+import sys
+from album_gan.cli.main import main
+sys.exit(main(["push", *sys.argv[1:], "--data-rights", "ours"]))
+"""
+
+
+def test_a_push_drops_what_is_of_another_model(hub, tiny_model, tmp_path):
+    """The record of an earlier push, and metrics from before the model was trained longer."""
+    pipe = AlbumCoverPipeline.from_pretrained(tiny_model, device="cpu")
+    pipe.save_pretrained(tmp_path / "model")
+    spaces = {"stlpips-vgg": {"kid": 0.123, "recall": 0.4}}
+    measured = {"model": pipe.fingerprint, "samples": 10, "held_out": 9, "subset": None, "spectrum_db": {}}
+    (tmp_path / "model" / "evaluation.json").write_text(json.dumps({**measured, "spaces": spaces}))
+    (tmp_path / "model" / "training.json").write_text(json.dumps({"recipe": "dcgan"}))
+    code, text = hub.run(PUSH, tmp_path / "model", "--repo-id", "me/longer")
+    assert (code, "evaluation.json" in text) == (0, False), text
+    assert {"training.json", "evaluation.json"} <= set(state(hub)["model/me/longer"]["files"])
+    assert "123" in hub.ask("/me/longer/resolve/main/README.md").decode()
+
+    pipe.generator.to_rgb.bias.data += 0.25
+    pipe.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "training.json").unlink()
+    code, text = hub.run(PUSH, tmp_path / "model", "--repo-id", "me/longer")
+    assert code == 0, text
+    assert f"evaluation.json is not published, as it measures the model {measured['model']} and this one is" in text
+    assert not {"training.json", "evaluation.json"} & set(state(hub)["model/me/longer"]["files"])
+    card = hub.ask("/me/longer/resolve/main/README.md").decode()
+    assert "Not measured yet: a push publishes the numbers" in card
+    assert "model-index" not in card
