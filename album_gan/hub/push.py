@@ -12,11 +12,11 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from ..hub_errors import explained
 from ..inference.atomic import NO_SPACE
 from ..inference.model_store import (
     check_hub_id,
     find_model,
-    hub_http_error,
     network_class,
     read_json,
     read_weights,
@@ -32,6 +32,7 @@ from .run_checkpoints import CHECKPOINT, latest_checkpoint
 logger = logging.getLogger(__name__)
 
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
+PARTS = ("generator", "upscaler", "discriminator", "history/*", CHECKPOINT, *EXTRAS[2:])
 LICENSE_ID = re.compile(r"[a-z0-9][a-z0-9.-]*")
 LEFTOVERS = shutil.ignore_patterns(".*.tmp")  # of killed writers
 # Files that a push replaces; others in the repository belong to the owner.
@@ -57,16 +58,19 @@ def push(
     without it the card grants none. Raises ValueError for a malformed id or licence, and for a public repository with
     `private` or without `data_rights`; OSError if the Hub refuses or there is no room to assemble the files.
     """
-    with explained(repo_id), temporary_folder() as temporary:
-        check_hub_id(repo_id)
-        assemble(model, temporary, repo_id, data_rights, license)
-        api = open_repository(repo_id, private, data_rights, license)
-        commit = api.upload_folder(
-            repo_id=repo_id,
-            folder_path=temporary,
-            commit_message="Upload album_gan model",
-            delete_patterns=list(REPLACED),
-        )
+    check_request(repo_id, license)
+    source = find_model(model, parts=PARTS)
+    AlbumCoverPipeline.from_pretrained(source, device="cpu")  # before a repository is made for it
+    api = open_repository(repo_id, private, data_rights, license)
+    with temporary_folder() as temporary:
+        assemble(source, temporary, repo_id, data_rights, license)
+        with explained(f"{repo_id} keeps its earlier files, as the upload failed"):
+            commit = api.upload_folder(
+                repo_id=repo_id,
+                folder_path=temporary,
+                commit_message="Upload album_gan model",
+                delete_patterns=list(REPLACED),
+            )
     return str(commit.repo_url)
 
 
@@ -77,13 +81,9 @@ def open_repository(
     license: str | None = None,
 ) -> HfApi:
     """Create the repository if it is missing. Errors as in `push`; training that ends with a push calls this first."""
-    check_hub_id(repo_id)
-    if license is not None and not LICENSE_ID.fullmatch(license):
-        raise ValueError(
-            f"license must be an id from hf.co/docs/hub/repositories-licenses, got {license!r}; e.g. cc0-1.0"
-        )
+    check_request(repo_id, license)
     api = HfApi()
-    with explained(repo_id):
+    with explained(f"{repo_id} cannot be written to"):
         api.create_repo(repo_id, private=private or not stated(data_rights), exist_ok=True)
         public = not api.repo_info(repo_id).private
     if public and private:
@@ -97,6 +97,15 @@ def open_repository(
             "(--data-rights TEXT), or push to a private repository"
         )
     return api
+
+
+def check_request(repo_id: str, license: str | None) -> None:
+    """Raise ValueError for a malformed id or licence."""
+    check_hub_id(repo_id)
+    if license is not None and not LICENSE_ID.fullmatch(license):
+        raise ValueError(
+            f"license must be an id from hf.co/docs/hub/repositories-licenses, got {license!r}; e.g. cc0-1.0"
+        )
 
 
 @contextmanager
@@ -114,34 +123,15 @@ def temporary_folder() -> Iterator[Path]:
         ) from error
 
 
-@contextmanager
-def explained(repo_id: str) -> Iterator[None]:
-    """Turn Hub and connection errors into one-line OSErrors that say what to do."""
-    try:
-        yield
-    except hub_http_error() as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if status in (401, 403):
-            raise OSError(
-                f"{repo_id} cannot be written to: the Hub responds {status}; log in with `hf auth login` as a user who "
-                "may write to it, or set HF_TOKEN to a token with write access"
-            ) from None
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise OSError(
-            f"{repo_id} cannot be written to: {reason}; no file there was changed: push again later"
-        ) from error
-
-
 def assemble(
-    model: str, folder: Path, repo_id: str, data_rights: str | None = None, license: str | None = None
+    model: str | Path, folder: Path, repo_id: str, data_rights: str | None = None, license: str | None = None
 ) -> AlbumCoverPipeline:
     """Write a model's repository to an empty folder; returns its pipeline.
 
     A run's latest checkpoint is included, so that `--resume_from_checkpoint` can resume from the Hub. The metrics in
     evaluation.json are left out, with a warning, if they were measured on other weights.
     """
-    parts = ("generator", "upscaler", "discriminator", "history/*", CHECKPOINT, *EXTRAS[2:])
-    source = find_model(model, parts=parts)
+    source = find_model(model, parts=PARTS)
     pipe = AlbumCoverPipeline.from_pretrained(source, device="cpu")
     pipe.save_pretrained(folder)
     for name in EXTRAS:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
 
+from ..hub_errors import explained
 from ..inference.model_store import BUNDLED, FP16_WEIGHTS, check_hub_id, find_model
 from .model_card import check_card
-from .push import explained, temporary_folder
+from .push import temporary_folder
 
 PACKAGE = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "pretrained", "export", "space", "*.md", "model_card_by_hand.txt")
@@ -28,7 +29,7 @@ def push_space(space_id: str, repo_id: str) -> str:
     """
     check_hub_id(space_id, "space")
     api = HfApi()
-    with explained(space_id), temporary_folder() as folder:
+    with explained(f"{space_id} cannot be written to"), temporary_folder() as folder:
         private = bool(api.repo_info(repo_id).private)
         api.create_repo(space_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
         if private and not api.repo_info(space_id, repo_type="space").private:

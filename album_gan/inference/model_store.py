@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 import safetensors.torch
 import torch
@@ -140,6 +140,21 @@ def hub_http_error() -> type[Exception]:
     from huggingface_hub.errors import HfHubHTTPError
 
     return next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+
+
+def hub_answer(error: BaseException) -> str | None:
+    """What the Hub responded, "403 Private repository storage limit reached", if that is what an error is about."""
+    response: Any = getattr(error, "response", None)
+    if response is None:
+        return None
+    said = getattr(error, "server_message", None) or response.reason_phrase
+    return f"{response.status_code} {' '.join(said.split())[:200]}"
+
+
+def is_local_error(error: BaseException) -> TypeGuard[OSError]:
+    """Whether an error is this system's, such as of a full disk, and not of a connection."""
+    connection = isinstance(error, (ConnectionError, TimeoutError))
+    return isinstance(error, OSError) and not connection and (error.errno or 0) > 0
 
 
 def check_hub_id(value: object, name: str = "repo_id") -> None:
@@ -382,6 +397,6 @@ def to_safetensors(weights: dict[str, torch.Tensor]) -> bytes:
     return safetensors.torch.save(weights, metadata={"format": "pt"})
 
 
-def on_one_line(error: Exception) -> str:
+def on_one_line(error: BaseException) -> str:
     """What an error says, shortened, as part of another message."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,6 +1,7 @@
 """What a push makes public, and what it says when it is refused, with a Hub on this machine."""
 
 import json
+import shutil
 from urllib.parse import urlencode
 
 import pytest
@@ -96,3 +97,36 @@ def test_a_push_drops_what_is_of_another_model(hub, tiny_model, tmp_path):
     card = hub.ask("/me/longer/resolve/main/README.md").decode()
     assert "Not measured yet: a push publishes the numbers" in card
     assert "model-index" not in card
+
+
+def test_refusals_say_why(hub, refuse, tiny_model):
+    refuse("PUT /large", 403, "Storage limit reached")
+    code, text = hub.run(PUSH, tiny_model, "--repo-id", "me/large")
+    assert (code, text.count("\n")) == (2, 1), text
+    assert "me/large keeps its earlier files, as the upload failed; the Hub responds: 403 Storage limit reached" in text
+    hub.ask("/test/refuse")
+
+    refuse("POST .*/commit/", 400, "Invalid metadata in README.md")
+    code, text = hub.run(PUSH, tiny_model, "--repo-id", "me/metadata")
+    assert (code, text.count("\n")) == (2, 1), text
+    assert "the Hub responds: 400 Invalid metadata in README.md; correct what it names, then run again" in text
+
+
+FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))\n" + PUSH
+
+
+def test_a_push_that_is_refused_has_copied_and_drawn_nothing(hub, refuse, tiny_model, tmp_path):
+    """Where nothing can be written either, the refusal is what is said."""
+    refuse("POST /api/repos/create", 403, "Private repository storage limit reached")
+    code, text = hub.run(FULL_DISK, tiny_model, "--repo-id", "me/refused")
+    assert (code, text.count("\n")) == (2, 1), text
+    assert "me/refused cannot be written to; the Hub responds: 403 Private repository storage limit reached" in text
+
+
+def test_a_damaged_model_makes_no_repository(hub, tiny_model, tmp_path):
+    shutil.copytree(tiny_model, tmp_path / "model")
+    for weights in (tmp_path / "model" / "generator").glob("*.safetensors"):
+        weights.write_bytes(weights.read_bytes()[:1000])
+    code, text = hub.run(PUSH, tmp_path / "model", "--repo-id", "me/damaged")
+    assert (code, "are damaged" in text) == (2, True), text
+    assert "model/me/damaged" not in state(hub)
