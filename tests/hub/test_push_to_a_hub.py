@@ -130,3 +130,10 @@ def test_a_damaged_model_makes_no_repository(hub, tiny_model, tmp_path):
     code, text = hub.run(PUSH, tmp_path / "model", "--repo-id", "me/damaged")
     assert (code, "are damaged" in text) == (2, True), text
     assert "model/me/damaged" not in state(hub)
+
+
+def test_a_source_that_cannot_be_read_is_what_is_named(hub, refuse):
+    refuse("GET /api/models/me/source", 500, "Internal Error")
+    code, text = hub.run(PUSH, "me/source", "--repo-id", "me/target")
+    assert (code, text.count("\n")) == (2, 1), text
+    assert "model 'me/source' could not be downloaded; the Hub responds: 500 Internal Error" in text
