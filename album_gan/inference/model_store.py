@@ -67,7 +67,7 @@ def find_model(
     """
     if source is None or source in BUNDLED:
         return Path(__file__).parent.parent / BUNDLED[source or "bundled"]
-    if Path(source).is_dir():
+    if str(source) and Path(source).is_dir():  # an empty name, of an unset variable, would be the current folder
         refuse_pickles(Path(source), parts)
         if (Path(source) / "state.safetensors").exists() and not (Path(source) / "model_index.json").exists():
             raise ValueError(

@@ -247,3 +247,11 @@ def test_a_killed_save_never_leaves_a_model_of_two(copy, tiny_pipeline, files):
     os.utime(leftover, (0, 0))
     tiny_pipeline.save_pretrained(copy)
     assert not leftover.exists()
+
+
+def test_an_empty_name_is_not_the_current_folder(copy, monkeypatch):
+    """As from `--model "$M"` with the variable unset, in a folder that holds a model."""
+    monkeypatch.chdir(copy)
+    with pytest.raises(OSError, match="model must be bundled, teaching, a folder or a Hub id owner/name, got ''"):
+        AlbumCoverPipeline.from_pretrained("")
+    assert AlbumCoverPipeline.from_pretrained(".").fingerprint
