@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -49,6 +49,7 @@ from .latents import (
     typed_for,
 )
 from .model_store import (
+    BUNDLED,
     check_index,
     find_model,
     load_network,
@@ -126,16 +127,22 @@ class AlbumCoverPipeline(DiffusionPipeline):
             load_network(folder / "generator", "paint", variant),
             None if place is None else load_network(place, "reach", variant),
         )
-        # Of the same commit, which names the folder of a model from the Hub: its branch may have moved on by then.
-        commit = folder.name if folder.parent.name == "snapshots" else revision
+        # In the same folder, or of the same commit of the Hub, which names the folder: by then a relative path may mean
+        # another one, and a branch may have moved on.
+        local = source is None or source in BUNDLED or Path(source).is_dir()
         pipeline._find_discriminator = partial(
-            find_model, source, commit, bool(local_files_only),
+            find_model, folder.resolve() if local else source, folder.name, bool(local_files_only),
             parts=("discriminator",), variant="fp16", cache_dir=cache_dir, token=token,
         )  # fmt: skip
-        if dtype is not None and dtype != torch.float32:
-            _ = pipeline.fingerprint  # of the true weights: rounded ones would give another
+        if dtype is not None:
             pipeline.to(dtype)
         return pipeline.to(best_device() if device is None else device)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move the networks to a device or a dtype, as `torch.nn.Module.to` does."""
+        if any(isinstance(value, (torch.dtype, torch.Tensor)) for value in (*args, *kwargs.values())):
+            _ = self.fingerprint  # of the true weights: rounded ones would give another
+        return super().to(*args, **kwargs)
 
     @classmethod
     def extract_init_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:

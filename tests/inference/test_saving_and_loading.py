@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 
 from album_gan.inference.model_store import FP16_WEIGHTS, PIPELINE_FILES, WEIGHTS
 from album_gan.inference.pipeline import AlbumCoverPipeline
-from album_gan.networks.dcgan import DCGANGenerator
+from album_gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from album_gan.networks.lite_generator import LiteGenerator
 
 
@@ -249,9 +250,29 @@ def test_a_killed_save_never_leaves_a_model_of_two(copy, tiny_pipeline, files):
     assert not leftover.exists()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_another_dtype_keeps_the_fingerprint(tiny_model, tiny_pipeline, dtype):
+    load = partial(AlbumCoverPipeline.from_pretrained, tiny_model, device="cpu")
+    like = torch.zeros(1, dtype=dtype)
+    for moved in (load().to(dtype), load().to(dtype=dtype), load().to("cpu", dtype), load().to(like)):
+        assert moved.generator.dtype == dtype
+        assert moved.settings(7)["model"] == tiny_pipeline.fingerprint
+
+
 def test_an_empty_name_is_not_the_current_folder(copy, monkeypatch):
     """As from `--model "$M"` with the variable unset, in a folder that holds a model."""
     monkeypatch.chdir(copy)
     with pytest.raises(OSError, match="model must be bundled, teaching, a folder or a Hub id owner/name, got ''"):
         AlbumCoverPipeline.from_pretrained("")
     assert AlbumCoverPipeline.from_pretrained(".").fingerprint
+
+
+def test_the_critic_is_found_from_another_folder(copy, monkeypatch, tmp_path):
+    DCGANDiscriminator(resolution=32).save_pretrained(copy / "discriminator")
+    weights = copy / "discriminator" / WEIGHTS
+    weights.rename(weights.with_name(FP16_WEIGHTS))
+    monkeypatch.chdir(tmp_path)
+    pipe = AlbumCoverPipeline.from_pretrained(copy.name, device="cpu")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(pipe.critic(pipe([7]).images)) == 1
