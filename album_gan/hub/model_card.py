@@ -12,7 +12,7 @@ from ..evaluation.table import table
 from ..inference.model_store import on_one_line
 from ..inference.pipeline import AlbumCoverPipeline
 from ..metrics.measures import MEASURES
-from .privacy import PRIVATE, is_public_id, public_name
+from .privacy import PRIVATE, is_hub_name, public_name
 
 TEMPLATE = Path(__file__).parent / "model_card.md"
 BY_HAND = Path(__file__).parent / "model_card_by_hand.txt"  # for a LiteGenerator at 128 px with 128-dimensional latents
@@ -72,7 +72,7 @@ def card(
         pipeline_tag="unconditional-image-generation",
         license=license or "other",
         tags=["gan", "album-covers", "album-gan"],
-        datasets=[record["data"]] if is_public_id(record["data"]) else None,
+        datasets=[record["data"]] if is_hub_name(record["data"]) else None,
         model_name=title if results else None,
         eval_results=results,
     )
@@ -168,7 +168,7 @@ def training_command(settings: dict[str, Any]) -> str:
     if "recipe" not in settings:
         return "unknown"
     data = public_name(settings.get("dataset_name"))
-    words = [f"--dataset_name {data}" if data == "synthetic" or is_public_id(data) else "--train_data_dir my_covers"]
+    words = [f"--dataset_name {data}" if data == "synthetic" or is_hub_name(data) else "--train_data_dir my_covers"]
     hidden = {*RESULTS, *PRIVATE, *NOT_IN_COMMAND}
     if settings.get("minutes"):
         hidden.add("max_train_steps")  # --minutes replaces it

@@ -5,9 +5,11 @@ import shutil
 from urllib.parse import urlencode
 
 import pytest
+import torch
 from loopback import loopback
 
 from album_gan import AlbumCoverPipeline
+from album_gan.training.checkpoint import save_checkpoint, snapshot
 
 pytestmark = pytest.mark.long
 
@@ -137,3 +139,42 @@ def test_a_source_that_cannot_be_read_is_what_is_named(hub, refuse):
     code, text = hub.run(PUSH, "me/source", "--repo-id", "me/target")
     assert (code, text.count("\n")) == (2, 1), text
     assert "model 'me/source' could not be downloaded; the Hub responds: 500 Internal Error" in text
+
+
+MAKE = """
+import sys
+from huggingface_hub import HfApi
+for kind in ("model", "dataset"):
+    for name in ("open", "secret"):
+        HfApi().create_repo(f"me/{name}-{kind}", repo_type=kind, private=name == "secret")
+"""
+READ_ALL = """
+import sys
+from pathlib import Path
+from huggingface_hub import snapshot_download
+for path in Path(snapshot_download(sys.argv[1])).rglob("*"):
+    if path.suffix in (".json", ".md"):
+        print(path.read_text())
+"""
+
+
+def test_only_repositories_that_all_can_see_are_named(hub, tiny_model, tmp_path):
+    """In the card, the record and the checkpoint, also of a private model, which may become public."""
+    code, text = hub.run(MAKE)
+    assert code == 0, text
+    for name in ("open", "secret"):
+        folder = shutil.copytree(tiny_model, tmp_path / name)
+        settings = {"recipe": "dcgan", "dataset_name": f"me/{name}-dataset", "init_from": f"me/{name}-model"}
+        (folder / "training.json").write_text(json.dumps(settings))
+        state = {"step": 1, "images": 4, "seconds": 1.0, "config": settings}
+        save_checkpoint(folder / "checkpoint-1", snapshot({"a": torch.nn.Linear(2, 2)}, {}), state)
+        for visibility in ([], ["--private"]):
+            repo_id = f"me/from-{name}-{len(visibility)}"
+            code, text = hub.run(PUSH, folder, "--repo-id", repo_id, *visibility)
+            assert code == 0, text
+            code, published = hub.run(READ_ALL, repo_id)
+            assert '"step": 1' in published
+            for kind in ("model", "dataset"):
+                assert (f"me/open-{kind}" in published) is (name == "open")
+                assert f"me/secret-{kind}" not in published
+            assert ("datasets:" in published) is (name == "open")
