@@ -137,7 +137,8 @@ def _download(
     except RepositoryNotFoundError as error:
         raise OSError(
             f"model {repo_id!r} is neither a folder here nor a model you can read on the Hub; check its name; "
-            "for a private one log in with `hf auth login` or set HF_TOKEN"
+            "for a private one log in with `hf auth login` or set HF_TOKEN "
+            f"(the Hub responds: {hub_answer(error)})"  # such as that the token has expired
         ) from error
     except (hub_http_error(), OSError, ValueError) as error:
         if isinstance(error, LocalEntryNotFoundError) and hasattr(error, "snapshot_path"):

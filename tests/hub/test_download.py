@@ -82,8 +82,10 @@ def test_each_refusal_has_its_remedy(hub, refuse):
     refuse("GET /api/models/me/covers", 401, "Invalid credentials in Authorization header")
     refuse("(GET|HEAD) /me/half/resolve", 403, "Access to model me/half is restricted", "GatedRepo")
     refuse("GET /api/models/me/busy", 500, "Internal Error")
-    token, gated, busy = load(hub, "me/covers", "me/half", "me/busy", home="refused")
+    refuse("GET /api/models/me/late", 401, 'User Access Token "mine" is expired', "RepoNotFound")
+    token, gated, busy, late = load(hub, "me/covers", "me/half", "me/busy", "me/late", home="refused")
     assert "refuses the token (401 Invalid credentials in Authorization header); log in again with `hf auth" in token
     assert "model 'me/half' is gated: accept its conditions at https://huggingface.co/me/half" in gated
     assert "the Hub responds: 500 Internal Error; try again later" in busy
+    assert late.endswith('(the Hub responds: 401 User Access Token "mine" is expired)')
     assert "cannot be reached" not in token + gated + busy
