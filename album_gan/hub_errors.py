@@ -1,19 +1,19 @@
 """Errors of the Hub and of the connection to it, in one line that says what to do."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HFValidationError
 
-from .inference.atomic import NO_SPACE, NOT_ALLOWED
-from .inference.model_store import NO_ROOM_IN_CACHE, hub_answer, hub_http_error, is_local_error, on_one_line
+from .inference.model_store import hub_answer, hub_http_error, is_local_error, on_one_line
 
 
 @contextmanager
 def explained(failure: str) -> Iterator[None]:
-    """Turn errors of huggingface_hub, which alone runs in the block, into OSErrors that begin with `failure`."""
+    """Turn errors of huggingface_hub, which alone runs in the block, into OSErrors that begin with `failure`.
+
+    Those of this system, such as of a full disk, pass unchanged.
+    """
     try:
         yield
     except (hub_http_error(), HFValidationError, OSError, RuntimeError) as error:
@@ -24,11 +24,7 @@ def explained(failure: str) -> Iterator[None]:
         if isinstance(cause, HFValidationError):
             raise OSError(f"{failure}: {on_one_line(cause)}; check the name") from cause
         if is_local_error(cause):
-            if cause.errno not in (*NO_SPACE, *NOT_ALLOWED):
-                raise
-            raise OSError(
-                f"{failure}; no download to {HF_HUB_CACHE}: {os.strerror(cause.errno or 0)}; {NO_ROOM_IN_CACHE}"
-            ) from cause
+            raise cause from None
         raise OSError(
             f"{failure}, and the Hub cannot be reached ({on_one_line(cause)}); run again when online"
         ) from cause

@@ -1,13 +1,15 @@
 """Data sets on the Hub: their files as a source, and pushing a finished data set."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.constants import HF_HUB_CACHE
 
 from ...hub_errors import explained
 from ...inference.atomic import write_atomic
-from ...inference.model_store import check_hub_id, hub_answer, is_hub_id
+from ...inference.model_store import NO_ROOM_IN_CACHE, check_hub_id, hub_answer, is_hub_id, is_local_error
 from ...media.picture_formats import picture_endings
 from .data_card import PLACEHOLDER_ID
 
@@ -30,8 +32,15 @@ def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path]]]]:
 
     def downloading(name: str) -> Callable[[], Path]:
         def download() -> Path:
-            with explained(f"{name} of {place} is not downloaded"):
-                return Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=info.sha))
+            failure = f"{name} of {place} is not downloaded"
+            try:
+                with explained(failure):
+                    return Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=info.sha))
+            except OSError as error:
+                if not is_local_error(error):
+                    raise
+                reason = os.strerror(error.errno or 0)
+                raise OSError(f"{failure}; no download to {HF_HUB_CACHE}: {reason}; {NO_ROOM_IN_CACHE}") from error
 
         return download
 
