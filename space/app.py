@@ -178,7 +178,7 @@ def check_port(host: str, port: int) -> None:
 
 if __name__ == "__main__":
     launch(
-        os.environ.get("ALBUM_GAN_MODEL"),
+        os.environ.get("ALBUM_GAN_MODEL") or None,
         os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
         int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
     )
