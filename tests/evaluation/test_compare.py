@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -89,18 +90,28 @@ def test_a_small_set_is_compared_at_its_own_size():
     assert drawn == in_one_space(fake, real, subset=60)
 
 
+def save_in_groups(folder: Path, held_out: int, training: int) -> Path:
+    """Covers of as many groups, of which so many are held out."""
+    folder.mkdir()
+    groups: dict[bool, list[str]] = {True: [], False: []}
+    for number in range(1_000):
+        groups[is_held_out(str(number))].append(str(number))
+    with open(folder / "metadata.jsonl", "w") as file:
+        for number, group in enumerate(groups[True][:held_out] + groups[False][:training]):
+            draw_cover(number, 32).save(folder / f"{number}.png")
+            file.write(json.dumps({"file_name": f"{number}.png", "group": group}) + "\n")
+    return folder
+
+
 def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    for index in range(150):
-        draw_cover(index, 32).save(folder / f"{index}.png")
+    folder = save_in_groups(tmp_path / "mine", held_out=5, training=30)
     out = tmp_path / "numbers.json"
-    words = ["evaluate", "--model", str(tiny_model), "--train_data_dir", str(folder), "--samples", "20"]
+    words = ["evaluate", "--model", str(tiny_model), "--train_data_dir", str(folder), "--samples", "8"]
     assert main([*words, "--out", str(out)]) == 0
     printed = capsys.readouterr()
     assert re.match(
-        r"drawing 20 covers and comparing them in efficientnet-lite2 and stlpips-vgg: about \d+ (s|minutes)\n",
+        r"drawing 8 covers and comparing them in efficientnet-lite2 and stlpips-vgg: about \d+ (s|minutes)\n",
         printed.out,
     )
     assert "kernel distance x 1,000 " in printed.out
@@ -108,21 +119,21 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
     assert {name.strip() for name in bars} <= {"drawing", "comparing", "decoding covers"}
     result = json.loads(out.read_text())
     assert set(result["spaces"]) == set(EXTRACTORS)
-    assert (result["resolution"], result["samples"]) == (32, 20)
+    assert (result["resolution"], result["samples"], result["held_out"]) == (32, 8, 5)
     assert main([*words, "--beside", str(out), "--extractors", "stlpips-vgg"]) == 0
     *_, block = capsys.readouterr().out.split("\n\n")
     heading, distance, *_ = block.splitlines()
     assert heading.split() == ["stlpips-vgg", str(tiny_model), str(out)]
     here, there = distance.rsplit(maxsplit=2)[1:]
     assert here == there == KERNEL_DISTANCE.show(result["spaces"]["stlpips-vgg"]["kid"])
-    out.write_text(json.dumps({**result, "held_out": 5}))
+    out.write_text(json.dumps({**result, "held_out": 9}))
     assert main([*words, "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
     printed = capsys.readouterr()
-    assert "must be measured like this model, with held_out " in printed.err
+    assert "must be measured like this model, with held_out 5, got 9" in printed.err
     assert "drawing" not in printed.out
     out.write_text(json.dumps(result))
-    assert main([*words[:-1], "30", "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
-    assert "must be measured like this model, with samples 30, got 20" in capsys.readouterr().err
+    assert main([*words[:-1], "9", "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
+    assert "must be measured like this model, with samples 9, got 8" in capsys.readouterr().err
 
 
 def test_the_shipped_evaluations_can_stand_beside_others():
@@ -199,13 +210,7 @@ def test_unknown_extractors_are_one_line(tiny_model, tmp_path, capsys):
 @pytest.mark.parametrize("held_out", [0, 1, 3])
 def test_too_few_held_out_covers_say_how_many_it_takes(tiny_model, tmp_path, capsys, monkeypatch, held_out):
     monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
-    groups = [str(number) for number in range(1_000)]
-    chosen = [name for name in groups if is_held_out(name)][:held_out] + [g for g in groups if not is_held_out(g)][:9]
-    (tmp_path / "mine").mkdir()
-    with open(tmp_path / "mine" / "metadata.jsonl", "w") as file:
-        for number, group in enumerate(chosen):
-            draw_cover(number, 32).save(tmp_path / "mine" / f"{number}.png")
-            file.write(json.dumps({"file_name": f"{number}.png", "group": group}) + "\n")
+    save_in_groups(tmp_path / "mine", held_out, training=9)
     words = ["evaluate", "--model", str(tiny_model), "--train-data-dir", str(tmp_path / "mine"), "--samples"]
     assert main([*words, "8"]) == 2
     expected = f"must hold 4 or more held-out covers to compare with, got {held_out} among {9 + held_out} covers; about"
