@@ -77,8 +77,9 @@ def begin(covers, tmp_path):
 LAUNCHER = (sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1")
 
 
-@pytest.mark.parametrize("launcher", [(), pytest.param(LAUNCHER, marks=pytest.mark.slow)], ids=["train.py", "launcher"])
-@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGHUP", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [(), LAUNCHER], ids=["train.py", "launcher"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
 def test_a_run_whose_output_nobody_reads_any_more_saves_all(launcher, name, begin, tmp_path):
     """Ctrl-C in `train.py | tee log` ends tee as well, and before the run."""
     process = begin("wgan", *launcher)

@@ -275,21 +275,6 @@ def test_push_to_an_unreachable_hub(tmp_path):
     assert "push_to_hub 'me/covers' cannot be checked, and the Hub cannot be reached" in error
 
 
-def test_pushed_and_built_from_the_hub(tmp_path):
-    """Pushed from one machine, a source on another; what the Hub does not have says so."""
-    save(tmp_path / "pile", 6)
-    with loopback(tmp_path) as hub:
-        build = ("covers", "build", *CUT)
-        code, text = hub.run(CLI, *build, "pile", "--out", "one", "--push-to-hub", "me/covers")
-        assert code == 0, text
-        code, text = hub.run(CLI, *build, "me/covers", "--out", "two")
-        assert code == 0, text
-        assert sorted(outcomes(tmp_path / "two").values()) == ["kept"] * 6 + ["not_an_image"]
-        code, text = hub.run(CLI, *build, "me/missing", "--out", "three")
-        assert code == 2
-        assert "source 'me/missing' is neither a folder nor a file here; the Hub responds: 404" in text
-
-
 # --- full disks
 
 
