@@ -7,7 +7,8 @@ import urllib.error
 import urllib.request
 import zipfile
 from io import BytesIO
-from urllib.parse import quote
+from types import SimpleNamespace
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from album_gan.media.image_files import read_settings
 
 pytestmark = pytest.mark.long
 
+gradio = pytest.importorskip("gradio", reason="the page needs album-gan[demo]")
 gradio_client = pytest.importorskip("gradio_client", reason="the page needs album-gan[demo]")
 
 
@@ -384,18 +386,70 @@ def test_the_menu_is_named_after_the_columns(tmp_path):
 
 
 def test_a_model_with_styles_draws_them(tmp_path):
+    """By its API, and by the addresses of covers, edited covers and films."""
+    from starlette.applications import Starlette
+    from starlette.testclient import TestClient
+
     from album_gan.inference.pipeline import AlbumCoverPipeline
     from album_gan.networks.lite_generator import LiteGenerator
+    from album_gan.space.page import build_page
+    from album_gan.space.routes import Routes
+    from album_gan.space.service import CoverService
 
     network = LiteGenerator(resolution=32, classes=["jazz", "metal"])
     network.label.weight.data.normal_()
     AlbumCoverPipeline(network).save_pretrained(tmp_path / "model")
-    with serve(tmp_path / "model", free_port(), tmp_path) as address:
-        client = gradio_client.Client(address, verbose=False, download_files=str(tmp_path))
-        pictures = [
-            client.predict("1", 1.0, label, api_name="/generate")[0]["image"] for label in ("jazz", "metal", "")
-        ]
-        assert [read_settings(picture)["label"] for picture in pictures] == ["jazz", "metal", None]
-        pixels = {np.asarray(Image.open(picture)).tobytes() for picture in pictures}
-        assert len(pixels) == 3
-        assert "one of jazz, metal" in refusal(client, "1", 1.0, "polka", api_name="/generate")
+    service = CoverService(AlbumCoverPipeline.from_pretrained(tmp_path / "model"), "cpu")
+    [generate] = [
+        event.fn for event in build_page(service, "", ("label", "mixture")).fns.values() if event.api_name == "generate"
+    ]
+    request = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={})
+    pictures = [generate("1", 1.0, label, request)[0][0] for label in ("jazz", "metal", "")]
+    assert [read_settings(picture)["label"] for picture in pictures] == ["jazz", "metal", None]
+    assert len({np.asarray(Image.open(picture)).tobytes() for picture in pictures}) == 3
+    with pytest.raises(gradio.Error, match="one of jazz, metal"):
+        generate("1", 1.0, "polka", request)
+
+    client = TestClient(Starlette(routes=Routes(service).all()))
+    for path in ("/cover/1.png", "/edit/1.png", "/film/1/2.mp4"):
+        answers = [client.get(path, params={"label": label}) for label in ("jazz", "metal", "")]
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.content for answer in answers}) == 3
+        if path.endswith("png"):
+            shown = [Image.open(BytesIO(answer.content)) for answer in answers]
+            assert [read_settings(image)["label"] for image in shown] == ["jazz", "metal", None]
+            assert len({image.tobytes() for image in shown}) == 3
+
+
+def picture_at(address, path, **query):
+    return Image.open(BytesIO(fetch(f"{address}/{path}?{urlencode(query)}")))
+
+
+def test_an_edited_cover_is_darker_and_says_what_was_done(address):
+    plain = picture_at(address, "edit/3.png")
+    darker = picture_at(address, "edit/3.png", edits='{"darker": 2}', style="5", truncation="0.9")
+    wanted = {"edits": {"darker": 2.0}, "seed": 3, "style": 5, "truncation": 0.9}
+    assert wanted.items() <= read_settings(darker).items()
+    assert np.asarray(picture_at(address, "edit/3.png", edits='{"darker": 2}')).mean() < np.asarray(plain).mean()
+    unchanged = picture_at(address, "cover/3.png")
+    assert np.abs(np.asarray(plain, int) - np.asarray(unchanged, int)).max() <= 1
+    assert picture_at(address, "edit/3.webp", size=512).size == (512, 512)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"darker": 4}', "from -3 to 3"),
+        ('{"darker": NaN}', "from -3 to 3"),
+        ('{"<b>": 1}', "edits must be of darker"),
+        ("[1]", "must be JSON"),
+        ('{"darker": "x"}', "must be JSON"),
+        ("{" * 5000, "must be JSON"),
+    ],
+)
+def test_wrong_edits_are_refused(text, words):
+    from album_gan.space.validation import check_edits
+
+    with pytest.raises(ValueError, match=words):
+        check_edits(text, ["darker", "warmer"])
+    assert check_edits("", ["darker"]) == {}
