@@ -156,43 +156,47 @@ def test_covers_have_addresses(address, tiny_pipeline):
 
 
 @pytest.mark.parametrize(
-    "path",
+    ("path", "words"),
     [
-        "cover/100000000.png",
-        "cover/3.exe",
-        "cover/3.png?truncation=nan",
-        "cover/3.png?model=00000000",
-        "cover/3.png?label=jazz",
-        "cover/3.webp?size=4096",
-        "cover/3.png?size=512&title=Anna&layout=none",
-        "cover/..%2f..%2fetc%2fpasswd.png",
-        "covers.zip?seeds=0-64",
-        "covers.zip?covers=[[1,9,null]]",
-        "covers.zip?covers=[[1,1,%22jazz%22]]",
-        "covers.zip?covers=[[[",
-        "view.json?count=0",
-        "deal.json?count=1e9",
-        "learn/moment/page/0.webp",
-        "learn/moment/teaching/999.webp",
-        "learn/layers.json?model=nope",
-        "learn/layers.json?model=teaching&mute=1:9999",
-        "learn/layers.json?model=teaching&mute=x",
-        "learn/layer.webp?model=teaching&step=99",
-        "learn/products.json?model=teaching&step=2&y=99",
-        "learn/shapes.json?recipe=upscaler",
-        "learn/shapes.json?recipe=vanilla&resolution=512",
-        "learn/critic.json?model=page",
-        "learn/critic.json?model=vanilla&seed=-1",
-        "learn/norm.json?model=teaching&layer=x",
-        "learn/walk.webp?path=bus",
-        "learn/source/..%2F..%2Fcli.py",
-        "learn/files/..%2Fpage.js",
+        ("cover/100000000.png", "seed must be a number from 0 to 99999999"),
+        ("cover/3.exe", "covers end in .png or .webp, got .exe"),
+        ("cover/3.png?truncation=nan", "truncation must be from 0 to 1.5, got 'nan'"),
+        ("cover/3.png?model=00000000", "this page draws with model "),
+        ("cover/3.png?label=jazz", "label must be empty, got 'jazz'"),
+        ("cover/3.webp?size=4096", "size must be a whole number from 256 to 1024, got '4096'"),
+        ("cover/3.png?size=512&title=Anna&layout=none", "layout must be one of headline, "),
+        ("covers.zip?seeds=0-64", "seeds must be at most 64 in one list"),
+        ("covers.zip?covers=[[1,9,null]]", "truncation must be from 0 to 1.5, got '9'"),
+        ("covers.zip?covers=[[1,1,%22jazz%22]]", "label must be empty, got 'jazz'"),
+        ("covers.zip?covers=[[[", "covers must be JSON such as "),
+        ("view.json?count=0", "count must be a whole number from 1 to 64, got '0'"),
+        ("deal.json?count=1e9", "count must be a whole number from 1 to 64, got '1e9'"),
+        ("learn/moment/page/0.webp", "this model has no training history"),
+        ("learn/moment/teaching/999.webp", "moment must be a whole number from 0 to "),
+        ("learn/layers.json?model=nope", "model must be one of page, bundled, "),
+        ("learn/layers.json?model=teaching&mute=1:9999", "channel of step 1 must be from 0 to 5119, got 9999"),
+        ("learn/layers.json?model=teaching&mute=x", "mute must list STEP:CHANNEL, "),
+        ("learn/layer.webp?model=teaching&step=99", "step must be a whole number from 0 to 15, got '99'"),
+        ("learn/products.json?model=teaching&step=2", "step must be a convolution or fully connected, got reshape"),
+        ("learn/products.json?model=teaching&step=5&y=99", "y must be from 0 to 7, got 99"),
+        ("learn/shapes.json?recipe=upscaler", "recipe must be one of began, "),
+        ("learn/shapes.json?recipe=vanilla&resolution=512", "resolution must be one of 32, 64 for vanilla, got 512"),
+        ("learn/critic.json?model=page", "this model does not include its discriminator"),
+        ("learn/critic.json?model=vanilla", "vanilla cannot score pictures here: it is untrained"),
+        ("learn/critic.json?model=teaching&seed=-1", "seed must be a number from 0 to 99999999"),
+        ("learn/norm.json?model=teaching&layer=x", "layer must be one of project_norm, "),
+        ("learn/walk.webp?path=bus", "path must be line or sphere, got 'bus'"),
+        # Of no route: a name is one part of a path.
+        ("cover/..%2f..%2fetc%2fpasswd.png", "Not Found"),
+        ("learn/source/..%2F..%2Fcli.py", "Not Found"),
+        ("learn/files/..%2Fpage.js", "Not Found"),
     ],
 )
-def test_what_cannot_be_drawn_is_not_found(address, path):
+def test_what_cannot_be_drawn_is_not_found(address, path, words):
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(f"{address}/{path}")
     assert caught.value.code == 404
+    assert words in caught.value.read().decode()
     caught.value.close()
 
 

@@ -36,9 +36,10 @@ def get(server, path, body=None):
         return json.loads(answer.read())
 
 
-def refused(server, path, body=None) -> str:
+def refused(server, path, body=None, *, status: int) -> str:
     with pytest.raises(urllib.error.HTTPError) as caught:
         get(server, path, body)
+    assert caught.value.code == status
     return caught.value.read().decode()
 
 
@@ -70,7 +71,7 @@ def test_a_game_with_a_phone(server, visit, axe):
     assert "results" not in view
     picture = f"{server.address}/learn/room/{view['game']}/0.webp"
     assert Image.open(BytesIO(urllib.request.urlopen(picture).read())).size == (64, 64)
-    assert "its turn has not come" in refused(server, f"learn/room/{view['game']}/2.webp")
+    assert "its turn has not come" in refused(server, f"learn/room/{view['game']}/2.webp", status=404)
     phone.get_by_role("button", name="Fake").click()
     expect(phone.get_by_role("button", name="Fake")).to_have_attribute("aria-pressed", "true")
     expect(stage.get_by_text("fake 1")).to_be_visible()
@@ -79,17 +80,17 @@ def test_a_game_with_a_phone(server, visit, axe):
     view = until(server, "revealed")
     assert view["tally"] == {"real": 1, "drawn": 0}
     expect(phone.get_by_text(f"It was {'real' if view['answer']['is_real'] else 'fake'}.")).to_be_visible()
-    assert "over" in refused(server, "learn/room/vote", {"game": view["game"], "round": 0, "voter": "x", "real": True})
+    late = {"game": view["game"], "round": 0, "voter": "x", "real": True}
+    assert "over" in refused(server, "learn/room/vote", late, status=409)
     stage.get_by_role("button", name="Stop").click()
     until(server, "idle")
     phone.close()
 
 
 def test_nonsense_is_refused(server):
-    for body in (None, [], {}, {"game": 1}, "x"):
-        with pytest.raises(urllib.error.HTTPError):
-            get(server, "learn/room/vote", body if body is not None else {"round": None})
-    assert "rounds must be" in refused(server, "learn/room/start?rounds=900", {})
+    for body in ({"round": None}, [], {}, {"game": 1}, "x"):
+        assert "a vote must be JSON" in refused(server, "learn/room/vote", body, status=404)
+    assert "rounds must be" in refused(server, "learn/room/start?rounds=900", {}, status=404)
 
 
 def test_a_link_replays_a_game(visit):
