@@ -116,6 +116,7 @@ def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
     command = "upscale a.png --store --engine lanczos --artist Band --title"
     code, out, _ = run(f"{command} Words --layout modern --out shop")
     assert code == 0
+    assert "network whose training covers may be copyrighted" in " ".join(out.split())
     assert "we cannot grant the right" in out
     with Image.open(tmp_path / "shop" / "a.jpg") as image:
         assert (image.size, image.format) == ((3000, 3000), "JPEG")

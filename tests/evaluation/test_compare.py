@@ -116,7 +116,7 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
     )
     assert "kernel distance x 1,000 " in printed.out
     bars = {line.partition(":")[0] for line in printed.err.replace("\n", "\r").split("\r") if "cover" in line}
-    assert {name.strip() for name in bars} <= {"drawing", "comparing", "decoding covers"}
+    assert {name.strip() for name in bars} == {"drawing", "comparing", "decoding covers"}
     result = json.loads(out.read_text())
     assert set(result["spaces"]) == set(EXTRACTORS)
     assert (result["resolution"], result["samples"], result["held_out"]) == (32, 8, 5)
