@@ -24,6 +24,14 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(f"{count} browser tests were SKIPPED (see tests/browsing.py)", yellow=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Decoded covers and features are those of this session, and not in the cache of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALBUM_GAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     """A saved 32 px model with seeded weights, and statistics and a mean stem as after training."""

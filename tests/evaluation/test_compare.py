@@ -150,7 +150,6 @@ def test_the_shipped_evaluations_can_stand_beside_others():
 
 
 def test_of_very_many_held_out_covers_some_are_compared(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("album_gan.evaluation.compare.MOST_HELD_OUT", 4)
     source = CoverSource(train_data_dir=str(save_covers(tmp_path / "mine", 90)))
     result = evaluate(str(tiny_model), source, 4, extractors=("efficientnet-lite2",))
@@ -209,7 +208,6 @@ def test_unknown_extractors_are_one_line(tiny_model, tmp_path, capsys):
 
 @pytest.mark.parametrize("held_out", [0, 1, 3])
 def test_too_few_held_out_covers_say_how_many_it_takes(tiny_model, tmp_path, capsys, monkeypatch, held_out):
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
     save_in_groups(tmp_path / "mine", held_out, training=9)
     words = ["evaluate", "--model", str(tiny_model), "--train-data-dir", str(tmp_path / "mine"), "--samples"]
     assert main([*words, "8"]) == 2

@@ -20,9 +20,8 @@ from train import main
 
 
 @pytest.fixture
-def words(tmp_path, monkeypatch) -> list[str]:
+def words(tmp_path) -> list[str]:
     """A tiny run in tmp_path/run."""
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
     covers = save_covers(tmp_path / "covers", 30)
     return [
         *("--recipe", "dcgan", "--dcgan.width", "64", "--resolution", "32", "--train_batch_size", "4"),

@@ -55,7 +55,7 @@ def begin(covers, tmp_path):
         process = subprocess.Popen(
             [*(launcher or (sys.executable,)), *options(recipe, covers, tmp_path / "run"), *more],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-            env={**os.environ, "ALBUM_GAN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", **environment},
+            env={**os.environ, **environment},
         )  # fmt: skip
         started.append(process)
         deadline = time.monotonic() + 150
@@ -101,7 +101,6 @@ def test_ctrl_c_under_tee_says_that_it_stops_and_saves_all(covers, tmp_path):
     script = f"cd {shlex.quote(str(ROOT))} && {words} 2>&1 | tee {shlex.quote(str(tmp_path / 'log'))}"
     child, terminal = pytest.importorskip("pty").fork()
     if child == 0:
-        os.environ |= {"ALBUM_GAN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
         os.execvp("sh", ["sh", "-c", script])
     deadline, shown = time.monotonic() + 150, b""
     try:
@@ -195,11 +194,10 @@ def test_two_processes_stop_together(name, begin, tmp_path):
     assert read_state(latest_checkpoint(tmp_path / "run"))["step"] == steps >= 5
 
 
-def start_pair(words: list[object], cache: Path) -> list[subprocess.Popen]:
+def start_pair(words: list[object]) -> list[subprocess.Popen]:
     """Two gloo processes of one training."""
     shared = {
         "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "ACCELERATE_USE_CPU": "true",
-        "ALBUM_GAN_CACHE": str(cache), "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     return [
         subprocess.Popen(
@@ -239,14 +237,14 @@ def kill_second(processes: list[subprocess.Popen], checkpoint: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["dcgan", "projected"])
 def test_a_pair_of_which_one_was_killed_resumes_bit_for_bit(recipe, covers, tmp_path):
-    words, cache = pair_words(covers, tmp_path / "run", recipe), tmp_path / "cache"
-    kill_second(start_pair([*words, "--max_train_steps", 100_000], cache), tmp_path / "run" / "checkpoint-5")
+    words = pair_words(covers, tmp_path / "run", recipe)
+    kill_second(start_pair([*words, "--max_train_steps", 100_000]), tmp_path / "run" / "checkpoint-5")
     resume = ["--resume_from_checkpoint", tmp_path / "run" / "checkpoint-5", "--max_train_steps", 10]
     whole = [*pair_words(covers, tmp_path / "whole", recipe), "--max_train_steps", 10]
     if recipe == "projected":  # whose learning rate falls to 0 at the end of the run
         resume, whole = [*resume, "--projected.decay", 0], [*whole, "--projected.decay", 0]
     for more in ([*words, *resume], whole):
-        for process in start_pair(more, cache):
+        for process in start_pair(more):
             output, _ = process.communicate(timeout=300)
             assert process.returncode == 0, output[-3000:]
     ended = [load_file(tmp_path / name / "checkpoint-10" / "state.safetensors") for name in ("run", "whole")]
@@ -257,13 +255,12 @@ def test_a_pair_of_which_one_was_killed_resumes_bit_for_bit(recipe, covers, tmp_
 def test_a_lost_process_is_one_line_and_the_run_resumes(covers, tmp_path):
     """Of two gloo processes one is killed: the other ends within a minute and says so."""
     words = pair_words(covers, tmp_path / "run", "dcgan")
-    pair = start_pair([*words, "--max_train_steps", 100_000], tmp_path / "cache")
+    pair = start_pair([*words, "--max_train_steps", 100_000])
     last = kill_second(pair, tmp_path / "run" / "checkpoint-5").strip().splitlines()[-1]
     assert "train.py (process 0): another training process has exited" in last
     resumed = [*words, "--resume_from_checkpoint", "latest", "--max_train_steps", 40]
     alone = subprocess.run(
         [sys.executable, "train.py", *map(str, resumed)], cwd=ROOT, capture_output=True, text=True, timeout=150,
-        env={**os.environ, "ALBUM_GAN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert alone.returncode == 0, alone.stderr[-3000:]
     assert "batch_size was 8 and is now 4" in alone.stdout
