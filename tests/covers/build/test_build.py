@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import uuid
 from collections import Counter
 from pathlib import Path
 
@@ -29,6 +30,9 @@ ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT.parent / "shared" / "covers_raw_sample"
 
 
+ABSOLUTE = f"/tmp/{uuid.uuid4().hex}.jpg"  # which nobody else writes
+
+
 @pytest.fixture
 def messy(tmp_path) -> Path:
     """A folder and a tar with nearly everything in them."""
@@ -45,7 +49,7 @@ def messy(tmp_path) -> Path:
         (folder / f"nobody {number} - none {number}.jpg").write_bytes(jpeg(999))
     (folder / "loop").symlink_to(folder)
     with tarfile.open(folder / "more.tar", "w") as archive:
-        for name, data in (("../../up.jpg", jpeg(100)), ("/tmp/absolute-cover.jpg", jpeg(101)), ("copy.jpg", jpeg(7))):
+        for name, data in (("../../up.jpg", jpeg(100)), (ABSOLUTE, jpeg(101)), ("copy.jpg", jpeg(7))):
             member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
@@ -67,7 +71,7 @@ def test_every_file_ends_in_the_list_with_its_reason(tmp_path, messy):
         "small.png": "too_small",
         "loop": "link",
         "more.tar/../../up.jpg": "kept",
-        "more.tar//tmp/absolute-cover.jpg": "kept",
+        f"more.tar/{ABSOLUTE}": "kept",
         **{f"nobody {number} - none {number}.jpg": "placeholder" for number in range(12)},
         **{f"Artist {index} - Title {index}.jpg": "kept" for index in range(30) if index not in (3, 7)},
     }
@@ -76,7 +80,7 @@ def test_every_file_ends_in_the_list_with_its_reason(tmp_path, messy):
     assert found["more.tar/../../up.jpg"]["notes"] == "unsafe_name"
     assert len(found) == len(expected) + 3 == summary.total
     assert before == sorted(path for path in tmp_path.rglob("*") if "out" not in path.parts)
-    assert not Path("/tmp/absolute-cover.jpg").exists()
+    assert not Path(ABSOLUTE).exists()
 
     page = (tmp_path / "out" / "report.html").read_text()
     assert "share it only if you may" in page
