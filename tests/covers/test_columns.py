@@ -51,7 +51,7 @@ def test_checksums_hide_no_pictures(tmp_path):
     assert len(split.train) + len(split.held_out) == 30
 
 
-def test_sounds_stored_as_pictures_are_are_no_pictures(tmp_path):
+def test_sounds_stored_as_pictures_are_no_pictures(tmp_path):
     pictures = [{"bytes": encoded(draw_cover(number, 32)), "path": None} for number in range(30)]
     features = datasets.Features({"sample": datasets.Audio(), "photo": datasets.Image()})
     table = pa.table({"sample": pictures, "photo": pictures}).cast(features.arrow_schema)

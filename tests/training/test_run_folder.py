@@ -15,7 +15,7 @@ from album_gan.hub.run_checkpoints import checkpoints, read_state
 from album_gan.training import run_folder
 from album_gan.training.checkpoint import restore_replaced
 from album_gan.training.config import TrainingConfig
-from album_gan.training.run_folder import clear_folder, refuse_to_overwrite
+from album_gan.training.run_folder import clear_folder
 from train import main
 
 
@@ -265,7 +265,3 @@ def test_a_term_of_every_other_step_is_in_the_log(words, tmp_path):
     for line in (*whole, *again):
         del line["images_per_second"], line["waiting_for_data"]
     assert again == whole
-
-
-def test_check_folder_takes_an_empty_one(tmp_path):
-    refuse_to_overwrite(TrainingConfig(output_dir=str(tmp_path), report_to="none"))
