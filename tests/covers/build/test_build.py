@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from piles import config, digests, jpeg, outcomes, pile
 
+from album_gan.cli.main import main
 from album_gan.covers.build import candidates, shards
 from album_gan.covers.build.build import BuildConfig, build
 from album_gan.covers.build.cleaning import STEPS, Cleaning
@@ -227,6 +228,21 @@ def test_inspect(tmp_path):
     assert Image.open(tmp_path / "sheet.png").size == (12 * 96, 8 * 96)
     with pytest.raises(ValueError, match="found none in"):
         inspect(tmp_path / "pile", None)
+
+
+def test_inspect_as_a_command(tmp_path, capsys):
+    build(config(tmp_path, pile(tmp_path / "pile", 12)))
+    mine = tmp_path / "mine.png"
+    for sheet, words in ((tmp_path / "out" / "contact_sheet.png", []), (mine, ["--sheet", str(mine)])):
+        assert main(["covers", "inspect", str(tmp_path / "out"), *words]) == 0
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[0].startswith("12 covers: ")
+        assert printed[-1] == f"12 of them in {sheet}: other people's covers, do not publish"
+        assert Image.open(sheet).size == (12 * 96, 8 * 96)
+    assert main(["covers", "inspect", str(tmp_path / "pile")]) == 2
+    assert "DIR must hold parquet files with covers, found none in" in capsys.readouterr().err
+    assert main(["covers", "inspect", str(tmp_path / "nowhere")]) == 2
+    assert "is not a folder; check its name" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample of raw files is not here")

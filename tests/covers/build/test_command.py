@@ -14,6 +14,7 @@ import tarfile
 import threading
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -21,6 +22,8 @@ from loopback import CLI, loopback
 from music_files import picture
 
 from album_gan.cli.main import main
+from album_gan.covers.build.build import BuildConfig
+from album_gan.covers.build.cleaning import Cleaning, has_opencv
 from album_gan.covers.dataset import CoverSource, load_covers
 
 ROOT = Path(__file__).parents[3]
@@ -70,6 +73,36 @@ def labels(out: Path, column: str = "genre") -> dict[str, object]:
     """source_path -> label of all covers of a built data set."""
     rows = datasets.load_dataset("parquet", data_files=str(out / "data" / "*.parquet"), split="train")
     return dict(zip(rows["source_path"], rows[column], strict=True))
+
+
+# --- options
+
+
+OPTIONS = (
+    "--reject animation,cmyk --allow near-blank --max-crop 0.2 --quality 80 --resampling lanczos "
+    "--placeholder-copies 3 --folder-genre --no-thumbnails --cluster tcp://scheduler:8786 --image-column photo "
+    "--data-rights mine"
+)
+
+
+def test_options_become_settings_of_the_build(tmp_path, capsys, monkeypatch):
+    """And are as the build has them where they are left out."""
+    started = []
+    summary = SimpleNamespace(kept=0, pictures=0)
+    monkeypatch.setattr("album_gan.covers.build.build.build", lambda config: started.append(config) or summary)
+    assert build(capsys, "one", "two", out=tmp_path / "out", options=tuple(OPTIONS.split()))[0] == 0
+    assert main(["covers", "build", "one", "--out", str(tmp_path / "out"), "--num-workers", "0"]) == 0
+    cleaning = Cleaning(
+        resolution=32, min_size=32, max_crop=0.2, quality=80, resampling="lanczos", reject=("animation", "cmyk"),
+        allow=("near_blank",),
+    )  # fmt: skip
+    given = BuildConfig(
+        sources=("one", "two"), out=tmp_path / "out", cleaning=cleaning, workers=0, cluster="tcp://scheduler:8786",
+        image_column="photo", folder_genre=True, placeholder_copies=3, thumbnails=False, rights="mine",
+    )  # fmt: skip
+    cleaning = Cleaning(resampling="cubic" if has_opencv() else "lanczos")
+    plain = BuildConfig(sources=("one",), out=tmp_path / "out", cleaning=cleaning)
+    assert started == [given, plain]
 
 
 # --- hidden files and folders
