@@ -1,5 +1,7 @@
 """One list of column names, for training and for building."""
 
+from dataclasses import replace
+
 import datasets
 import pyarrow as pa
 import pytest
@@ -49,6 +51,20 @@ def test_checksums_hide_no_pictures(tmp_path):
     pa.parquet.write_table(pa.table({"url": ["x"] * 30, "checksum": [b"x"] * 30}), tmp_path / "urls.parquet")
     split = load_covers(CoverSource(train_data_dir=tmp_path, resolution=16))
     assert len(split.train) + len(split.held_out) == 30
+
+
+def test_only_the_column_of_the_covers_is_decoded(tmp_path):
+    """Another one may hold pictures, or what is none: from the cache, without it, and as a stream."""
+    features = datasets.Features({"image": datasets.Image(), "photo": datasets.Image()})
+    photos = [{"bytes": encoded(draw_cover(number, 32)), "path": None} for number in range(30)]
+    broken = [{"bytes": b"broken", "path": None}] * 30
+    datasets.Dataset.from_dict({"image": broken, "photo": photos}, features=features).to_parquet(tmp_path / "a.parquet")
+    source = CoverSource(train_data_dir=str(tmp_path), resolution=32, image_column="photo")
+    train = load_covers(source).train
+    cached = train.all_pixels()
+    train.decoded = None
+    assert (train.pixels_of(list(range(len(cached)))) == cached).all()
+    assert (load_covers(replace(source, streaming=True)).train.all_pixels() == cached).all()
 
 
 def test_sounds_stored_as_pictures_are_no_pictures(tmp_path):
