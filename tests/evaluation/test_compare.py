@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,7 @@ from album_gan.evaluation.compare import compare, evaluate, in_one_space, sample
 from album_gan.evaluation.extractors import EXTRACTORS, cached_features, features_of
 from album_gan.evaluation.table import check_comparable, table
 from album_gan.inference.model_store import find_model, read_json
+from album_gan.inference.pixels import png_bytes
 from album_gan.metrics.measures import KERNEL_DISTANCE, ruler_line
 
 pytestmark = pytest.mark.long
@@ -90,14 +92,19 @@ def test_a_small_set_is_compared_at_its_own_size():
     assert drawn == in_one_space(fake, real, subset=60)
 
 
-def save_in_groups(folder: Path, held_out: int, training: int) -> Path:
-    """Covers of as many groups, of which so many are held out."""
-    folder.mkdir()
+def groups_with(held_out: int, training: int) -> list[str]:
+    """Names of groups, of which so many are held out."""
     groups: dict[bool, list[str]] = {True: [], False: []}
     for number in range(1_000):
         groups[is_held_out(str(number))].append(str(number))
+    return groups[True][:held_out] + groups[False][:training]
+
+
+def save_in_groups(folder: Path, held_out: int, training: int) -> Path:
+    """A cover of each of as many groups."""
+    folder.mkdir()
     with open(folder / "metadata.jsonl", "w") as file:
-        for number, group in enumerate(groups[True][:held_out] + groups[False][:training]):
+        for number, group in enumerate(groups_with(held_out, training)):
             draw_cover(number, 32).save(folder / f"{number}.png")
             file.write(json.dumps({"file_name": f"{number}.png", "group": group}) + "\n")
     return folder
@@ -134,6 +141,27 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
     out.write_text(json.dumps(result))
     assert main([*words[:-1], "9", "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
     assert "must be measured like this model, with samples 9, got 8" in capsys.readouterr().err
+
+
+def test_which_covers_and_how_bold_the_drawn_ones_are_is_passed_on(tiny_model, tmp_path):
+    """Of two columns of pictures, in a file that `datasets` reads, the first of which holds none."""
+    groups = groups_with(held_out=5, training=9)
+    pictures = [{"bytes": png_bytes(draw_cover(number, 32)), "path": None} for number in range(14)]
+    features = {"image": datasets.Image(), "photo": datasets.Image(), "group": datasets.Value("string")}
+    rows = {"image": [{"bytes": b"broken", "path": None}] * 14, "photo": pictures, "group": groups}
+    datasets.Dataset.from_dict(rows, features=datasets.Features(features)).to_parquet(tmp_path / "covers.parquet")
+    words = ["--dataset-name", "parquet", "--data-files", str(tmp_path / "covers.parquet"), "--image-column", "photo"]
+    words += ["--truncation", "0.5", "--samples", "4", "--extractors", "efficientnet-lite2"]
+    out = tmp_path / "numbers.json"
+    assert main(["evaluate", "--model", str(tiny_model), *words, "--out", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert (result["truncation"], result["held_out"]) == (0.5, 5)
+    source = CoverSource(dataset_name="parquet", data_files=str(tmp_path / "covers.parquet"), image_column="photo")
+    expected, bolder = (
+        evaluate(str(tiny_model), source, 4, truncation, ("efficientnet-lite2",)) for truncation in (0.5, 1.0)
+    )
+    assert result["spaces"] == json.loads(json.dumps(expected["spaces"]))
+    assert result["spaces"] != json.loads(json.dumps(bolder["spaces"]))
 
 
 def test_the_shipped_evaluations_can_stand_beside_others():
