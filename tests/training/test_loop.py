@@ -44,6 +44,23 @@ def test_starting_from_a_trained_model(my_covers, tmp_path):
     assert (before["project.weight"] - other["project.weight"]).abs().max().item() > 0.02
 
 
+def test_a_run_in_bf16_resumes(my_covers, tmp_path, capsys):
+    """Its weights stay in full precision, and two halves are the whole."""
+    states = {}
+    for name, ends in (("whole", [4]), ("halves", [2, 4])):
+        words = command(my_covers, tmp_path / name, "dcgan", "--mixed_precision", "bf16", "--checkpointing_steps", 2)
+        for end in ends:
+            more = ["--resume_from_checkpoint", "latest"] if end > ends[0] else []
+            assert main([*words, "--max_train_steps", str(end), *more]) == 0
+        states[name] = load_file(tmp_path / name / "checkpoint-4" / "state.safetensors")
+    assert capsys.readouterr().out.count("bf16 on cpu, 1 process\n") == 3
+    weights = states["whole"]["generator.project.weight"]
+    assert weights.dtype == torch.float32
+    assert not torch.equal(weights, weights.bfloat16().float())
+    assert states["whole"].keys() == states["halves"].keys()
+    assert all(torch.equal(tensor, states["halves"][name]) for name, tensor in states["whole"].items())
+
+
 def test_init_from_another_architecture_says_so(my_covers, tmp_path, capsys):
     first = tmp_path / "first"
     assert main(command(my_covers, first, "dcgan", "--max_train_steps", 1)) == 0
@@ -68,7 +85,7 @@ def test_gradients_are_accumulated(my_covers, tmp_path):
     momentum = {}
     for parts in (1, 2, 4):
         folder = tmp_path / str(parts)
-        more = ("--train_batch_size", 4 // parts, "--gradient_accumulation_steps", parts, "--mixed_precision", "no")
+        more = ("--train_batch_size", 4 // parts, "--gradient_accumulation_steps", parts)
         assert main(command(my_covers, folder, "vanilla", "--max_train_steps", 1, *more)) == 0
         state = load_file(folder / "checkpoint-1" / "state.safetensors")
         momentum[parts] = {name: tensor for name, tensor in state.items() if name.endswith("momentum_buffer")}
