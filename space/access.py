@@ -3,7 +3,6 @@
 It also sends the headers that tell browsers what the page may load and who may frame it.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -12,7 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from album_gan.space.client import address_of
-from album_gan.space.lan_address import lan_address
+from album_gan.space.lan_address import lan_address, space_hosts
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 HUB = ("https://huggingface.co", "https://*.huggingface.co", "https://*.hf.space")  # may frame a Space
@@ -35,11 +34,6 @@ CONTENT_SOURCES = (
     "base-uri 'self'",
     "form-action 'self'",
 )
-
-
-def space_hosts() -> list[str]:
-    """Host names of the Space that this process serves; empty elsewhere."""
-    return [host for host in os.environ.get("SPACE_HOST", "").lower().split(",") if host]
 
 
 def public_hosts(public_url: str | None) -> set[str]:

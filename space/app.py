@@ -17,7 +17,7 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-# Only exists on ZeroGPU. It patches torch, so it must be imported first. `CoverService` requests the GPU.
+# Only exists on ZeroGPU. It patches torch, so it must be imported first. `service.drawing` requests the GPU.
 with contextlib.suppress(ImportError):
     import spaces  # noqa: F401
 
@@ -30,7 +30,7 @@ from album_gan.inference.model_store import find_model, read_json
 from album_gan.page_style import opening_wall
 from album_gan.space.access import AccessControl, EventLimit, local_hosts, public_hosts
 from album_gan.space.connections import limit_connections, raise_file_limit
-from album_gan.space.lan_address import Invitation, invitation
+from album_gan.space.lan_address import Invitation, invitation, space_hosts
 from album_gan.space.lessons import Lessons
 from album_gan.space.page import build_page
 from album_gan.space.room import Room
@@ -98,7 +98,8 @@ def launch(
     limit_connections(page.server, open_files)
     service.pngs(opening)
     threading.Thread(target=service.neighbours.prepare, daemon=True).start()
-    announce(f"http://{'127.0.0.1' if lan else host}:{port}", invite, lan, service.presenter.key)
+    here = f"http://{'127.0.0.1' if lan else host}:{port}"
+    announce(invite.url if space_hosts() else here, invite, lan, service.presenter.key)
     page.block_thread()
 
 
@@ -177,7 +178,7 @@ def check_port(host: str, port: int) -> None:
 
 if __name__ == "__main__":
     launch(
-        os.environ.get("ALBUM_GAN_MODEL"),
+        os.environ.get("ALBUM_GAN_MODEL") or None,
         os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
         int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
     )

@@ -8,12 +8,17 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from starlette.requests import HTTPConnection
 
 from album_gan.space.drawing_order import Lane
 
+# Set by page.js from the presenter's link, for the whole site: addresses, which people copy and share, never have the
+# key. Its name ends with the page's port, since a browser sends the cookies of all pages on this computer to each.
+COOKIE = "album_gan_presenter"
 MAX_WRONG_KEYS = 10  # different ones, from one address
 FORGET_AFTER = 600  # seconds since the last wrong key
 MAX_ADDRESSES = 10_000  # remembered
@@ -32,8 +37,8 @@ class TooManyKeysError(ValueError):
 
     def __init__(self):
         super().__init__(
-            f"too many wrong presenter keys from this address; open the page without one, or wait {FORGET_AFTER // 60} "
-            "minutes"
+            f"too many wrong presenter keys from this address; open the page with an empty "
+            f"?presenter=, or wait {FORGET_AFTER // 60} minutes"
         )
 
 
@@ -46,34 +51,38 @@ class PresenterKey:
         self._lock = threading.Lock()
         self._wrong: OrderedDict[str, tuple[float, set[bytes]]] = OrderedDict()  # address: last guess, keys' hashes
 
-    def lane(self, key: str | None, address: str) -> Lane:
-        """The presenter's lane for holders of the key, the audience's for others.
+    def lane(self, keys: Sequence[str], address: str) -> Lane:
+        """The presenter's lane if the key is among `keys`, the audience's otherwise.
 
         Raises TooManyKeysError once an address has tried more than `MAX_WRONG_KEYS` different wrong ones: even for the
         right key, if that is from the environment and may be short. Nobody guesses 128 bits, and behind a tunnel the
         audience has the presenter's address. An old key that a browser sends repeatedly counts once.
         """
-        if not key:
+        keys = [key for key in keys if key]
+        if not keys:
             return Lane.AUDIENCE
-        is_right = hmac.compare_digest(str(key).encode(errors="replace"), self.key.encode())
+        guesses = [key for key in keys if not hmac.compare_digest(key.encode(errors="replace"), self.key.encode())]
+        is_right = len(guesses) < len(keys)
         if is_right and not self._can_be_guessed:
             return Lane.PRESENTER
         with self._lock:
             last, wrong = self._wrong.get(address, (0.0, set()))
             if time.monotonic() - last > FORGET_AFTER:
                 wrong = set()
+            if guesses and len(wrong) <= MAX_WRONG_KEYS:
+                wrong = wrong | {hashlib.sha256(key.encode(errors="replace")).digest() for key in guesses}
+                self._wrong[address] = time.monotonic(), wrong
+                self._wrong.move_to_end(address)
+                while len(self._wrong) > MAX_ADDRESSES:
+                    self._wrong.popitem(last=False)
             if len(wrong) > MAX_WRONG_KEYS:
                 raise TooManyKeysError
-            if is_right:
-                return Lane.PRESENTER
-            wrong.add(hashlib.sha256(str(key).encode(errors="replace")).digest())
-            self._wrong[address] = time.monotonic(), wrong
-            self._wrong.move_to_end(address)
-            while len(self._wrong) > MAX_ADDRESSES:
-                self._wrong.popitem(last=False)
-            if len(wrong) > MAX_WRONG_KEYS:
-                raise TooManyKeysError
-            return Lane.AUDIENCE
+            return Lane.PRESENTER if is_right else Lane.AUDIENCE
+
+
+def presenter_keys(request: HTTPConnection) -> list[str]:
+    """The keys in a request's cookies, unchecked; one for each page that this browser presents."""
+    return [unquote(value) for name, value in request.cookies.items() if name.startswith(COOKIE)]
 
 
 def address_of(request: HTTPConnection) -> str:

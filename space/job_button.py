@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 import gradio as gr
 
 from album_gan.space.job_queue import Job
-from album_gan.space.session import WITH_SESSION
 
 POLL_INTERVAL = 0.5  # seconds between checks whether a waiting job was cancelled
 
@@ -19,7 +18,7 @@ class JobButton:
         self._busy = f"() => albumGan.busy({elem_id!r}, %s)"  # in the browser; shows and hides Cancel
 
     def wire(self, handler: Callable, inputs: list, outputs: list, shown_on, also: tuple = ()) -> None:
-        """Run `handler` on a click or an event of `also`. The last input is the session."""
+        """Run `handler` on a click or an event of `also`."""
         # Registered first: gradio calls the listeners of a click one by one, and waits for each.
         self.button.click(None, js=self._busy % "true", api_visibility="private")
         job = gr.on(
@@ -27,7 +26,6 @@ class JobButton:
             handler,
             inputs,
             outputs,
-            js=WITH_SESSION,
             api_visibility="private",
             concurrency_limit=None,  # `JobQueue` has the limits
             show_progress_on=shown_on,

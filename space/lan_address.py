@@ -52,8 +52,8 @@ def invitation(port: int, lan: bool, public_url: str | None = None) -> Invitatio
 
     Raises ValueError if public_url is not an http address.
     """
-    if public_url is None and os.environ.get("SPACE_HOST"):
-        public_url = f"https://{os.environ['SPACE_HOST']}"
+    if public_url is None and (hosts := space_hosts()):
+        public_url = f"https://{hosts[0]}"
     if public_url:
         if not re.fullmatch(r"https?://[^\s\"'<>]+", public_url):
             raise ValueError(f"public-url must start with http:// or https://, got {public_url[:80]!r}")
@@ -65,6 +65,11 @@ def invitation(port: int, lan: bool, public_url: str | None = None) -> Invitatio
         return Invitation(text=NO_NETWORK)
     url = f"http://{address}:{port}"
     return Invitation(url, f"Phones on the same network: {url}")
+
+
+def space_hosts() -> list[str]:
+    """Host names of the Space that this process serves, several with a domain of one's own; empty elsewhere."""
+    return [host for host in os.environ.get("SPACE_HOST", "").lower().split(",") if host]
 
 
 def lan_address() -> str:

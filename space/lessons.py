@@ -143,7 +143,7 @@ class Lessons:
 
     async def _compute(self, request: Request, function: Callable[[], Any]) -> Any:
         """Run a function while holding the lock, since one network uses every core."""
-        client = self.service.client(request, request.query_params.get("presenter"))
+        client = self.service.client(request)
 
         def run() -> Any:
             with self.service.lock.hold(client.lane):

@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import parse_qsl
 
 from album_gan import AlbumCoverPipeline
 from album_gan.inference.latents import DEFAULT_TRUNCATION, Chosen, name_of
@@ -10,6 +11,14 @@ from album_gan.page_style import opening_wall
 from album_gan.space.validation import MAX_PINS, check_seeds, check_several, check_truncation
 
 TABS = ("generate", "interpolate", "upscale", "edit", "learn")
+
+
+def read_query(text: str) -> dict[str, str]:
+    """The fields of a query string, with or without the leading question mark; empty if it has too many."""
+    try:
+        return dict(parse_qsl(text.removeprefix("?")))
+    except ValueError:
+        return {}
 
 
 def wall_value(

@@ -8,8 +8,8 @@ import gradio as gr
 from album_gan.page_style import opening_wall
 from album_gan.space.errors import shows_errors
 from album_gan.space.links import TABS
+from album_gan.space.screen import wall_size_field
 from album_gan.space.service import CoverService
-from album_gan.space.session import WITH_SESSION, session_field
 from album_gan.space.tabs import edit, generate, interpolate, learn, upscale
 
 TITLE = (
@@ -50,7 +50,7 @@ def build_page(service: CoverService, about: str, kinds: tuple[str, str]) -> gr.
     with Page(title="Album GAN", fill_width=True, analytics_enabled=False) as page:
         gr.HTML(TITLE.format(about=html.escape(about)), elem_id="title", apply_default_css=False)
         notice = gr.HTML(visible=False, elem_id="notice", apply_default_css=False)
-        session = session_field()
+        wall_size = wall_size_field()
         with gr.Tabs(selected=TABS[0], elem_id="tabs") as tabs:
             with gr.Tab("Generate", id="generate") as generate_tab:
                 wall = generate.lay_out(service, kinds)
@@ -63,18 +63,17 @@ def build_page(service: CoverService, about: str, kinds: tuple[str, str]) -> gr.
             with gr.Tab("Learn", id="learn") as learn_tab:
                 learn.lay_out()
         settings = [wall.truncation, wall.label]
-        generate.wire(wall, service, session)
-        interpolate.wire(morph, service, settings, session)
-        upscale.wire(large, service, settings, session)
+        generate.wire(wall, service, wall_size)
+        interpolate.wire(morph, service, settings)
+        upscale.wire(large, service, settings)
         for tab in (generate, interpolate, upscale):
             tab.add_api(service)
         wire_links(page, tabs, wall, morph, large, notice)
-        wire_wall_to_tabs(service, tabs, wall, morph, large, session)
+        wire_wall_to_tabs(service, tabs, wall, morph, large)
         shown = {"generate": generate_tab, "interpolate": interpolate_tab, "upscale": upscale_tab, "edit": edit_tab}
         wire_address({**shown, "learn": learn_tab}, wall, morph, large)
         fill = upscale.Handlers(service).fill
-        inputs = [large.picture, large.name, *settings, session]
-        upscale_tab.select(fill, inputs, large.picture, js=WITH_SESSION, **generate.QUICK)
+        upscale_tab.select(fill, [large.picture, large.name, *settings], large.picture, **generate.QUICK)
     return page
 
 
@@ -85,18 +84,18 @@ def wire_links(page: gr.Blocks, tabs, wall, morph, large, notice) -> None:
     page.load(inputs=[wall.wall, morph.seeds], outputs=shown, js=script, **SCRIPT)
 
 
-def wire_wall_to_tabs(service: CoverService, tabs, wall, morph, large, session: gr.Textbox) -> None:
+def wire_wall_to_tabs(service: CoverService, tabs, wall, morph, large) -> None:
     """Connect a cover's buttons: Upscale and Edit open these tabs with it, Pin adds it to Interpolate."""
     handlers = upscale.Handlers(service)
 
     @shows_errors
-    def send(session: str, event: gr.EventData, request: gr.Request):
+    def send(event: gr.EventData, request: gr.Request):
         """The event has the cover's own settings: those of a kept cover may differ from the wall's."""
         name = str(event.name)[:200]
-        picture = handlers.choose_cover(name, event.truncation, str(event.label or ""), session, request)
+        picture = handlers.choose_cover(name, event.truncation, str(event.label or ""), request)
         return gr.Tabs(selected="upscale"), name, picture
 
-    wall.wall.send(send, session, [tabs, large.name, large.picture], js=WITH_SESSION, **generate.QUICK)
+    wall.wall.send(send, None, [tabs, large.name, large.picture], **generate.QUICK)
     wall.wall.edit(lambda: gr.Tabs(selected="edit"), None, tabs, **generate.QUICK)
     wall.wall.pin(inputs=morph.seeds, outputs=morph.seeds, js="(pins) => albumGan.togglePin(pins)", **SCRIPT)
     morph.seeds.change(inputs=morph.seeds, outputs=None, js="(pins) => albumGan.pinned(pins)", **SCRIPT)

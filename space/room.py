@@ -111,7 +111,7 @@ class Room:
                 raise RefusedError(409, "a game is already being prepared; wait a moment")
             self._preparing, self._rounds, self._game = True, [], secrets.token_hex(4)
             game = self._game
-        client = self.lessons.service.client(request, request.query_params.get("presenter"))
+        client = self.lessons.service.client(request)
         try:
             prepared = await result_of(
                 self.lessons.service.jobs.submit(client, "room", self._prepare, game, rounds, client.lane)
@@ -136,7 +136,7 @@ class Room:
                 self._preparing, self._rounds, self._game = False, [], ""
 
     def _check_host(self, request: Request) -> None:
-        client = self.lessons.service.client(request, request.query_params.get("presenter"))
+        client = self.lessons.service.client(request)
         is_here = is_loopback(address_of(request)) and not self.invite.is_public
         if client.lane is not Lane.PRESENTER and not is_here:
             raise RefusedError(

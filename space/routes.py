@@ -12,7 +12,7 @@
     deal.json?count=16                              random seeds and their names
     view.json?tab=&seeds=&truncation=&label=        the view that a link describes (`links.py`)
 
-`presenter=` carries the presenter's key; her requests are served first.
+Requests with the presenter's cookie are served first (`client.py`).
 """
 
 import asyncio
@@ -35,9 +35,9 @@ from album_gan.inference.pixels import file_name
 from album_gan.space.client import Client
 from album_gan.space.errors import answers_errors
 from album_gan.space.lan_address import Invitation
-from album_gan.space.links import view_of_link
+from album_gan.space.links import read_query, view_of_link
+from album_gan.space.screen import WALL_SIZE
 from album_gan.space.service import CoverService, encode
-from album_gan.space.session import WALL_SIZE, read_query
 from album_gan.space.validation import (
     MAX_COVERS,
     Cover,
@@ -76,7 +76,7 @@ class Routes:
 
     async def cover(self, request: Request) -> Response:
         """One cover, at its own size or enlarged, with or without a title."""
-        [cover] = self._covers(request, request.path_params["seed"])
+        [cover] = self._covers(request, name_in_path(request))
         query, extension = request.query_params, self._extension(request)
         if extension == "png" and "size" not in query:
             [future] = self.service.covers.request([cover], self._client(request))
@@ -93,7 +93,7 @@ class Routes:
         """One edited cover."""
         query, extension = request.query_params, self._extension(request)
         names = [query["style"]] if query.get("style") else []
-        [cover, *styles] = self._covers(request, request.path_params["seed"], *names)
+        [cover, *styles] = self._covers(request, name_in_path(request), *names)
         amounts = check_edits(query.get("edits", ""), self.service.editor.names)
         if query.get("size", "512") != "512":
             raise ValueError(f"edited covers have no size or 512, got {query['size'][:10]!r}")
@@ -116,7 +116,7 @@ class Routes:
 
     async def sheet(self, request: Request) -> Response:
         """A cover along each attribute, from less to more."""
-        [cover] = self._covers(request, request.path_params["seed"])
+        [cover] = self._covers(request, name_in_path(request))
         return await self._drawn(request, self.service.sheet, cover)
 
     async def sum(self, request: Request) -> Response:
@@ -177,7 +177,7 @@ class Routes:
         return JSONResponse(view_of_link(self.service.pipe, query, count))
 
     def _client(self, request: Request) -> Client:
-        return self.service.client(request, request.query_params.get("presenter"))
+        return self.service.client(request)
 
     def _check_model(self, request: Request) -> None:
         model = self.service.pipe.fingerprint
@@ -185,16 +185,12 @@ class Routes:
             raise ValueError(f"this page draws with model {model}; reload it")
 
     def _covers(self, request: Request, *names: str | Chosen) -> list[Cover]:
-        """The covers of `names`. Raises ValueError for an invalid name, or a link from another model.
-
-        The name "typed" stands for the words in `typed=`, which may contain characters that a path cannot.
-        """
+        """The covers of `names`. Raises ValueError for an invalid name, or a link from another model."""
         self._check_model(request)
         query = request.query_params
         truncation, label = check_truncation(query.get("truncation", DEFAULT_TRUNCATION)), query.get("label") or None
         self.service.pipe.check_label(label)
-        typed = query.get("typed", "")[:200]
-        chosen = [one_cover(typed if name == "typed" else name) for name in names]
+        chosen = [one_cover(name) for name in names]
         return [Cover(seed, truncation, label, words) for seed, words in chosen]
 
     def _extension(self, request: Request) -> str:
@@ -207,6 +203,12 @@ class Routes:
 def caching(request: Request) -> dict[str, str]:
     """Headers for a picture or film: an address without `model=` shows another one when the page's model changes."""
     return CACHED if "model" in request.query_params else {}
+
+
+def name_in_path(request: Request) -> str:
+    """A cover's name in the path; "typed" stands for the words in `typed=`, which a path may be unable to contain."""
+    name, query = request.path_params["seed"], request.query_params
+    return query["typed"][:200] if name == "typed" and "typed" in query else name
 
 
 async def result_of(future: Future) -> bytes:

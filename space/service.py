@@ -7,10 +7,11 @@ they use a network, so the presenter's covers come first.
 import functools
 import io
 import os
+import sys
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -24,12 +25,12 @@ from album_gan.editing.similar import Neighbours
 from album_gan.editing.typography import set_type
 from album_gan.inference.finding import Found, find
 from album_gan.inference.latents import truncate
-from album_gan.inference.pixels import file_name, grid, png_bytes
+from album_gan.inference.pixels import file_names, grid, png_bytes
 from album_gan.inference.upscaling import enlarge, find_engine, upscale
 from album_gan.media.image_files import print_png
 from album_gan.media.video import write_animation
 from album_gan.runtime import choose_device
-from album_gan.space.client import Client, PresenterKey, address_of
+from album_gan.space.client import Client, PresenterKey, address_of, presenter_keys
 from album_gan.space.cover_queue import ANYBODY, BATCH_SIZE, CoverQueue
 from album_gan.space.drawing_order import Lane, PriorityLock
 from album_gan.space.job_queue import JobQueue
@@ -42,17 +43,8 @@ FILM_FRAMES = 90  # between two covers on stage; longer films are large jobs
 MAX_CACHED_FILMS = 48  # about 200 KB each
 MAX_CACHED_LARGE = 64  # for the screen, about 150 KB each
 
-# A ZeroGPU Space lends a GPU, for `duration` seconds, only to decorated functions.
 ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
-try:
-    import spaces
-
-    on_lent_gpu = spaces.GPU(duration=60)
-except ImportError:
-
-    def on_lent_gpu(function):
-        """Outside of ZeroGPU: the function unchanged."""
-        return function
+LENT_FOR = 60  # seconds, at most, for which a ZeroGPU Space lends its GPU
 
 
 class CoverService:
@@ -66,16 +58,15 @@ class CoverService:
         self.jobs = JobQueue()
         self.editor = Editor(pipe)
         self.neighbours = Neighbours(pipe)
-        draw = on_lent_gpu(functools.partial(draw_covers, pipe))
-        self.covers = CoverQueue(draw, lambda image, cover: png_bytes(image, pipe.settings(*cover)), self.lock)
+        self.covers = CoverQueue(drawing(pipe), lambda image, cover: png_bytes(image, pipe.settings(*cover)), self.lock)
         self._results = threading.Lock()  # guards the two below
         self._films: OrderedDict[tuple[Cover, Cover], tuple[Lane, Future]] = OrderedDict()
         self._large: OrderedDict[tuple, bytes] = OrderedDict()
 
-    def client(self, request: HTTPConnection, key: str | None = None) -> Client:
-        """The client of a request; in the presenter's lane with her `key`. Raises TooManyKeysError."""
+    def client(self, request: HTTPConnection) -> Client:
+        """The client of a request; in the presenter's lane with her key. Raises TooManyKeysError."""
         address = address_of(request)
-        return Client(address, self.presenter.lane(key, address))
+        return Client(address, self.presenter.lane(presenter_keys(request), address))
 
     # Covers ----------------------------------------------------------------------------------------------------
 
@@ -99,7 +90,7 @@ class CoverService:
         """Write PNG files named after the covers; returns their paths. Raises QueueFullError, OSError."""
         pngs = self.pngs(covers, client)
         folder = new_folder()
-        files = [folder / f"{file_name(cover.name)}.png" for cover in covers]
+        files = [folder / f"{name}.png" for name in file_names(cover.name for cover in covers)]
         for file, png in zip(files, pngs, strict=True):
             file.write_bytes(png)
         return [str(file) for file in files]
@@ -234,11 +225,34 @@ class CoverService:
         return encoded
 
 
-def draw_covers(pipe: AlbumCoverPipeline, seeds: list[int], truncation: float, label: str | None) -> list[Image.Image]:
-    """Draw covers, with ZeroGPU on the lent GPU."""
-    if ZERO_GPU:  # runs in a separate process there, so the page's networks stay where they are
-        pipe.to("cuda")
-    return pipe(seeds=seeds, truncation=truncation, label=label).images
+def drawing(pipe: AlbumCoverPipeline) -> Callable[[list[int], float, str | None], list[Image.Image]]:
+    """A function that draws covers: on a ZeroGPU Space on the lent GPU, or on the CPU while none is lent.
+
+    Covers are drawn in batches for many visitors, so what a Space may use without a visitor's account counts, which is
+    soon used up.
+    """
+
+    def draw(seeds: list[int], truncation: float, label: str | None) -> list[Image.Image]:
+        return pipe(seeds=seeds, truncation=truncation, label=label).images
+
+    def draw_on_gpu(*settings) -> list[Image.Image]:
+        pipe.to("cuda")  # in a process of its own: the page's networks stay where they are
+        return draw(*settings)
+
+    if not ZERO_GPU:
+        return draw
+    import spaces
+
+    lent = spaces.GPU(duration=LENT_FOR)(draw_on_gpu)  # only decorated functions get the GPU
+
+    def draw_somewhere(*settings) -> list[Image.Image]:
+        try:
+            return lent(*settings)
+        except Exception as error:  # of many classes; if the GPU is not at fault, the CPU raises it again
+            print(f"drawing on the CPU: {error}", file=sys.stderr)
+            return draw(*settings)
+
+    return draw_somewhere
 
 
 class LockedNetwork:

@@ -25,7 +25,7 @@ MAX_TOTAL_BYTES = 1_000_000_000  # of all uploads within the hour; at most half 
 MAX_CLIENT_BYTES = 100_000_000  # per client; at most half of the total
 
 
-class RefusedError(Exception):
+class RefusedBodyError(Exception):
     """The request is refused; the message is for its sender."""
 
     def __init__(self, message: str, status: int = 413):
@@ -88,7 +88,7 @@ class BodyLimits:
         except Exception as error:
             if started:
                 raise
-            if isinstance(error, RefusedError):
+            if isinstance(error, RefusedBodyError):
                 text, status = str(error), error.status
             elif isinstance(error, OSError):
                 text, status = describe(error), 507
@@ -105,9 +105,11 @@ class BodyLimits:
 
         def check(size: int, left: int) -> None:
             if size > MAX_UPLOAD_BYTES:
-                raise RefusedError(f"pictures must be at most {MAX_FILE_BYTES // 1_000_000} MB; shrink this one first")
+                raise RefusedBodyError(
+                    f"pictures must be at most {MAX_FILE_BYTES // 1_000_000} MB; shrink this one first"
+                )
             if left < 0:
-                raise RefusedError("the space for uploads is used up; it is freed within the hour", 507)
+                raise RefusedBodyError("the space for uploads is used up; it is freed within the hour", 507)
 
         expected = content_length(request)
         check(expected, self.quota.left(upload.address) - expected)
@@ -128,21 +130,21 @@ def content_length(request: HTTPConnection) -> int:
 
 
 async def limit_body(request: HTTPConnection, receive: Callable) -> Callable:
-    """Read a small body completely, check it, and return a `receive` that replays it. Raises RefusedError.
+    """Read a small body completely, check it, and return a `receive` that replays it. Raises RefusedBodyError.
 
     Files given as a URL are refused: gradio would download them, of any size, to this computer's disk.
     """
     body, more, expected = b"", True, content_length(request)
     while more:
         if max(expected, len(body)) > MAX_BODY_BYTES:
-            raise RefusedError(f"requests must be at most {MAX_BODY_BYTES // 1_000_000} MB")
+            raise RefusedBodyError(f"requests must be at most {MAX_BODY_BYTES // 1_000_000} MB")
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
     if len(body) > MAX_BODY_BYTES:
-        raise RefusedError(f"requests must be at most {MAX_BODY_BYTES // 1_000_000} MB")
+        raise RefusedBodyError(f"requests must be at most {MAX_BODY_BYTES // 1_000_000} MB")
     if names_address(body):
-        raise RefusedError("files must be uploaded, not given as a URL", 400)
+        raise RefusedBodyError("files must be uploaded, not given as a URL", 400)
     pending = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> dict:

@@ -17,9 +17,11 @@ REPOSITORIES: dict[tuple[str, str], dict] = {}  # (kind, id) -> private, commits
 LARGE_FILES: dict[str, bytes] = {}
 LARGE_ENDINGS = ("safetensors", "bin", "parquet", "png", "jpg", "gz")
 API = re.compile(
-    r"/api/(model|dataset|space)s/([^/]+/[^/]+?)(?:/(preupload|commit|revision|tree|paths-info|refs|variables)(?:/(.*))?)?"
+    r"/api/(model|dataset|space)s/([^/]+/[^/]+?)(?:/(preupload|commit|revision|tree|paths-info|refs|variables|settings)(?:/(.*))?)?"
 )
 HOLD, HELD = threading.Event(), threading.Event()  # for tests that kill a push: uploads of large files hang
+# For tests of refusals, by a pattern of "METHOD /path": status, or 0 if the connection breaks; error code; message.
+REFUSALS: dict[str, tuple[int, str, str]] = {}
 KIND = r"/(?:(dataset|space)s/)?([^/]+/[^/]+)"
 
 
@@ -61,7 +63,20 @@ class Hub(BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         path, query = urllib.parse.unquote(url.path), urllib.parse.parse_qs(url.query)
         base = f"http://{self.headers['Host']}"
-        if path == "/api/whoami-v2":
+        refusal = next((REFUSALS[key] for key in REFUSALS if re.search(key, f"{self.command} {path}")), None)
+        if path == "/test/refuse":  # with a path as above, or nothing any more
+            if "path" in query:
+                status, code, message = (query.get(name, [""])[0] for name in ("status", "code", "message"))
+                REFUSALS[query["path"][0]] = int(status), code, message
+            else:
+                REFUSALS.clear()
+            self.answer(200)
+        elif refusal and not refusal[0]:
+            self.close_connection = True
+        elif refusal:
+            status, code, message = refusal
+            self.answer(status, {"error": message}, {"X-Error-Code": code, "X-Error-Message": message})
+        elif path == "/api/whoami-v2":
             token = {"accessToken": {"displayName": "t", "role": "write"}}
             self.answer(200, {"type": "user", "name": "me", "fullname": "me", "orgs": [], "auth": token})
         elif path == "/api/validate-yaml":
@@ -160,6 +175,9 @@ class Hub(BaseHTTPRequestHandler):
             variables = REPOSITORIES[kind, repo_id].setdefault("variables", {})
             variables[variable["key"]] = variable["value"]
             self.answer(200, {key: {"key": key, "value": value} for key, value in variables.items()})
+        elif verb == "settings":
+            REPOSITORIES[kind, repo_id].update(json.loads(body))
+            self.answer(200)
         elif verb == "tree":
             entries = tree(commit["files"], below, query.get("recursive", ["false"])[0].lower() in ("true", "1"))
             self.answer(200, entries) if entries or not below else self.missing("EntryNotFound", "not found")
@@ -172,10 +190,10 @@ class Hub(BaseHTTPRequestHandler):
             self.answer(200, {"branches": [branch], "converts": [], "tags": [], "pullRequests": []})
         else:
             siblings = [{"rfilename": path} for path in commit["files"]]
-            private = REPOSITORIES[kind, repo_id]["private"]
+            private, gated = (REPOSITORIES[kind, repo_id].get(name, False) for name in ("private", "gated"))
             dates = dict.fromkeys(("lastModified", "createdAt"), "2026-01-01T00:00:00.000Z")
             names = {"_id": "0" * 24, "id": repo_id, "modelId": repo_id, "author": repo_id.split("/")[0]}
-            numbers = {"gated": False, "disabled": False, "downloads": 0, "likes": 0, "tags": []}
+            numbers = {"gated": gated, "disabled": False, "downloads": 0, "likes": 0, "tags": []}
             self.answer(200, names | dates | numbers | {"sha": commit["sha"], "private": private, "siblings": siblings})
 
     def commit(self, kind: str, repo_id: str, body: bytes) -> None:

@@ -15,7 +15,7 @@ FLOORS = {
     "runtime": 0, "pretrained": 0, "metrics": 0, "networks": 0,
     "page_style": 0,
     "inference": 1,
-    "media": 2, "recipes": 2, "editing": 2, "export": 2,
+    "hub_errors": 2, "media": 2, "recipes": 2, "editing": 2, "export": 2,
     "covers": 3,
     "evaluation": 4, "explain": 4,
     "hub": 5,

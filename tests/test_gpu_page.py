@@ -193,10 +193,26 @@ def test_the_notebook_unpacks_zips_with_or_without_a_folder(tmp_path, monkeypatc
         code.writestr(f"{inside}album_gan/cli/train.py", "")
     notebook = json.loads((ROOT / "notebooks" / "gpu.ipynb").read_text(encoding="utf-8"))
     first = next("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    (tmp_path / "my_pictures.partial").mkdir()
+    (tmp_path / "my_pictures.partial" / "half.jpg").write_bytes(b"of an interrupted cell")
     for _ in range(2):  # all cells are run again to resume
         names: dict = {}
         exec(compile(first, "gpu.ipynb", "exec"), names)
         assert (names["PICTURES"] / inside / "1.jpg").read_bytes() == b"a picture"
+        assert not [*tmp_path.rglob("half.jpg")]
         assert names["DATA"] == f"--train_data_dir {tmp_path / 'my_covers'}"
         assert Path.cwd() == tmp_path / "album_gan" / inside
         monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("unpacked", ["mine/my_pictures", "my-pictures"])
+def test_the_notebook_takes_pictures_that_kaggle_has_unpacked(tmp_path, monkeypatch, unpacked, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "input" / unpacked).mkdir(parents=True)
+    (tmp_path / "input" / unpacked / "1.jpg").write_bytes(b"a picture")
+    notebook = json.loads((ROOT / "notebooks" / "gpu.ipynb").read_text(encoding="utf-8"))
+    first = next("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    exec(compile(first.replace("/kaggle/input", str(tmp_path / "input")), "gpu.ipynb", "exec"), names := {})
+    assert (names["PICTURES"] / "1.jpg").read_bytes() == b"a picture"
+    assert names["DATA"] == f"--train_data_dir {tmp_path / 'my_covers'}"
+    assert capsys.readouterr().out == f"covers: {tmp_path / 'my_pictures'}\n"

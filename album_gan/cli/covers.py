@@ -123,7 +123,7 @@ def _build_covers(args: argparse.Namespace) -> None:
         rights=args.data_rights,
     )
     if args.public and not args.push_to_hub:
-        raise ValueError("public needs --push-to-hub: say where to upload to, or leave it out")
+        raise ValueError("public needs push_to_hub: add --push-to-hub OWNER/NAME, or leave out --public")
     if args.push_to_hub:
         from ..covers.build.hub_files import check_push, push
 

@@ -72,5 +72,8 @@ def line_of(finding: Finding) -> str:
 def markdown(findings: Iterable[Finding]) -> str:
     """A report for an issue, without tokens and the path of the user's home."""
     head = f"album-gan {__version__}, Python {platform.python_version()} on {platform.platform()}"
-    body = "\n".join(map(line_of, findings)).replace(str(Path.home()), "~")
+    body = "\n".join(map(line_of, findings))
+    home = Path.home()
+    if home != home.parent:  # in a container without a user, "/" is the home
+        body = body.replace(str(home), "~")
     return f"### album-gan doctor\n\n{head}\n\n```text\n{body}\n```"

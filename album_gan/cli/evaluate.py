@@ -16,7 +16,7 @@ def add_evaluate(commands: Subparsers) -> None:
     added = add_command(
         commands,
         "evaluate", _evaluate, "Measure a model against held-out covers.",
-        "album-gan evaluate --model runs/mine --train-data-dir my_covers --out numbers.json",
+        "album-gan evaluate --model runs/mine --train-data-dir my_covers --out runs/mine/evaluation.json",
     )  # fmt: skip
     added.add_argument("--dataset-name", metavar="NAME", help="Hub id, or a builder such as parquet")
     added.add_argument("--train-data-dir", metavar="DIR", help="folder of pictures or parquet files")
@@ -33,7 +33,12 @@ def add_evaluate(commands: Subparsers) -> None:
         "--beside", type=Path, action="append", default=[], metavar="FILE",
         help="JSON of another model's evaluation, to print both side by side; may be repeated",
     )  # fmt: skip
-    added.add_argument("--out", type=Path, metavar="FILE", help="also write the numbers as JSON")
+    added.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="also write the numbers as JSON; push publishes a model's evaluation.json",
+    )
     add_device_option(added)
 
 

@@ -6,6 +6,7 @@ other large libraries are imported inside the commands, so that --help is instan
 
 import argparse
 import os
+import select
 import sys
 
 from .. import __version__
@@ -19,26 +20,51 @@ FOR_TRAINING = ("tyro", "accelerate", "datasets", "pyarrow")
 def main(argv: list[str] | None = None) -> int:
     """Run `album-gan` with these arguments, by default sys.argv's. Returns the exit code.
 
-    0: success; 1: `doctor` found problems; 2: failure, with one line on standard error; 130: Ctrl-C.
+    0: success; 1: `doctor` found problems; 2: failure, with one line on standard error; 130: Ctrl-C; 141: the reader of
+    standard output has gone, as after `| head`.
     ALBUM_GAN_DEBUG=1 shows the whole traceback instead.
     """
     try:
-        arguments = sys.argv[1:] if argv is None else argv
-        if arguments[:1] == ["train"]:
-            return _train(arguments[1:])
-        if arguments[:1] == ["start"]:
-            return _start(arguments[1:])
-        parser = build_parser(for_doctor=arguments[:1] == ["doctor"])
-        args = parser.parse_args(_with_dashes(arguments))
-        return args.run(args) or 0
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()  # here, where an error can be handled
+    except BrokenPipeError as error:
+        if _has_reader():
+            return _report(error)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+        return 141
     except KeyboardInterrupt:
         print("album-gan: interrupted; every file already written is complete", file=sys.stderr)
         return 130
     except Exception as error:
-        if os.environ.get("ALBUM_GAN_DEBUG") == "1":
-            raise
-        print(f"album-gan: {_one_line(error)}", file=sys.stderr)
-        return 2
+        return _report(error)
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["train"]:
+        return _train(arguments[1:])
+    if arguments[:1] == ["start"]:
+        return _start(arguments[1:])
+    parser = build_parser(for_doctor=arguments[:1] == ["doctor"])
+    args = parser.parse_args(_with_dashes(arguments))
+    return args.run(args) or 0
+
+
+def _has_reader() -> bool:
+    """Whether anybody still reads standard output, so that another pipe or connection is the broken one."""
+    if not hasattr(select, "poll"):  # Windows
+        return True
+    poll = select.poll()
+    poll.register(sys.stdout, 0)  # 0: errors alone
+    return not poll.poll(0)
+
+
+def _report(error: Exception) -> int:
+    if os.environ.get("ALBUM_GAN_DEBUG") == "1":
+        raise error
+    print(f"album-gan: {_one_line(error)}", file=sys.stderr)
+    return 2
 
 
 def _one_line(error: Exception) -> str:

@@ -43,6 +43,8 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--no-browser", "--no_browser", action="store_true", help="do not open the run's page")
     args, more = parser.parse_known_args(arguments)
+    if early := [word for word in arguments[: arguments.index(args.sources[0])] if word in more]:
+        raise ValueError(f"options of train must follow the pile, got {early[0]} before {args.sources[0]}; move it")
     out = args.out or Path("runs") / _name_of(args.sources[0])
     covers, run = out / "covers", out / "run"
     try:
@@ -93,7 +95,8 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
     print(f"\n3 of 3: open {page}, which refreshes itself; Ctrl-C stops training and saves a model", flush=True)
     if not args.no_browser and _has_browser():
         threading.Thread(target=_open_when_written, args=(page, time.time()), daemon=True).start()
-    code = train([*words, "--resume_from_checkpoint", "latest"], "album-gan start")
+    resume = [] if "overwrite" in _given(more) else ["--resume_from_checkpoint", "latest"]
+    code = train([*words, *resume], "album-gan start")
     if not code:
         print("train longer:    run the same command with more --minutes")
     return code
@@ -106,7 +109,7 @@ def _refuse_untrainable(words: list[str], run: Path) -> None:
     from .train import parse
 
     _, config, _ = parse(words, "album-gan train")
-    if checkpoint := latest_checkpoint(run):
+    if not config.overwrite and (checkpoint := latest_checkpoint(run)):
         refuse_other_networks(checkpoint, config, "with another --out")
 
 

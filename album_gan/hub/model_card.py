@@ -12,7 +12,7 @@ from ..evaluation.table import table
 from ..inference.model_store import on_one_line
 from ..inference.pipeline import AlbumCoverPipeline
 from ..metrics.measures import MEASURES
-from .privacy import PRIVATE, is_public_id, public_name
+from .privacy import PRIVATE, is_hub_name, public_name
 
 TEMPLATE = Path(__file__).parent / "model_card.md"
 BY_HAND = Path(__file__).parent / "model_card_by_hand.txt"  # for a LiteGenerator at 128 px with 128-dimensional latents
@@ -42,6 +42,10 @@ RECORDS = {
     "history": "`history/` thumbnails of 64 fixed seeds from step 0 on",
 }  # fmt: skip
 FINE_TUNING = "`discriminator/` is for fine-tuning (`train.py --init_from {repo_id}`) and for teaching. "
+NOT_MEASURED = (
+    "Not measured yet: a push publishes the numbers that `album-gan evaluate --model FOLDER --out "
+    "FOLDER/evaluation.json` has written."
+)
 NO_LICENSE = (
     "Drawn by a network trained on covers whose rights are stated above. Enjoy it, show it, learn from it; no rights "
     "are granted for releasing what it draws."
@@ -68,7 +72,7 @@ def card(
         pipeline_tag="unconditional-image-generation",
         license=license or "other",
         tags=["gan", "album-covers", "album-gan"],
-        datasets=[record["data"]] if is_public_id(record["data"]) else None,
+        datasets=[record["data"]] if is_hub_name(record["data"]) else None,
         model_name=title if results else None,
         eval_results=results,
     )
@@ -84,15 +88,20 @@ def card(
         resolution=pipe.generator.config.resolution,
         enlarges=" Its upscaler enlarges them four times." if pipe.upscaler is not None else "",
         classes=classes(pipe),
-        data_rights=data_rights or NOT_STATED,
+        data_rights=stated(data_rights) or NOT_STATED,
         rights=LICENSED.format(license=license) if license else NO_LICENSE,
         by_hand=by_hand(pipe, repo_id),
-        numbers=numbers(measured) if measured else "Not measured yet; run `album-gan evaluate`.",
+        numbers=numbers(measured) if measured else NOT_MEASURED,
         memorisation=memorisation(measured),
     )
     content = f"---\n{data.to_yaml()}\n---\n\n{text}"
     check_card(content)
     return content
+
+
+def stated(data_rights: str | None) -> str | None:
+    """A statement of rights, None if it is empty: `--data-rights "$RIGHTS"` with an unset variable states nothing."""
+    return (data_rights or "").strip() or None
 
 
 def classes(pipe: AlbumCoverPipeline) -> str:
@@ -159,7 +168,7 @@ def training_command(settings: dict[str, Any]) -> str:
     if "recipe" not in settings:
         return "unknown"
     data = public_name(settings.get("dataset_name"))
-    words = [f"--dataset_name {data}" if data == "synthetic" or is_public_id(data) else "--train_data_dir my_covers"]
+    words = [f"--dataset_name {data}" if data == "synthetic" or is_hub_name(data) else "--train_data_dir my_covers"]
     hidden = {*RESULTS, *PRIVATE, *NOT_IN_COMMAND}
     if settings.get("minutes"):
         hidden.add("max_train_steps")  # --minutes replaces it

@@ -1,6 +1,7 @@
 """Publishing a model as a Hub repository, with everything that the page, the lesson, diffusers and training need."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -11,11 +12,11 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from ..hub_errors import explained
 from ..inference.atomic import NO_SPACE
 from ..inference.model_store import (
     check_hub_id,
     find_model,
-    hub_http_error,
     network_class,
     read_json,
     read_weights,
@@ -24,16 +25,20 @@ from ..inference.model_store import (
 )
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.pixels import grid
-from .model_card import card
+from .model_card import card, stated
 from .privacy import public_record
 from .run_checkpoints import CHECKPOINT, latest_checkpoint
 
+logger = logging.getLogger(__name__)
+
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
+PARTS = ("generator", "upscaler", "discriminator", "history/*", CHECKPOINT, *EXTRAS[2:])
 LICENSE_ID = re.compile(r"[a-z0-9][a-z0-9.-]*")
 LEFTOVERS = shutil.ignore_patterns(".*.tmp")  # of killed writers
 # Files that a push replaces; others in the repository belong to the owner.
 REPLACED = (
-    "generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "log.jsonl", "evaluation.json",
+    "generator/*", "upscaler/*", "discriminator/*", "history/*", "checkpoint/*", "training.json", "log.jsonl",
+    "evaluation.json",
     "words.py", "images.py", "model_files.py",  # imports of older versions of pipeline.py
 )  # fmt: skip
 
@@ -48,21 +53,24 @@ def push(
     """Publish a model (bundled, a run's folder, or a Hub id) as `repo_id` on the Hub; returns its URL.
 
     Everything is one commit: an interrupted push leaves the repository unchanged, and earlier states remain as
-    revisions. Without `data_rights` a new repository is private: a model should not be published without a statement on
-    the rights to its training covers. `license` is that of the weights, by its id on the Hub; without it the card
-    grants none. Raises ValueError for a malformed id or licence, and for a public repository with `private` or without
-    `data_rights`; OSError if the Hub refuses or there is no room to assemble the files.
+    revisions. Without `data_rights`, or with empty ones, a new repository is private: a model should not be published
+    without a statement on the rights to its training covers. `license` is that of the weights, by its id on the Hub;
+    without it the card grants none. Raises ValueError for a malformed id or licence, and for a public repository with
+    `private` or without `data_rights`; OSError if the Hub refuses or there is no room to assemble the files.
     """
-    with explained(repo_id), temporary_folder() as temporary:
-        check_hub_id(repo_id)
-        assemble(model, temporary, repo_id, data_rights, license)
-        api = open_repository(repo_id, private, data_rights, license)
-        commit = api.upload_folder(
-            repo_id=repo_id,
-            folder_path=temporary,
-            commit_message="Upload album_gan model",
-            delete_patterns=list(REPLACED),
-        )
+    check_request(repo_id, license)
+    source = find_model(model, parts=PARTS)
+    AlbumCoverPipeline.from_pretrained(source, device="cpu")  # before a repository is made for it
+    api = open_repository(repo_id, private, data_rights, license)
+    with temporary_folder() as temporary:
+        assemble(source, temporary, repo_id, data_rights, license)
+        with explained(f"{repo_id} keeps its earlier files, as the upload failed"):
+            commit = api.upload_folder(
+                repo_id=repo_id,
+                folder_path=temporary,
+                commit_message="Upload album_gan model",
+                delete_patterns=list(REPLACED),
+            )
     return str(commit.repo_url)
 
 
@@ -73,26 +81,31 @@ def open_repository(
     license: str | None = None,
 ) -> HfApi:
     """Create the repository if it is missing. Errors as in `push`; training that ends with a push calls this first."""
-    check_hub_id(repo_id)
-    if license is not None and not LICENSE_ID.fullmatch(license):
-        raise ValueError(
-            f"license must be an id from hf.co/docs/hub/repositories-licenses, got {license!r}; e.g. cc0-1.0"
-        )
+    check_request(repo_id, license)
     api = HfApi()
-    with explained(repo_id):
-        api.create_repo(repo_id, private=private or data_rights is None, exist_ok=True)
+    with explained(f"{repo_id} cannot be written to"):
+        api.create_repo(repo_id, private=private or not stated(data_rights), exist_ok=True)
         public = not api.repo_info(repo_id).private
     if public and private:
         raise ValueError(
             f"private must not be set for {repo_id}, which is public; make it private in its settings on the Hub, or "
             "push to another repository"
         )
-    if public and data_rights is None:
+    if public and not stated(data_rights):
         raise ValueError(
             f"data_rights must be given for {repo_id}, which is public; state the rights to its training covers "
             "(--data-rights TEXT), or push to a private repository"
         )
     return api
+
+
+def check_request(repo_id: str, license: str | None) -> None:
+    """Raise ValueError for a malformed id or licence."""
+    check_hub_id(repo_id)
+    if license is not None and not LICENSE_ID.fullmatch(license):
+        raise ValueError(
+            f"license must be an id from hf.co/docs/hub/repositories-licenses, got {license!r}; e.g. cc0-1.0"
+        )
 
 
 @contextmanager
@@ -110,33 +123,15 @@ def temporary_folder() -> Iterator[Path]:
         ) from error
 
 
-@contextmanager
-def explained(repo_id: str) -> Iterator[None]:
-    """Turn Hub and connection errors into one-line OSErrors that say what to do."""
-    try:
-        yield
-    except hub_http_error() as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if status in (401, 403):
-            raise OSError(
-                f"{repo_id} cannot be written to: the Hub responds {status}; log in with `hf auth login` as a user who "
-                "may write to it, or set HF_TOKEN to a token with write access"
-            ) from None
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise OSError(
-            f"{repo_id} cannot be written to: {reason}; no file there was changed: push again later"
-        ) from error
-
-
 def assemble(
-    model: str, folder: Path, repo_id: str, data_rights: str | None = None, license: str | None = None
+    model: str | Path, folder: Path, repo_id: str, data_rights: str | None = None, license: str | None = None
 ) -> AlbumCoverPipeline:
     """Write a model's repository to an empty folder; returns its pipeline.
 
-    A run's latest checkpoint is included, so that `--resume_from_checkpoint` can resume from the Hub.
+    A run's latest checkpoint is included, so that `--resume_from_checkpoint` can resume from the Hub. The metrics in
+    evaluation.json are left out, with a warning, if they were measured on other weights.
     """
-    parts = ("generator", "upscaler", "discriminator", "history/*", CHECKPOINT, *EXTRAS[2:])
-    source = find_model(model, parts=parts)
+    source = find_model(model, parts=PARTS)
     pipe = AlbumCoverPipeline.from_pretrained(source, device="cpu")
     pipe.save_pretrained(folder)
     for name in EXTRAS:
@@ -144,6 +139,7 @@ def assemble(
             shutil.copytree(source / name, folder / name, ignore=LEFTOVERS)
         elif (source / name).exists():
             shutil.copyfile(source / name, folder / name)
+    check_evaluation(folder / "evaluation.json", pipe.fingerprint)
     if (folder / "training.json").exists():
         record = public_record(read_json(folder / "training.json"))
         (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -154,6 +150,16 @@ def assemble(
     grid(pipe(seeds=range(64), truncation=1.0).images, 8).save(folder / "sheet.png", optimize=True)
     (folder / "README.md").write_text(card(pipe, folder, repo_id, data_rights, license), encoding="utf-8")
     return pipe
+
+
+def check_evaluation(file: Path, fingerprint: str) -> None:
+    """Delete the metrics of another model, such as of the same run before it was trained longer, and log a warning."""
+    if file.exists() and (measured := read_json(file).get("model")) != fingerprint:
+        file.unlink()
+        logger.warning(
+            "evaluation.json is not published, as it measures the model %s and this one is %s; evaluate this one with "
+            "`album-gan evaluate --model FOLDER --out FOLDER/evaluation.json`, then push again", measured, fingerprint
+        )  # fmt: skip
 
 
 def finish_discriminator(folder: Path) -> None:

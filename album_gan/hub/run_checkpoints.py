@@ -83,7 +83,7 @@ def latest_checkpoint(output_dir: Path) -> Path | None:
 def fetch_run(source: str, output_dir: Path) -> Path:
     """Download a run's checkpoint from the Hub, to resume from; its log and history are copied to `output_dir`.
 
-    Raises OSError if there is none.
+    Raises OSError if there is none or it cannot be downloaded, ValueError for a folder that `find_model` refuses.
     """
     folder = find_model(source, parts=(CHECKPOINT, "history/*", "log.jsonl"))
     if not (folder / CHECKPOINT / "state.json").exists():

@@ -49,6 +49,30 @@ def atomic_path(path: str | os.PathLike, *, flush: bool = False) -> Iterator[Pat
 
 
 @contextmanager
+def replacing_files(folder: str | os.PathLike, last: str) -> Iterator[Path]:
+    """A temporary folder in `folder`, whose files take their places in `folder` when the block ends, `last` at the end.
+
+    If the block raises, nothing is replaced. `last` is missing while the others are replaced: a process killed then
+    leaves a folder without it, never old and new files that look complete. Other files in `folder` stay. Raises
+    OSError as `atomic_path`.
+    """
+    folder = Path(folder)
+    temporary = folder / f".{last}.{secrets.token_hex(4)}.tmp"
+    with explained_write_errors(folder / last, temporary):
+        try:
+            temporary.mkdir(parents=True)
+            remove_leftovers(folder)
+            yield temporary
+            files = sorted(path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
+            (folder / last).unlink(missing_ok=True)
+            for name in sorted(files, key=lambda name: name == Path(last)):
+                (folder / name).parent.mkdir(exist_ok=True)
+                os.replace(temporary / name, folder / name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
 def explained_write_errors(path: Path, *others: Path) -> Iterator[None]:
     """Turn an OSError from writing `path` (or `others`) into one that names the file, its folder and a remedy.
 
@@ -105,8 +129,8 @@ def flush_to_disk(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path, hours: float = 1.0) -> None:
-    """Delete the temporary files that killed writers left in `folder`, once nothing wrote to them for `hours`."""
+    """Delete the temporary files and folders that killed writers left in `folder`, untouched for `hours`."""
     for leftover in folder.glob(".*.????????.tmp"):
         with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime >= 3600 * hours:
-                leftover.unlink()
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()

@@ -67,8 +67,11 @@ def find(pipe: Any, picture: Image.Image, steps: int = STEPS, generator: Any = N
 
 
 def _descend(generator: Any, start: Tensor, stems: Tensor, target: Tensor, steps: int) -> Tensor:
-    """Gradient descent from one stem (1, C, h, w) towards the target (1, 3, R, R); returns the best on the way."""
-    mean, spread = stems.mean(0), stems.std(0) + 1e-4
+    """Gradient descent from one stem (1, C, h, w) towards the target (1, 3, R, R); returns the best on the way.
+
+    In float32 whatever the generator's dtype: in float16 squares of small gradients are 0, and Adam divides by 0.
+    """
+    mean, spread = stems.float().mean(0), stems.float().std(0) + 1e-4
     with torch.inference_mode(False), torch.enable_grad():
         offset = ((start - mean) / spread).clone().requires_grad_()
         optimizer = torch.optim.Adam([offset], lr=RATE)
@@ -76,7 +79,7 @@ def _descend(generator: Any, start: Tensor, stems: Tensor, target: Tensor, steps
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = RATE * min(1.0, 2 * (steps - step) / steps)
-            stem = mean + spread * offset
+            stem = (mean + spread * offset).to(stems.dtype)
             difference = _distance(generator.paint(stem), target)
             if difference.item() < least:
                 best, least = stem.detach().clone(), difference.item()
@@ -112,5 +115,6 @@ def _differences(generator: Any, stems: Tensor, target: Tensor) -> Tensor:
 def _distance(images: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference, 0 to 1, over several scales: images (B, 3, R, R), target (1, 3, R, R) -> (B,)."""
     scales = [scale for scale in SCALES if scale <= images.shape[-1]]
+    images, target = images.float(), target.float()
     pooled = [(F.adaptive_avg_pool2d(images, scale), F.adaptive_avg_pool2d(target, scale)) for scale in scales]
     return torch.stack([(image - other).abs().mean((1, 2, 3)) for image, other in pooled]).mean(0) / 2

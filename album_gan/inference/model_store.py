@@ -4,6 +4,7 @@ A model is a folder with model_index.json and, for each network, a folder with c
 published with the weights, next to pipeline.py.
 """
 
+import contextlib
 import importlib
 import inspect
 import json
@@ -12,8 +13,9 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 import safetensors.torch
 import torch
@@ -52,19 +54,20 @@ def find_model(
     revision: str | None = None,
     local_files_only: bool = False,
     token: str | bool | None = None,
-    parts: Iterable[str] = ("generator",),
+    parts: Sequence[str] = ("generator",),
     variant: str | None = None,
     cache_dir: str | Path | None = None,
 ) -> Path:
     """The local folder of a model: one of BUNDLED, a folder, or `parts` of a model on the Hub, downloaded if missing.
 
-    A part is a network's folder, of which only JSON and safetensors (of `variant`) are downloaded, or a glob pattern:
-    "history/*". When the Hub cannot be reached, the cached part of a model counts as the model.
-    Raises OSError if the model does not exist, ValueError for a local folder that contains a pickle.
+    A part is a folder, of which JSON and safetensors are downloaded, of a network's weights only those of `variant`, or
+    float32 (float16 where there is nothing else); or a glob pattern: "history/*". When the Hub cannot be reached, the
+    cached part of a model counts as the model. Raises OSError if the model does not exist or cannot be downloaded,
+    ValueError for a local folder that contains a pickle or is a run's checkpoint.
     """
     if source is None or source in BUNDLED:
         return Path(__file__).parent.parent / BUNDLED[source or "bundled"]
-    if Path(source).is_dir():
+    if str(source) and Path(source).is_dir():  # an empty name, of an unset variable, would be the current folder
         refuse_pickles(Path(source), parts)
         if (Path(source) / "state.safetensors").exists() and not (Path(source) / "model_index.json").exists():
             raise ValueError(
@@ -72,50 +75,95 @@ def find_model(
                 f"the run's model is in {Path(source).parent}"
             )
         return Path(source)
-    if not is_hub_id(str(source)):
+    if not is_hub_id(source):
         names = ", ".join(BUNDLED)
         raise OSError(
             f"model must be {names}, a folder or a Hub id owner/name, got {str(source)!r}, and there is no such folder"
         )
 
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
-
+    download = partial(_download, str(source), local_files_only=local_files_only, token=token, cache_dir=cache_dir)
+    networks = [part for part in parts if "." not in part and "*" not in part]
     kinds = ("json", f"{variant}.safetensors" if variant else "safetensors")
-    patterns = {part if "." in part or "*" in part else f"{part}/*.{kind}" for part in parts for kind in kinds}
+    patterns = [f"{part}/*.{kind}" for part in networks for kind in kinds]
+    patterns += ["model_index.json", *(part for part in parts if part not in networks)]
+    folder = download(patterns, [] if variant else [f"*/{FP16_WEIGHTS}"], revision)
+    # A repository may have float16 alone.
+    bare = [part for part in networks if (folder / part).is_dir() and not any((folder / part).glob("*.safetensors"))]
+    if bare and not variant:
+        download([f"{part}/{FP16_WEIGHTS}" for part in bare], [], folder.name)  # of the same commit
+    return folder
+
+
+def _download(
+    repo_id: str,
+    patterns: list[str],
+    left_out: list[str],
+    revision: str | None,
+    local_files_only: bool,
+    token: str | bool | None,
+    cache_dir: str | Path | None,
+) -> Path:
+    """The folder of the files of a repository that match `patterns` and not `left_out`; OSErrors of one line."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
     try:
         return Path(
             snapshot_download(
-                str(source),
+                repo_id,
                 revision=revision,
                 local_files_only=local_files_only,
                 token=token,
-                allow_patterns=["model_index.json", *patterns],
+                allow_patterns=patterns,
+                ignore_patterns=left_out,
                 cache_dir=cache_dir,
             )
         )
     except RevisionNotFoundError as error:
         raise OSError(
-            f"model {str(source)!r} has no revision {revision!r}; give a branch, a tag or a whole commit id"
+            f"model {repo_id!r} has no revision {revision!r}; give a branch, a tag or a whole commit id"
+        ) from error
+    except GatedRepoError as error:  # a RepositoryNotFoundError too
+        raise OSError(
+            f"model {repo_id!r} is gated: accept its conditions at https://huggingface.co/{repo_id}, and log in as the "
+            "same user with `hf auth login` or set HF_TOKEN"
         ) from error
     except RepositoryNotFoundError as error:
         raise OSError(
-            f"model {str(source)!r} is neither a folder here nor a model you can read on the Hub; check its name; "
-            "for a private one log in with `hf auth login` or set HF_TOKEN"
+            f"model {repo_id!r} is neither a folder here nor a model you can read on the Hub; check its name; "
+            "for a private one log in with `hf auth login` or set HF_TOKEN "
+            f"(the Hub responds: {hub_answer(error)})"  # such as that the token has expired
         ) from error
-    except (OSError, ValueError) as error:
+    except (hub_http_error(), OSError, ValueError) as error:
         if isinstance(error, LocalEntryNotFoundError) and hasattr(error, "snapshot_path"):
             return Path(error.snapshot_path)  # such as one variant of two; loading reports what is really missing
-        number = getattr(error, "errno", None) or 0
-        if number > 0 and not isinstance(error, (ConnectionError, TimeoutError)):
-            from huggingface_hub.constants import HF_HUB_CACHE
-
+        if is_local_error(error):
             raise OSError(
-                f"model {str(source)!r} could not be downloaded to {cache_dir or HF_HUB_CACHE}: {os.strerror(number)}; "
-                f"{NO_ROOM_IN_CACHE}"
+                f"model {repo_id!r} could not be downloaded to {cache_dir or HF_HUB_CACHE}: "
+                f"{os.strerror(error.errno or 0)}; {NO_ROOM_IN_CACHE}"
+            ) from error
+        answer = hub_answer(error) or hub_answer(error.__cause__ or error)
+        if answer is None and not local_files_only:  # a proxy that refuses, or a connection that breaks off
+            with contextlib.suppress(OSError):
+                return _download(repo_id, patterns, left_out, revision, True, token, cache_dir)
+        if answer and answer.startswith("401"):
+            raise OSError(
+                f"model {repo_id!r} could not be downloaded, as the Hub refuses the token ({answer}); log in again "
+                "with `hf auth login`, or unset HF_TOKEN, as public models need none"
+            ) from error
+        if answer:
+            raise OSError(
+                f"model {repo_id!r} could not be downloaded; the Hub responds: {answer}; try again later, or use "
+                "bundled or a local folder"
             ) from error
         raise OSError(
-            f"model {str(source)!r} is neither a folder here nor in the cache, and the Hub cannot be reached; "
+            f"model {repo_id!r} is neither a folder here nor in the cache, and the Hub cannot be reached; "
             "load it once while online, or use bundled or a local folder"
         ) from error
 
@@ -140,6 +188,21 @@ def hub_http_error() -> type[Exception]:
     from huggingface_hub.errors import HfHubHTTPError
 
     return next(base for base in HfHubHTTPError.__mro__ if base.__name__ == "HTTPError")
+
+
+def hub_answer(error: BaseException) -> str | None:
+    """What the Hub responded, "403 Private repository storage limit reached", if that is what an error is about."""
+    response: Any = getattr(error, "response", None)
+    if response is None:
+        return None
+    said = getattr(error, "server_message", None) or response.reason_phrase
+    return f"{response.status_code} {' '.join(said.split())[:200]}"
+
+
+def is_local_error(error: BaseException) -> TypeGuard[OSError]:
+    """Whether an error is this system's, such as of a full disk, and not of a connection."""
+    connection = isinstance(error, (ConnectionError, TimeoutError))
+    return isinstance(error, OSError) and not connection and (error.errno or 0) > 0
 
 
 def check_hub_id(value: object, name: str = "repo_id") -> None:
@@ -382,6 +445,6 @@ def to_safetensors(weights: dict[str, torch.Tensor]) -> bytes:
     return safetensors.torch.save(weights, metadata={"format": "pt"})
 
 
-def on_one_line(error: Exception) -> str:
+def on_one_line(error: BaseException) -> str:
     """What an error says, shortened, as part of another message."""
     return " ".join(str(error).split())[:200] or type(error).__name__

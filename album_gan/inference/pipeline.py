@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ from .arguments import (
     random_seeds,
     seed_list,
 )
-from .atomic import write_atomic
+from .atomic import replacing_files, write_atomic
 from .class_labels import ClassLabels
 from .finding import STEPS, Found, find
 from .inside import COMPANION_SEEDS, Layer, layers_while, scores_of
@@ -49,6 +49,7 @@ from .latents import (
     typed_for,
 )
 from .model_store import (
+    BUNDLED,
     check_index,
     find_model,
     load_network,
@@ -126,16 +127,22 @@ class AlbumCoverPipeline(DiffusionPipeline):
             load_network(folder / "generator", "paint", variant),
             None if place is None else load_network(place, "reach", variant),
         )
-        # Of the same commit, which names the folder of a model from the Hub: its branch may have moved on by then.
-        commit = folder.name if folder.parent.name == "snapshots" else revision
+        # In the same folder, or of the same commit of the Hub, which names the folder: by then a relative path may mean
+        # another one, and a branch may have moved on.
+        local = source is None or source in BUNDLED or Path(source).is_dir()
         pipeline._find_discriminator = partial(
-            find_model, source, commit, bool(local_files_only),
+            find_model, folder.resolve() if local else source, folder.name, bool(local_files_only),
             parts=("discriminator",), variant="fp16", cache_dir=cache_dir, token=token,
         )  # fmt: skip
-        if dtype is not None and dtype != torch.float32:
-            _ = pipeline.fingerprint  # of the true weights: rounded ones would give another
+        if dtype is not None:
             pipeline.to(dtype)
         return pipeline.to(best_device() if device is None else device)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move the networks to a device or a dtype, as `torch.nn.Module.to` does."""
+        if any(isinstance(value, (torch.dtype, torch.Tensor)) for value in (*args, *kwargs.values())):
+            _ = self.fingerprint  # of the true weights: rounded ones would give another
+        return super().to(*args, **kwargs)
 
     @classmethod
     def extract_init_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
@@ -146,24 +153,25 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def save_pretrained(self, save_directory: str | os.PathLike) -> None:
         """Write the model as float32 and float16 safetensors, both holding the values rounded to float16.
 
-        The code is written next to them, so that diffusers alone loads the folder. model_index.json, which makes a
-        folder a model, comes last, and each file appears whole or not at all. The weights in memory keep their
-        precision. Raises ValueError for weights that float16 cannot hold, OSError where files cannot be written.
+        The code is written next to them, so that diffusers alone loads the folder. A model that is saved over stays
+        until the new one is complete, and model_index.json, which makes a folder a model, is replaced last. The weights
+        in memory keep their precision. Raises ValueError for weights that float16 cannot hold, OSError where files
+        cannot be written.
         """
         index: dict[str, Any] = {"_class_name": ["pipeline", type(self).__name__]}
         index["_diffusers_version"] = version("diffusers")
-        for name, network in (("generator", self.generator), ("upscaler", self.upscaler)):
-            index[name] = [None, None]
-            if network is None:
-                continue
-            folder = Path(save_directory) / name
-            folder.mkdir(parents=True, exist_ok=True)
-            write_weights(folder, rounded_weights(network))
-            write_atomic(folder / "config.json", network.to_json_string())
-            index[name] = write_code(type(network), folder)
-        index["auto_map"] = {"AutoModel": ".".join(index["generator"])}  # for the bare generator
-        write_pipeline_code(Path(save_directory))
-        write_atomic(Path(save_directory) / "model_index.json", json.dumps(index, indent=2) + "\n")
+        with replacing_files(save_directory, "model_index.json") as new:
+            for name, network in (("generator", self.generator), ("upscaler", self.upscaler)):
+                index[name] = [None, None]
+                if network is None:
+                    continue
+                (new / name).mkdir()
+                write_weights(new / name, rounded_weights(network))
+                write_atomic(new / name / "config.json", network.to_json_string())
+                index[name] = write_code(type(network), new / name)
+            index["auto_map"] = {"AutoModel": ".".join(index["generator"])}  # for the bare generator
+            write_pipeline_code(new)
+            write_atomic(new / "model_index.json", json.dumps(index, indent=2) + "\n")
 
     @cached_property
     def fingerprint(self) -> str:

@@ -84,6 +84,11 @@ class TrainingConfig:
             )
         if self.report_to != "none" and importlib.util.find_spec(self.report_to) is None:
             raise ValueError(f"report_to {self.report_to} is not installed; pip install {self.report_to}, or none")
+        if self.overwrite and self.resume_from_checkpoint:
+            raise ValueError(
+                f"overwrite must not be set with resume_from_checkpoint {self.resume_from_checkpoint}: one deletes the "
+                "run that the other resumes; leave one out"
+            )
         if self.push_to_hub and not is_hub_id(self.hub_model_id):
             raise ValueError(f"hub_model_id must be owner/name to push to, got {self.hub_model_id!r}; e.g. me/covers")
 

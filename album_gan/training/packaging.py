@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..hub.run_checkpoints import read_state
-from ..inference.atomic import write_atomic
+from ..inference.atomic import replacing_files, write_atomic
 from ..inference.model_store import find_model, load_network, read_json, read_weights, write_weights
 from ..inference.pipeline import AlbumCoverPipeline
 from ..inference.upscaling import lanczos, one_pass
@@ -49,12 +49,13 @@ def save_model(
     average = copy.deepcopy(average)
     round_to_half(average)
     make_ready_to_draw(average, recipe, seed, labels, statistics_batches)
-    pipeline_of(average).save_pretrained(folder)
-    (folder / "discriminator").mkdir(exist_ok=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in discriminator.state_dict().items()}
-    write_weights(folder / "discriminator", weights)
-    write_atomic(folder / "discriminator" / "config.json", discriminator.to_json_string())
-    write_atomic(folder / "training.json", json.dumps(record, indent=2) + "\n")
+    with replacing_files(folder, "model_index.json") as new:
+        pipeline_of(average).save_pretrained(new)
+        (new / "discriminator").mkdir()
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in discriminator.state_dict().items()}
+        write_weights(new / "discriminator", weights)
+        write_atomic(new / "discriminator" / "config.json", discriminator.to_json_string())
+        write_atomic(new / "training.json", json.dumps(record, indent=2) + "\n")
     loaded = AlbumCoverPipeline.from_pretrained(folder, device="cpu")
     return loaded.generator if is_generator(average) else loaded.upscaler
 

@@ -2,7 +2,9 @@
 
 import copy
 import math
+import shlex
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from tqdm import tqdm
@@ -129,27 +131,30 @@ class Run:
         )  # fmt: skip
 
     def finish(self) -> None:
-        """Write the model, and publish it if requested."""
+        """Write the model, and publish it if requested and the run is finished."""
         if self.state.step % self.config.checkpointing_steps:
             self.save_checkpoint(wait=True)
         if self.main:
             self.state.writer.wait()
             self.monitor.finish(self.state.images, self.write_model(self.output_dir))
-            if self.state.step < self.state.duration.end:
+            stopped = self.state.step < self.state.duration.end
+            if stopped:
                 end = self.state.duration.known_end
                 of = f" of {end:,}" if end else ""
                 print(f"stopped at step {self.state.step:,}{of}; --resume_from_checkpoint latest resumes")
             print(f"see the covers:  album-gan demo --model {self.output_dir}")
-            if self.config.push_to_hub:
-                assert self.config.hub_model_id is not None  # as TrainingConfig checks
-                push(
-                    str(self.output_dir),
-                    self.config.hub_model_id,
-                    data_rights=self.config.data_rights,
-                    license=self.config.license,
-                )
-            print(f"publish them:    album-gan push {self.output_dir} --repo-id YOUR_NAME/album-covers")
+            if self.config.push_to_hub and not stopped:  # a bad run that was stopped must not replace a good model
+                print(f"published:       {push(str(self.output_dir), **self._publication())}")
+            else:
+                options = self._publication() if self.config.push_to_hub else {"repo_id": "YOUR_NAME/album-covers"}
+                words = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in options.items() if value]
+                print(f"publish them:    album-gan push {self.output_dir} {' '.join(words)}")
         self.accelerator.end_training()
+
+    def _publication(self) -> dict[str, Any]:
+        """Arguments of `push`, which are options of `album-gan push` too."""
+        config = self.config
+        return {"repo_id": config.hub_model_id, "data_rights": config.data_rights, "license": config.license}
 
     def _statistics_batches(self) -> int:
         """How many batches to take BatchNorm statistics over; few after few images, so that a trial run ends soon."""

@@ -75,7 +75,8 @@ def claimed(output_dir: Path) -> Iterator[None]:
 def find_checkpoint(config: TrainingConfig) -> Path | None:
     """The checkpoint to resume from, None for a new run. A named one is not checked here, but by `read_state`.
 
-    A run's folder means its newest checkpoint. Raises ValueError if checkpoints exist but none is complete: a new
+    A run's folder means its newest checkpoint; a Hub id too, if this folder holds a later one of that run, so that the
+    same command resumes after every interruption. Raises ValueError if checkpoints exist but none is complete: a new
     run would delete them; OSError if nothing has that name.
     """
     named = config.resume_from_checkpoint
@@ -90,7 +91,7 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     if named != "latest" and not Path(named).exists():
         if is_hub_id(named):
             try:
-                return fetch_run(named, output_dir)
+                return _later(latest_checkpoint(output_dir), fetch_run(named, output_dir))
             except OSError as error:
                 raise OSError(f"resume_from_checkpoint {named!r} is not a folder, and as a Hub id: {error}") from error
         raise OSError(
@@ -101,8 +102,20 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
         return run
     found = latest_checkpoint(run)
     if found is None and checkpoints(run):
-        raise ValueError(f"no checkpoint in {run} is complete; start a new run in another output_dir, or --overwrite")
+        raise ValueError(
+            f"no checkpoint in {run} is complete; start a new run in another output_dir, or replace this one with "
+            "--overwrite alone"
+        )
     return found
+
+
+def _later(local: Path | None, fetched: Path) -> Path:
+    """The local checkpoint if it is a later one of the same run, else the fetched one."""
+    if local:
+        ours, theirs = read_state(local), read_state(fetched)
+        if ours.get("run_id") == theirs.get("run_id") is not None and ours["step"] > theirs["step"]:
+            return local
+    return fetched
 
 
 def refuse_foreign_files(output_dir: Path) -> None:

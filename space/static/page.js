@@ -16,11 +16,6 @@ window.albumGan = {
     return columns * Math.max(16 / columns, Math.min(4, Math.floor((innerHeight - 215) / tile)));
   },
 
-  // Sent to the server with every event: how many covers fit, and the presenter's key (never part of links).
-  session() {
-    return JSON.stringify({ count: this.wallSize(), presenter: this.presenter });
-  },
-
   // A cover's name is the text typed for it, or its seed's readable name. Typed text may contain characters not allowed in paths.
   nameOf: (cover) => cover.typed || cover.name,
   // An address that others can open: on this computer the page is at 127.0.0.1, but phones need another address.
@@ -40,14 +35,12 @@ window.albumGan = {
     if (label) query.set("label", label);
     if (typed) query.set("typed", typed);
     for (const [name, value] of Object.entries(more)) if (value) query.set(name, value);
-    if (this.presenter) query.set("presenter", this.presenter);
     return `cover/${typed ? "typed" : encodeURIComponent(seed)}.${ending}?${query}`;
   },
 
   filmUrl(from, to, { truncation = 1, label = "" }) {
     const query = new URLSearchParams({ truncation, model: this.setup.model });
     if (label) query.set("label", label);
-    if (this.presenter) query.set("presenter", this.presenter);
     return `film/${from}/${to}.mp4?${query}`;
   },
 
@@ -55,7 +48,6 @@ window.albumGan = {
   zipUrl(covers) {
     const rows = covers.map(({ seed, truncation = 1, label = "", typed = "" }) => [seed, truncation, label, typed]);
     const query = new URLSearchParams({ covers: JSON.stringify(rows), model: this.setup.model });
-    if (this.presenter) query.set("presenter", this.presenter);
     return `covers.zip?${query}`;
   },
 
@@ -259,14 +251,19 @@ window.albumGan = {
       if (theme) this.setTheme(theme);
     } catch {}
     const query = new URLSearchParams(location.search);
-    try {
-      this.presenter = query.get("presenter") ?? sessionStorage.getItem("album-gan-presenter") ?? "";
-      sessionStorage.setItem("album-gan-presenter", this.presenter);
-    } catch {}
     if (query.has("presenter")) {
+      this.keepKey(query.get("presenter"));
       query.delete("presenter");
       history.replaceState(null, "", (String(query) ? `?${query}` : location.pathname) + location.hash); // query.size is missing from Safari 16
     }
+  },
+
+  // The presenter's key is sent with every request as a cookie, never in an address: people copy addresses and share them.
+  // It lasts until the browser is closed; an empty one is forgotten. On huggingface.co the page is in a frame.
+  keepKey(key) {
+    const access = location.protocol === "https:" ? "SameSite=None; Secure; Partitioned" : "SameSite=Strict";
+    const age = key ? "" : "; Max-Age=0";
+    document.cookie = `album_gan_presenter${location.port}=${encodeURIComponent(key)}; Path=${location.pathname}; ${access}${age}`;
   },
 
   // Light or dark follows the system until the switch is pressed; stored in this browser.

@@ -176,7 +176,7 @@
     dissolve(url, name);
     part(".labels").replaceChildren(...labels.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
   }
-  const query = () => new URLSearchParams({ ...settings(), model: albumGan.setup.model, presenter: albumGan.presenter ?? "" });
+  const query = () => new URLSearchParams({ ...settings(), model: albumGan.setup.model });
   function sheet() {
     const cover = covers[index];
     replace("sheet", `sheet/${cover.seed}.webp?${query()}`, albumGan.nameOf(cover), "Five directions, from less to more", albumGan.setup.directions);

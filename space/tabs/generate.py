@@ -23,8 +23,8 @@ from album_gan.page_style import opening_wall
 from album_gan.space.errors import shows_errors
 from album_gan.space.job_button import waiting
 from album_gan.space.links import wall_value
+from album_gan.space.screen import WITH_WALL_SIZE, read_wall_size
 from album_gan.space.service import CoverService
-from album_gan.space.session import WITH_SESSION, read_session
 from album_gan.space.theme import STATIC
 from album_gan.space.validation import MAX_SIDE, Cover, check_seeds, check_truncation, check_wall
 
@@ -98,23 +98,24 @@ def lay_out(service: CoverService, kinds: tuple[str, str]) -> GenerateTab:
     return GenerateTab(text, new_wall, wall, truncation, label, picture)
 
 
-def wire(tab: GenerateTab, service: CoverService, session: gr.Textbox) -> None:
+def wire(tab: GenerateTab, service: CoverService, wall_size: gr.Textbox) -> None:
     """Connect the tab's own events; "send", "pin" and "edit" of the wall belong to other tabs."""
     handlers, wall, settings = Handlers(service), tab.wall, [tab.truncation, tab.label]
-    found = {**QUICK, "show_progress": "minimal"}
+    with_size = {**QUICK, "js": WITH_WALL_SIZE}
+    found = {**with_size, "show_progress": "minimal"}
     slow = [
-        tab.picture.upload(handlers.find_picture, [tab.picture, session], [*settings, wall], js=WITH_SESSION, **found),
-        wall.near(handlers.similar, [*settings, session], wall, js=WITH_SESSION, **QUICK),
+        tab.picture.upload(handlers.find_picture, [tab.picture, wall_size], [*settings, wall], **found),
+        wall.near(handlers.similar, [*settings, wall_size], wall, **with_size),
     ]
     for search in slow:
         search.failure(None, js="() => albumGan.onWall.say('')", api_visibility="private")  # the search is over
     # The visitor's next action cancels these searches: their results would arrive later and replace its own.
     newer = {**QUICK, "cancels": slow, "trigger_mode": "always_last"}
-    tab.new_wall.click(handlers.new_wall, [*settings, session], wall, js=WITH_SESSION, **newer)
-    tab.text.submit(handlers.find, [tab.text, wall, *settings, session], wall, js=WITH_SESSION, **newer)
+    tab.new_wall.click(handlers.new_wall, [*settings, wall_size], wall, js=WITH_WALL_SIZE, **newer)
+    tab.text.submit(handlers.find, [tab.text, wall, *settings, wall_size], wall, js=WITH_WALL_SIZE, **newer)
     tab.truncation.release(handlers.redraw, [wall, *settings], wall, **newer)
     tab.label.input(handlers.redraw, [wall, *settings], wall, **newer)
-    wall.meant(handlers.find_meant, [wall, *settings, session], wall, js=WITH_SESSION, **newer)
+    wall.meant(handlers.find_meant, [wall, *settings, wall_size], wall, js=WITH_WALL_SIZE, **newer)
     wall.restore(handlers.restore, None, [*settings, wall], **newer)
     wall.adopt(handlers.adopt, [wall], [*settings, wall], **newer)
 
@@ -126,17 +127,17 @@ class Handlers:
         self.service, self.pipe = service, service.pipe
 
     @shows_errors
-    def new_wall(self, truncation: float, label: str, session: str) -> dict:
+    def new_wall(self, truncation: float, label: str, wall_size: str) -> dict:
         """A wall of random covers."""
-        seeds = [secrets.randbelow(SEED_COUNT) for _ in range(read_session(session).count)]
+        seeds = [secrets.randbelow(SEED_COUNT) for _ in range(read_wall_size(wall_size))]
         return self._wall(seeds, truncation, label)
 
     @shows_errors
-    def find(self, text: str, wall: dict, truncation: float, label: str, session: str) -> dict:
+    def find(self, text: str, wall: dict, truncation: float, label: str, wall_size: str) -> dict:
         """Put the typed text's cover first and open it; a list becomes the wall."""
         chosen = check_seeds(check_text(text))
         others = [other for other in check_wall(wall) if other.seed not in {seed for seed, _ in chosen}]
-        count = max(len(chosen), read_session(session).count)
+        count = max(len(chosen), read_wall_size(wall_size))
         typed = chosen[0].typed
         opened = {"note": NOTE if typed else "", "meant": near_miss(typed) if typed else None, "at": time.time()}
         is_list = len(chosen) > 1  # the list becomes the wall, and no cover opens
@@ -144,9 +145,9 @@ class Handlers:
                           opened=None if is_list else opened)  # fmt: skip
 
     @shows_errors
-    def find_meant(self, wall: dict, truncation: float, label: str, session: str, event: gr.EventData) -> dict:
+    def find_meant(self, wall: dict, truncation: float, label: str, wall_size: str, event: gr.EventData) -> dict:
         """The cover of a name suggested by "Did you mean ...?"."""
-        return self.find(str(event.name), wall, truncation, label, session)
+        return self.find(str(event.name), wall, truncation, label, wall_size)
 
     @shows_errors
     def redraw(self, wall: dict, truncation: float, label: str) -> dict:
@@ -154,12 +155,12 @@ class Handlers:
         return self._wall(check_wall(wall), truncation, label)
 
     @shows_errors
-    def similar(self, truncation: float, label: str, session: str, event: gr.EventData, request: gr.Request) -> dict:
+    def similar(self, truncation: float, label: str, wall_size: str, event: gr.EventData, request: gr.Request) -> dict:
         """A wall of the covers most similar to a given one."""
-        seed, who = seed_for_any_text(str(event.seed))[0], read_session(session)  # a pinned cover's may be words
+        seed = seed_for_any_text(str(event.seed))[0]  # a pinned cover's may be words
         self.pipe.check_label(label)
         cover = Cover(seed, check_truncation(truncation), label or None)
-        near = self.service.similar(cover, who.count - 1, self.service.client(request, who.presenter))
+        near = self.service.similar(cover, read_wall_size(wall_size) - 1, self.service.client(request))
         return self._wall([seed, *near], truncation, label, f"Like {name_of(seed)}")
 
     @shows_errors
@@ -189,14 +190,13 @@ class Handlers:
     def find_picture(
         self,
         file: str,
-        session: str,
+        wall_size: str,
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
         """The cover nearest to a picture, and covers similar to it, with the settings that they were searched with."""
         unchanged = (gr.skip(),) * 3
-        who = read_session(session)
-        client = self.service.client(request, who.presenter)
+        client = self.service.client(request)
         with self.service.jobs.join(client, "find") as job:
             for _ in waiting(job, progress):
                 yield unchanged
@@ -204,7 +204,7 @@ class Handlers:
             yield unchanged
             found = self.service.find(read_picture(file, MAX_SIDE, "the picture"), client.lane)
         cover = Cover(found.seed)
-        near = self.service.similar(cover, who.count - 1, client)
+        near = self.service.similar(cover, read_wall_size(wall_size) - 1, client)
         note = f"Nearest to your picture: {found.name}, {found.seed_distance:.0%} away"
         yield cover.truncation, "", self._wall([found.seed, *near], cover.truncation, "", note)
 

@@ -9,7 +9,6 @@ from album_gan.media.video import write_animation
 from album_gan.space.errors import shows_errors
 from album_gan.space.job_button import JobButton, waiting
 from album_gan.space.service import FILM_FRAMES, FPS, CoverService
-from album_gan.space.session import read_session
 from album_gan.space.temp_files import new_folder
 from album_gan.space.validation import (
     FORMATS,
@@ -95,9 +94,9 @@ def lay_out(first: list[int], resolution: int) -> InterpolateTab:
     return InterpolateTab(seeds, seconds, speed, format, size, loop, make, strip, video, scrub, download)
 
 
-def wire(tab: InterpolateTab, service: CoverService, settings: list, session: gr.Textbox) -> None:
+def wire(tab: InterpolateTab, service: CoverService, settings: list) -> None:
     """`settings` are Generate's truncation and label."""
-    inputs = [tab.seeds, tab.seconds, tab.speed, tab.loop, tab.format, tab.size, *settings, session]
+    inputs = [tab.seeds, tab.seconds, tab.speed, tab.loop, tab.format, tab.size, *settings]
     outputs = [tab.strip, tab.video, tab.scrub, tab.download]
     tab.make.wire(Handlers(service).morph, inputs, outputs, tab.video, also=(tab.seeds.submit,))
     # Scrubbing happens in the browser, which has the whole video.
@@ -121,7 +120,6 @@ class Handlers:
         size: int,
         truncation: float,
         label: str,
-        session: str,
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
@@ -129,7 +127,7 @@ class Handlers:
         seeds, count, fps = check_loop(text, seconds, speed)
         check_format(format)
         frame_size = check_frame_size(size, self.service.pipe.generator.config.resolution)
-        client = self.service.client(request, read_session(session).presenter)
+        client = self.service.client(request)
         with self.service.jobs.join(client, "film", is_large(count, frame_size)) as job:
             for _ in waiting(job, progress):
                 yield UNCHANGED

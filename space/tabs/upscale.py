@@ -20,12 +20,10 @@ from album_gan.media.image_files import (
     save_for_store,
     save_print,
 )
-from album_gan.space.client import Client
 from album_gan.space.drawing_order import Lane
 from album_gan.space.errors import shows_errors
 from album_gan.space.job_button import JobButton, waiting
 from album_gan.space.service import CoverService
-from album_gan.space.session import WITH_SESSION, read_session
 from album_gan.space.tabs.generate import check_text
 from album_gan.space.temp_files import new_folder
 from album_gan.space.validation import MAX_SIDE, Cover, check_seed, check_truncation, whole_number
@@ -104,13 +102,13 @@ def lay_out(service: CoverService, first: int) -> UpscaleTab:
     )  # fmt: skip
 
 
-def wire(tab: UpscaleTab, service: CoverService, settings: list, session: gr.Textbox) -> None:
+def wire(tab: UpscaleTab, service: CoverService, settings: list) -> None:
     """`settings` are Generate's truncation and label."""
     handlers, options = Handlers(service), {"api_visibility": "private", "concurrency_limit": None}
-    tab.name.submit(handlers.choose_cover, [tab.name, *settings, session], tab.picture, js=WITH_SESSION, **options)
-    tab.upload.upload(handlers.check_upload, [tab.upload, session], tab.picture, js=WITH_SESSION, **options)
+    tab.name.submit(handlers.choose_cover, [tab.name, *settings], tab.picture, **options)
+    tab.upload.upload(handlers.check_upload, tab.upload, tab.picture, **options)
     tab.picture.change(None, js="() => albumGan.nameButtons()", api_visibility="private")
-    inputs = [tab.picture, tab.size, tab.engine, tab.title, tab.artist, tab.layout, session]
+    inputs = [tab.picture, tab.size, tab.engine, tab.title, tab.artist, tab.layout]
     tab.make.wire(handlers.enlarge, inputs, [tab.compare, tab.rights, tab.download], tab.compare)
 
 
@@ -121,30 +119,27 @@ class Handlers:
         self.service = service
 
     @shows_errors
-    def choose_cover(self, text: str, truncation: float, label: str, session: str, request: gr.Request) -> str:
+    def choose_cover(self, text: str, truncation: float, label: str, request: gr.Request) -> str:
         """The cover's file for a name, a seed or any words."""
         self.service.pipe.check_label(label)
         cover = self._cover(text, truncation, label)
-        return self.service.save([cover], self._client(session, request))[0]
-
-    def _client(self, session: str, request: gr.Request) -> Client:
-        return self.service.client(request, read_session(session).presenter)
+        return self.service.save([cover], self.service.client(request))[0]
 
     def _cover(self, text: str, truncation: float, label: str) -> Cover:
         seed, typed = check_seed(check_text(text))
         return Cover(seed, check_truncation(truncation), label or None, typed)
 
     @shows_errors
-    def fill(self, picture: str | None, text: str, truncation: float, label: str, session: str, request: gr.Request):
+    def fill(self, picture: str | None, text: str, truncation: float, label: str, request: gr.Request):
         """The cover named in the field, if the tab shows no picture yet."""
         if picture or not text.strip():
             return gr.skip()
-        return self.choose_cover(text, truncation, label, session, request)
+        return self.choose_cover(text, truncation, label, request)
 
     @shows_errors
-    def check_upload(self, file: str, session: str, request: gr.Request) -> str:
+    def check_upload(self, file: str, request: gr.Request) -> str:
         """Check that an upload is a picture: gr.Image itself would only say "Error"."""
-        with self.service.jobs.join(self._client(session, request), "upload") as job:
+        with self.service.jobs.join(self.service.client(request), "upload") as job:
             job.wait()
             read_picture(file, MAX_SIDE, "the picture")
         return file
@@ -158,7 +153,6 @@ class Handlers:
         title: str,
         artist: str,
         layout: str,
-        session: str,
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
@@ -168,7 +162,7 @@ class Handlers:
         is_store = size == STORE
         order = Order(image, STORE_SIZE if is_store else SIZES[size], engine, (title, artist, layout), is_store)
         order.check()
-        client = self._client(session, request)
+        client = self.service.client(request)
         with self.service.jobs.join(client, "enlarge", order.is_large) as job:
             for _ in waiting(job, progress):
                 yield UNCHANGED

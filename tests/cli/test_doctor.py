@@ -14,9 +14,10 @@ from types import SimpleNamespace
 import pytest
 from loopback import ROOT
 
+from album_gan.cli.doctor import markdown
 from album_gan.doctor import findings, machine, packages, probes
 from album_gan.doctor.covers import check_covers
-from album_gan.doctor.findings import Probe
+from album_gan.doctor.findings import Finding, Probe
 from album_gan.doctor.gpus import check_gpus
 
 GOOD, BAD = "hf_goodTokenOfTheTests", "hf_badTokenOfTheTests"
@@ -290,6 +291,13 @@ def test_no_covers(doctor, tmp_path):
     code, text = doctor("--train_data_dir", "covers", "--report")
     assert code == 1
     assert "; type: album-gan covers build" in line(text, "covers", "problem")
+
+
+def test_a_report_hides_the_home_but_no_other_slash(monkeypatch):
+    found = [Finding("ok", "/home/me/covers and /srv/covers", "", "covers")]
+    for home, shown in (("/home/me", "~/covers and /srv/covers"), ("/", "/home/me/covers and /srv/covers")):
+        monkeypatch.setenv("HOME", home)
+        assert shown in markdown(found)
 
 
 def test_old_packages_and_extras_within_extras_are_seen(monkeypatch):

@@ -286,6 +286,28 @@ def test_help_and_cheap_mistakes_do_not_wait_for_torch():
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pipes as in POSIX")
+def test_a_reader_that_has_gone_is_no_error():
+    """As after `| head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "album_gan", "shapes", "dcgan"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_another_broken_pipe_is_an_error():
+    script = (
+        "import os; from album_gan.cli import main\n"
+        "reader, writer = os.pipe(); os.close(reader)\n"
+        "main._run = lambda arguments: os.write(writer, b'.')\n"  # such as a connection that is lost
+        "print(main.main([]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("2\n", "album-gan: [Errno 32] Broken pipe\n")
+
+
 def test_a_failing_process_says_one_line(tmp_path):
     failing = process("generate", "--seeds", "1", "--out", str(tmp_path / "x"), "--model", str(tmp_path))
     out, err = failing.communicate(timeout=120)

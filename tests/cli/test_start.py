@@ -134,6 +134,10 @@ def test_a_dry_run_counts_no_pictures_that_cannot_be_read(tmp_path, capsys, monk
         ((), "the following arguments are required: PILE; see album-gan start --help"),
         (("nowhere",), "nowhere"),
         (("my_pile", "--minutes", "soon"), "argument --minutes: invalid float value: 'soon'"),
+        (
+            ("--resolution", "64", "my_pile"),
+            "options of train must follow the pile, got --resolution before 64",
+        ),
     ],
 )
 def test_mistakes_are_one_line(words, message, tmp_path, capfd, monkeypatch):

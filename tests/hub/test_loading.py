@@ -266,7 +266,10 @@ def test_pushing_again_continues_and_what_is_refused(hub, model, tmp_path):
     assert "NOTES.md" in now["files"]
     assert "data_rights must be given for me/album-covers, which is public" in text
     assert "private must not be set for me/album-covers, which is public" in text
-    assert "me/new cannot be written to: the Hub responds 401; log in with `hf auth login`" in text
+    assert (
+        "me/new cannot be written to; the Hub responds: 401 Invalid username or password.; check the name, or log in"
+        in text
+    )
     assert state(hub) == hub.before
 
 
@@ -315,6 +318,6 @@ def test_no_token_is_ever_shown(hub, model):
     code, text = hub.run(noisy, *words, **more)
     assert code == 1
     assert "Traceback" in text
-    assert "OSError: me/new cannot be written to: " in text
-    assert "no file there was changed: push again later" in text
+    assert "OSError: me/new cannot be written to, and the Hub cannot be reached (" in text
+    assert "; run again when online" in text
     assert TOKEN not in text

@@ -6,6 +6,7 @@ import re
 import sys
 import urllib.request
 from importlib.util import find_spec
+from urllib.parse import urlencode
 
 import pytest
 from loopback import ROOT, loopback
@@ -49,6 +50,7 @@ def test_a_public_model_is_fetched_when_the_space_is_built(hub):
     assert {"model_index.json", "generator/config.json"} <= set(preloaded)
     assert "generator/diffusion_pytorch_model.safetensors" in preloaded
     assert not [file for file in preloaded if file.startswith("checkpoint/")]
+    assert "generator/diffusion_pytorch_model.fp16.safetensors" not in preloaded
     assert "discriminator/diffusion_pytorch_model.safetensors" not in preloaded  # the page reads the smaller file
     assert readme.startswith("---\n")
     assert "sdk: gradio" in readme.split("---")[1]
@@ -61,9 +63,46 @@ def test_a_private_model_lies_inside_a_private_space(hub):
     assert "model/generator/diffusion_pytorch_model.safetensors" in space["files"]
     assert not [file for file in space["files"] if "/.cache/" in file]
     assert {file.split("/")[2] for file in space["files"] if file.startswith("album_gan/pretrained/")} == {"teaching"}
-    assert "space must be private, as the model me/secret is, but me/open-page is public" in hub.said
+    assert "space must be private, as the model me/secret is private, but me/open-page is public" in hub.said
     assert "space must be owner/name, got 'nonsense'" in hub.said
     assert "model/me/new" not in hub.state
+
+
+GATED = """
+import sys
+from huggingface_hub import HfApi
+from album_gan.cli.main import main
+push = ["push", sys.argv[1], "--repo-id", "me/gated", "--data-rights", "ours"]
+assert main(push) == 0
+HfApi().update_repo_settings("me/gated", gated="auto")
+assert main([*push, "--space", "me/gated-page"]) == 0
+"""
+
+
+def test_a_gated_model_lies_inside_a_private_space(hub, tiny_model):
+    """A public Space without a token could not download it."""
+    code, text = hub.run(GATED, tiny_model)
+    assert code == 0, text
+    space = json.loads(hub.ask("/test/state"))["space/me/gated-page"]
+    assert space["private"]
+    assert space["variables"] == {"ALBUM_GAN_MODEL": "model"}
+    assert "model/generator/diffusion_pytorch_model.safetensors" in space["files"]
+
+
+AGAIN = "import sys; from album_gan.cli.main import main; sys.exit(main(['push', *sys.argv[1:]]))"
+
+
+def test_an_upload_that_fails_leaves_the_space_as_it_was(hub, tiny_model):
+    """With the variable that its files need."""
+    before = json.loads(hub.ask("/test/state"))["space/me/secret-page"]
+    words = (tiny_model, "--repo-id", "me/open", "--data-rights", "ours", "--space", "me/secret-page")
+    refused = {"path": "POST /api/spaces/me/secret-page/commit", "status": 403, "message": "Storage limit reached"}
+    hub.ask(f"/test/refuse?{urlencode(refused)}")
+    code, text = hub.run(AGAIN, *words)
+    hub.ask("/test/refuse")
+    assert code == 2
+    assert "me/secret-page keeps its earlier files, as the upload failed; the Hub responds: 403 Storage limit" in text
+    assert json.loads(hub.ask("/test/state"))["space/me/secret-page"] == before
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from album_gan.inference import finding
 from album_gan.inference.latents import name_of
 from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.inference.pixels import to_pil
+from album_gan.networks.dcgan import DCGANGenerator
 from album_gan.recipes.base import recipe_modules
 
 
@@ -52,3 +53,29 @@ def test_a_seed_of_the_pool_finds_itself(tiny_pipeline):
     assert tiny_pipeline.find(lying, steps=1).seed == 5
     with pytest.raises(ValueError, match="steps must be 1 or more, got 0"):
         tiny_pipeline.find(found.image, 0)
+
+
+@pytest.fixture
+def narrow() -> DCGANGenerator:
+    """A generator with few channels, because float16 convolutions take minutes on a CPU."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        generator = DCGANGenerator(resolution=32, width=16)
+        generator.layers[-2].weight.mul_(20)  # contrast
+        z = torch.randn(64, generator.config.latent_dim)
+        for _ in range(20):
+            generator.paint(generator.embed(z))  # statistics
+        generator.eval().stem_mean.copy_(generator.embed(z).mean(0))
+    return generator.requires_grad_(False)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_comes_as_near_as_float32(narrow, monkeypatch, dtype):
+    monkeypatch.setattr(finding, "POOL", 64)
+    pipe = AlbumCoverPipeline(narrow)
+    picture = pipe(99_999).images[0]
+    start, theirs = pipe.find(picture, steps=1).distance, pipe.find(picture, steps=20).distance
+    assert theirs < 0.9 * start
+    ours = pipe.to(dtype).find(picture, steps=20)
+    assert ours.stem.dtype == dtype
+    assert ours.distance < theirs + 0.1 * (start - theirs)

@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+import os
 import pickle
 import shutil
+import subprocess
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +18,7 @@ from safetensors.torch import load_file
 
 from album_gan.inference.model_store import FP16_WEIGHTS, PIPELINE_FILES, WEIGHTS
 from album_gan.inference.pipeline import AlbumCoverPipeline
-from album_gan.networks.dcgan import DCGANGenerator
+from album_gan.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from album_gan.networks.lite_generator import LiteGenerator
 
 
@@ -193,3 +197,82 @@ def test_an_unreachable_hub_says_how_to_go_on_without_it():
             "'someone/covers' is neither a folder here nor in the cache, and the Hub cannot be reached" in result.stdout
         ), result.stderr
         assert "use bundled or a local folder" in result.stdout
+
+
+SAVE_OVER = """
+import os, resource, sys
+from album_gan.inference import atomic
+from album_gan.inference.pipeline import AlbumCoverPipeline
+folder, how, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
+pipe = AlbumCoverPipeline.from_pretrained(folder, device="cpu")
+pipe.generator.to_rgb.bias.data += 0.25
+left, replace = [limit], os.replace
+def killed(old, new):
+    if atomic.Path(new).is_relative_to(folder) and ".tmp" not in str(new):
+        left[0] -= 1
+        if left[0] < 0:
+            os._exit(9)
+    replace(old, new)
+if how == "killed":
+    os.replace = killed
+else:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+pipe.save_pretrained(folder)
+"""
+
+
+def save_over(folder, how, limit):
+    words = [sys.executable, "-c", SAVE_OVER, str(folder), how, str(limit)]
+    return subprocess.run(words, capture_output=True, text=True)
+
+
+def test_a_full_disk_leaves_the_model_that_is_saved_over(copy, tiny_pipeline):
+    """The limit on the size of files lets the float16 weights pass, and not the float32 ones."""
+    small, large = ((copy / "generator" / name).stat().st_size for name in (FP16_WEIGHTS, WEIGHTS))
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    done = save_over(copy, "full", (small + large) // 2)
+    assert f"could not be written to {copy}: File too large; make room there" in done.stderr.splitlines()[-1]
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("files", [0, 1, 6])
+def test_a_killed_save_never_leaves_a_model_of_two(copy, tiny_pipeline, files):
+    done = save_over(copy, "killed", files)
+    assert done.returncode == 9, done.stderr
+    with pytest.raises(OSError, match=r"model_index\.json is missing"):
+        AlbumCoverPipeline.from_pretrained(copy)
+    tiny_pipeline.save_pretrained(copy)
+    assert AlbumCoverPipeline.from_pretrained(copy, variant="fp16").fingerprint == tiny_pipeline.fingerprint
+    assert len(list(copy.glob(".*.tmp"))) == 1  # of the killed process
+    [leftover] = copy.glob(".*.tmp")
+    os.utime(leftover, (0, 0))
+    tiny_pipeline.save_pretrained(copy)
+    assert not leftover.exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_another_dtype_keeps_the_fingerprint(tiny_model, tiny_pipeline, dtype):
+    load = partial(AlbumCoverPipeline.from_pretrained, tiny_model, device="cpu")
+    like = torch.zeros(1, dtype=dtype)
+    for moved in (load().to(dtype), load().to(dtype=dtype), load().to("cpu", dtype), load().to(like)):
+        assert moved.generator.dtype == dtype
+        assert moved.settings(7)["model"] == tiny_pipeline.fingerprint
+
+
+def test_an_empty_name_is_not_the_current_folder(copy, monkeypatch):
+    """As from `--model "$M"` with the variable unset, in a folder that holds a model."""
+    monkeypatch.chdir(copy)
+    with pytest.raises(OSError, match="model must be bundled, teaching, a folder or a Hub id owner/name, got ''"):
+        AlbumCoverPipeline.from_pretrained("")
+    assert AlbumCoverPipeline.from_pretrained(".").fingerprint
+
+
+def test_the_critic_is_found_from_another_folder(copy, monkeypatch, tmp_path):
+    DCGANDiscriminator(resolution=32).save_pretrained(copy / "discriminator")
+    weights = copy / "discriminator" / WEIGHTS
+    weights.rename(weights.with_name(FP16_WEIGHTS))
+    monkeypatch.chdir(tmp_path)
+    pipe = AlbumCoverPipeline.from_pretrained(copy.name, device="cpu")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(pipe.critic(pipe([7]).images)) == 1

@@ -6,11 +6,15 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 from serving import free_port, page_of
 
 from album_gan.hub.space import assemble_space
+from album_gan.space import service
+from album_gan.space.validation import Cover
 
 ROOT = Path(__file__).parents[2]
 SPACE = ROOT / "space"
@@ -33,22 +37,26 @@ def test_front_matter_is_what_a_space_needs():
     assert {matter["colorFrom"], matter["colorTo"]} <= colours
 
 
-def test_a_lent_graphics_card_is_asked_for_and_elsewhere_nothing_changes():
-    """`spaces` is there on ZeroGPU only: a stand-in of its one decorator shows that drawing is marked."""
-    script = (
-        "import sys, types; seconds = []\n"
-        "spaces = types.ModuleType('spaces')\n"
-        "spaces.GPU = lambda duration: lambda function: seconds.append(duration) or function\n"
-        "if sys.argv[1] == 'there': sys.modules['spaces'] = spaces\n"
-        "from album_gan import AlbumCoverPipeline\n"
-        "from album_gan.space.validation import Cover\n"
-        "from album_gan.space.service import CoverService\n"
-        "service = CoverService(AlbumCoverPipeline.from_pretrained())\n"
-        "print(seconds, len(service.pngs([Cover(1)])[0]) > 5000)"
-    )
-    for where, printed in (("there", "[60] True"), ("elsewhere", "[] True")):
-        done = subprocess.run([sys.executable, "-c", script, where], capture_output=True, text=True, timeout=120)
-        assert done.stdout.strip() == printed, done.stderr
+@pytest.mark.parametrize("lent", ["a GPU", "nothing"])
+def test_covers_are_drawn_on_a_lent_gpu_or_on_the_cpu_while_none_is_lent(tiny_pipeline, monkeypatch, lent):
+    """`spaces` works on ZeroGPU only: a stand-in of its one decorator lends the CPU, or refuses."""
+    asked = []
+
+    def gpu(duration):
+        def lend(*settings):
+            asked.append(duration)
+            if lent == "nothing":
+                raise gr.Error("Space app has reached its GPU limit.")
+            return tiny_pipeline(seeds=settings[0]).images
+
+        return lambda function: lend
+
+    monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=gpu))
+    monkeypatch.setattr(service, "ZERO_GPU", True)
+    covers = service.CoverService(tiny_pipeline).images([Cover(1), Cover(2)])
+    assert asked == [service.LENT_FOR]
+    for drawn, wanted in zip(covers, tiny_pipeline(seeds=[1, 2]).images, strict=True):
+        assert drawn.tobytes() == wanted.tobytes()
 
 
 def test_zerogpu_comes_before_torch(tmp_path):

@@ -51,6 +51,28 @@ def test_a_name_gets_its_cover(visit, tiny_pipeline):
         assert np.abs(np.asarray(image, int) - np.asarray(drawn, int)).max() <= 1
 
 
+def test_the_presenters_key_is_in_no_address(visit):
+    """People copy the addresses of pictures and downloads, and share them."""
+    page = visit("?presenter=a+secret")
+    sent = []
+    page.on("request", lambda request: sent.append(request))
+    page.get_by_role("button", name="New wall").click()
+    page.wait_for_function("location.search.includes('seeds=')")
+    wait_for_wall(page)
+    ask_for(page, "5")
+    links = page.evaluate(
+        "[...document.querySelectorAll('[href], [src]')].map((element) => element.href || element.src)"
+    )
+    assert any("/cover/5.png" in link for link in links)
+    assert not [url for url in [page.url, *links, *(request.url for request in sent)] if "secret" in url]
+    covers = [request.all_headers()["cookie"] for request in sent if "/cover/" in request.url]
+    assert covers
+    assert all(re.search(r"album_gan_presenter\d+=a%20secret", cookies) for cookies in covers)
+    page.goto(page.url.partition("?")[0] + "?presenter=")  # an empty key is forgotten
+    wait_for_wall(page)
+    assert page.context.cookies() == []
+
+
 def test_any_text_gets_a_cover_and_the_truth_about_it(visit):
     page = visit()
     text = "<b>My Grandmother's</b> polka"

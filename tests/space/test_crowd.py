@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from serving import free_port, serve
 
+from album_gan.space.client import COOKIE
+
 httpx = pytest.importorskip("httpx", reason="the page needs album-gan[demo]")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -58,7 +60,7 @@ class Phone:
     async def new_wall(self) -> list[int] | None:
         button = next(c["id"] for c in self.config["components"] if c["props"].get("elem_id") == "new-wall")
         event = next(d for d in self.config["dependencies"] if [button, "click"] in [list(t) for t in d["targets"]])
-        visitor = json.dumps({"count": 4, "presenter": "", "query": ""})
+        visitor = "4"
         data = {"data": [1.0, "", visitor], "fn_index": event["id"], "session_hash": self.session}
         joined = await self.client.post("/gradio_api/queue/join", json=data)
         if joined.status_code == 503:
@@ -101,10 +103,10 @@ class Phone:
 async def presenter(address: str, until: asyncio.Event) -> list[float]:
     """Asks for a cover that nobody has seen, again and again, in the lane of her own."""
     waits, seed = [], 50_000_000
-    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=address, timeout=60, cookies={COOKIE: KEY}) as client:
         while not until.is_set():
             begin, seed = time.perf_counter(), seed + 1
-            answer = await client.get(f"/cover/{seed}.png?presenter={KEY}")
+            answer = await client.get(f"/cover/{seed}.png")
             assert answer.status_code == 200, answer.text
             waits.append(time.perf_counter() - begin)
             await asyncio.sleep(1)

@@ -15,14 +15,14 @@ from PIL import Image
 from album_gan import AlbumCoverPipeline
 from album_gan.inference.latents import name_of, seed_for_any_text
 from album_gan.space.drawing_order import Lane
-from album_gan.space.links import view_of_link
+from album_gan.space.links import read_query, view_of_link
+from album_gan.space.screen import WALL_SIZE, read_wall_size
 from album_gan.space.service import CoverService
-from album_gan.space.session import Session, read_query, read_session
 from album_gan.space.tabs import generate, interpolate, upscale
 from album_gan.space.validation import Cover, check_archive
 
-REQUEST = SimpleNamespace(client=SimpleNamespace(host="127.0.0.9"), headers={})
-PHONE = '{"count": 4, "presenter": "", "query": ""}'
+REQUEST = SimpleNamespace(client=SimpleNamespace(host="127.0.0.9"), headers={}, cookies={})
+PHONE = "4"
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_loop_is_checked_before_it_waits(service):
 
 
 def test_a_film_for_a_projector_is_enlarged(service):
-    morph = interpolate.Handlers(service).morph("1, 2", 1, "normal", True, "mp4", 64, 1.0, "", PHONE, REQUEST)
+    morph = interpolate.Handlers(service).morph("1, 2", 1, "normal", True, "mp4", 64, 1.0, "", REQUEST)
     *_, (_, video, _, _) = morph
     with av.open(video.value["path"]) as film:
         frames = list(film.decode(video=0))
@@ -150,11 +150,10 @@ def test_only_the_wall_that_was_picked_says_so():
     assert [view_of_link(pipe, query, 4)["wall"]["note"] for query in queries] == ["Hand-picked", "", "", ""]
 
 
-def test_a_browser_may_send_anything_as_its_session():
-    good = read_session('{"count": 4, "presenter": "x", "query": "?tab=edit"}')
-    assert good == Session(4, "x")
-    for text in ("", "[]", '{"count": "x"}', '{"count": 1e999}', "[" * 9999, '{"count": 4, "query": []}'):
-        assert 1 <= read_session(text).count <= 64
+def test_a_browser_may_send_anything_as_the_size_of_its_wall():
+    assert [read_wall_size(text) for text in ("4", "0", "-7", "9" * 99)] == [4, 1, 1, 64]
+    for text in ("", "[]", "x", "1e999", "[" * 9999, None, "9" * 9999):
+        assert read_wall_size(text) == WALL_SIZE
 
 
 def test_an_archive_takes_words_in_place_of_a_seed():
@@ -187,10 +186,11 @@ def test_the_presenters_pictures_for_upscale_do_not_wait_with_the_audience(servi
     monkeypatch.setattr(service, "save", lambda covers, client: lanes.append(client.lane) or ["a.png"])
     tab = upscale.Handlers(service)
     for key in ("", service.presenter.key):
-        tab.choose_cover("5", 1, "", json.dumps({"count": 4, "presenter": key}), REQUEST)
+        cookies = {"album_gan_presenter7860": key}
+        tab.choose_cover("5", 1, "", SimpleNamespace(client=REQUEST.client, headers={}, cookies=cookies))
     assert lanes == [Lane.AUDIENCE, Lane.PRESENTER]
     with pytest.raises(gr.Error, match="seed must be one number or name, got 3; take one of them"):
-        tab.choose_cover("5-7", 1, "", json.dumps({"count": 4}), REQUEST)
+        tab.choose_cover("5-7", 1, "", REQUEST)
 
 
 def test_browsers_without_light_dark_get_all_colours():

@@ -259,10 +259,9 @@ def test_a_cover_is_taken_home_by_its_qr_code(words, tiny_pipeline, monkeypatch)
     from starlette.testclient import TestClient
 
     from album_gan.space import lan_address
-    from album_gan.space.links import view_of_link
+    from album_gan.space.links import read_query, view_of_link
     from album_gan.space.routes import Routes
     from album_gan.space.service import CoverService
-    from album_gan.space.session import read_query
 
     monkeypatch.setattr(lan_address, "lan_address", lambda: "192.168.7.42")  # this machine may be on no network
     routes = Routes(CoverService(tiny_pipeline, "cpu"), lan_address.invitation(7860, lan=True))
@@ -298,6 +297,8 @@ def test_a_public_address_takes_precedence(monkeypatch):
     from album_gan.space.lan_address import invitation
 
     monkeypatch.setenv("SPACE_HOST", "me-covers.hf.space")
+    assert invitation(7860, lan=True).url == "https://me-covers.hf.space"
+    monkeypatch.setenv("SPACE_HOST", "me-covers.hf.space,covers.example.org")  # with a domain of one's own
     assert invitation(7860, lan=True).url == "https://me-covers.hf.space"
     assert invitation(7860, lan=True, public_url="https://covers.example/x").url == "https://covers.example/x"
     with pytest.raises(ValueError, match="public-url must start with http"):

@@ -14,7 +14,7 @@ from serving import free_port, run_async, serve
 pytest.importorskip("gradio", reason="the page needs album-gan[demo]")
 
 from album_gan.space import cover_queue, job_queue
-from album_gan.space.client import Client
+from album_gan.space.client import COOKIE, Client
 from album_gan.space.drawing_order import Lane, PriorityLock
 from album_gan.space.fair_queue import FairQueue, QueueFullError
 from album_gan.space.job_queue import JobQueue
@@ -214,11 +214,11 @@ def address(tiny_model, tmp_path_factory):
             yield address
 
 
-def get(address, path, source="127.0.0.1"):
+def get(address, path, source="127.0.0.1", **headers):
     """(status, text, when) of a request by the client with the address `source`."""
     url = urlsplit(address)
     client = HTTPConnection(url.hostname, url.port, timeout=120, source_address=(source, 0))
-    client.request("GET", path)
+    client.request("GET", path, headers=headers)
     answer = client.getresponse()
     text = answer.read()
     client.close()
@@ -249,7 +249,7 @@ def test_a_flood_of_one_client_is_cut_off_and_delays_nobody_else(address, kind):
         cover = pool.submit(get, address, f"/cover/{number}9.png", "127.0.0.3")
         large = pool.submit(get, address, f"/cover/{number}8.webp?size=512", "127.0.0.3")
         own = pool.submit(get, address, f"/cover/{number}7.png", "127.0.0.2")
-        hers = pool.submit(get, address, f"/film/{number}5/{number}6.mp4?presenter={KEY}", "127.0.0.4")
+        hers = pool.submit(get, address, f"/film/{number}5/{number}6.mp4", "127.0.0.4", cookie=f"{COOKIE}={KEY}")
         others = [one.result() for one in (cover, large, own, hers)]
         results = [answer.result() for answer in answers]
     assert [status for status, _, _ in others] == [200] * 4

@@ -125,13 +125,13 @@ def test_the_score_is_the_rooms_majority():
 def test_through_a_tunnel_only_the_presenter_is_the_host(tiny_pipeline):
     """Then every phone's requests come from this computer."""
     service = CoverService(tiny_pipeline)
-    asked = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={}, query_params={})
+    asked = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={}, cookies={}, query_params={})
     Room(Lessons(service), Invitation("http://192.168.7.42:7860"))._check_host(asked)
     room = Room(Lessons(service), invitation(7860, lan=False, public_url="https://covers.example"))
     with pytest.raises(RefusedError, match="only the presenter can start and stop a game") as refused:
         room._check_host(asked)
     assert refused.value.status == 403
-    asked.query_params["presenter"] = service.presenter.key
+    asked.cookies["album_gan_presenter7860"] = service.presenter.key
     room._check_host(asked)
 
 
@@ -189,7 +189,9 @@ def test_a_game_of_two_rounds_with_the_hosts_covers(tiny_pipeline, tmp_path, mon
 def test_a_game_can_be_stopped_while_it_is_prepared(tiny_pipeline):
     service = CoverService(tiny_pipeline)
     room = Room(Lessons(service), Invitation("http://192.168.7.42:7860"))
-    asked = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={}, query_params={"rounds": "2"})
+    asked = SimpleNamespace(
+        client=SimpleNamespace(host="127.0.0.1"), headers={}, cookies={}, query_params={"rounds": "2"}
+    )
 
     async def play():
         with service.lock.hold(Lane.PRESENTER):  # nothing is drawn

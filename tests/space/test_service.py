@@ -1,13 +1,16 @@
 """The service: one device for all that it builds, and results shared by whoever asks."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 pytest.importorskip("gradio", reason="the page needs album-gan[demo]")
 
+from album_gan.media.image_files import read_settings
 from album_gan.space.client import Client
 from album_gan.space.drawing_order import Lane
 from album_gan.space.service import CoverService
@@ -63,6 +66,14 @@ def test_a_device_that_is_not_there_is_refused(tiny_pipeline, monkeypatch):
         CoverService(tiny_pipeline, "cuda")
     with pytest.raises(ValueError, match="device must be one of auto, cpu, cuda, mps"):
         CoverService(tiny_pipeline, "tpu")
+
+
+def test_covers_with_names_alike_are_files_of_their_own(tiny_pipeline):
+    names = ["AC/DC", "AC:DC", "ac-dc"]
+    files = CoverService(tiny_pipeline).save([Cover(seed, typed=name) for seed, name in enumerate(names)])
+    assert [Path(file).name for file in files] == ["AC-DC.png", "AC-DC 2.png", "ac-dc 3.png"]
+    for seed, file in enumerate(files):
+        assert read_settings(Image.open(file))["seed"] == seed
 
 
 def test_a_film_is_drawn_once_and_the_presenter_does_not_wait_for_the_audiences(tiny_pipeline):

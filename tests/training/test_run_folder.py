@@ -265,3 +265,8 @@ def test_a_term_of_every_other_step_is_in_the_log(words, tmp_path):
     for line in (*whole, *again):
         del line["images_per_second"], line["waiting_for_data"]
     assert again == whole
+
+
+def test_a_run_is_not_resumed_and_deleted_at_once(tmp_path):
+    with pytest.raises(ValueError, match=r"overwrite must not be set .* latest: .*; leave one out"):
+        TrainingConfig(output_dir=str(tmp_path), report_to="none", overwrite=True, resume_from_checkpoint="latest")

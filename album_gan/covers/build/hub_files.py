@@ -1,16 +1,15 @@
 """Data sets on the Hub: their files as a source, and pushing a finished data set."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.constants import HF_HUB_CACHE
-from huggingface_hub.errors import HFValidationError
 
-from ...inference.atomic import NO_SPACE, NOT_ALLOWED, write_atomic
-from ...inference.model_store import NO_ROOM_IN_CACHE, check_hub_id, hub_http_error, is_hub_id
+from ...hub_errors import explained
+from ...inference.atomic import write_atomic
+from ...inference.model_store import NO_ROOM_IN_CACHE, check_hub_id, hub_answer, is_hub_id, is_local_error
 from ...media.picture_formats import picture_endings
 from .data_card import PLACEHOLDER_ID
 
@@ -20,7 +19,7 @@ FILES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip", ".parquet", *picture_endi
 def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path]]]]:
     """The commit of the data set `id` or `id@revision`, and its files in order, each with a function to download it.
 
-    Raises ValueError if the Hub has no such data set for this user, OSError if it cannot be reached.
+    Raises ValueError for a place that is no Hub id, OSError if the Hub refuses or cannot be reached.
     """
     repo_id, _, revision = place.partition("@")
     if not is_hub_id(repo_id) or repo_id.lower().endswith(FILES):
@@ -28,13 +27,20 @@ def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path]]]]:
             f"source must be a folder, a file, a URL or a Hub id, got {place!r}, and there is no such file or folder; "
             "check the path, and that its drive is connected"
         )
-    with _explained(f"source {place!r} is neither a folder nor a file here"):
+    with explained(f"source {place!r} is neither a folder nor a file here"):
         info = HfApi().dataset_info(repo_id, revision=revision or None)
 
     def downloading(name: str) -> Callable[[], Path]:
         def download() -> Path:
-            with _explained(f"{name} of {place} is not downloaded"):
-                return Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=info.sha))
+            failure = f"{name} of {place} is not downloaded"
+            try:
+                with explained(failure):
+                    return Path(hf_hub_download(repo_id, name, repo_type="dataset", revision=info.sha))
+            except OSError as error:
+                if not is_local_error(error):
+                    raise
+                reason = os.strerror(error.errno or 0)
+                raise OSError(f"{failure}; no download to {HF_HUB_CACHE}: {reason}; {NO_ROOM_IN_CACHE}") from error
 
         return download
 
@@ -45,16 +51,16 @@ def hub_files(place: str) -> tuple[str, list[tuple[str, Callable[[], Path]]]]:
 def check_push(repo_id: str, public: bool, rights: str | None) -> None:
     """Check that a data set may be pushed to `repo_id`, so that it is never made public by accident.
 
-    Raises ValueError if not, OSError if the Hub cannot be reached.
+    Raises ValueError if not, OSError if the Hub refuses or cannot be reached.
     """
     if public and not rights:
         raise ValueError("public needs data_rights: say who allows these covers to be published; or push as private")
     check_hub_id(repo_id, "push_to_hub")
     try:
-        with _explained(f"push_to_hub {repo_id!r} cannot be checked"):
+        with explained(f"push_to_hub {repo_id!r} cannot be checked"):
             private = HfApi().dataset_info(repo_id).private
-    except ValueError as error:
-        if getattr(getattr(error.__cause__, "response", None), "status_code", None) == 404:
+    except OSError as error:
+        if error.__cause__ and (hub_answer(error.__cause__) or "").startswith("404"):
             return
         raise
     if private and public:
@@ -68,7 +74,7 @@ def check_push(repo_id: str, public: bool, rights: str | None) -> None:
 
 def push(folder: Path, repo_id: str, public: bool) -> str:
     """Upload a built data set, without its candidates and the pictures of its report. Returns its address."""
-    with _explained(f"push_to_hub {repo_id!r} cannot be written to"):
+    with explained(f"push_to_hub {repo_id!r} cannot be written to"):
         api = HfApi()
         address = api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
         card = (folder / "README.md").read_text(encoding="utf-8")
@@ -82,23 +88,3 @@ def push(folder: Path, repo_id: str, public: bool) -> str:
             commit_message="Upload covers",
         )
     return str(address)
-
-
-@contextmanager
-def _explained(failure: str) -> Iterator[None]:
-    """Turn Hub refusals into ValueErrors, and connection errors and a full disk into OSErrors, in one line."""
-    try:
-        yield
-    except (hub_http_error(), HFValidationError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        if isinstance(error, HFValidationError) or getattr(error, "response", None) is not None:
-            raise ValueError(
-                f"{failure}; the Hub responds: {reason}; check the name, or log in with `hf auth login`"
-            ) from error
-        if isinstance(error, OSError) and error.errno and error.errno in (*NO_SPACE, *NOT_ALLOWED):
-            raise OSError(
-                f"{failure}; no download to {HF_HUB_CACHE}: {os.strerror(error.errno)}; {NO_ROOM_IN_CACHE}"
-            ) from error
-        raise OSError(
-            f"{failure}, and the Hub cannot be reached ({reason}); check the name, or run again when online"
-        ) from error

@@ -41,7 +41,7 @@ def open_source(place: str, downloads: Path, image_column: str | None = None, fo
     """Open a folder, a tar, zip or parquet file, the URL of one or of storage (s3://), or a Hub id, also `id@revision`.
 
     `downloads` is the folder for downloaded files; `folder_genre` uses the name of a picture's folder as its genre.
-    Raises ValueError for anything else, OSError if the Hub cannot be reached.
+    Raises ValueError for anything else, OSError if the Hub refuses or cannot be reached.
     """
     path = Path(place)
     if place.startswith(("http://", "https://")):

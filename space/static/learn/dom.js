@@ -19,7 +19,6 @@ export const s = (tag, attributes, ...children) => h(tag, { ...attributes, svg: 
 export function address(path, parameters = {}) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) if (value !== "" && value !== undefined && value !== null) query.set(name, value);
-  if (window.albumGan?.presenter) query.set("presenter", albumGan.presenter);
   const text = String(query); // query.size is missing from Safari 16
   return new URL(`learn/${path}${text && `?${text}`}`, document.baseURI).href;
 }
