@@ -16,6 +16,22 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Count the tests that were skipped for want of a browser, which otherwise nobody would miss."""
+    reports = terminalreporter.stats.get("skipped", [])
+    count = sum("browser tests need" in str(report.longrepr) for report in reports)
+    if count:
+        terminalreporter.write_line(f"{count} browser tests were SKIPPED (see tests/browsing.py)", yellow=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Decoded covers and features are those of this session, and not in the cache of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALBUM_GAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     """A saved 32 px model with seeded weights, and statistics and a mean stem as after training."""

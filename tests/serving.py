@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,9 +20,13 @@ START = (
 )
 
 
-# Below the ports that systems give to connections (from 32,768 on in Linux, 49,152 elsewhere), a thousand for each
-# worker of pytest-xdist: nobody else takes a port between our look at it and the server's start.
-PORTS = itertools.count(20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+# Below the ports that systems give to connections (from 32,768 on in Linux, 49,152 elsewhere). Each session of pytest
+# begins elsewhere, and each of its workers a thousand further: nobody else takes a port between our look at it and the
+# server's start.
+FIRST, LAST = 20_000, 32_000
+SESSION = zlib.crc32(os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())).encode())
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = (FIRST + (SESSION + 1_000 * WORKER + count) % (LAST - FIRST) for count in itertools.count())
 
 
 def free_port() -> int:

@@ -20,7 +20,10 @@ SMALL = {
     "wgan": ["--wgan.width", "64", "--wgan.critic_steps", "2"],
     "wgan_gp": ["--wgan_gp.width", "32", "--wgan_gp.critic_steps", "2"],
 }
-QUICK = ["--resolution", "32", "--train_batch_size", "4", "--dataloader_num_workers", "0", "--report_to", "none"]
+QUICK = [
+    *("--resolution", "32", "--train_batch_size", "4", "--dataloader_num_workers", "0", "--report_to", "none"),
+    *("--mixed_precision", "no"),  # auto is bf16 on some CPUs, and bit for bit is not
+]
 
 
 def command(covers: Path, output: Path, recipe: str, *more: object) -> list[str]:

@@ -183,6 +183,7 @@ def test_covers_are_in_the_style_of_their_seed(covers):
     assert share > 0.2
 
 
+@pytest.mark.slow
 def test_genres_are_as_dark_as_their_covers(covers):
     pipe = AlbumCoverPipeline.from_pretrained()
     assert list(pipe.mixtures) == sorted(DARKNESS)

@@ -86,7 +86,6 @@ def test_diffusers_alone_and_plain_torch(python, cover, tmp_path):
 
 def test_onnx_and_html(cover, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    playwright = pytest.importorskip("playwright.sync_api")
     from album_gan.cli.main import main
     from album_gan.inference.latents import latents_of
 
@@ -98,15 +97,13 @@ def test_onnx_and_html(cover, tmp_path):
     assert np.abs(np.round((drawn[0].transpose(1, 2, 0) + 1) * 127.5) - cover).max() <= 2
 
     assert (tmp_path / "covers.html").stat().st_size < 30_000_000
-    from browsing import CHROMIUM, FLAGS  # skips without Chromium
+    from browsing import chromium  # skips without playwright
 
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         page = browser.new_context(offline=True).new_page()
         page.goto((tmp_path / "covers.html").as_uri())
         page.locator("#wall button[data-drawn]").first.wait_for(timeout=120_000)
         data = page.evaluate("async () => Array.from((await albumGan.draw(7, 1)).data)")
-        browser.close()
     assert np.abs(np.array(data).reshape(128, 128, 4)[:, :, :3] - cover).max() <= 2
 
 

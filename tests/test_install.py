@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from serving import free_port
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,7 +57,7 @@ def test_the_version_is_the_same_everywhere():
 def test_make_demo_in_a_fresh_clone(tmp_path):
     """Installs for real, serves the page with the bundled model, and starts again without installing."""
     fresh = clone(tmp_path / "album_gan")
-    port = "7987"
+    port = str(free_port())
     for attempt in ("first", "second"):
         environment = {**os.environ, "PORT": port, "PYTHON": sys.executable}
         process = subprocess.Popen(

@@ -140,7 +140,7 @@ class Covers(torch.utils.data.Dataset):
         """Pixels (B, resolution, resolution, 3), and the rows that they are of."""
         if self.pixels is not None:
             return self.pixels[indices], indices
-        encoded = self.rows[indices][self.image_column]
+        encoded = self.rows[self.image_column][indices]  # whole rows would decode pictures and sounds in other columns
         decoded = [self._decode(index, row) for index, row in zip(indices, encoded, strict=True)]
         return np.stack([pixels for pixels, _ in decoded]), [row for _, row in decoded]
 
@@ -152,7 +152,7 @@ class Covers(torch.utils.data.Dataset):
             except ValueError as error:
                 logger.warning("cover %d skipped, %s", index, error)
                 index = (index + 1) % len(self.rows)
-                row = self.rows[index][self.image_column]
+                row = self.rows[self.image_column][index]
         raise ValueError(
             f"{self.image_column} must hold pictures, got {UNREADABLE_IN_A_ROW} consecutive unreadable rows, "
             f"the last is {(index - 1) % len(self.rows)}; name another column"
@@ -270,6 +270,12 @@ def _with_held_out(splits: datasets.DatasetDict, image_column: str | None) -> da
     return datasets.concatenate_datasets([train, test.select(np.flatnonzero(held_out))])
 
 
+def _encoded(rows: datasets.IterableDataset, image_column: str) -> datasets.IterableDataset:
+    """Rows of encoded pictures and groups, without other columns, which would be decoded."""
+    columns = [name for name in (image_column, "group") if name in rows.features]
+    return rows.select_columns(columns).cast_column(image_column, datasets.Image(decode=False))
+
+
 def _load_stream(source: CoverSource) -> Split:
     if source.label_column is not None:
         raise ValueError("label_column must be left out with streaming, which cannot know all classes beforehand")
@@ -285,11 +291,8 @@ def _load_stream(source: CoverSource) -> Split:
     if train.features is None:
         train = train._resolve_features()  # reads the first rows
     image_column = _find_image_column(train.features, source.image_column)
-    train = train.cast_column(image_column, datasets.Image(decode=False))
-    if test is None or "group" not in (test.features or {}):
-        test = train
-    else:
-        test = test.cast_column(image_column, datasets.Image(decode=False))
+    train = _encoded(train, image_column)
+    test = train if test is None or "group" not in (test.features or {}) else _encoded(test, image_column)
     pixels, held_out = (
         decoded_beginning(rows, image_column, source.resolution, held_out)
         for rows, held_out in ((train, False), (test, True))

@@ -108,7 +108,8 @@ def _decode_all(
 
 def _decoded(rows: datasets.Dataset, image_column: str, resolution: int, workers: int) -> Iterator[np.ndarray | str]:
     """All covers in order; for an unreadable one, the reason."""
-    parts = (rows[start : start + AT_ONCE][image_column] for start in range(0, len(rows), AT_ONCE))
+    encoded = rows[image_column]
+    parts = (encoded[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
     if not workers:
         for part in parts:
             yield from decode_rows(part, resolution)

@@ -95,8 +95,10 @@ def test_hf_takes_the_job(tmp_path):
         "--dry_run",
     ]
     printed = subprocess.run([*words, "--on", "hf:t4-small"], capture_output=True, text=True, check=True).stdout
-    Path("/tmp/album_gan").mkdir(exist_ok=True)  # where the archive would be
-    _, *command = shlex.split(printed.splitlines()[-1])
+    (tmp_path / "code").mkdir()  # in place of the folder into which the archive is unpacked
+    unpacked, here = "/tmp/album_gan:", f"{tmp_path / 'code'}:"
+    assert unpacked in printed
+    _, *command = shlex.split(printed.splitlines()[-1].replace(unpacked, here))
     hf = Path(sys.executable).with_name("hf")
     environment = {"HF_TOKEN": "hf_none", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     taken = subprocess.run(

@@ -1,3 +1,4 @@
+import inspect
 import os
 import re
 import shlex
@@ -78,6 +79,24 @@ def test_options_with_underscores(run, tmp_path):
     assert (tmp_path / "my_loop.gif").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "host", "lan", "url", "covers"),
+    [
+        ("", "127.0.0.1", False, None, None),
+        ("--lan --public-url https://covers.example", "0.0.0.0", True, "https://covers.example", None),
+        ("--covers my_covers", "127.0.0.1", False, None, "my_covers"),
+    ],
+)
+def test_demo_hands_its_options_on(run, monkeypatch, options, host, lan, url, covers):
+    """The page itself: tests/space; that it listens on this computer alone, in tests/space/test_access.py."""
+    app = pytest.importorskip("album_gan.space.app", reason="the page needs album-gan[demo]")
+    started, parameters = [], inspect.signature(app.launch)
+    monkeypatch.setattr(app, "launch", lambda *given: started.append(parameters.bind(*given).arguments))
+    assert run(f"demo --model teaching --port 8123 --device cpu {options}")[0] == 0
+    expected = {"model": "teaching", "host": host, "port": 8123, "lan": lan, "public_url": url, "device": "cpu"}
+    assert started == [{**expected, "covers": covers}]
+
+
 @pytest.mark.parametrize("ending", [".mp4", ".gif", ".webp"])
 def test_interpolate(run, tmp_path, ending):
     code, out, err = run(f"interpolate --seeds 1,2,3 --frames 6 --loop --fps 10 --out loop{ending}")
@@ -111,11 +130,22 @@ def test_upscale_keeps_settings(run, tmp_path):
     assert (code, "b.png would be overwritten; choose another" in err) == (2, True)
 
 
+def test_upscale_to_jpeg(run, tmp_path):
+    (tmp_path / "a.png").write_bytes(png_bytes(Image.new("RGB", (32, 32), (9, 99, 199)), {"seed": 3}))
+    assert run("upscale a.png --size 64 --jpeg --out large") == (0, "1 picture in large\n", "")
+    [file] = (tmp_path / "large").iterdir()
+    with Image.open(file) as image:
+        assert (file.name, image.format, image.size) == ("a.jpg", "JPEG", (64, 64))
+    assert np.abs(pixels(file) - (9, 99, 199)).max() <= 2
+    assert read_settings(file) == {"seed": 3}
+
+
 def test_upscale_for_a_shop_with_title_and_artist(run, tmp_path):
     (tmp_path / "a.png").write_bytes(png_bytes(Image.new("RGB", (32, 32), (9, 99, 199)), {"seed": 3}))
     command = "upscale a.png --store --engine lanczos --artist Band --title"
     code, out, _ = run(f"{command} Words --layout modern --out shop")
     assert code == 0
+    assert "network whose training covers may be copyrighted" in " ".join(out.split())
     assert "we cannot grant the right" in out
     with Image.open(tmp_path / "shop" / "a.jpg") as image:
         assert (image.size, image.format) == ((3000, 3000), "JPEG")

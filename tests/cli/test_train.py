@@ -27,8 +27,7 @@ PRESETS = sorted((ROOT / "configs").glob("*.json"))
 
 
 @pytest.fixture
-def covers(tmp_path, monkeypatch) -> str:
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+def covers(tmp_path) -> str:
     folder = tmp_path / "covers"
     folder.mkdir()
     for index in range(30):

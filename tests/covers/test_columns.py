@@ -1,5 +1,7 @@
 """One list of column names, for training and for building."""
 
+from dataclasses import replace
+
 import datasets
 import pyarrow as pa
 import pytest
@@ -51,7 +53,21 @@ def test_checksums_hide_no_pictures(tmp_path):
     assert len(split.train) + len(split.held_out) == 30
 
 
-def test_sounds_stored_as_pictures_are_are_no_pictures(tmp_path):
+def test_only_the_column_of_the_covers_is_decoded(tmp_path):
+    """Another one may hold pictures, or what is none: from the cache, without it, and as a stream."""
+    features = datasets.Features({"image": datasets.Image(), "photo": datasets.Image()})
+    photos = [{"bytes": encoded(draw_cover(number, 32)), "path": None} for number in range(30)]
+    broken = [{"bytes": b"broken", "path": None}] * 30
+    datasets.Dataset.from_dict({"image": broken, "photo": photos}, features=features).to_parquet(tmp_path / "a.parquet")
+    source = CoverSource(train_data_dir=str(tmp_path), resolution=32, image_column="photo")
+    train = load_covers(source).train
+    cached = train.all_pixels()
+    train.decoded = None
+    assert (train.pixels_of(list(range(len(cached)))) == cached).all()
+    assert (load_covers(replace(source, streaming=True)).train.all_pixels() == cached).all()
+
+
+def test_sounds_stored_as_pictures_are_no_pictures(tmp_path):
     pictures = [{"bytes": encoded(draw_cover(number, 32)), "path": None} for number in range(30)]
     features = datasets.Features({"sample": datasets.Audio(), "photo": datasets.Image()})
     table = pa.table({"sample": pictures, "photo": pictures}).cast(features.arrow_schema)

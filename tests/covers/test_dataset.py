@@ -14,6 +14,7 @@ from album_gan.covers import dataset, synthetic
 from album_gan.covers.batches import StepSampler, batches
 from album_gan.covers.dataset import CoverSource, Split, load_covers
 from album_gan.covers.decoding import decode
+from album_gan.covers.pixel_cache import cache_folder
 from album_gan.covers.split import HELD_OUT_SHARE, is_held_out
 from album_gan.covers.synthetic import draw_cover
 
@@ -220,7 +221,9 @@ def test_nothing_decodes(tmp_path):
         (tmp_path / f"{index}.png").write_bytes(b"broken %d" % index)
     with pytest.raises(ValueError, match=r"none of the \d+ covers is a readable picture"):
         len(load(tmp_path).train)
-    assert not list((tmp_path / "cache").rglob("*.npy"))
+    assert not list(cache_folder("pixels").rglob("*.npy"))
+    assert len(load(folder_of_covers(tmp_path / "readable", 20)).train)
+    assert list(cache_folder("pixels").rglob("*.npy"))
 
 
 def test_many_unreadable_rows_are_an_error_that_names_the_last(monkeypatch):

@@ -99,8 +99,7 @@ def test_a_build_reads_pictures_and_labels(downloads, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["files", "webdataset", "parquet", "shards"])
-def test_a_training_reads_them(downloads, tmp_path, monkeypatch, kind):
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+def test_a_training_reads_them(downloads, tmp_path, kind):
     split = load_covers(CoverSource(train_data_dir=str(downloads / kind), resolution=64))
     assert len(split.train) + len(split.held_out) == COVERS
     assert split.train.all_pixels().std() > 20

@@ -1,10 +1,13 @@
 """A data set goes to the Hub, private unless asked, and comes back from it: against a Hub on this machine."""
 
+import csv
+import gzip
 import json
 import os
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,6 +86,9 @@ def test_pushed_private_and_loaded_again(hub, tmp_path):
     assert (0 < count < kept, shape) == (True, [2, 32, 32, 3])
     code, text = hub(CLI, "covers", "build", "me/covers", "--out", "again", *small)
     assert (code, f"{kept} covers from" in text) == (0, True), text
+    with gzip.open(tmp_path / "again" / "files.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        outcomes = Counter(row["outcome"] for row in csv.DictReader(file))
+    assert outcomes == {"kept": kept, "not_an_image": 1}  # the card
     assert 'load_dataset("me/covers"' in (tmp_path / "made" / "README.md").read_text()
 
 

@@ -13,8 +13,7 @@ def load(folder, column):
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_labels_follow_their_covers(tmp_path, monkeypatch, broken):
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+def test_labels_follow_their_covers(tmp_path, broken):
     genres = ["rock", None, "jazz", ""]
     made = [{**row, "genre": genres[index % 4]} for index, row in enumerate(rows(40))]
     if broken:

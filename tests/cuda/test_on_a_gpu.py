@@ -56,7 +56,6 @@ def on_gpu() -> AlbumCoverPipeline:
 
 @pytest.fixture(scope="module")
 def covers(tmp_path_factory) -> Path:
-    os.environ["ALBUM_GAN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     return save_covers(tmp_path_factory.mktemp("covers"), 120, 48)
 
 

@@ -4,8 +4,10 @@ import importlib
 import json
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from album_gan.evaluation.compare import compare, evaluate, in_one_space, sample
 from album_gan.evaluation.extractors import EXTRACTORS, cached_features, features_of
 from album_gan.evaluation.table import check_comparable, table
 from album_gan.inference.model_store import find_model, read_json
+from album_gan.inference.pixels import png_bytes
 from album_gan.metrics.measures import KERNEL_DISTANCE, ruler_line
 
 pytestmark = pytest.mark.long
@@ -89,40 +92,76 @@ def test_a_small_set_is_compared_at_its_own_size():
     assert drawn == in_one_space(fake, real, subset=60)
 
 
+def groups_with(held_out: int, training: int) -> list[str]:
+    """Names of groups, of which so many are held out."""
+    groups: dict[bool, list[str]] = {True: [], False: []}
+    for number in range(1_000):
+        groups[is_held_out(str(number))].append(str(number))
+    return groups[True][:held_out] + groups[False][:training]
+
+
+def save_in_groups(folder: Path, held_out: int, training: int) -> Path:
+    """A cover of each of as many groups."""
+    folder.mkdir()
+    with open(folder / "metadata.jsonl", "w") as file:
+        for number, group in enumerate(groups_with(held_out, training)):
+            draw_cover(number, 32).save(folder / f"{number}.png")
+            file.write(json.dumps({"file_name": f"{number}.png", "group": group}) + "\n")
+    return folder
+
+
 def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    for index in range(150):
-        draw_cover(index, 32).save(folder / f"{index}.png")
+    folder = save_in_groups(tmp_path / "mine", held_out=5, training=30)
     out = tmp_path / "numbers.json"
-    words = ["evaluate", "--model", str(tiny_model), "--train_data_dir", str(folder), "--samples", "20"]
+    words = ["evaluate", "--model", str(tiny_model), "--train_data_dir", str(folder), "--samples", "8"]
     assert main([*words, "--out", str(out)]) == 0
     printed = capsys.readouterr()
     assert re.match(
-        r"drawing 20 covers and comparing them in efficientnet-lite2 and stlpips-vgg: about \d+ (s|minutes)\n",
+        r"drawing 8 covers and comparing them in efficientnet-lite2 and stlpips-vgg: about \d+ (s|minutes)\n",
         printed.out,
     )
     assert "kernel distance x 1,000 " in printed.out
     bars = {line.partition(":")[0] for line in printed.err.replace("\n", "\r").split("\r") if "cover" in line}
-    assert {name.strip() for name in bars} <= {"drawing", "comparing", "decoding covers"}
+    assert {name.strip() for name in bars} == {"drawing", "comparing", "decoding covers"}
     result = json.loads(out.read_text())
     assert set(result["spaces"]) == set(EXTRACTORS)
-    assert (result["resolution"], result["samples"]) == (32, 20)
+    assert (result["resolution"], result["samples"], result["held_out"]) == (32, 8, 5)
     assert main([*words, "--beside", str(out), "--extractors", "stlpips-vgg"]) == 0
     *_, block = capsys.readouterr().out.split("\n\n")
     heading, distance, *_ = block.splitlines()
     assert heading.split() == ["stlpips-vgg", str(tiny_model), str(out)]
     here, there = distance.rsplit(maxsplit=2)[1:]
     assert here == there == KERNEL_DISTANCE.show(result["spaces"]["stlpips-vgg"]["kid"])
-    out.write_text(json.dumps({**result, "held_out": 5}))
+    out.write_text(json.dumps({**result, "held_out": 9}))
     assert main([*words, "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
     printed = capsys.readouterr()
-    assert "must be measured like this model, with held_out " in printed.err
+    assert "must be measured like this model, with held_out 5, got 9" in printed.err
     assert "drawing" not in printed.out
     out.write_text(json.dumps(result))
-    assert main([*words[:-1], "30", "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
-    assert "must be measured like this model, with samples 30, got 20" in capsys.readouterr().err
+    assert main([*words[:-1], "9", "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
+    assert "must be measured like this model, with samples 9, got 8" in capsys.readouterr().err
+
+
+def test_which_covers_and_how_bold_the_drawn_ones_are_is_passed_on(tiny_model, tmp_path):
+    """Of two columns of pictures, in a file that `datasets` reads, the first of which holds none."""
+    groups = groups_with(held_out=5, training=9)
+    pictures = [{"bytes": png_bytes(draw_cover(number, 32)), "path": None} for number in range(14)]
+    features = {"image": datasets.Image(), "photo": datasets.Image(), "group": datasets.Value("string")}
+    rows = {"image": [{"bytes": b"broken", "path": None}] * 14, "photo": pictures, "group": groups}
+    datasets.Dataset.from_dict(rows, features=datasets.Features(features)).to_parquet(tmp_path / "covers.parquet")
+    words = ["--dataset-name", "parquet", "--data-files", str(tmp_path / "covers.parquet"), "--image-column", "photo"]
+    words += ["--truncation", "0.5", "--samples", "4", "--extractors", "efficientnet-lite2"]
+    out = tmp_path / "numbers.json"
+    assert main(["evaluate", "--model", str(tiny_model), *words, "--out", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert (result["truncation"], result["held_out"]) == (0.5, 5)
+    source = CoverSource(dataset_name="parquet", data_files=str(tmp_path / "covers.parquet"), image_column="photo")
+    expected, bolder = (
+        evaluate(str(tiny_model), source, 4, truncation, ("efficientnet-lite2",)) for truncation in (0.5, 1.0)
+    )
+    assert result["spaces"] == json.loads(json.dumps(expected["spaces"]))
+    assert result["spaces"] != json.loads(json.dumps(bolder["spaces"]))
 
 
 def test_the_shipped_evaluations_can_stand_beside_others():
@@ -139,7 +178,6 @@ def test_the_shipped_evaluations_can_stand_beside_others():
 
 
 def test_of_very_many_held_out_covers_some_are_compared(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("album_gan.evaluation.compare.MOST_HELD_OUT", 4)
     source = CoverSource(train_data_dir=str(save_covers(tmp_path / "mine", 90)))
     result = evaluate(str(tiny_model), source, 4, extractors=("efficientnet-lite2",))
@@ -198,14 +236,7 @@ def test_unknown_extractors_are_one_line(tiny_model, tmp_path, capsys):
 
 @pytest.mark.parametrize("held_out", [0, 1, 3])
 def test_too_few_held_out_covers_say_how_many_it_takes(tiny_model, tmp_path, capsys, monkeypatch, held_out):
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
-    groups = [str(number) for number in range(1_000)]
-    chosen = [name for name in groups if is_held_out(name)][:held_out] + [g for g in groups if not is_held_out(g)][:9]
-    (tmp_path / "mine").mkdir()
-    with open(tmp_path / "mine" / "metadata.jsonl", "w") as file:
-        for number, group in enumerate(chosen):
-            draw_cover(number, 32).save(tmp_path / "mine" / f"{number}.png")
-            file.write(json.dumps({"file_name": f"{number}.png", "group": group}) + "\n")
+    save_in_groups(tmp_path / "mine", held_out, training=9)
     words = ["evaluate", "--model", str(tiny_model), "--train-data-dir", str(tmp_path / "mine"), "--samples"]
     assert main([*words, "8"]) == 2
     expected = f"must hold 4 or more held-out covers to compare with, got {held_out} among {9 + held_out} covers; about"

@@ -25,6 +25,7 @@ def test_the_page_is_one_small_file(file):
     page = file.read_text()
     assert len(page) < 30_000_000
     assert "{{" not in page.partition("<script")[0]
+    assert "network whose training covers may be copyrighted" in page.partition("<script")[0]
     assert re.findall(r'(?:src|href)="(?!data:)[^"]*"', page.partition("<script")[0]) == []
 
 

@@ -70,7 +70,7 @@ def test_onnx_with_classes():
     theirs = run(content, labels=np.array(pipe.classes_of([3, 4], "ska")), **inputs)
     ours = pipe(seeds=[3, 4], label="ska", output_type="np").images * 255
     assert np.abs(theirs - ours).max() <= 2
-    page = build_page(pipe, halves_to_onnx(pipe))
+    page = build_page(pipe, (b"", b""))  # the menu is of the model's own list
     assert '<option value="2">rock</option>' in page
 
 

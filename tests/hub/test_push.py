@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_covers import save_covers
 from huggingface_hub import ModelCard, ModelCardData
 from PIL import Image
+from short_runs import command
 from tiny_recipes import RECIPES
 
 from album_gan import AlbumCoverPipeline
@@ -19,6 +21,7 @@ from album_gan.hub.model_card import card, check_card, eval_results
 from album_gan.hub.privacy import public_name, public_record
 from album_gan.hub.push import assemble, push
 from album_gan.training.config import TrainingConfig
+from train import main as train
 
 ROOT = Path(__file__).parent.parent.parent
 WITHOUT_ALBUM_GAN = """
@@ -100,7 +103,18 @@ def test_the_card_states_the_licence(repository, tiny_model, tmp_path):
             push(str(tiny_model), "me/covers", license=wrong)
 
 
-def test_no_pickle_and_no_places_of_this_machine(repository):
+def test_no_pickle_and_no_places_of_this_machine(repository, tmp_path):
+    first, run, published = (tmp_path / name for name in ("first", "run", "published"))
+    covers = save_covers(tmp_path / "covers", 20)
+    assert train(command(covers, first, "dcgan", "--max_train_steps", 1)) == 0
+    assert train(command(covers, run, "dcgan", "--max_train_steps", 1, "--init_from", first)) == 0
+    assert str(tmp_path) in (run / "training.json").read_text()
+    published.mkdir()
+    assemble(str(run), published, "me/covers")
+    written = {path.relative_to(published).as_posix(): path for path in published.rglob("*") if path.is_file()}
+    assert {"training.json", "log.jsonl", "checkpoint/state.json", "README.md"} <= written.keys()
+    assert [name for name, path in written.items() if str(tmp_path).encode() in path.read_bytes()] == []
+
     files = [path for path in repository.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".py", ".md", ".png", ".jsonl", ".webp"}
     index = json.loads((repository / "model_index.json").read_text())
@@ -172,8 +186,13 @@ def test_a_card_that_cannot_be_read_back_is_refused():
         check_card(f"---\n{data.to_yaml()}\n---\n")
 
 
-@pytest.mark.parametrize("title", ["covers", "123", "null", "on", "1e5"])
-@pytest.mark.parametrize("rights", ["a: b # c", "'\"", "---\nlicense: mit\n---", "{x}", "- y", "Ü"])
+@pytest.mark.parametrize(
+    ("title", "rights"),
+    [
+        *((title, "mine") for title in ("covers", "123", "null", "on", "1e5")),
+        *(("covers", rights) for rights in ("a: b # c", "'\"", "---\nlicense: mit\n---", "{x}", "- y", "Ü")),
+    ],
+)
 def test_each_card_is_read_back(tiny_model, tmp_path, title, rights):
     AlbumCoverPipeline.from_pretrained(tiny_model).save_pretrained(tmp_path)
     (tmp_path / "evaluation.json").write_text(json.dumps(measured_with(kid=float("nan"), precision=float("inf"))))

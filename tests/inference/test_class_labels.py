@@ -1,4 +1,4 @@
-"""Covers of a class, by its name or number, for all or for each."""
+"""Covers of a class: by its name or number, for all or for each, and by a seed's own."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 from fresh_process import run
 from pictures import pixels
 
+from album_gan.inference.latents import classes_of, latents_of
 from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.networks.lite_generator import LiteGenerator
 
@@ -74,3 +75,56 @@ def test_a_model_with_classes_loads_as_lightly_as_any(conditional, tmp_path):
     )
     result = run(code)
     assert result.returncode == 0, result.stderr
+
+
+COUNTS = [0, 300, 100, 600]
+
+
+def test_seeds_draw_classes_as_often_as_counted():
+    drawn = classes_of(range(20_000), COUNTS)
+    shares = np.bincount(drawn, minlength=4) / len(drawn)
+    assert shares[0] == 0
+    assert np.abs(shares - np.array(COUNTS) / 1_000).max() < 0.01
+    assert drawn[:8] == [3, 1, 3, 3, 3, 3, 3, 3]  # golden: a seed keeps its class for ever
+    assert classes_of([99_999_999], [7]) == [0]
+    unrelated = np.corrcoef(latents_of(range(20_000), 4).T, drawn)[-1, :-1]  # a class says nothing of the latent
+    assert np.abs(unrelated).max() < 0.03
+
+
+@pytest.fixture(scope="module")
+def counted() -> AlbumCoverPipeline:
+    """A tiny generator that counted its classes."""
+    torch.manual_seed(0)
+    return AlbumCoverPipeline(LiteGenerator(32, classes=("a", "b", "c"), class_counts=COUNTS).eval())
+
+
+def test_a_seed_has_a_class_of_its_own(counted, tmp_path):
+    """Without a label a seed draws the cover of its class, alone or among others, and from the saved files."""
+    seeds = list(range(12))
+    covers = counted(seeds=seeds, output_type="np").images
+    for seed, cover, number in zip(seeds, covers, classes_of(seeds, COUNTS), strict=True):
+        [alone] = counted(seeds=seed, label=counted.labels[number - 1], output_type="np").images
+        assert np.abs(alone - cover).max() < 1e-5
+    counted.save_pretrained(tmp_path)
+    loaded = AlbumCoverPipeline.from_pretrained(tmp_path)
+    assert loaded.class_counts == COUNTS
+    stems = loaded.stems_of(seeds)
+    assert torch.equal(loaded(stems=stems, output_type="pt").images, loaded(seeds=seeds, output_type="pt").images)
+
+
+def test_a_named_class_comes_before_the_seeds_own(counted):
+    seeds = list(range(6))
+    own = classes_of(seeds, COUNTS)
+    mixed = counted(seeds=seeds, class_labels=["a", None, 2, None, "b", 0], output_type="pt").images
+    expected = [0, own[1] - 1, 2, own[3] - 1, 1, 0]
+    assert torch.equal(mixed, counted(seeds=seeds, class_labels=expected, output_type="pt").images)
+
+
+def test_latents_and_models_that_counted_nothing_are_of_any_class(counted):
+    torch.manual_seed(0)
+    uncounted = AlbumCoverPipeline(LiteGenerator(32, classes=("a", "b", "c")).eval())
+    assert uncounted.classes_of([1, 2, 3]) == [0, 0, 0]
+    latents = uncounted.latents_of([1, 2, 3])
+    any_class = uncounted(seeds=[1, 2, 3], output_type="pt").images
+    assert torch.equal(counted(latents=latents, output_type="pt").images, any_class)
+    assert not torch.equal(counted(seeds=[1, 2, 3], output_type="pt").images, any_class)

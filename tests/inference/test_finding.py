@@ -23,7 +23,8 @@ NAMES = [name for name, _ in recipe_modules() if name not in ("upscaler", "r3gan
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name == "projected" else pytest.mark.slow) for name in NAMES]
 )
-def test_every_generator_comes_nearer(name):
+def test_every_generator_comes_nearer(name, monkeypatch):
+    monkeypatch.setattr(finding, "POOL", 512)  # the whole one is searched below
     module = dict(recipe_modules())[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -39,7 +40,7 @@ def test_every_generator_comes_nearer(name):
         [picture] = to_pil(generator.paint(generator.embed(z[:1])))
     found = pipe.find(picture, steps=12)
     before = min(difference(picture, cover) for cover in pipe(seeds=range(8)).images)
-    assert found.distance <= found.seed_distance + 1e-6
+    assert found.distance < 0.8 * pipe.find(picture, steps=1).distance  # the descent starts there
     assert difference(picture, found.image) <= before
 
 

@@ -1,6 +1,7 @@
 """A config.json with wild numbers is refused at once, in one clear line that names the field and the file."""
 
 import json
+import shutil
 import time
 
 import pytest
@@ -22,12 +23,19 @@ MODELS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def model(tiny_model, tmp_path):
-    """A model with an upscaler, whole but for what a test writes into it."""
+@pytest.fixture(scope="module")
+def whole(tiny_model, tmp_path_factory):
+    """A model with an upscaler."""
     generator = AlbumCoverPipeline.from_pretrained(tiny_model).generator
-    AlbumCoverPipeline(generator, CoverUpscaler(channels=8, blocks=1)).save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
+    folder = tmp_path_factory.mktemp("whole")
+    AlbumCoverPipeline(generator, CoverUpscaler(channels=8, blocks=1)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def model(whole, tmp_path):
+    """A model with an upscaler, whole but for what a test writes into it."""
+    return shutil.copytree(whole, tmp_path / "model")
 
 
 def write(model, network, **fields):

@@ -8,7 +8,6 @@ import pytest
 import torch
 from fresh_process import run
 from pictures import pixels
-from PIL import Image
 
 from album_gan.inference.latents import latents_of
 from album_gan.inference.model_store import load_network
@@ -281,8 +280,3 @@ def test_upscaling(tiny_pipeline):
     assert tiny_pipeline.upscale(cover, 100).size == (100, 100)
     with pytest.raises(ValueError, match="size must be"):
         tiny_pipeline.upscale(cover, 31)
-
-
-def test_pictures_given_as_numpy_seeds(tiny_pipeline):
-    assert tiny_pipeline(seeds=np.array([3, 4])).seeds == [3, 4]
-    assert isinstance(tiny_pipeline(seeds=np.int64(3)).images[0], Image.Image)

@@ -253,25 +253,26 @@ def test_upsample_conv_is_nearest_and_3x3(size):
 
 
 GOLDEN = {
-    "lite0": (128, [0.898763, -0.311742, 0.15812, 0.078199], 0.261115),
-    "lite1": (240, [3.479134, -0.875373, -0.193432, -0.006804], 0.160369),
+    "lite0": (128, (24, 40, 112, 320), [0.898763, -0.311742, 0.15812, 0.078199], 0.261115),
+    "lite1": (240, (24, 40, 112, 320), [3.479134, -0.875373, -0.193432, -0.006804], 0.16043),
+    "lite2": (260, (24, 48, 120, 352), [-0.771234, -0.27153, -0.346313, 0.10403], 0.138747),
 }
 
 
 @pytest.mark.parametrize("variant", GOLDEN)
 def test_backbone_knows_pictures(variant):
-    """Golden numbers of both networks on a fixed picture, at a size at which the package's own padding is ours.
+    """Golden numbers of the networks on a fixed picture, at a size at which the package's own padding is ours.
 
     They match `efficientnet-lite-pytorch` 0.1.0 to 1e-4.
     """
-    size, golden_means, golden_summary = GOLDEN[variant]
+    size, widths, golden_means, golden_summary = GOLDEN[variant]
     y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
     picture = torch.stack([torch.sin(5 * x), torch.cos(7 * y), torch.sin(3 * x * y)])[None]
     backbone = EfficientNetLite(variant)
     features = backbone(picture)
     sides = [-(-size // scale) for scale in (4, 8, 16, 32)]
     shapes = [tuple(feature.shape[1:]) for feature in features]
-    assert shapes == [(channels, side, side) for channels, side in zip((24, 40, 112, 320), sides, strict=True)]
+    assert shapes == [(channels, side, side) for channels, side in zip(widths, sides, strict=True)]
     assert [feature.mean().item() for feature in features] == pytest.approx(golden_means, abs=1e-4)
     summary = backbone.summary(features)
     assert summary.shape == (1, 1280)

@@ -1,4 +1,4 @@
-"""Penalties against closed form: the slope of a linear critic is its weight, everywhere."""
+"""Losses and penalties against closed form: the slope of a linear critic is its weight, everywhere."""
 
 import pytest
 import torch
@@ -80,3 +80,13 @@ def test_penalties_are_in_full_precision_under_autocast():
     plain = both()
     with torch.autocast("cpu", torch.bfloat16):
         assert both() == plain
+
+
+def test_losses_against_closed_forms():
+    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-2.0, 0.0])
+    assert losses.hinge_discriminator(real, fake).item() == pytest.approx(0.25 + 0.5)
+    assert losses.hinge_generator(fake).item() == pytest.approx(1.0)
+    expected = nn.functional.binary_cross_entropy_with_logits
+    total = expected(real, torch.ones(2)) + expected(fake, torch.zeros(2))
+    assert losses.cross_entropy_discriminator(real, fake).item() == pytest.approx(total.item())
+    assert losses.cross_entropy_generator(fake).item() == pytest.approx(expected(fake, torch.ones(2)).item())

@@ -4,6 +4,8 @@ import http.client
 import json
 import os
 import secrets
+import socket
+import sys
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -45,6 +47,15 @@ def upload(address, filename="a.png", **headers):
     body = f'--x\r\nContent-Disposition: form-data; name="files"{filename and f"; filename={json.dumps(filename)}"}\r\n'
     body = f"{body}\r\nabc\r\n--x--\r\n".encode()
     return ask(address, "/gradio_api/upload", "POST", body, content_type="multipart/form-data; boundary=x", **headers)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has 127.0.0.2 without being told")
+def test_without_lan_the_page_listens_at_one_address_alone(address):
+    port = urlsplit(address).port
+    with socket.create_connection(("127.0.0.1", port), timeout=10):
+        pass
+    with pytest.raises(ConnectionRefusedError):  # which a page that listens everywhere would answer
+        socket.create_connection(("127.0.0.2", port), timeout=10)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,13 @@ def test_a_cover_is_kept_across_a_reload_and_forgotten_again(visit, size):
     expect(page.locator("[data-shelf=kept]")).to_be_hidden()
 
 
+def uploads_of(page) -> list[str]:
+    """Addresses to which the page sends files from now on."""
+    uploads = []
+    page.on("request", lambda request: uploads.append(request.url) if "/upload" in request.url else None)
+    return uploads
+
+
 @sizes("phone")
 def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
     page = visit("?seeds=77&truncation=0.6", *size)
@@ -74,8 +81,7 @@ def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
     picture.write_bytes(downloaded(page, page.get_by_role("link", name="Download", exact=True).click))
     before = look(page)
     page = visit("", *size)
-    uploads = []
-    page.on("request", lambda request: uploads.append(request.url) if "/upload" in request.url else None)
+    uploads = uploads_of(page)
     page.get_by_text("Settings", exact=True).click()
     page.get_by_label("Restore from a picture").set_input_files(picture)
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(name_of(77))
@@ -86,6 +92,12 @@ def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
     assert uploads == []
     expect(page.get_by_text("A picture without settings is sent to the computer that runs")).to_be_visible()
 
+
+@pytest.mark.slow
+def test_the_nearest_cover_to_a_picture_without_settings_is_found(visit, tmp_path):
+    page = visit("?truncation=0.6")
+    uploads = uploads_of(page)
+    page.get_by_text("Settings", exact=True).click()
     other = tmp_path / "other.png"
     Image.new("RGB", (9, 9)).save(other)
     page.get_by_label("Restore from a picture").set_input_files(other)
@@ -257,6 +269,7 @@ def test_a_cover_for_stores_has_words_and_says_what_one_may(visit, size):
     page = visit("?tab=upscale&seeds=4", *size)
     expect(page.locator("#picture img")).to_be_visible()
     page.get_by_text("Title, artist, engine").click()
+    page.get_by_label("lanczos").check()  # the network takes much longer; test_browser.py has it
     page.locator("#sleeve-title textarea, #sleeve-title input").fill("Velvet <b>Otter</b>")
     page.get_by_label("JPEG for stores, 3000").check()
     page.locator("#enlarge").click()

@@ -7,7 +7,8 @@ import urllib.error
 import urllib.request
 import zipfile
 from io import BytesIO
-from urllib.parse import quote
+from types import SimpleNamespace
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from album_gan.media.image_files import read_settings
 
 pytestmark = pytest.mark.long
 
+gradio = pytest.importorskip("gradio", reason="the page needs album-gan[demo]")
 gradio_client = pytest.importorskip("gradio_client", reason="the page needs album-gan[demo]")
 
 
@@ -154,43 +156,47 @@ def test_covers_have_addresses(address, tiny_pipeline):
 
 
 @pytest.mark.parametrize(
-    "path",
+    ("path", "words"),
     [
-        "cover/100000000.png",
-        "cover/3.exe",
-        "cover/3.png?truncation=nan",
-        "cover/3.png?model=00000000",
-        "cover/3.png?label=jazz",
-        "cover/3.webp?size=4096",
-        "cover/3.png?size=512&title=Anna&layout=none",
-        "cover/..%2f..%2fetc%2fpasswd.png",
-        "covers.zip?seeds=0-64",
-        "covers.zip?covers=[[1,9,null]]",
-        "covers.zip?covers=[[1,1,%22jazz%22]]",
-        "covers.zip?covers=[[[",
-        "view.json?count=0",
-        "deal.json?count=1e9",
-        "learn/moment/page/0.webp",
-        "learn/moment/teaching/999.webp",
-        "learn/layers.json?model=nope",
-        "learn/layers.json?model=teaching&mute=1:9999",
-        "learn/layers.json?model=teaching&mute=x",
-        "learn/layer.webp?model=teaching&step=99",
-        "learn/products.json?model=teaching&step=2&y=99",
-        "learn/shapes.json?recipe=upscaler",
-        "learn/shapes.json?recipe=vanilla&resolution=512",
-        "learn/critic.json?model=page",
-        "learn/critic.json?model=vanilla&seed=-1",
-        "learn/norm.json?model=teaching&layer=x",
-        "learn/walk.webp?path=bus",
-        "learn/source/..%2F..%2Fcli.py",
-        "learn/files/..%2Fpage.js",
+        ("cover/100000000.png", "seed must be a number from 0 to 99999999"),
+        ("cover/3.exe", "covers end in .png or .webp, got .exe"),
+        ("cover/3.png?truncation=nan", "truncation must be from 0 to 1.5, got 'nan'"),
+        ("cover/3.png?model=00000000", "this page draws with model "),
+        ("cover/3.png?label=jazz", "label must be empty, got 'jazz'"),
+        ("cover/3.webp?size=4096", "size must be a whole number from 256 to 1024, got '4096'"),
+        ("cover/3.png?size=512&title=Anna&layout=none", "layout must be one of headline, "),
+        ("covers.zip?seeds=0-64", "seeds must be at most 64 in one list"),
+        ("covers.zip?covers=[[1,9,null]]", "truncation must be from 0 to 1.5, got '9'"),
+        ("covers.zip?covers=[[1,1,%22jazz%22]]", "label must be empty, got 'jazz'"),
+        ("covers.zip?covers=[[[", "covers must be JSON such as "),
+        ("view.json?count=0", "count must be a whole number from 1 to 64, got '0'"),
+        ("deal.json?count=1e9", "count must be a whole number from 1 to 64, got '1e9'"),
+        ("learn/moment/page/0.webp", "this model has no training history"),
+        ("learn/moment/teaching/999.webp", "moment must be a whole number from 0 to "),
+        ("learn/layers.json?model=nope", "model must be one of page, bundled, "),
+        ("learn/layers.json?model=teaching&mute=1:9999", "channel of step 1 must be from 0 to 5119, got 9999"),
+        ("learn/layers.json?model=teaching&mute=x", "mute must list STEP:CHANNEL, "),
+        ("learn/layer.webp?model=teaching&step=99", "step must be a whole number from 0 to 15, got '99'"),
+        ("learn/products.json?model=teaching&step=2", "step must be a convolution or fully connected, got reshape"),
+        ("learn/products.json?model=teaching&step=5&y=99", "y must be from 0 to 7, got 99"),
+        ("learn/shapes.json?recipe=upscaler", "recipe must be one of began, "),
+        ("learn/shapes.json?recipe=vanilla&resolution=512", "resolution must be one of 32, 64 for vanilla, got 512"),
+        ("learn/critic.json?model=page", "this model does not include its discriminator"),
+        ("learn/critic.json?model=vanilla", "vanilla cannot score pictures here: it is untrained"),
+        ("learn/critic.json?model=teaching&seed=-1", "seed must be a number from 0 to 99999999"),
+        ("learn/norm.json?model=teaching&layer=x", "layer must be one of project_norm, "),
+        ("learn/walk.webp?path=bus", "path must be line or sphere, got 'bus'"),
+        # Of no route: a name is one part of a path.
+        ("cover/..%2f..%2fetc%2fpasswd.png", "Not Found"),
+        ("learn/source/..%2F..%2Fcli.py", "Not Found"),
+        ("learn/files/..%2Fpage.js", "Not Found"),
     ],
 )
-def test_what_cannot_be_drawn_is_not_found(address, path):
+def test_what_cannot_be_drawn_is_not_found(address, path, words):
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(f"{address}/{path}")
     assert caught.value.code == 404
+    assert words in caught.value.read().decode()
     caught.value.close()
 
 
@@ -385,18 +391,70 @@ def test_the_menu_is_named_after_the_columns(tmp_path):
 
 
 def test_a_model_with_styles_draws_them(tmp_path):
+    """By its API, and by the addresses of covers, edited covers and films."""
+    from starlette.applications import Starlette
+    from starlette.testclient import TestClient
+
     from album_gan.inference.pipeline import AlbumCoverPipeline
     from album_gan.networks.lite_generator import LiteGenerator
+    from album_gan.space.page import build_page
+    from album_gan.space.routes import Routes
+    from album_gan.space.service import CoverService
 
     network = LiteGenerator(resolution=32, classes=["jazz", "metal"])
     network.label.weight.data.normal_()
     AlbumCoverPipeline(network).save_pretrained(tmp_path / "model")
-    with serve(tmp_path / "model", free_port(), tmp_path) as address:
-        client = gradio_client.Client(address, verbose=False, download_files=str(tmp_path))
-        pictures = [
-            client.predict("1", 1.0, label, api_name="/generate")[0]["image"] for label in ("jazz", "metal", "")
-        ]
-        assert [read_settings(picture)["label"] for picture in pictures] == ["jazz", "metal", None]
-        pixels = {np.asarray(Image.open(picture)).tobytes() for picture in pictures}
-        assert len(pixels) == 3
-        assert "one of jazz, metal" in refusal(client, "1", 1.0, "polka", api_name="/generate")
+    service = CoverService(AlbumCoverPipeline.from_pretrained(tmp_path / "model"), "cpu")
+    [generate] = [
+        event.fn for event in build_page(service, "", ("label", "mixture")).fns.values() if event.api_name == "generate"
+    ]
+    request = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={})
+    pictures = [generate("1", 1.0, label, request)[0][0] for label in ("jazz", "metal", "")]
+    assert [read_settings(picture)["label"] for picture in pictures] == ["jazz", "metal", None]
+    assert len({np.asarray(Image.open(picture)).tobytes() for picture in pictures}) == 3
+    with pytest.raises(gradio.Error, match="one of jazz, metal"):
+        generate("1", 1.0, "polka", request)
+
+    client = TestClient(Starlette(routes=Routes(service).all()))
+    for path in ("/cover/1.png", "/edit/1.png", "/film/1/2.mp4"):
+        answers = [client.get(path, params={"label": label}) for label in ("jazz", "metal", "")]
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.content for answer in answers}) == 3
+        if path.endswith("png"):
+            shown = [Image.open(BytesIO(answer.content)) for answer in answers]
+            assert [read_settings(image)["label"] for image in shown] == ["jazz", "metal", None]
+            assert len({image.tobytes() for image in shown}) == 3
+
+
+def picture_at(address, path, **query):
+    return Image.open(BytesIO(fetch(f"{address}/{path}?{urlencode(query)}")))
+
+
+def test_an_edited_cover_is_darker_and_says_what_was_done(address):
+    plain = picture_at(address, "edit/3.png")
+    darker = picture_at(address, "edit/3.png", edits='{"darker": 2}', style="5", truncation="0.9")
+    wanted = {"edits": {"darker": 2.0}, "seed": 3, "style": 5, "truncation": 0.9}
+    assert wanted.items() <= read_settings(darker).items()
+    assert np.asarray(picture_at(address, "edit/3.png", edits='{"darker": 2}')).mean() < np.asarray(plain).mean()
+    unchanged = picture_at(address, "cover/3.png")
+    assert np.abs(np.asarray(plain, int) - np.asarray(unchanged, int)).max() <= 1
+    assert picture_at(address, "edit/3.webp", size=512).size == (512, 512)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"darker": 4}', "from -3 to 3"),
+        ('{"darker": NaN}', "from -3 to 3"),
+        ('{"<b>": 1}', "edits must be of darker"),
+        ("[1]", "must be JSON"),
+        ('{"darker": "x"}', "must be JSON"),
+        ("{" * 5000, "must be JSON"),
+    ],
+)
+def test_wrong_edits_are_refused(text, words):
+    from album_gan.space.validation import check_edits
+
+    with pytest.raises(ValueError, match=words):
+        check_edits(text, ["darker", "warmer"])
+    assert check_edits("", ["darker"]) == {}

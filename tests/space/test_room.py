@@ -11,12 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from browsing import axe, axe_problems, browser, expect, server, visit  # noqa: F401
 from drawn_covers import save_covers
 from PIL import Image
 from serving import run_async
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
+from album_gan.space import room as space_room
 from album_gan.space.drawing_order import Lane
 from album_gan.space.errors import RefusedError
 from album_gan.space.lan_address import Invitation, invitation
@@ -36,9 +40,10 @@ def get(server, path, body=None):
         return json.loads(answer.read())
 
 
-def refused(server, path, body=None) -> str:
+def refused(server, path, body=None, *, status: int) -> str:
     with pytest.raises(urllib.error.HTTPError) as caught:
         get(server, path, body)
+    assert caught.value.code == status
     return caught.value.read().decode()
 
 
@@ -70,7 +75,7 @@ def test_a_game_with_a_phone(server, visit, axe):
     assert "results" not in view
     picture = f"{server.address}/learn/room/{view['game']}/0.webp"
     assert Image.open(BytesIO(urllib.request.urlopen(picture).read())).size == (64, 64)
-    assert "its turn has not come" in refused(server, f"learn/room/{view['game']}/2.webp")
+    assert "its turn has not come" in refused(server, f"learn/room/{view['game']}/2.webp", status=404)
     phone.get_by_role("button", name="Fake").click()
     expect(phone.get_by_role("button", name="Fake")).to_have_attribute("aria-pressed", "true")
     expect(stage.get_by_text("fake 1")).to_be_visible()
@@ -79,17 +84,17 @@ def test_a_game_with_a_phone(server, visit, axe):
     view = until(server, "revealed")
     assert view["tally"] == {"real": 1, "drawn": 0}
     expect(phone.get_by_text(f"It was {'real' if view['answer']['is_real'] else 'fake'}.")).to_be_visible()
-    assert "over" in refused(server, "learn/room/vote", {"game": view["game"], "round": 0, "voter": "x", "real": True})
+    late = {"game": view["game"], "round": 0, "voter": "x", "real": True}
+    assert "over" in refused(server, "learn/room/vote", late, status=409)
     stage.get_by_role("button", name="Stop").click()
     until(server, "idle")
     phone.close()
 
 
 def test_nonsense_is_refused(server):
-    for body in (None, [], {}, {"game": 1}, "x"):
-        with pytest.raises(urllib.error.HTTPError):
-            get(server, "learn/room/vote", body if body is not None else {"round": None})
-    assert "rounds must be" in refused(server, "learn/room/start?rounds=900", {})
+    for body in ({"round": None}, [], {}, {"game": 1}, "x"):
+        assert "a vote must be JSON" in refused(server, "learn/room/vote", body, status=404)
+    assert "rounds must be" in refused(server, "learn/room/start?rounds=900", {}, status=404)
 
 
 def test_a_link_replays_a_game(visit):
@@ -128,6 +133,57 @@ def test_through_a_tunnel_only_the_presenter_is_the_host(tiny_pipeline):
     assert refused.value.status == 403
     asked.cookies["album_gan_presenter7860"] = service.presenter.key
     room._check_host(asked)
+
+
+def test_a_game_of_two_rounds_with_the_hosts_covers(tiny_pipeline, tmp_path, monkeypatch):
+    """By the clock: what is shown when, which votes count, and who was right."""
+    pink = (250, 0, 250)  # as no network draws a whole cover
+    for number in range(4):
+        Image.new("RGB", (80, 60), pink).save(tmp_path / f"{number}.png")
+    clock = [0.0]
+    monkeypatch.setattr(space_room, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    room = Room(Lessons(CoverService(tiny_pipeline)), Invitation(), str(tmp_path))
+    client = TestClient(Starlette(routes=room.all()), client=("127.0.0.1", 40_000))
+
+    def view(voter: str) -> dict:
+        return client.get("/learn/room.json", params={"voter": voter}).json()
+
+    def vote(voter: str, place: int, real: bool) -> int:
+        body = {"game": game, "round": place, "voter": voter, "real": real}
+        return client.post("/learn/room/vote", json=body).status_code
+
+    begun = client.post("/learn/room/start?rounds=2").json()
+    game = begun["game"]
+    assert (begun["phase"], begun["rounds"], begun["source"]) == ("ready", 2, space_room.REAL)
+    assert vote("right", 0, True) == 409
+    answers = []
+    for place in range(2):
+        clock[0] = 1.0 + place * (space_room.VOTE + space_room.REVEAL) + 0.5
+        asked = view("right")
+        assert (asked["phase"], asked["round"], "answer" in asked) == ("voting", place, False)
+        picture = Image.open(BytesIO(client.get(f"/learn/room/{game}/{place}.webp").content)).convert("RGB")
+        is_real = bool(np.abs(np.asarray(picture, int) - pink).max() < 30)
+        assert [vote("right", place, not is_real), vote("right", place, is_real)] == [200, 200]  # the last one counts
+        assert [vote("wrong", place, not is_real), vote("late", 1 - place, True)] == [200, 409]
+        assert client.get(f"/learn/room/{game}/{place + 1}.webp").status_code == 404
+        clock[0] += space_room.VOTE
+        shown = view("right")
+        answers.append(shown["answer"])
+        assert (shown["phase"], shown["answer"]["is_real"], shown["tally"]) == (
+            "revealed",
+            is_real,
+            {"real": 1, "drawn": 1},
+        )
+        assert shown["right"] == place + 1
+        assert vote("wrong", place, is_real) == 409
+    clock[0] += space_room.REVEAL
+    over = view("right")
+    assert (over["phase"], over["results"], over["players"], over["right"]) == ("over", answers, 2, 2)
+    assert sorted(answer["is_real"] for answer in answers) == [False, True]
+    assert view("wrong")["right"] == 0
+    assert over["score"]["room"] == 0  # a tie is no majority
+    assert over["score"]["critic"] == sum(answer["critic"] == answer["is_real"] for answer in answers)
+    assert client.post("/learn/room/stop").json()["phase"] == "idle"
 
 
 def test_a_game_can_be_stopped_while_it_is_prepared(tiny_pipeline):

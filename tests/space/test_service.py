@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -27,6 +28,15 @@ def use_everything(service: CoverService) -> None:
         assert service.enlarge(small, 64, engine, Lane.AUDIENCE).size == (64, 64)
     assert service.large_cover(Cover(1), 256, ("Anna", "", "headline"), "webp").result(60)
     assert len(service.similar(Cover(1), 3)) == 3
+
+
+def test_a_cover_less_another_and_plus_that_is_the_cover(tiny_pipeline):
+    service = CoverService(tiny_pipeline)
+    cover, other, third = (Cover(seed, 0.8) for seed in (5, 6, 7))
+    [expected] = (np.asarray(image, int) for image in service.images([cover]))
+    again, changed = (np.asarray(service.sum(cover, other, last, Lane.AUDIENCE), int) for last in (other, third))
+    assert np.abs(again - expected).max() <= 1
+    assert np.abs(changed - expected).max() > 8
 
 
 def test_networks_move_once_to_the_device_chosen_at_the_start_and_never_again(tiny_pipeline, monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from serving import free_port, page_of, start_command
+from serving import free_port, start_command
 
 from album_gan.space.temp_files import KEEP, SWEEP_EVERY, page_folders, sweep
 
@@ -94,42 +94,33 @@ def upload_to(address, folder):
     client.predict(gradio_client.handle_file(source), 64, api_name="/upscale")
 
 
-def test_another_users_folder_and_planted_links_do_not_keep_the_page_from_starting(tiny_model, tmp_path):
-    """What is there under the old, common name and under ours: nothing of it is used, followed or swept."""
-    (tmp_path / "tmp").mkdir()
-    (tmp_path / "tmp" / "album-gan-page").write_text("another user's")  # even root cannot make a folder of it
-    mine = tmp_path / "elsewhere" / "mine.png"
-    make_old(mine)
-    (tmp_path / "tmp" / "album-gan-page-1-planted").symlink_to(mine.parent)
-    port = free_port()
-    with page_of(start_command(tiny_model, port), {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path / "tmp")}):
-        upload_to(f"http://127.0.0.1:{port}", tmp_path)
-        [folder] = page_folders(tmp_path / "tmp")
-        assert folder.stat().st_mode & 0o077 == 0  # nobody else reads what people upload
-        assert list(folder.rglob("mine*.png"))
-    assert mine.exists()
-
-
 @pytest.mark.parametrize(
     "name", ["SIGTERM", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SIGHUP", "SIGINT"))]
 )
-def test_uploads_are_gone_when_the_page_ends_and_a_killed_pages_when_the_next_one_starts(tiny_model, tmp_path, name):
-    left = tmp_path / "album-gan-page-999999-x" / "upload" / "upload.png"
-    make_old(left, left.parent, left.parent.parent)
+def test_uploads_are_private_and_gone_with_the_page_or_after_a_killed_one(tiny_model, tmp_path, name):
+    """What others put there, under the old, common name and under ours: nothing of it is used, followed or swept."""
+    place, mine = tmp_path / "tmp", tmp_path / "elsewhere" / "mine.png"
+    left = place / "album-gan-page-999999-x" / "upload" / "upload.png"
+    make_old(mine, left, left.parent, left.parent.parent)
+    (place / "album-gan-page").write_text("another user's")  # even root cannot make a folder of it
+    (place / "album-gan-page-1-planted").symlink_to(mine.parent)
     port = free_port()
-    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(place), "PYTHONUNBUFFERED": "1"}
     command = start_command(tiny_model, port)
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as page:
         while "The page is at" not in page.stdout.readline():
             assert page.poll() is None
         upload_to(f"http://127.0.0.1:{port}", tmp_path)
-        pictures = [path for folder in page_folders(tmp_path) for path in folder.rglob("mine*.png")]
+        [folder] = page_folders(place)
+        assert folder.stat().st_mode & 0o077 == 0  # nobody else reads what people upload
+        pictures = list(folder.rglob("mine*.png"))
         assert pictures  # the upload and what was made of it
         assert not left.exists()
         page.send_signal(getattr(signal, name))
         page.wait(30)
-    assert page_folders(tmp_path) == []
+    assert page_folders(place) == []
     assert not any(picture.exists() for picture in pictures)
+    assert mine.exists()
 
 
 def test_a_full_folder_is_an_error_and_makes_room_by_what_is_oldest(tmp_path):

@@ -1,6 +1,5 @@
 """Covers to train on."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,8 @@ from album_gan.covers.synthetic import draw_cover
 
 @pytest.fixture(scope="session")
 def my_covers(tmp_path_factory) -> Path:
-    """A folder of 40 drawn covers as JPEG files, and a cache for them."""
+    """A folder of 40 drawn covers as JPEG files."""
     folder = tmp_path_factory.mktemp("my_covers")
-    os.environ["ALBUM_GAN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     for index in range(40):
         draw_cover(index, 48).save(folder / f"{index}.jpg", quality=95)
     return folder

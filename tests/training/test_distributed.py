@@ -28,7 +28,6 @@ BATCH, WORLD = 8, 2
 
 @pytest.fixture(scope="module")
 def covers(tmp_path_factory) -> Path:
-    os.environ["ALBUM_GAN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     folder = tmp_path_factory.mktemp("covers")
     for index in range(40):
         draw_cover(index, 32).save(folder / f"{index}.png")

@@ -77,8 +77,7 @@ def test_minutes_that_are_none(minutes):
         TrainingConfig(minutes=minutes)
 
 
-def test_train_for_seconds_and_resume_for_more(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+def test_train_for_seconds_and_resume_for_more(tmp_path, capsys):
     out = tmp_path / "run"
     words = ["--recipe", "dcgan", "--dcgan.width", "16", "--resolution", "32", "--dataset_name", "synthetic"]
     words += ["--output_dir", str(out), "--train_batch_size", "4", "--dataloader_num_workers", "0"]

@@ -28,7 +28,7 @@ def saved(folder, resolution=32, classes=()):
     return generator.eval()
 
 
-def test_a_larger_generator_draws_the_model_s_covers_enlarged(tmp_path, monkeypatch):
+def test_a_larger_generator_draws_the_models_covers_enlarged(tmp_path, monkeypatch):
     monkeypatch.setattr(growth, "BATCH_SIZE", 8)
     smaller = saved(tmp_path, classes=("jazz", "rock"))
     _, larger, discriminator = build("projected", 64, ("rock", "folk"))

@@ -29,13 +29,6 @@ PATTERNS = ("busy", "plain", "calm")
 QUICK = ["--resolution", "32", "--train_batch_size", "4", "--dataloader_num_workers", "0", "--report_to", "none"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ALBUM_GAN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory) -> str:
     """A parquet file of 40 drawn covers, half of them with a genre."""

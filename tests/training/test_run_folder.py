@@ -15,14 +15,13 @@ from album_gan.hub.run_checkpoints import checkpoints, read_state
 from album_gan.training import run_folder
 from album_gan.training.checkpoint import restore_replaced
 from album_gan.training.config import TrainingConfig
-from album_gan.training.run_folder import clear_folder, refuse_to_overwrite
+from album_gan.training.run_folder import clear_folder
 from train import main
 
 
 @pytest.fixture
-def words(tmp_path, monkeypatch) -> list[str]:
+def words(tmp_path) -> list[str]:
     """A tiny run in tmp_path/run."""
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
     covers = save_covers(tmp_path / "covers", 30)
     return [
         *("--recipe", "dcgan", "--dcgan.width", "64", "--resolution", "32", "--train_batch_size", "4"),
@@ -271,7 +270,3 @@ def test_a_term_of_every_other_step_is_in_the_log(words, tmp_path):
 def test_a_run_is_not_resumed_and_deleted_at_once(tmp_path):
     with pytest.raises(ValueError, match=r"overwrite must not be set .* latest: .*; leave one out"):
         TrainingConfig(output_dir=str(tmp_path), report_to="none", overwrite=True, resume_from_checkpoint="latest")
-
-
-def test_check_folder_takes_an_empty_one(tmp_path):
-    refuse_to_overwrite(TrainingConfig(output_dir=str(tmp_path), report_to="none"))

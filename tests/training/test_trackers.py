@@ -11,8 +11,7 @@ from train import main
 
 
 @pytest.fixture
-def words(tmp_path, monkeypatch) -> list[str]:
-    monkeypatch.setenv("ALBUM_GAN_CACHE", str(tmp_path / "cache"))
+def words(tmp_path) -> list[str]:
     folder = save_covers(tmp_path / "covers", 30)
     return [
         *("--recipe", "vanilla", "--vanilla.width", "32", "--train_data_dir", str(folder), "--resolution", "32"),

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import uuid
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 from piles import config, digests, jpeg, outcomes, pile
 
+from album_gan.cli.main import main
 from album_gan.covers.build import candidates, shards
 from album_gan.covers.build.build import BuildConfig, build
 from album_gan.covers.build.cleaning import STEPS, Cleaning
@@ -27,6 +29,9 @@ from album_gan.covers.synthetic import draw_cover
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT.parent / "shared" / "covers_raw_sample"
+
+
+ABSOLUTE = f"/tmp/{uuid.uuid4().hex}.jpg"  # which nobody else writes
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def messy(tmp_path) -> Path:
         (folder / f"nobody {number} - none {number}.jpg").write_bytes(jpeg(999))
     (folder / "loop").symlink_to(folder)
     with tarfile.open(folder / "more.tar", "w") as archive:
-        for name, data in (("../../up.jpg", jpeg(100)), ("/tmp/absolute-cover.jpg", jpeg(101)), ("copy.jpg", jpeg(7))):
+        for name, data in (("../../up.jpg", jpeg(100)), (ABSOLUTE, jpeg(101)), ("copy.jpg", jpeg(7))):
             member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
@@ -67,7 +72,7 @@ def test_every_file_ends_in_the_list_with_its_reason(tmp_path, messy):
         "small.png": "too_small",
         "loop": "link",
         "more.tar/../../up.jpg": "kept",
-        "more.tar//tmp/absolute-cover.jpg": "kept",
+        f"more.tar/{ABSOLUTE}": "kept",
         **{f"nobody {number} - none {number}.jpg": "placeholder" for number in range(12)},
         **{f"Artist {index} - Title {index}.jpg": "kept" for index in range(30) if index not in (3, 7)},
     }
@@ -76,7 +81,7 @@ def test_every_file_ends_in_the_list_with_its_reason(tmp_path, messy):
     assert found["more.tar/../../up.jpg"]["notes"] == "unsafe_name"
     assert len(found) == len(expected) + 3 == summary.total
     assert before == sorted(path for path in tmp_path.rglob("*") if "out" not in path.parts)
-    assert not Path("/tmp/absolute-cover.jpg").exists()
+    assert not Path(ABSOLUTE).exists()
 
     page = (tmp_path / "out" / "report.html").read_text()
     assert "share it only if you may" in page
@@ -223,6 +228,21 @@ def test_inspect(tmp_path):
     assert Image.open(tmp_path / "sheet.png").size == (12 * 96, 8 * 96)
     with pytest.raises(ValueError, match="found none in"):
         inspect(tmp_path / "pile", None)
+
+
+def test_inspect_as_a_command(tmp_path, capsys):
+    build(config(tmp_path, pile(tmp_path / "pile", 12)))
+    mine = tmp_path / "mine.png"
+    for sheet, words in ((tmp_path / "out" / "contact_sheet.png", []), (mine, ["--sheet", str(mine)])):
+        assert main(["covers", "inspect", str(tmp_path / "out"), *words]) == 0
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[0].startswith("12 covers: ")
+        assert printed[-1] == f"12 of them in {sheet}: other people's covers, do not publish"
+        assert Image.open(sheet).size == (12 * 96, 8 * 96)
+    assert main(["covers", "inspect", str(tmp_path / "pile")]) == 2
+    assert "DIR must hold parquet files with covers, found none in" in capsys.readouterr().err
+    assert main(["covers", "inspect", str(tmp_path / "nowhere")]) == 2
+    assert "is not a folder; check its name" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample of raw files is not here")

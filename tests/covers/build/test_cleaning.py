@@ -3,7 +3,6 @@
 import io
 import random
 import struct
-import time
 import zlib
 
 import numpy as np
@@ -240,8 +239,8 @@ def test_resampling_must_exist_and_be_installed(monkeypatch):
         Cleaning(resampling="cubic")
 
 
-def fuzz(seconds: float, count: int) -> tuple[int, set]:
-    """Clean mutated pictures of four kinds: how many, and what became of them."""
+def fuzz(count: int) -> set[str | None]:
+    """Clean mutated pictures of four kinds; what became of them."""
     rng = random.Random(0)
     animated = {"save_all": True, "append_images": [draw_cover(2, 140)]}
     originals = [
@@ -255,7 +254,7 @@ def fuzz(seconds: float, count: int) -> tuple[int, set]:
         encoded(textured(1, 140), "WEBP"),
         encoded(draw_cover(1, 140), "WEBP", **animated),
     ]
-    started, outcomes = time.monotonic(), set()
+    outcomes = set()
     for number in range(count):
         data = bytearray(originals[number % len(originals)])
         for _ in range(rng.choice((1, 2, 5, 30))):
@@ -272,18 +271,14 @@ def fuzz(seconds: float, count: int) -> tuple[int, set]:
         cleaned = clean(bytes(data), "a.jpg", Cleaning())
         outcomes.add(cleaned.reason)
         assert (cleaned.reason is None) == (cleaned.jpeg is not None)
-        if time.monotonic() - started > seconds:
-            return number + 1, outcomes
-    return count, outcomes
+    return outcomes
 
 
 def test_fuzz_quickly():
-    count, outcomes = fuzz(seconds=6, count=4_000)
-    assert count > 100
+    outcomes = fuzz(2_000)
     assert {None, "truncated", "corrupt", "not_an_image"} <= outcomes <= {*STEPS, None}
 
 
 @pytest.mark.slow
 def test_fuzz_thousands():
-    count, _ = fuzz(seconds=600, count=10_000)
-    assert count == 10_000
+    fuzz(10_000)

@@ -14,6 +14,7 @@ import tarfile
 import threading
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -21,6 +22,8 @@ from loopback import CLI, loopback
 from music_files import picture
 
 from album_gan.cli.main import main
+from album_gan.covers.build.build import BuildConfig
+from album_gan.covers.build.cleaning import Cleaning, has_opencv
 from album_gan.covers.dataset import CoverSource, load_covers
 
 ROOT = Path(__file__).parents[3]
@@ -70,6 +73,36 @@ def labels(out: Path, column: str = "genre") -> dict[str, object]:
     """source_path -> label of all covers of a built data set."""
     rows = datasets.load_dataset("parquet", data_files=str(out / "data" / "*.parquet"), split="train")
     return dict(zip(rows["source_path"], rows[column], strict=True))
+
+
+# --- options
+
+
+OPTIONS = (
+    "--reject animation,cmyk --allow near-blank --max-crop 0.2 --quality 80 --resampling lanczos "
+    "--placeholder-copies 3 --folder-genre --no-thumbnails --cluster tcp://scheduler:8786 --image-column photo "
+    "--data-rights mine"
+)
+
+
+def test_options_become_settings_of_the_build(tmp_path, capsys, monkeypatch):
+    """And are as the build has them where they are left out."""
+    started = []
+    summary = SimpleNamespace(kept=0, pictures=0)
+    monkeypatch.setattr("album_gan.covers.build.build.build", lambda config: started.append(config) or summary)
+    assert build(capsys, "one", "two", out=tmp_path / "out", options=tuple(OPTIONS.split()))[0] == 0
+    assert main(["covers", "build", "one", "--out", str(tmp_path / "out"), "--num-workers", "0"]) == 0
+    cleaning = Cleaning(
+        resolution=32, min_size=32, max_crop=0.2, quality=80, resampling="lanczos", reject=("animation", "cmyk"),
+        allow=("near_blank",),
+    )  # fmt: skip
+    given = BuildConfig(
+        sources=("one", "two"), out=tmp_path / "out", cleaning=cleaning, workers=0, cluster="tcp://scheduler:8786",
+        image_column="photo", folder_genre=True, placeholder_copies=3, thumbnails=False, rights="mine",
+    )  # fmt: skip
+    cleaning = Cleaning(resampling="cubic" if has_opencv() else "lanczos")
+    plain = BuildConfig(sources=("one",), out=tmp_path / "out", cleaning=cleaning)
+    assert started == [given, plain]
 
 
 # --- hidden files and folders
@@ -273,21 +306,6 @@ def test_push_to_an_unreachable_hub(tmp_path):
     save(tmp_path / "pile", 2)
     error = without_hub(tmp_path, "pile", "--push-to-hub", "me/covers")
     assert "push_to_hub 'me/covers' cannot be checked, and the Hub cannot be reached" in error
-
-
-def test_pushed_and_built_from_the_hub(tmp_path):
-    """Pushed from one machine, a source on another; what the Hub does not have says so."""
-    save(tmp_path / "pile", 6)
-    with loopback(tmp_path) as hub:
-        build = ("covers", "build", *CUT)
-        code, text = hub.run(CLI, *build, "pile", "--out", "one", "--push-to-hub", "me/covers")
-        assert code == 0, text
-        code, text = hub.run(CLI, *build, "me/covers", "--out", "two")
-        assert code == 0, text
-        assert sorted(outcomes(tmp_path / "two").values()) == ["kept"] * 6 + ["not_an_image"]
-        code, text = hub.run(CLI, *build, "me/missing", "--out", "three")
-        assert code == 2
-        assert "source 'me/missing' is neither a folder nor a file here; the Hub responds: 404" in text
 
 
 # --- full disks

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 
 import numpy as np
 import pytest
@@ -104,8 +103,7 @@ LIMIT = 4 * EVERY  # steps within which every alarm must have come, but the rang
 
 @pytest.fixture(scope="module")
 def covers(tmp_path_factory):
-    """150 drawn covers at 32 px, and a cache for them."""
-    os.environ["ALBUM_GAN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    """150 drawn covers at 32 px."""
     folder = tmp_path_factory.mktemp("covers")
     for index in range(COVERS):
         draw_cover(index, 32).save(folder / f"{index}.png")

@@ -1,10 +1,11 @@
 """The log of a run survives kills: what is torn is named and left out, and the run goes on."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
-from album_gan.training.watching.run_log import RunLog
+from album_gan.training.watching.run_log import RunLog, next_moment
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,11 @@ def test_what_came_after_the_checkpoint_is_cut_off(tmp_path):
     for images in (10, 20, 30):
         log.log(images, {})
     assert [record["images"] for record in RunLog(tmp_path, 20).records] == [10, 20]
+
+
+def test_moments_of_the_history_are_a_fifth_apart():
+    moments = [1_000]
+    while moments[-1] < 10_000_000:
+        moments.append(next_moment(moments[-1]))
+    ratios = [later / earlier for earlier, later in pairwise(moments)]
+    assert ratios == pytest.approx([1.2] * len(ratios), rel=1e-3)
