@@ -144,40 +144,41 @@ def test_a_source_that_cannot_be_read_is_what_is_named(hub, refuse):
     assert "model 'me/source' could not be downloaded; the Hub responds: 500 Internal Error" in text
 
 
-MAKE = """
+# In one process, which loads torch once.
+PUBLISH = """
 import sys
-from huggingface_hub import HfApi
+from pathlib import Path
+from huggingface_hub import HfApi, snapshot_download
+from album_gan.cli.main import main
 for kind in ("model", "dataset"):
     for name in ("open", "secret"):
         HfApi().create_repo(f"me/{name}-{kind}", repo_type=kind, private=name == "secret")
-"""
-READ_ALL = """
-import sys
-from pathlib import Path
-from huggingface_hub import snapshot_download
-for path in Path(snapshot_download(sys.argv[1])).rglob("*"):
-    if path.suffix in (".json", ".md"):
-        print(path.read_text())
+for folder in sys.argv[1:]:
+    for visibility in ("--data-rights=ours", "--private"):
+        repo_id = f"me/from-{Path(folder).name}-{visibility[2:6]}"
+        assert main(["push", folder, "--repo-id", repo_id, visibility]) == 0
+        print("PUBLISHED")
+        for path in Path(snapshot_download(repo_id)).rglob("*"):
+            if path.suffix in (".json", ".md"):
+                print(path.read_text())
 """
 
 
 def test_only_repositories_that_all_can_see_are_named(hub, tiny_model, tmp_path):
     """In the card, the record and the checkpoint, also of a private model, which may become public."""
-    code, text = hub.run(MAKE)
-    assert code == 0, text
-    for name in ("open", "secret"):
+    names = ("open", "secret")
+    for name in names:
         folder = shutil.copytree(tiny_model, tmp_path / name)
         settings = {"recipe": "dcgan", "dataset_name": f"me/{name}-dataset", "init_from": f"me/{name}-model"}
         (folder / "training.json").write_text(json.dumps(settings))
         state = {"step": 1, "images": 4, "seconds": 1.0, "config": settings}
         save_checkpoint(folder / "checkpoint-1", snapshot({"a": torch.nn.Linear(2, 2)}, {}), state)
-        for visibility in ([], ["--private"]):
-            repo_id = f"me/from-{name}-{len(visibility)}"
-            code, text = hub.run(PUSH, folder, "--repo-id", repo_id, *visibility)
-            assert code == 0, text
-            code, published = hub.run(READ_ALL, repo_id)
-            assert '"step": 1' in published
-            for kind in ("model", "dataset"):
-                assert (f"me/open-{kind}" in published) is (name == "open")
-                assert f"me/secret-{kind}" not in published
-            assert ("datasets:" in published) is (name == "open")
+    code, text = hub.run(PUBLISH, *(tmp_path / name for name in names))
+    assert code == 0, text[-2000:]
+    repositories = text.split("PUBLISHED")[1:]
+    for name, published in zip(("open", "open", "secret", "secret"), repositories, strict=True):
+        assert '"step": 1' in published
+        for kind in ("model", "dataset"):
+            assert (f"me/open-{kind}" in published) is (name == "open")
+            assert f"me/secret-{kind}" not in published
+        assert ("datasets:" in published) is (name == "open")

@@ -408,7 +408,7 @@ def test_a_model_with_styles_draws_them(tmp_path):
     [generate] = [
         event.fn for event in build_page(service, "", ("label", "mixture")).fns.values() if event.api_name == "generate"
     ]
-    request = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={})
+    request = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers={}, cookies={})
     pictures = [generate("1", 1.0, label, request)[0][0] for label in ("jazz", "metal", "")]
     assert [read_settings(picture)["label"] for picture in pictures] == ["jazz", "metal", None]
     assert len({np.asarray(Image.open(picture)).tobytes() for picture in pictures}) == 3
