@@ -64,9 +64,19 @@ def replacing_files(folder: str | os.PathLike, last: str) -> Iterator[Path]:
             remove_leftovers(folder)
             yield temporary
             files = sorted(path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
-            (folder / last).unlink(missing_ok=True)
-            for name in sorted(files, key=lambda name: name == Path(last)):
+            files.sort(key=lambda name: name == Path(last))
+            for name in files:
                 (folder / name).parent.mkdir(exist_ok=True)
+            before = temporary / f"{last}.before"
+            if (folder / last).exists():
+                os.replace(folder / last, before)
+            try:
+                os.replace(temporary / files[0], folder / files[0])
+            except OSError:  # such as of a file that another process has open on Windows: all is still as it was
+                if before.exists():
+                    os.replace(before, folder / last)
+                raise
+            for name in files[1:]:
                 os.replace(temporary / name, folder / name)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

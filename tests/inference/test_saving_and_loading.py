@@ -235,6 +235,21 @@ def test_a_full_disk_leaves_the_model_that_is_saved_over(copy, tiny_pipeline):
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 
+def test_a_first_file_that_cannot_be_replaced_leaves_the_model_that_is_saved_over(copy, tiny_pipeline):
+    """A folder in its place stands for a file that another process has open, on Windows."""
+    pipe = AlbumCoverPipeline.from_pretrained(copy, device="cpu")
+    pipe.generator.to_rgb.bias.data += 0.25
+    first = min(
+        path.relative_to(copy) for path in copy.rglob("*") if path.is_file() and path.name != "model_index.json"
+    )
+    (copy / first).unlink()
+    (copy / first).mkdir()
+    with pytest.raises(IsADirectoryError, match=str(first)):
+        pipe.save_pretrained(copy)
+    (copy / first).rmdir()
+    assert AlbumCoverPipeline.from_pretrained(copy, device="cpu").fingerprint == tiny_pipeline.fingerprint
+
+
 @pytest.mark.parametrize("files", [0, 1, 6])
 def test_a_killed_save_never_leaves_a_model_of_two(copy, tiny_pipeline, files):
     done = save_over(copy, "killed", files)
