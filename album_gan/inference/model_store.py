@@ -60,10 +60,10 @@ def find_model(
 ) -> Path:
     """The local folder of a model: one of BUNDLED, a folder, or `parts` of a model on the Hub, downloaded if missing.
 
-    A part is a folder, of which JSON and safetensors are downloaded, of a network's weights only those of `variant`, or
-    float32 (float16 where there is nothing else); or a glob pattern: "history/*". When the Hub cannot be reached, the
-    cached part of a model counts as the model. Raises OSError if the model does not exist or cannot be downloaded,
-    ValueError for a local folder that contains a pickle or is a run's checkpoint.
+    A part is a network's folder or a glob pattern, "history/*". Of a network, JSON and one file of weights are
+    downloaded: those of `variant`, else float32, or float16 where there is nothing else. When the Hub cannot be
+    reached, the cached part of a model counts as the model. Raises OSError if the model does not exist or cannot be
+    downloaded, ValueError for a local folder that contains a pickle or is a run's checkpoint.
     """
     if source is None or source in BUNDLED:
         return Path(__file__).parent.parent / BUNDLED[source or "bundled"]
@@ -151,7 +151,10 @@ def _download(
         answer = hub_answer(error) or hub_answer(error.__cause__ or error)
         if answer is None and not local_files_only:  # a proxy that refuses, or a connection that breaks off
             with contextlib.suppress(OSError):
-                return _download(repo_id, patterns, left_out, revision, True, token, cache_dir)
+                cached = _download(repo_id, patterns, left_out, revision, True, token, cache_dir)
+                # A download that broke off has left a folder, too.
+                if all(any(cached.glob(pattern)) for pattern in ("model_index.json", *patterns[:2])):
+                    return cached
         if answer and answer.startswith("401"):
             raise OSError(
                 f"model {repo_id!r} could not be downloaded, as the Hub refuses the token ({answer}); log in again "

@@ -67,6 +67,10 @@ def test_a_connection_that_breaks_off_leaves_the_cached_model(hub, refuse, tiny_
     assert load(hub, "me/covers", home="cached") == loaded == [f"LOADED {tiny_pipeline.fingerprint}"]
     [said] = load(hub, "me/covers", home="empty")
     assert "'me/covers' is neither a folder here nor in the cache, and the Hub cannot be reached" in said
+    hub.ask("/test/refuse")
+    refuse("/resolve/.*/generator/", 0)  # in the middle of a download
+    [said] = load(hub, "me/covers", home="half")
+    assert "'me/covers' is neither a folder here nor in the cache, and the Hub cannot be reached" in said
 
 
 def test_a_proxy_that_refuses_the_hub_leaves_the_cached_model(hub, tiny_pipeline):
