@@ -25,10 +25,10 @@ def main(argv: list[str] | None = None) -> int:
     ALBUM_GAN_DEBUG=1 shows the whole traceback instead.
     """
     try:
-        try:
-            return _run(sys.argv[1:] if argv is None else argv)
-        finally:
+        code = _run(sys.argv[1:] if argv is None else argv)
+        if sys.stdout:
             sys.stdout.flush()  # here, where an error can be handled
+        return code
     except BrokenPipeError as error:
         if _has_reader():
             return _report(error)

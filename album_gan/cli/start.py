@@ -43,7 +43,8 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--no-browser", "--no_browser", action="store_true", help="do not open the run's page")
     args, more = parser.parse_known_args(arguments)
-    if early := [word for word in arguments[: arguments.index(args.sources[0])] if word in more]:
+    before = arguments[: arguments.index(args.sources[0])]
+    if early := [word for word in before if word.startswith("-") and word in more]:
         raise ValueError(f"options of train must follow the pile, got {early[0]} before {args.sources[0]}; move it")
     out = args.out or Path("runs") / _name_of(args.sources[0])
     covers, run = out / "covers", out / "run"
@@ -61,7 +62,7 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
 
     # --- 0: refuse what cannot be trained, before the pictures are cleaned
     options, _ = _options(args, more, _rows(covers) or _count(args.sources))
-    _refuse_untrainable(["--train_data_dir", str(covers), *options, "--output_dir", str(run)], run)
+    overwrite = _refuse_untrainable(["--train_data_dir", str(covers), *options, "--output_dir", str(run)], run)
 
     # --- 1: build a clean data set
     build = ["covers", "build", *args.sources, "--out", str(covers)]
@@ -95,15 +96,20 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
     print(f"\n3 of 3: open {page}, which refreshes itself; Ctrl-C stops training and saves a model", flush=True)
     if not args.no_browser and _has_browser():
         threading.Thread(target=_open_when_written, args=(page, time.time()), daemon=True).start()
-    resume = [] if "overwrite" in _given(more) else ["--resume_from_checkpoint", "latest"]
+    resume = [] if overwrite else ["--resume_from_checkpoint", "latest"]
     code = train([*words, *resume], "album-gan start")
-    if not code:
+    if overwrite:
+        print("resume or train longer: run the same command without --overwrite")
+    elif not code:
         print("train longer:    run the same command with more --minutes")
     return code
 
 
-def _refuse_untrainable(words: list[str], run: Path) -> None:
-    """Raise ValueError for options that are wrong or do not fit the run to resume, SystemExit for unknown ones."""
+def _refuse_untrainable(words: list[str], run: Path) -> bool:
+    """Raise ValueError for options that are wrong or do not fit the run to resume, SystemExit for unknown ones.
+
+    Returns whether the run is to be deleted instead.
+    """
     from ..hub.run_checkpoints import latest_checkpoint
     from ..training.run_folder import refuse_other_networks
     from .train import parse
@@ -111,6 +117,7 @@ def _refuse_untrainable(words: list[str], run: Path) -> None:
     _, config, _ = parse(words, "album-gan train")
     if not config.overwrite and (checkpoint := latest_checkpoint(run)):
         refuse_other_networks(checkpoint, config, "with another --out")
+    return config.overwrite
 
 
 def _in_a_process(command: list[str]) -> int:
