@@ -6,10 +6,12 @@ they use a network, so the presenter's covers come first.
 
 import functools
 import io
+import math
 import os
 import sys
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -45,6 +47,7 @@ MAX_CACHED_LARGE = 64  # for the screen, about 150 KB each
 
 ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 LENT_FOR = 60  # seconds, at most, for which a ZeroGPU Space lends its GPU
+REFUSED_FOR = 60.0  # seconds until it is asked for again
 
 
 class CoverService:
@@ -228,8 +231,8 @@ class CoverService:
 def drawing(pipe: AlbumCoverPipeline) -> Callable[[list[int], float, str | None], list[Image.Image]]:
     """A function that draws covers: on a ZeroGPU Space on the lent GPU, or on the CPU while none is lent.
 
-    Covers are drawn in batches for many visitors, so what a Space may use without a visitor's account counts, which is
-    soon used up.
+    Batches serve many visitors, so they use the Space's own quota, which is soon used up. After a refusal the GPU is
+    not asked for again for `REFUSED_FOR` seconds.
     """
 
     def draw(seeds: list[int], truncation: float, label: str | None) -> list[Image.Image]:
@@ -245,12 +248,17 @@ def drawing(pipe: AlbumCoverPipeline) -> Callable[[list[int], float, str | None]
 
     lent = spaces.GPU(duration=LENT_FOR)(draw_on_gpu)  # only decorated functions get the GPU
 
+    refused = -math.inf
+
     def draw_somewhere(*settings) -> list[Image.Image]:
-        try:
-            return lent(*settings)
-        except Exception as error:  # of many classes; if the GPU is not at fault, the CPU raises it again
-            print(f"drawing on the CPU: {error}", file=sys.stderr)
-            return draw(*settings)
+        nonlocal refused
+        if time.monotonic() - refused > REFUSED_FOR:
+            try:
+                return lent(*settings)
+            except Exception as error:  # of many classes; if the GPU is not at fault, the CPU raises it again
+                refused = time.monotonic()
+                print(f"drawing on the CPU for a while: {type(error).__name__}: {error}", file=sys.stderr)
+        return draw(*settings)
 
     return draw_somewhere
 

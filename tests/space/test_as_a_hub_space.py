@@ -1,5 +1,6 @@
 """The page as a Hugging Face Space runs it: its own requirements in a fresh venv, app.py, the package beside it."""
 
+import copy
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from PIL import ImageOps
 from serving import free_port, page_of
 
 from album_gan.hub.space import assemble_space
@@ -40,23 +42,30 @@ def test_front_matter_is_what_a_space_needs():
 @pytest.mark.parametrize("lent", ["a GPU", "nothing"])
 def test_covers_are_drawn_on_a_lent_gpu_or_on_the_cpu_while_none_is_lent(tiny_pipeline, monkeypatch, lent):
     """`spaces` works on ZeroGPU only: a stand-in of its one decorator lends the CPU, or refuses."""
-    asked = []
+    asked, moved = [], []
 
     def gpu(duration):
-        def lend(*settings):
-            asked.append(duration)
-            if lent == "nothing":
-                raise gr.Error("Space app has reached its GPU limit.")
-            return tiny_pipeline(seeds=settings[0]).images
+        def decorate(function):
+            def lend(*settings):
+                asked.append(duration)
+                if lent == "nothing":
+                    raise gr.Error("Space app has reached its GPU limit.")
+                return [ImageOps.invert(image) for image in function(*settings)]  # which are not the CPU's
 
-        return lambda function: lend
+            return lend
+
+        return decorate
 
     monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=gpu))
     monkeypatch.setattr(service, "ZERO_GPU", True)
-    covers = service.CoverService(tiny_pipeline).images([Cover(1), Cover(2)])
-    assert asked == [service.LENT_FOR]
+    pipe = copy.copy(tiny_pipeline)
+    monkeypatch.setattr(pipe, "to", lambda device: moved.append(device) or pipe)
+    page = service.CoverService(pipe)
+    covers = [*page.images([Cover(1)]), *page.images([Cover(2)])]
     for drawn, wanted in zip(covers, tiny_pipeline(seeds=[1, 2]).images, strict=True):
-        assert drawn.tobytes() == wanted.tobytes()
+        assert drawn.tobytes() == (wanted if lent == "nothing" else ImageOps.invert(wanted)).tobytes()
+    assert moved == ["cpu", *(["cuda"] * 2 if lent == "a GPU" else [])]
+    assert asked == [service.LENT_FOR] * (1 if lent == "nothing" else 2)  # a refusal holds for a while
 
 
 def test_zerogpu_comes_before_torch(tmp_path):
