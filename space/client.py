@@ -16,8 +16,8 @@ from starlette.requests import HTTPConnection
 
 from album_gan.space.drawing_order import Lane
 
-# Set by page.js from the presenter's link, for the whole site: addresses, which people copy and share, never have the
-# key. Its name ends with the page's port, since a browser sends the cookies of all pages on this computer to each.
+# Set by page.js from the presenter's link, so that addresses, which people copy and share, never have the key. Its name
+# ends with the page's port: a browser sends the cookies of all pages on this computer to each.
 COOKIE = "album_gan_presenter"
 MAX_WRONG_KEYS = 10  # different ones, from one address
 FORGET_AFTER = 600  # seconds since the last wrong key

@@ -139,7 +139,7 @@ def assemble(
             shutil.copytree(source / name, folder / name, ignore=LEFTOVERS)
         elif (source / name).exists():
             shutil.copyfile(source / name, folder / name)
-    check_evaluation(folder / "evaluation.json", pipe.fingerprint)
+    drop_foreign_evaluation(folder / "evaluation.json", pipe.fingerprint)
     if (folder / "training.json").exists():
         record = public_record(read_json(folder / "training.json"))
         (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -152,7 +152,7 @@ def assemble(
     return pipe
 
 
-def check_evaluation(file: Path, fingerprint: str) -> None:
+def drop_foreign_evaluation(file: Path, fingerprint: str) -> None:
     """Delete the metrics of another model, such as of the same run before it was trained longer, and log a warning."""
     if file.exists() and (measured := read_json(file).get("model")) != fingerprint:
         file.unlink()
