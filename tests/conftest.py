@@ -1,4 +1,4 @@
-"""What several test files share: a model so small that it draws at once."""
+"""What all tests share: a cache of their own, a model so small that it draws at once, the order of files."""
 
 import os
 import sys
@@ -21,7 +21,8 @@ def pytest_terminal_summary(terminalreporter):
     reports = terminalreporter.stats.get("skipped", [])
     count = sum("browser tests need" in str(report.longrepr) for report in reports)
     if count:
-        terminalreporter.write_line(f"{count} browser tests were SKIPPED (see tests/browsing.py)", yellow=True)
+        text = f"{count} browser tests, or files of them, were SKIPPED (see tests/browsing.py)"
+        terminalreporter.write_line(text, yellow=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

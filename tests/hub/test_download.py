@@ -1,7 +1,5 @@
 """What is downloaded of a model on the Hub, and what is said if it cannot be, with a Hub on this machine."""
 
-from urllib.parse import urlencode
-
 import pytest
 from loopback import loopback
 
@@ -34,15 +32,6 @@ def hub(tiny_model, tmp_path_factory):
             code, text = hub.run(code, *arguments)
             assert code == 0, text
         yield hub
-
-
-@pytest.fixture
-def refuse(hub):
-    """Lets the Hub refuse requests until the test ends: see `minihub.REFUSALS`."""
-    yield lambda path, status, message="", code="": hub.ask(
-        "/test/refuse?" + urlencode({"path": path, "status": status, "message": message, "code": code})
-    )
-    hub.ask("/test/refuse")
 
 
 def load(hub, *repos: str, **environment: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from urllib.parse import urlencode
 
 import pytest
 import torch
@@ -18,15 +17,6 @@ pytestmark = pytest.mark.long
 def hub(tmp_path_factory):
     with loopback(tmp_path_factory.mktemp("hub")) as hub:
         yield hub
-
-
-@pytest.fixture
-def refuse(hub):
-    """Lets the Hub refuse requests until the test ends: see `minihub.REFUSALS`."""
-    yield lambda path, status, message="", code="": hub.ask(
-        "/test/refuse?" + urlencode({"path": path, "status": status, "message": message, "code": code})
-    )
-    hub.ask("/test/refuse")
 
 
 def state(hub) -> dict:

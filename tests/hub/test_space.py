@@ -6,7 +6,6 @@ import re
 import sys
 import urllib.request
 from importlib.util import find_spec
-from urllib.parse import urlencode
 
 import pytest
 from loopback import ROOT, loopback
@@ -92,14 +91,12 @@ def test_a_gated_model_lies_inside_a_private_space(hub, tiny_model):
 AGAIN = "import sys; from album_gan.cli.main import main; sys.exit(main(['push', *sys.argv[1:]]))"
 
 
-def test_an_upload_that_fails_leaves_the_space_as_it_was(hub, tiny_model):
+def test_an_upload_that_fails_leaves_the_space_as_it_was(hub, refuse, tiny_model):
     """With the variable that its files need."""
     before = json.loads(hub.ask("/test/state"))["space/me/secret-page"]
     words = (tiny_model, "--repo-id", "me/open", "--data-rights", "ours", "--space", "me/secret-page")
-    refused = {"path": "POST /api/spaces/me/secret-page/commit", "status": 403, "message": "Storage limit reached"}
-    hub.ask(f"/test/refuse?{urlencode(refused)}")
+    refuse("POST /api/spaces/me/secret-page/commit", 403, "Storage limit reached")
     code, text = hub.run(AGAIN, *words)
-    hub.ask("/test/refuse")
     assert code == 2
     assert "me/secret-page keeps its earlier files, as the upload failed; the Hub responds: 403 Storage limit" in text
     assert json.loads(hub.ask("/test/state"))["space/me/secret-page"] == before

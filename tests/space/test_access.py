@@ -143,6 +143,16 @@ def test_guesses_of_the_presenters_key_are_slowed_but_an_old_key_is_not(address)
     assert ask(address, "/cover/1.png", source="127.0.0.4", cookie=many)[0] == 429  # many guesses in one request
 
 
+def test_the_presenters_key_reaches_gradios_events(address):
+    """By what happens to wrong ones."""
+    many = "; ".join(f"{COOKIE}{port}={port}" for port in range(40))
+    place, body = "/gradio_api/call/generate", json.dumps({"data": ["1", 1, ""]}).encode()
+    for cookie, expected in (("", "event: complete"), (many, "too many wrong presenter keys")):
+        headers = {"content_type": "application/json", "cookie": cookie, "source": "127.0.0.5"}
+        event = json.loads(ask(address, place, "POST", body, **headers)[2])["event_id"]
+        assert expected in ask(address, f"{place}/{event}", source="127.0.0.5")[2]
+
+
 def test_the_presenters_key_has_128_bits(tiny_model, tmp_path, monkeypatch):
     monkeypatch.delenv("ALBUM_GAN_PRESENTER", raising=False)
     from album_gan.space.client import PresenterKey
