@@ -34,11 +34,9 @@ def add_evaluate(commands: Subparsers) -> None:
         help="JSON of another model's evaluation, to print both side by side; may be repeated",
     )  # fmt: skip
     added.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
+        "--out", type=Path, metavar="FILE",
         help="also write the numbers as JSON; push publishes a model's evaluation.json",
-    )
+    )  # fmt: skip
     add_device_option(added)
 
 

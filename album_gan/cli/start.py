@@ -13,11 +13,15 @@ import time
 import webbrowser
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..covers.recommended_settings import settings_for
 from ..media.picture_formats import picture_endings
 from ..runtime import DEVICES, choose_device, hardware
 from .parser import Parser
+
+if TYPE_CHECKING:
+    from ..training.config import TrainingConfig
 
 INTERRUPTED = 130
 EPILOG = """Further options are those of album-gan train, e.g. --recipe, --resolution, --max_train_steps.
@@ -62,7 +66,7 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
 
     # --- 0: refuse what cannot be trained, before the pictures are cleaned
     options, _ = _options(args, more, _rows(covers) or _count(args.sources))
-    overwrite = _refuse_untrainable(["--train_data_dir", str(covers), *options, "--output_dir", str(run)], run)
+    config = _checked_config(["--train_data_dir", str(covers), *options, "--output_dir", str(run)], run)
 
     # --- 1: build a clean data set
     build = ["covers", "build", *args.sources, "--out", str(covers)]
@@ -96,19 +100,19 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
     print(f"\n3 of 3: open {page}, which refreshes itself; Ctrl-C stops training and saves a model", flush=True)
     if not args.no_browser and _has_browser():
         threading.Thread(target=_open_when_written, args=(page, time.time()), daemon=True).start()
-    resume = [] if overwrite else ["--resume_from_checkpoint", "latest"]
+    resume = [] if config.overwrite else ["--resume_from_checkpoint", "latest"]
     code = train([*words, *resume], "album-gan start")
-    if overwrite:
+    if config.overwrite:
         print("resume or train longer: run the same command without --overwrite")
     elif not code:
         print("train longer:    run the same command with more --minutes")
     return code
 
 
-def _refuse_untrainable(words: list[str], run: Path) -> bool:
-    """Raise ValueError for options that are wrong or do not fit the run to resume, SystemExit for unknown ones.
+def _checked_config(words: list[str], run: Path) -> "TrainingConfig":
+    """The training's settings.
 
-    Returns whether the run is to be deleted instead.
+    Raises ValueError for options that are wrong or do not fit the run to resume, SystemExit for unknown ones.
     """
     from ..hub.run_checkpoints import latest_checkpoint
     from ..training.run_folder import refuse_other_networks
@@ -117,7 +121,7 @@ def _refuse_untrainable(words: list[str], run: Path) -> bool:
     _, config, _ = parse(words, "album-gan train")
     if not config.overwrite and (checkpoint := latest_checkpoint(run)):
         refuse_other_networks(checkpoint, config, "with another --out")
-    return config.overwrite
+    return config
 
 
 def _in_a_process(command: list[str]) -> int:
