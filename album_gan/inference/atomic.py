@@ -52,9 +52,9 @@ def atomic_path(path: str | os.PathLike, *, flush: bool = False) -> Iterator[Pat
 def replacing_files(folder: str | os.PathLike, last: str) -> Iterator[Path]:
     """A temporary folder in `folder`, whose files take their places in `folder` when the block ends, `last` at the end.
 
-    If the block raises, nothing is replaced. `last` is missing while the others are replaced: a process killed then
-    leaves a folder without it, never old and new files that look complete. Other files in `folder` stay. Raises
-    OSError as `atomic_path`.
+    If the block raises, or the first file cannot be replaced, everything stays as it was. `last` is missing while the
+    others are replaced: whatever ends the process then leaves a folder without it, never a mixture of old and new files
+    that looks complete. Other files in `folder` stay. Raises OSError as `atomic_path`.
     """
     folder = Path(folder)
     temporary = folder / f".{last}.{secrets.token_hex(4)}.tmp"

@@ -67,7 +67,7 @@ def find(pipe: Any, picture: Image.Image, steps: int = STEPS, generator: Any = N
 
 
 def _descend(generator: Any, start: Tensor, stems: Tensor, target: Tensor, steps: int) -> Tensor:
-    """Gradient descent from one stem (1, C, h, w) towards the target (1, 3, R, R); returns the best on the way.
+    """Gradient descent from one stem (1, C, h, w) towards the target (1, 3, R, R); returns the best one found.
 
     In float32 whatever the generator's dtype: in float16 squares of small gradients are 0, and Adam divides by 0.
     """
