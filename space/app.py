@@ -17,7 +17,7 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-# Only exists on ZeroGPU. It patches torch, so it must be imported first. `service.drawing` requests the GPU.
+# Only exists on ZeroGPU. It patches torch, so it must be imported first. `service.drawing_function` requests the GPU.
 with contextlib.suppress(ImportError):
     import spaces  # noqa: F401
 

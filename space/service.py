@@ -61,7 +61,9 @@ class CoverService:
         self.jobs = JobQueue()
         self.editor = Editor(pipe)
         self.neighbours = Neighbours(pipe)
-        self.covers = CoverQueue(drawing(pipe), lambda image, cover: png_bytes(image, pipe.settings(*cover)), self.lock)
+        self.covers = CoverQueue(
+            drawing_function(pipe), lambda image, cover: png_bytes(image, pipe.settings(*cover)), self.lock
+        )
         self._results = threading.Lock()  # guards the two below
         self._films: OrderedDict[tuple[Cover, Cover], tuple[Lane, Future]] = OrderedDict()
         self._large: OrderedDict[tuple, bytes] = OrderedDict()
@@ -228,7 +230,7 @@ class CoverService:
         return encoded
 
 
-def drawing(pipe: AlbumCoverPipeline) -> Callable[[list[int], float, str | None], list[Image.Image]]:
+def drawing_function(pipe: AlbumCoverPipeline) -> Callable[[list[int], float, str | None], list[Image.Image]]:
     """A function that draws covers: on a ZeroGPU Space on the lent GPU, or on the CPU while none is lent.
 
     Batches serve many visitors, so they use the Space's own quota, which is soon used up. After a refusal the GPU is
