@@ -10,9 +10,7 @@ import math
 import os
 import sys
 import tempfile
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -36,6 +34,7 @@ from album_gan.space.client import Client, PresenterKey, address_of, presenter_k
 from album_gan.space.cover_queue import ANYBODY, BATCH_SIZE, CoverQueue
 from album_gan.space.drawing_order import Lane, PriorityLock
 from album_gan.space.job_queue import JobQueue
+from album_gan.space.shared_results import SharedResults
 from album_gan.space.temp_files import new_folder
 from album_gan.space.validation import Cover
 
@@ -64,9 +63,8 @@ class CoverService:
         self.covers = CoverQueue(
             drawing_function(pipe), lambda image, cover: png_bytes(image, pipe.settings(*cover)), self.lock
         )
-        self._results = threading.Lock()  # guards the two below
-        self._films: OrderedDict[tuple[Cover, Cover], tuple[Lane, Future]] = OrderedDict()
-        self._large: OrderedDict[tuple, bytes] = OrderedDict()
+        self._films = SharedResults(MAX_CACHED_FILMS)
+        self._large = SharedResults(MAX_CACHED_LARGE)
 
     def client(self, request: HTTPConnection) -> Client:
         """The client of a request; in the presenter's lane with her key. Raises TooManyKeysError."""
@@ -163,31 +161,17 @@ class CoverService:
 
     def film(self, first: Cover, last: Cover, client: Client = ANYBODY) -> Future:
         """A future mp4 that morphs one cover into another, drawn once for all requests. Raises QueueFullError."""
-        key = (first, last)
-        with self._results:
-            lane, future = self._films.get(key, (None, None))
-            is_new = future is None or (client.lane < lane and not future.done())
-            if is_new:
-                future = self.jobs.submit(client, "film", self._draw_film, first, last, client.lane)
-                self._films[key] = client.lane, future
-            self._films.move_to_end(key)
-            while len(self._films) > MAX_CACHED_FILMS:
-                self._films.popitem(last=False)
-        if is_new:
-            future.add_done_callback(functools.partial(self._forget_failed_film, key))
-        return future
+        return self._films.get(
+            (first, last),
+            client.lane,
+            lambda: self.jobs.submit(client, "film", self._draw_film, first, last, client.lane),
+        )
 
     def _draw_film(self, first: Cover, last: Cover, lane: Lane) -> bytes:
         frames = self.frames([first.seed, last.seed], FILM_FRAMES, False, first.truncation, first.label, lane)
         with tempfile.TemporaryDirectory() as folder:
             write_animation(frames, Path(folder) / "film.mp4", FPS)
             return (Path(folder) / "film.mp4").read_bytes()
-
-    def _forget_failed_film(self, key: tuple[Cover, Cover], future: Future) -> None:
-        if future.cancelled() or future.exception():
-            with self._results:
-                if self._films.get(key, (None, None))[1] is future:
-                    del self._films[key]
 
     # Enlargements ----------------------------------------------------------------------------------------------
 
@@ -209,25 +193,22 @@ class CoverService:
     def large_cover(
         self, cover: Cover, size: int, words: tuple[str, str, str], extension: str, client: Client = ANYBODY
     ) -> Future:
-        """A future PNG or WebP of an enlarged cover; `words` are title, artist and layout. Raises QueueFullError."""
-        key = (cover, size, words, extension)
-        with self._results:
-            if key in self._large:
-                done: Future = Future()
-                done.set_result(self._large[key])
-                return done
-        return self.jobs.submit(client, "enlarge", self._draw_large_cover, key, client)
+        """A future PNG or WebP of an enlarged cover, drawn once for all requests; `words` are title, artist and layout.
 
-    def _draw_large_cover(self, key: tuple, client: Client) -> bytes:
-        cover, size, words, extension = key
+        Raises QueueFullError.
+        """
+        return self._large.get(
+            (cover, size, words, extension),
+            client.lane,
+            lambda: self.jobs.submit(client, "enlarge", self._draw_large_cover, cover, size, words, extension, client),
+        )
+
+    def _draw_large_cover(
+        self, cover: Cover, size: int, words: tuple[str, str, str], extension: str, client: Client
+    ) -> bytes:
         [small] = self.images([cover], client)
         image = set_type(self.enlarge(small, max(size, *small.size), None, client.lane), *words)
-        encoded = encode(image, extension, self.pipe.settings(*cover))
-        with self._results:
-            self._large[key] = encoded
-            while len(self._large) > MAX_CACHED_LARGE:
-                self._large.popitem(last=False)
-        return encoded
+        return encode(image, extension, self.pipe.settings(*cover))
 
 
 def drawing_function(pipe: AlbumCoverPipeline) -> Callable[[list[int], float, str | None], list[Image.Image]]:

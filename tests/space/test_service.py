@@ -1,6 +1,7 @@
 """The service: one device for all that it builds, and results shared by whoever asks."""
 
 import copy
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -76,13 +77,28 @@ def test_covers_with_names_alike_are_files_of_their_own(tiny_pipeline):
         assert read_settings(Image.open(file))["seed"] == seed
 
 
-def test_a_film_is_drawn_once_and_the_presenter_does_not_wait_for_the_audiences(tiny_pipeline):
+LARGE = Cover(1), 256, ("Anna", "", "headline"), "webp"
+
+
+@pytest.mark.parametrize("kind", ["film", "large_cover"])
+def test_what_many_want_is_drawn_once_and_the_presenter_does_not_wait_for_the_audience(kind, tiny_pipeline):
     service = CoverService(tiny_pipeline)
+    wanted = functools.partial(getattr(service, kind), *(LARGE if kind == "large_cover" else (Cover(1), Cover(2))))
     with service.lock.hold(Lane.PRESENTER):  # so that nothing is drawn yet
-        first = service.film(Cover(1), Cover(2), Client("1"))
-        assert service.film(Cover(1), Cover(2), Client("2")) is first
-        hers = service.film(Cover(1), Cover(2), Client("3", Lane.PRESENTER))
+        first = wanted(client=Client("1"))
+        assert wanted(client=Client("2")) is first
+        hers = wanted(client=Client("3", Lane.PRESENTER))
         assert hers is not first
-        assert service.film(Cover(1), Cover(2), Client("1")) is hers
+        assert wanted(client=Client("1")) is hers
     assert hers.result(60) == first.result(60)
-    assert hers.result()[4:8] == b"ftyp"
+    assert {"film": b"ftyp", "large_cover": b"WEBP"}[kind] in hers.result()[:12]
+    assert wanted(client=Client("1")) is hers
+
+
+def test_what_could_not_be_drawn_is_drawn_anew(tiny_pipeline, monkeypatch):
+    service = CoverService(tiny_pipeline)
+    with monkeypatch.context() as broken:
+        broken.setattr(CoverService, "images", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            service.large_cover(*LARGE).result(60)
+    assert service.large_cover(*LARGE).result(60)[8:12] == b"WEBP"
