@@ -25,7 +25,8 @@ class Convolution:
         for name, least in {"size": 1, "kernel": 1, "stride": 1, "padding": 0, "output_padding": 0}.items():
             value = getattr(self, name)
             if not least <= value <= LARGEST:
-                raise ValueError(f"{name} must be from {least} to {LARGEST:,}, got {value}; {_why(name)}")
+                why = _why(name) if value < least else "this calculator goes no further"
+                raise ValueError(f"{name} must be from {least} to {LARGEST:,}, got {value:,}; {why}")
         if not self.transposed and self.output_padding:
             raise ValueError(
                 f"output_padding must be 0 for a convolution, got {self.output_padding}; only a transposed convolution "
@@ -39,7 +40,8 @@ class Convolution:
         if self.output < 1:
             room = f"{self.size} + 2 x {self.padding} = {self.size + 2 * self.padding} pixels"
             if self.transposed:
-                raise ValueError(f"padding {self.padding} removes the whole output; use less than {self.padding}")
+                most = (self.output + 2 * self.padding - 1) // 2
+                raise ValueError(f"padding {self.padding} removes the whole output; use at most {most}")
             raise ValueError(
                 f"a kernel of {self.kernel} does not fit into {room}; use a smaller kernel, or a padding of at least "
                 f"{(self.kernel - self.size + 1) // 2}"
@@ -72,10 +74,8 @@ class Convolution:
         """Notes about valid but unusual settings, a sentence each."""
         found = []
         if not self.transposed and self._left_over:
-            found.append(
-                f"The stride does not divide the input evenly: the last {self._left_over} of the padded pixels are "
-                "never used."
-            )
+            last = "last padded pixel is" if self._left_over == 1 else f"last {self._left_over} padded pixels are"
+            found.append(f"The stride does not divide the input evenly: the {last} never used.")
         if self.transposed and self.stride > 1 and self.kernel % self.stride:
             found.append(
                 f"The stride {self.stride} does not divide the kernel size {self.kernel}: neighbouring output pixels "

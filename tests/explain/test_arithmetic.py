@@ -46,10 +46,21 @@ def test_what_is_impossible_is_said_with_the_way_out(capsys):
     assert "use a smaller kernel, or a padding of at least 1" in capsys.readouterr().err
     assert main(["shapes", "--conv", "4,3,2,0,2", "--transposed"]) == 2
     assert "output_padding must be less than the stride 2, got 2" in capsys.readouterr().err
+    assert main(["shapes", "--conv", "4,4,2,100", "--transposed"]) == 2
+    assert "use at most 4" in capsys.readouterr().err
+    assert main(["shapes", "--conv", "4,4,2,4", "--transposed"]) == 0
+    assert main(["shapes", "--conv", "64,70000"]) == 2
+    assert "kernel must be from 1 to 65,536, got 70,000; this calculator goes no further" in capsys.readouterr().err
     assert main(["shapes", "--conv", "x"]) == 2
     assert main(["shapes"]) == 2
     assert main(["shapes", "nope"]) == 2
     assert "recipe must be one of" in capsys.readouterr().err
+
+
+def test_pixels_left_over_are_counted():
+    [remark] = Convolution(size=64, kernel=5, stride=2, padding=2).remarks
+    assert "the last padded pixel is never used" in remark
+    assert "the last 2 padded pixels are" in " ".join(Convolution(size=64, kernel=2, stride=3, padding=0).remarks)
 
 
 def test_padding_as_large_as_the_kernel_shows_zeros_to_a_convolution_only():
