@@ -128,10 +128,10 @@ def check_edits(text: str, names: list[str]) -> dict[str, float]:
     except (AttributeError, TypeError, ValueError, OverflowError, RecursionError):
         raise ValueError('edits must be JSON such as {"darker": 1.5}') from None
     for name, amount in amounts.items():
-        if name not in names or not abs(amount) <= MAX_EDIT:
-            raise ValueError(
-                f"edits must be of {', '.join(names)}, from -{MAX_EDIT:g} to {MAX_EDIT:g}; got {name[:40]!r}"
-            )
+        if name not in names:
+            raise ValueError(f"edits must be of {', '.join(names)}, got {name[:40]!r}")
+        if not abs(amount) <= MAX_EDIT:
+            raise ValueError(f"edits must be from -{MAX_EDIT:g} to {MAX_EDIT:g}, got {amount:g} of {name!r}")
     return amounts
 
 
