@@ -9,7 +9,7 @@ learn/products.json?...&step=&channel=&y=&x=    one value of a layer as a sum of
 learn/shapes.json?recipe=&resolution=           both networks of a recipe: steps, table and diagram
 learn/convolution.json?size=&kernel=...         the arithmetic of one convolution
 learn/critic.json?model=&seed=                  the discriminator's score of a generated cover, or of a POSTed picture
-learn/norm.json, learn/norm.webp?model=&seeds=  batch normalisation: statistics, and covers in both modes
+learn/norm.json, learn/norm.webp?model=&seeds=&mode=  batch normalisation: statistics, and covers in both modes
 learn/sum.webp?model=&a=&b=&c=                  a - b + c in latent space
 learn/walk.webp?model=&first=&last=&path=       covers along a line or a great circle, side by side
 learn/course.json?model=                        losses, kernel distances and alarms of the training
@@ -279,9 +279,11 @@ class Lessons:
         """A batch of covers in a row, in "training" or "evaluation" mode."""
 
         def compute() -> bytes:
+            mode = request.query_params.get("mode", "evaluation")
+            if mode not in ("training", "evaluation"):
+                raise ValueError(f"mode must be training or evaluation, got {mode[:20]!r}")
             pair, inputs = self._batch(request)
-            training = request.query_params.get("mode") == "training"
-            return strip(normalisation.pictures(pair.generator, inputs, training))
+            return strip(normalisation.pictures(pair.generator, inputs, training=mode == "training"))
 
         return image(await self._compute(request, compute))
 
