@@ -33,7 +33,7 @@ from album_gan.space.connections import limit_connections, raise_file_limit
 from album_gan.space.lan_address import Invitation, invitation, space_hosts
 from album_gan.space.lessons import Lessons
 from album_gan.space.page import build_page
-from album_gan.space.room import Room
+from album_gan.space.room import Room, picture_files
 from album_gan.space.routes import Routes
 from album_gan.space.service import CoverService
 from album_gan.space.temp_files import create_page_folder
@@ -59,18 +59,19 @@ def launch(
     `public_url` is the address that the audience gets instead; `device` is as in `runtime.choose_device`;
     `covers` is a folder of real covers for the game Fool the critic.
     Raises OSError when the port is taken or the model does not exist, ValueError for a model of another kind, an
-    unavailable device or an invalid public_url.
+    unavailable device, an invalid public_url or a folder without covers.
     """
     host = "0.0.0.0" if lan else host
     invite = invitation(port, lan, public_url)
     check_port(host, port)
+    real_covers = picture_files(Path(covers)) if covers else []
     open_files = raise_file_limit()
     folder = create_page_folder()
     service = CoverService(AlbumCoverPipeline.from_pretrained(model, device="cpu"), device)
     opening = [Cover(seed) for seed in opening_wall(service.pipe.fingerprint)[0]]
     service.covers.request(opening)  # drawn in advance, so that nobody waits for the first wall
     lessons = Lessons(service, model)
-    room = Room(lessons, invite, covers)
+    room = Room(lessons, invite, real_covers)
     record = training_record(model)
     page = build_page(service, about_model(service.pipe, model, record.get("covers")), label_kinds(record))
     page.queue(max_size=MAX_EVENTS)

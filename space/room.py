@@ -17,6 +17,7 @@ import random
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +72,12 @@ class Round:
 
 
 class Room:
-    """One game at a time. `covers` is a folder of real covers; without it synthetic ones are used."""
+    """One game at a time. `files` are pictures of real covers; without any, synthetic ones are used."""
 
-    def __init__(self, lessons: Lessons, invite: Invitation, covers: str | None = None):
+    def __init__(self, lessons: Lessons, invite: Invitation, files: Sequence[Path] = ()):
         self.lessons = lessons
         self.invite = dataclasses.replace(invite, url=f"{invite.url.rstrip('/')}/vote" if invite.url else "")
-        self.files = picture_files(Path(covers)) if covers else []
+        self.files = list(files)
         self._lock = threading.Lock()
         self._rounds: list[Round] = []
         self._game = ""
@@ -259,10 +260,14 @@ def majority(one: Round) -> bool | None:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """All pictures in a folder and its subfolders. Raises ValueError if there are none."""
+    """All pictures in a folder and its subfolders. Raises ValueError if there are none, or no such folder."""
+    if not folder.is_dir():
+        raise ValueError(f"covers must be a folder, got {str(folder)!r}, where there is none")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in picture_endings())
     if not files:
-        raise ValueError(f"covers must be a folder with pictures (JPEG, PNG, WebP and others), got {str(folder)!r}")
+        raise ValueError(
+            f"covers must be a folder with pictures (JPEG, PNG, WebP and others), got {str(folder)!r}, which has none"
+        )
     return files
 
 

@@ -185,6 +185,7 @@ def test_covers_have_addresses(address, tiny_pipeline):
         ("learn/critic.json?model=vanilla", "vanilla cannot score pictures here: it is untrained"),
         ("learn/critic.json?model=teaching&seed=-1", "seed must be a number from 0 to 99999999"),
         ("learn/norm.json?model=teaching&layer=x", "layer must be one of project_norm, "),
+        ("learn/norm.webp?mode=bus", "mode must be training or evaluation, got 'bus'"),
         ("learn/walk.webp?path=bus", "path must be line or sphere, got 'bus'"),
         # Of no route: a name is one part of a path.
         ("cover/..%2f..%2fetc%2fpasswd.png", "Not Found"),
@@ -444,8 +445,8 @@ def test_an_edited_cover_is_darker_and_says_what_was_done(address):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"darker": 4}', "from -3 to 3"),
-        ('{"darker": NaN}', "from -3 to 3"),
+        ('{"warmer": 1, "darker": 4}', "from -3 to 3, got 4 of 'darker'"),
+        ('{"darker": NaN}', "from -3 to 3, got nan"),
         ('{"<b>": 1}', "edits must be of darker"),
         ("[1]", "must be JSON"),
         ('{"darker": "x"}', "must be JSON"),

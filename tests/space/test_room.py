@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from album_gan.space import room as space_room
+from album_gan.space.app import launch
 from album_gan.space.drawing_order import Lane
 from album_gan.space.errors import RefusedError
 from album_gan.space.lan_address import Invitation, invitation
@@ -142,7 +143,7 @@ def test_a_game_of_two_rounds_with_the_hosts_covers(tiny_pipeline, tmp_path, mon
         Image.new("RGB", (80, 60), pink).save(tmp_path / f"{number}.png")
     clock = [0.0]
     monkeypatch.setattr(space_room, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    room = Room(Lessons(CoverService(tiny_pipeline)), Invitation(), str(tmp_path))
+    room = Room(Lessons(CoverService(tiny_pipeline)), Invitation(), picture_files(tmp_path))
     client = TestClient(Starlette(routes=room.all()), client=("127.0.0.1", 40_000))
 
     def view(voter: str) -> dict:
@@ -213,8 +214,11 @@ def test_a_game_can_be_stopped_while_it_is_prepared(tiny_pipeline):
 def test_real_covers_come_from_the_folder_that_the_host_names(tmp_path):
     save_covers(tmp_path / "covers" / "deep", 3)
     assert len(picture_files(tmp_path / "covers")) == 3
-    with pytest.raises(ValueError, match="covers must be a folder with pictures"):
-        picture_files(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"covers must be a folder, got .*nowhere', where there is none"):
+        launch("no-such-model", covers=str(tmp_path / "nowhere"))  # before the model is loaded
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"covers must be a folder with pictures .*empty', which has none"):
+        picture_files(tmp_path / "empty")
 
 
 def test_real_covers_are_shown_with_transparency_on_white(tmp_path):
