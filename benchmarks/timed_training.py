@@ -19,25 +19,31 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 
 
+def replace(owner: Any, name: str, function: Callable) -> None:
+    """Set an existing attribute; a lever whose function was renamed would measure nothing."""
+    assert hasattr(owner, name), f"{owner} has no {name} any more"
+    setattr(owner, name, function)
+
+
 def without_draws_ahead() -> None:
     """Copy each random draw separately."""
     from album_gan.recipes import named_random
 
-    named_random.DrawPlan.draw_ahead = lambda _plan, _draw: {}
+    replace(named_random.DrawPlan, "draw_ahead", lambda _plan, _draw: {})
 
 
 def without_covers_on_the_gpu() -> None:
     """Load covers with a data loader."""
     from album_gan.covers import batches
 
-    batches.fits_on = lambda _device, _covers: False
+    replace(batches, "fits_on", lambda _device, _covers: False)
 
 
 def without_held_weights() -> None:
     """Let autocast cast the frozen network, in each forward."""
     from album_gan.recipes import projected
 
-    projected.Recipe.prepare = lambda *_: None
+    replace(projected.Recipe, "cast_frozen_weights", lambda *_: None)
 
 
 def without_fused_optimizers() -> None:
@@ -49,14 +55,14 @@ def without_fused_optimizers() -> None:
     def adam(network, learning_rate, betas):
         return torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=learning_rate, betas=betas)
 
-    base.adam = adam
+    replace(base, "adam", adam)
 
 
 def without_tuned_kernels() -> None:
     """Disable cuDNN's kernel selection and TF32."""
     from album_gan import runtime
 
-    runtime.choose_kernels = lambda _deterministic: None
+    replace(runtime, "choose_kernels", lambda _deterministic: None)
 
 
 LEVERS: dict[str, Callable[[], None]] = {
