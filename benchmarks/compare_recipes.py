@@ -4,7 +4,7 @@
 
 Covers are 32 px and networks narrow (SETTINGS), so that a processor takes enough steps for the classics to learn
 something; the other settings are those of the papers. Minutes are of processor time, summed over all threads, so other
-work on the machine does not matter. Two short runs measure the time of a step; from it follows the number of steps,
+work on the machine does not matter. A short training measures the time of a step; from it follows the number of steps,
 to which a recipe's schedules are fitted. Start-up, sheets and measurements are not counted.
 
 Finished recipes are kept in --out, and a second call resumes with the remaining ones. `--recipes dcgan,wgan` selects
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -27,8 +28,11 @@ from PIL import Image, ImageDraw  # noqa: E402
 
 from album_gan.recipes.base import recipe_module, recipe_names  # noqa: E402
 
+if TYPE_CHECKING:
+    from album_gan.training.config import TrainingConfig
+
 RESOLUTION, BATCH_SIZE = 32, 32
-SHORT, LONG = 2, 10  # steps of the two runs that measure the time of a step, at all sizes of one that grows
+TIMED_STEPS = 10  # at all sizes of a recipe that grows
 SAMPLES, ROW, ENLARGED = 1_000, 12, 64  # covers in a row of the picture, and their size there
 SPACES = ("stlpips-vgg", "efficientnet-lite2")  # the first is neutral, the second favours projected
 SETTINGS = {  # an eighth of the paper's channels, a quarter of began's and infogan's, a sixteenth of r3gan's
@@ -45,13 +49,11 @@ SETTINGS = {  # an eighth of the paper's channels, a quarter of began's and info
 LABELS = {"cgan": "genre"}  # without labels it is dcgan
 
 
-def run(name: str, arguments: argparse.Namespace, steps: int, folder: Path, logging_steps: int = 50) -> float:
-    """Train for that many steps; seconds of processor time of this process."""
+def settings(name: str, arguments: argparse.Namespace, steps: int) -> "TrainingConfig":
+    """Those of a training of that many steps."""
     from album_gan.training.config import TrainingConfig
-    from album_gan.training.loop import train
 
-    shutil.rmtree(folder, ignore_errors=True)
-    config = TrainingConfig(
+    return TrainingConfig(
         recipe=name,
         train_data_dir=arguments.train_data_dir,
         label_column=LABELS.get(name) if arguments.labels else None,
@@ -60,14 +62,25 @@ def run(name: str, arguments: argparse.Namespace, steps: int, folder: Path, logg
         max_train_steps=steps,
         checkpointing_steps=1_000_000,
         dataloader_num_workers=0,
-        output_dir=str(folder),
+        output_dir=str(arguments.out / name / "run"),
         report_to="none",
         evaluation_images=0,
-        logging_steps=logging_steps,
+        logging_steps=max(1, steps // 200),
     )
-    started = time.process_time()
-    train(config, recipe_module(name).Config(**SETTINGS.get(name, {})))
-    return time.process_time() - started
+
+
+def cpu_seconds_a_step(name: str, arguments: argparse.Namespace) -> float:
+    """Seconds of this process's processor time, measured over a training of TIMED_STEPS."""
+    from album_gan.training.loop import Trainer, set_up
+
+    config = settings(name, arguments, TIMED_STEPS)
+    for _ in range(2):  # the first one warms up
+        recipe = config.build_recipe(recipe_module(name).Config(**SETTINGS.get(name, {})))
+        split, accelerator, state = set_up(config, recipe)
+        started = time.process_time()
+        for _ in Trainer(config, state, split, accelerator).steps():
+            pass
+    return (time.process_time() - started) / TIMED_STEPS
 
 
 def one(name: str, arguments: argparse.Namespace) -> None:
@@ -77,14 +90,13 @@ def one(name: str, arguments: argparse.Namespace) -> None:
     from album_gan import AlbumCoverPipeline
     from album_gan.covers.dataset import CoverSource, load_covers
     from album_gan.evaluation.compare import compare
+    from album_gan.training.loop import train
 
     folder = arguments.out / name
-    run(name, arguments, 1, folder / "trial")  # warm-up
-    costs = [run(name, arguments, steps, folder / "trial") for steps in (SHORT, LONG)]
-    shutil.rmtree(folder / "trial")
-    cost = (costs[1] - costs[0]) / (LONG - SHORT)
+    cost = cpu_seconds_a_step(name, arguments)
     steps = max(1, round(arguments.minutes * 60 / cost))
-    run(name, arguments, steps, folder / "run", logging_steps=max(1, steps // 200))
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    train(settings(name, arguments, steps), recipe_module(name).Config(**SETTINGS.get(name, {})))
 
     source = CoverSource(train_data_dir=arguments.train_data_dir, resolution=RESOLUTION)
     held_out = load_covers(source).held_out.all_pixels()
