@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from ..training.config import TrainingConfig
 
 INTERRUPTED = 130
+GENRES = ("auto", "genre")
+CHOSEN = {  # options of train that `start` gives itself, and what to use instead
+    "train_data_dir": "name the pile",
+    "dataset_name": "name the pile; Hub ids of data sets are piles too",
+    "output_dir": "use --out",
+    "resume_from_checkpoint": "the same command resumes; --overwrite starts again",
+}
 EPILOG = """Further options are those of album-gan train, e.g. --recipe, --resolution, --max_train_steps.
 The same command again resumes what was interrupted.
 
@@ -40,6 +47,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for covers/ and run/; default: runs/NAME_OF_THE_PILE"
     )
+    parser.add_argument(
+        "--folder-genre", "--folder_genre", action="store_true", help="folders are genres, as for covers build"
+    )
     parser.add_argument("--minutes", type=float, metavar="N", help="duration of training; default: by size and machine")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="auto (default): a GPU if available")
     parser.add_argument(
@@ -50,6 +60,8 @@ def main(arguments: list[str]) -> int:
     before = arguments[: arguments.index(args.sources[0])]
     if early := [word for word in before if word.startswith("-") and word in more]:
         raise ValueError(f"options of train must follow the pile, got {early[0]} before {args.sources[0]}; move it")
+    for name in CHOSEN.keys() & _given(more):
+        raise ValueError(f"{name} must be left to start, which sets it, got --{name}; {CHOSEN[name]}")
     out = args.out or Path("runs") / _name_of(args.sources[0])
     covers, run = out / "covers", out / "run"
     try:
@@ -67,9 +79,15 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
     # --- 0: refuse what cannot be trained, before the pictures are cleaned
     options, _ = _options(args, more, _rows(covers) or _count(args.sources))
     config = _checked_config(["--train_data_dir", str(covers), *options, "--output_dir", str(run)], run)
+    if config.label_column in GENRES and not args.folder_genre and all(map(_holds_only_pictures, args.sources)):
+        raise ValueError(
+            f"label_column must be a column of labels, got {config.label_column!r}, and the pile has only pictures; "
+            "--folder-genre takes the names of their folders, or add a metadata.csv"
+        )
 
     # --- 1: build a clean data set
     build = ["covers", "build", *args.sources, "--out", str(covers)]
+    build += ["--folder-genre"] if args.folder_genre else []
     print(
         f"1 of 3: clean the pictures, remove duplicates and broken files\n  album-gan {shlex.join(build)}", flush=True
     )
@@ -93,7 +111,8 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
     if args.dry_run:
         print(f"\n3 of 3: open {page}")
         if Path(args.sources[0]).is_dir():
-            _describe(["--train_data_dir", args.sources[0], *options, "--output_dir", str(run)])
+            folders = ["--label_column", "auto"] if args.folder_genre and config.label_column else []  # not yet "genre"
+            _describe(["--train_data_dir", args.sources[0], *options, *folders, "--output_dir", str(run)])
         return 0
 
     # --- 3: open the page, as soon as it exists
@@ -105,7 +124,8 @@ def _steps(args: argparse.Namespace, more: list[str], covers: Path, run: Path) -
     if config.overwrite:
         print("resume or train longer: run the same command without --overwrite")
     elif not code:
-        print("train longer:    run the same command with more --minutes")
+        longer = "a higher --max_train_steps" if "max_train_steps" in _given(more) else "more --minutes"
+        print(f"train longer:    run the same command with {longer}")
     return code
 
 
@@ -190,6 +210,14 @@ def _count(sources: list[str]) -> int:
     """Number of picture files in folders, an upper limit of the number of covers; archives are not opened."""
     folders = [Path(source) for source in sources if Path(source).is_dir()]
     return sum(path.suffix.lower() in picture_endings() for folder in folders for path in folder.rglob("*"))
+
+
+def _holds_only_pictures(source: str) -> bool:
+    """Whether a pile is a folder without metadata files, archives or music, where a build would find genres."""
+    from ..covers.folders import visible_files
+
+    files = visible_files(Path(source))
+    return bool(files) and all(path.suffix.lower() in picture_endings() for path in files)
 
 
 def _rows(covers: Path) -> int:

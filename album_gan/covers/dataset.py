@@ -198,7 +198,8 @@ def load_covers(source: CoverSource) -> Split:
         labels, classes = class_numbers(training[column], rows.features[column])
         if len(classes) == 1:
             raise ValueError(
-                f"label_column must hold names, but {column!r} holds none; choose another, or leave it out"
+                f"label_column must hold names, but {column!r} holds none; choose another, or leave it out "
+                "(a build takes folders' names as genres with --folder-genre)"
             )
     mixed: list[str] = []
     if source.mixture_column is not None:

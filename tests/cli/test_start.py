@@ -152,6 +152,10 @@ def test_mistakes_are_one_line(words, message, tmp_path, capfd, monkeypatch):
     [
         (("--resoluton", "64"), "Unrecognized options: --resoluton"),
         (("--train_batch_size", "0"), "train_batch_size must be"),
+        (("--output_dir", "elsewhere"), "output_dir must be left to start, which sets it, got --output_dir; use --out"),
+        (("--train-data-dir=elsewhere",), "train_data_dir must be left to start"),
+        (("--resume_from_checkpoint", "latest"), "resume_from_checkpoint must be left to start"),
+        (("--label_column", "auto"), "the pile has only pictures; --folder-genre takes the names of their folders"),
         (
             ("--resolution", "64"),
             "resolution must stay 32, as in the run that is resumed, got 64; start another run",
@@ -177,6 +181,26 @@ def test_what_cannot_be_trained_is_refused_before_the_pictures_are_cleaned(
     assert message in printed.err + printed.out
     assert "1 of 3" not in printed.out
     assert not (tmp_path / "runs" / "my_pile" / "covers").exists()
+
+
+@pytest.mark.parametrize("labels", ["folders", "metadata"])
+def test_genres_are_of_folders_or_of_metadata(labels, pile, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pile = shutil.copytree(pile, tmp_path / "pile")
+    words = ["start", str(pile), "--recipe", "cgan", "--cgan.width", "8", "--resolution", "32"]
+    words += ["--train_batch_size", "4", "--label_column", "genre", "--dry-run"]
+    for folder, names in (("jazz", range(0, 10)), ("metal", range(10, 20))):
+        (pile / folder).mkdir()
+        for name in names:
+            (pile / f"{name}.jpg").rename(pile / folder / f"{name}.jpg")
+    if labels == "metadata":
+        rows = [f"jazz/{n}.jpg,jazz" for n in range(10)] + [f"metal/{n}.jpg,metal" for n in range(10, 20)]
+        (pile / "metadata.csv").write_text("\n".join(["file_name,genre", *rows]))
+    else:
+        words.append("--folder-genre")
+    assert main(words) == 0
+    [build] = [line for line in capsys.readouterr().out.splitlines() if "covers build" in line]
+    assert build.endswith("--folder-genre") == (labels == "folders")
 
 
 def test_another_pile_of_the_same_name_does_not_take_over_the_run(pile, tmp_path, capfd, monkeypatch):
