@@ -1,12 +1,13 @@
 """Everything around the steps of a run: starting or resuming, logging, saving, finishing."""
 
-import copy
 import math
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from torch import Tensor
 from tqdm import tqdm
 
 from .. import runtime
@@ -18,7 +19,7 @@ from .advice import advice
 from .checkpoint import rotate_checkpoints
 from .config import TrainingConfig
 from .distributed import any_process, check_same_weights, of_first_process, precision_name
-from .packaging import STATISTICS_BATCH_SIZE, STATISTICS_BATCHES, make_ready_to_draw, save_model
+from .packaging import STATISTICS_BATCH_SIZE, STATISTICS_BATCHES, as_published, save_model
 from .run_folder import changes, clear_folder, refuse_another_run, set_aside_newer
 from .state import TrainingState
 from .watching.monitor import PREVIEW_BATCHES, Monitor
@@ -49,9 +50,7 @@ class Run:
             self.accelerator.print(f"no checkpoint in {self.output_dir} yet, starting from scratch")
         self._open()
         if self.main:
-            batches = self._statistics_batches()
-            make_ready_to_draw(self.state.average, self.state.recipe, self.config.seed, self.labels, batches)
-            self.monitor.sample(0, self.state.average, [])
+            self._sample([])
 
     def resume(self, checkpoint: Path) -> None:
         """Resume from a checkpoint, and print changed settings."""
@@ -91,13 +90,9 @@ class Run:
             if broken:
                 raise ValueError("a loss is no longer finite on another process")
         if self.main and self.monitor.preview_due():
-            copied = copy.deepcopy(state.average)  # previews depend on the clock, so they must not change saved state
-            make_ready_to_draw(copied, state.recipe, self.config.seed, self.labels, PREVIEW_BATCHES)
-            self.monitor.preview(state.images, copied)
-        if self.main and self.monitor.due(state.images):
-            make_ready_to_draw(state.average, state.recipe, self.config.seed, self.labels)  # all batches, to compare
-            if self.monitor.sample(state.images, state.average, result.scores):
-                state.save(self.output_dir / "best", self.settings, write_beside=self.write_model)
+            self.monitor.preview(state.images, partial(self._published, PREVIEW_BATCHES))
+        if self.main and self.monitor.fits(state.images):
+            self._sample(result.scores)
 
     def save_checkpoint(self, wait: bool = False) -> None:
         """Save a complete checkpoint; the first process writes it in the background, unless `wait`."""
@@ -117,18 +112,15 @@ class Run:
         if any_process(self.accelerator, failure is not None):
             raise failure or OSError("the first process could not write a checkpoint; its own output says why")
 
-    def write_model(self, folder: Path) -> ModelMixin:
-        """Write the averaged generator and the discriminator as a model; returns the network as loaded from it."""
+    def write_model(self, published: ModelMixin, folder: Path) -> ModelMixin:
+        """Write `_published` and the discriminator as a model; returns the network as loaded from it."""
         state = self.state
         record = {
             "images": state.images, "steps": state.step, "hours": round(state.seconds / 3600, 3),
             "held_out": len(self.split.held_out),
             "hardware": runtime.hardware(self.accelerator.device.type, self.accelerator.num_processes), **self.settings,
         }  # fmt: skip
-        return save_model(
-            folder, state.average, state.discriminator, state.recipe, self.config.seed, self.labels, record,
-            self._statistics_batches(),
-        )  # fmt: skip
+        return save_model(folder, published, state.discriminator, record)
 
     def finish(self) -> None:
         """Write the model, and publish it if requested and the run is finished."""
@@ -136,7 +128,8 @@ class Run:
             self.save_checkpoint(wait=True)
         if self.main:
             self.state.writer.wait()
-            self.monitor.finish(self.state.images, self.write_model(self.output_dir))
+            published = self._published(self._statistics_batches())
+            self.monitor.finish(self.state.images, self.write_model(published, self.output_dir))
             stopped = self.state.step < self.state.duration.end
             if stopped:
                 end = self.state.duration.known_end
@@ -156,8 +149,26 @@ class Run:
         config = self.config
         return {"repo_id": config.hub_model_id, "data_rights": config.data_rights, "license": config.license}
 
+    def _sample(self, scores: list[tuple[Tensor, Tensor]]) -> None:
+        """Draw and evaluate what is due, and save the best model so far. `scores`: as in `Monitor.sample`."""
+        state = self.state
+        with self.monitor.watching(state.images) as due:
+            # Thumbnails are too small to compare; all else is compared, from run to run too.
+            batches = PREVIEW_BATCHES if due == {"thumbnails"} else STATISTICS_BATCHES
+            published = self._published(batches)
+            if self.monitor.sample(state.images, published, scores):
+                write_beside = partial(self.write_model, published)
+                state.save(self.output_dir / "best", self.settings, write_beside=write_beside)
+
+    def _published(self, batches: int) -> ModelMixin:
+        """The averaged network as it would be published now, with BatchNorm statistics over `batches`.
+
+        A copy: what is watched depends on the clock, and must not change saved state.
+        """
+        return as_published(self.state.average, self.state.recipe, self.config.seed, self.labels, batches)
+
     def _statistics_batches(self) -> int:
-        """How many batches to take BatchNorm statistics over; few after few images, so that a trial run ends soon."""
+        """How many batches of BatchNorm statistics the final model gets; few after few images, to end a trial soon."""
         if self.state.warm_up_steps:  # it began with a trained model
             return STATISTICS_BATCHES
         return min(STATISTICS_BATCHES, PREVIEW_BATCHES + self.state.images // STATISTICS_BATCH_SIZE)

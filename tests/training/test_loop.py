@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from album_gan import AlbumCoverPipeline
 from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 from album_gan.training.config import TrainingConfig
 from album_gan.training.loop import train
+from album_gan.training.run import Run
+from album_gan.training.watching.monitor import PREVIEW_SHARE, Monitor
 from train import main
 
 
@@ -219,8 +222,6 @@ def test_a_disk_that_is_really_full(my_covers, tmp_path, capsys):
 
 def test_the_best_by_kid_is_kept_apart(my_covers, tmp_path, monkeypatch):
     """best/ is a model, and a checkpoint to go on from; rotation leaves it alone."""
-    from album_gan.training.watching.monitor import Monitor
-
     kids = iter([0.5, 0.3, 0.4, 0.6])
 
     def evaluate(self, images, samples, scores):
@@ -231,7 +232,8 @@ def test_the_best_by_kid_is_kept_apart(my_covers, tmp_path, monkeypatch):
     monkeypatch.setattr(Monitor, "evaluate", evaluate)
     monkeypatch.setattr("album_gan.training.watching.monitor.FEW_HELD_OUT", 1)
     words = command(my_covers, tmp_path, "dcgan", "--max_train_steps", 8, "--checkpointing_steps", 1)
-    assert main([*words, "--evaluation_images", "8", "--checkpoints_total_limit", "1"]) == 0
+    words += ["--watching_share", "1", "--checkpoints_total_limit", "1"]
+    assert main([*words, "--evaluation_images", "8"]) == 0
     assert read_state(tmp_path / "best")["step"] == 4
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-8"]
     assert AlbumCoverPipeline.from_pretrained(tmp_path / "best").fingerprint
@@ -242,6 +244,52 @@ def test_the_best_by_kid_is_kept_apart(my_covers, tmp_path, monkeypatch):
     more = ["--resume_from_checkpoint", str(tmp_path / "best"), "--evaluation_images", "0"]
     assert main([*words, *more]) == 0
     assert read_state(latest_checkpoint(tmp_path))["step"] == 8
+
+
+def test_all_of_the_watching_is_counted_and_is_no_training(my_covers, tmp_path, monkeypatch):
+    """With the BatchNorm statistics before it, and the writing of best/ after it."""
+    shares = []
+
+    class Timed(Run):
+        def watch(self, result, bar):
+            before, started = self.monitor.seconds_watched, time.monotonic()
+            super().watch(result, bar)
+            seconds = time.monotonic() - started
+            if counted := self.monitor.seconds_watched - before:
+                shares.append((counted / seconds, (time.monotonic() - self.monitor.clock) / seconds))
+
+    kids = iter(range(99, 0, -1))  # each the best so far
+    monkeypatch.setattr("album_gan.training.loop.Run", Timed)
+    monkeypatch.setattr(Monitor, "evaluate", lambda *_: next(kids))
+    monkeypatch.setattr("album_gan.training.watching.monitor.FEW_HELD_OUT", 1)
+    words = command(my_covers, tmp_path, "dcgan", "--max_train_steps", 7, "--evaluation_images", 8)
+    assert main([*words, "--watching_share", "1"]) == 0
+    assert read_state(tmp_path / "best")["step"] == 6
+    assert len(shares) == 3
+    for counted, trained in shares:
+        assert counted > 0.8
+        assert trained < 0.1
+
+
+def test_all_of_a_preview_is_counted_and_is_no_training(my_covers, tmp_path, monkeypatch):
+    shares = []
+
+    class Timed(Run):
+        def watch(self, result, bar):
+            before, started = self.monitor.next_preview, time.monotonic()
+            super().watch(result, bar)
+            over = time.monotonic()
+            if self.monitor.next_preview != before:
+                counted = (self.monitor.next_preview - over) * PREVIEW_SHARE
+                shares.append((counted / (over - started), (over - self.monitor.clock) / (over - started)))
+
+    monkeypatch.setattr("album_gan.training.loop.Run", Timed)
+    monkeypatch.setattr("album_gan.training.watching.monitor.FIRST_PREVIEW", 0.0)
+    monkeypatch.setattr("album_gan.training.watching.monitor.PREVIEWS_EVERY", 0.0)
+    assert main(command(my_covers, tmp_path, "dcgan", "--max_train_steps", 2, "--evaluation_images", 0)) == 0
+    counted, trained = shares[0]
+    assert counted > 0.8
+    assert trained < 0.1
 
 
 @pytest.mark.slow  # a compiler takes minutes

@@ -215,10 +215,10 @@ def test_watching_waits_for_its_share_of_the_time(covers, tmp_path):
     """Evaluations that are due after every step: at most the free seconds and the share go into them."""
     monitor = Monitor(tmp_path, 0, dcgan.Recipe(dcgan.Config(), 32), "a run", lambda *_: None, 16, 0, 16, 0.01)
     monitor.started -= 100  # seconds ago
-    assert monitor.due(1_000)
+    assert monitor.fits(1_000)
     monitor.seconds_watched = 5.9
-    assert monitor.due(1_000)
+    assert monitor.fits(1_000)
     monitor.costs["sheet"] = 0.2
-    assert not monitor.due(1_000)
+    assert not monitor.fits(1_000)
     monitor.started -= 100
-    assert monitor.due(1_000)
+    assert monitor.fits(1_000)
