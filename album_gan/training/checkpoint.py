@@ -40,8 +40,8 @@ def save_checkpoint(
 ) -> None:
     """Write `folder` under a temporary name, flush it to disk, and rename it, replacing an existing one.
 
-    `tensors` come from `snapshot`. `write_beside` may write more into the folder. Raises OSError if the disk is
-    full; the existing folder is kept then.
+    `tensors` come from `snapshot`. `write_beside` may write more into the folder. Raises OSError, without a remedy, if
+    the disk is full; the existing folder is kept then.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -61,8 +61,7 @@ def save_checkpoint(
         flush_to_disk(folder.parent)
     except (OSError, SafetensorError) as error:
         raise OSError(
-            f"{folder.name} could not be written into {folder.parent} ({' '.join(str(error).split())}); make room, "
-            "then --resume_from_checkpoint latest resumes from the last complete one"
+            f"{folder.name} could not be written into {folder.parent} ({' '.join(str(error).split())})"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from .. import runtime
 from ..covers.dataset import Split
 from ..hub.push import push
-from ..hub.run_checkpoints import read_state
+from ..hub.run_checkpoints import latest_checkpoint, read_state
 from ..light_diffusers import ModelMixin
 from .advice import advice
 from .checkpoint import rotate_checkpoints
@@ -22,6 +22,7 @@ from .distributed import any_process, check_same_weights, of_first_process, prec
 from .packaging import STATISTICS_BATCH_SIZE, STATISTICS_BATCHES, as_published, save_model
 from .run_folder import changes, clear_folder, refuse_another_run, set_aside_newer
 from .state import TrainingState
+from .watching.alarms import unwritten_alarm
 from .watching.monitor import PREVIEW_BATCHES, Monitor
 from .watching.step_result import StepResult
 
@@ -36,6 +37,7 @@ class Run:
         self.output_dir = Path(config.output_dir)
         self.main = accelerator.is_main_process
         self.labels = split.train.labels
+        self.unwritten: OSError | None = None  # why the last checkpoint could not be written
         batch_size = config.train_batch_size * config.gradient_accumulation_steps * accelerator.num_processes
         self.settings = {
             **config.settings(state.recipe), "batch_size": batch_size, "covers": split.train.count,
@@ -84,6 +86,8 @@ class Run:
             means = state.terms.read()
             broken = any_process(self.accelerator, not all(map(math.isfinite, means.values())))
             if self.main:
+                if not state.writer.busy:
+                    self._check_written()
                 self.monitor.log(state.images, state.step, means)
                 short = {name.replace("iscriminator", "").replace("enerator", ""): v for name, v in means.items()}
                 bar.set_postfix({**short, "images": f"{state.images:,}"})
@@ -95,22 +99,35 @@ class Run:
             self._sample(result.scores)
 
     def save_checkpoint(self, wait: bool = False) -> None:
-        """Save a complete checkpoint; the first process writes it in the background, unless `wait`."""
+        """Save a complete checkpoint; the first process writes it in the background, unless `wait`.
+
+        If it cannot be written, an alarm follows, and the next one is another attempt.
+        """
         state = self.state
         check_same_weights(self.accelerator, state.generator, state.discriminator, state.recipe)
         failure: Exception | None = None
         if self.main:
             try:
                 self.monitor.check_weights(state.images, state.generator, state.discriminator)
+                self._check_written()
+                self.unwritten = None
                 folder = self.output_dir / f"checkpoint-{state.step}"
                 limit = self.config.checkpoints_total_limit
                 state.save(folder, self.settings, when_written=lambda: rotate_checkpoints(self.output_dir, limit))
                 if wait:
-                    state.writer.wait()
+                    self._check_written()
             except (OSError, ValueError) as error:
                 failure = error
         if any_process(self.accelerator, failure is not None):
             raise failure or OSError("the first process could not write a checkpoint; its own output says why")
+
+    def _check_written(self) -> None:
+        """Wait for the checkpoint being written, and raise an alarm if it cannot be."""
+        try:
+            self.state.writer.wait()
+        except OSError as error:
+            self.unwritten = error
+            self.monitor.alarm(self.state.images, unwritten_alarm(error))
 
     def write_model(self, published: ModelMixin, folder: Path) -> ModelMixin:
         """Write `_published` and the discriminator as a model; returns the network as loaded from it."""
@@ -123,18 +140,27 @@ class Run:
         return save_model(folder, published, state.discriminator, record)
 
     def finish(self) -> None:
-        """Write the model, and publish it if requested and the run is finished."""
+        """Write the model, and publish it if requested and the run is finished.
+
+        Raises OSError at the end if the last checkpoint could not be written.
+        """
         if self.state.step % self.config.checkpointing_steps:
             self.save_checkpoint(wait=True)
         if self.main:
-            self.state.writer.wait()
+            self._check_written()
             published = self._published(self._statistics_batches())
-            self.monitor.finish(self.state.images, self.write_model(published, self.output_dir))
+            try:
+                self.monitor.finish(self.state.images, self.write_model(published, self.output_dir))
+            except OSError as error:
+                if self.unwritten:
+                    raise OSError(f"{error}; {self._unresumable()}") from error
+                raise
             stopped = self.state.step < self.state.duration.end
             if stopped:
                 end = self.state.duration.known_end
                 of = f" of {end:,}" if end else ""
-                print(f"stopped at step {self.state.step:,}{of}; --resume_from_checkpoint latest resumes")
+                resumes = "" if self.unwritten else "; --resume_from_checkpoint latest resumes"
+                print(f"stopped at step {self.state.step:,}{of}{resumes}")
             print(f"see the covers:  album-gan demo --model {self.output_dir}")
             if self.config.push_to_hub and not stopped:  # a bad run that was stopped must not replace a good model
                 print(f"published:       {push(str(self.output_dir), **self._publication())}")
@@ -142,7 +168,19 @@ class Run:
                 options = self._publication() if self.config.push_to_hub else {"repo_id": "YOUR_NAME/album-covers"}
                 words = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in options.items() if value]
                 print(f"publish them:    album-gan push {self.output_dir} {' '.join(words)}")
+        if any_process(self.accelerator, self.unwritten is not None):
+            raise self._unresumable()
         self.accelerator.end_training()
+
+    def _unresumable(self) -> OSError:
+        """The error that the last checkpoint is missing."""
+        if self.unwritten is None:
+            return OSError("the first process could not write the last checkpoint; its own output says why")
+        newest = latest_checkpoint(self.output_dir)
+        resumes = (
+            f"--resume_from_checkpoint latest resumes from {newest.name}" if newest else "start again with --overwrite"
+        )
+        return OSError(f"{self.unwritten}, so the last steps cannot be resumed; make room, then {resumes}")
 
     def _publication(self) -> dict[str, Any]:
         """Arguments of `push`, which are options of `album-gan push` too."""
@@ -158,7 +196,11 @@ class Run:
             published = self._published(batches)
             if self.monitor.sample(state.images, published, scores):
                 write_beside = partial(self.write_model, published)
-                state.save(self.output_dir / "best", self.settings, write_beside=write_beside)
+                self._check_written()
+                try:
+                    state.save(self.output_dir / "best", self.settings, write_beside=write_beside)
+                except OSError as error:
+                    self.monitor.alarm(state.images, unwritten_alarm(error))
 
     def _published(self, batches: int) -> ModelMixin:
         """The averaged network as it would be published now, with BatchNorm statistics over `batches`.

@@ -38,7 +38,8 @@ def test_every_alarm_is_three_sentences_for_people():
     evaluations = [{**GOOD, "diversity": 0.1, "auc": 1.0, **COPYING}] * 4
     found = alarms.evaluation_alarms(evaluations, largest_auc=0.99, largest_gap=0.5)
     found += [alarms.range_alarm(-1, 0, 1_000), alarms.repetition_alarm(1, 40), alarms.finite_alarm("Loss", math.nan)]
-    assert len(found) == 7
+    found += [alarms.unwritten_alarm(OSError("checkpoint-5 could not be written into run (File too large)"))]
+    assert len(found) == 8
     for alarm in found:
         assert all(text.endswith(".") and text[0].isupper() for text in (alarm.saw, alarm.means))
         assert alarm.attempt.endswith(".")
