@@ -1,9 +1,9 @@
 """The folder of a new or resumed run: claiming it, finding the checkpoint, comparing settings, deleting old runs."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ OF_A_MODEL = (
     *(f"{network}/{file}" for network in ("generator", "upscaler", "discriminator")
       for file in ("config.json", "*.safetensors", "*.py")),
 )  # fmt: skip
-BESTS = ("best", "superseded-best")
+BESTS = ("best", "superseded-best", "superseded-best-[0-9]*")
 # Files of a run, which `overwrite` deletes; everything else in the folder belongs to the user.
 OURS = (
     "log.jsonl", "progress.html", "history/[0-9]*.webp", "samples/[0-9]*.png",
@@ -190,9 +190,9 @@ def _holds_a_run(output_dir: Path) -> bool:
 def _run_files(output_dir: Path) -> list[Path]:
     """Files with the names of a run's."""
     patterns = list(OURS)
-    for folder in ("", *(f"{best}/" for best in BESTS)):
-        if (output_dir / folder / "model_index.json").exists():  # else files with such common names are the user's
-            patterns += [f"{folder}{name}" for name in PIPELINE_FILES]
+    for folder in (output_dir, *(folder for best in BESTS for folder in output_dir.glob(best))):
+        if (folder / "model_index.json").exists():  # else files with such common names are the user's
+            patterns += [(folder / name).relative_to(output_dir).as_posix() for name in PIPELINE_FILES]
     return sorted(path for pattern in patterns for path in output_dir.glob(pattern) if path.is_file())
 
 
@@ -200,7 +200,7 @@ def set_aside_newer(output_dir: Path, step: int) -> list[Path]:
     """Rename checkpoints later than `step`, at which a run is resumed, because the run now diverges from them.
 
     Otherwise `latest` would find them, and rotation would delete the newly written checkpoints first. The same for a
-    later best/, which the first evaluation would replace, even by a worse model.
+    later best/, which the first evaluation would replace, even by a worse model. Those set aside earlier stay.
     """
     later = [folder for folder in checkpoints(output_dir) if int(folder.name.rpartition("-")[2]) > step]
     best = output_dir / "best"
@@ -209,9 +209,9 @@ def set_aside_newer(output_dir: Path, step: int) -> list[Path]:
             later.append(best)
     moved = []
     for folder in later:
-        target = folder.with_name(f"superseded-{folder.name}")
-        shutil.rmtree(target, ignore_errors=True)
-        moved.append(folder.rename(target))
+        name = f"superseded-{folder.name}"
+        targets = (folder.with_name(name if number == 1 else f"{name}-{number}") for number in count(1))
+        moved.append(folder.rename(next(target for target in targets if not target.exists())))
     return moved
 
 

@@ -177,6 +177,26 @@ def test_resuming_from_an_earlier_checkpoint_sets_later_ones_aside(words, tmp_pa
     assert read_state(run / "checkpoint-3")["run_id"] == state["run_id"]
 
 
+def test_what_was_set_aside_earlier_stays(words, tmp_path):
+    run = tmp_path / "run"
+    words += ["--checkpointing_steps", "1", "--checkpoints_total_limit", "4", "--max_train_steps", "2"]
+    assert main(words) == 0
+    for name in ("superseded-checkpoint-2", "superseded-best"):
+        shutil.copytree(run / "checkpoint-2", run / name)
+        (run / name / "mine.txt").write_text("the first")
+    shutil.copytree(run / "checkpoint-2", run / "best")
+    (run / "best" / "model_index.json").write_text("{}")
+    (run / "best" / "pipeline.py").write_text("")
+    assert main([*words, "--resume_from_checkpoint", str(run / "checkpoint-1")]) == 0
+    for name in ("superseded-checkpoint-2", "superseded-best"):
+        assert (run / name / "mine.txt").read_text() == "the first"
+        assert read_state(run / f"{name}-2")["step"] == 2
+    assert main([*words, "--overwrite"]) == 0  # which deletes all of it, but not the user's
+    left = [path for path in run.glob("superseded-*/**/*") if path.is_file()]
+    assert {path.name for path in left} == {"mine.txt"}
+    assert not (run / "superseded-checkpoint-2-2").exists()
+
+
 def test_a_run_is_not_resumed_into_the_folder_of_another(words, tmp_path, capsys):
     run, other = tmp_path / "run", tmp_path / "other"
     assert main([*words, "--max_train_steps", "1"]) == 0
