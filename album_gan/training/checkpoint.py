@@ -67,12 +67,20 @@ def save_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def restore_replaced(output_dir: Path) -> None:
-    """Restore folders whose process was killed between the two renames of `replace_folder`."""
-    for old in output_dir.glob(".*.old"):
-        folder = output_dir / old.name[1 : -len(".old")]
-        if not folder.exists():
-            os.replace(old, folder)
+def tidy_up(output_dir: Path) -> None:
+    """Clean up after a run that was killed while it wrote a checkpoint; only for the process that claimed the folder.
+
+    Deletes what is half-written, and what has been replaced; a folder that was not yet replaced gets its name back.
+    """
+    for name in ("checkpoint-[0-9]*", "best"):
+        for old in output_dir.glob(f".{name}.old"):
+            folder = output_dir / old.name[1 : -len(".old")]
+            if folder.exists():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                os.replace(old, folder)
+        for half_written in output_dir.glob(f".{name}.tmp"):
+            shutil.rmtree(half_written, ignore_errors=True)
 
 
 def load_checkpoint(

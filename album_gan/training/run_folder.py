@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from ..hub.run_checkpoints import checkpoints, fetch_run, latest_checkpoint, read_state
 from ..inference.atomic import remove_leftovers
 from ..inference.model_store import PIPELINE_FILES, is_hub_id
-from .checkpoint import restore_replaced
+from .checkpoint import tidy_up
 from .config import TrainingConfig
 from .distributed import is_first_process
 
@@ -83,7 +83,7 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     output_dir = Path(config.output_dir)
     refuse_foreign_files(output_dir)
     if is_first_process():  # which has claimed the folder
-        restore_replaced(output_dir)
+        tidy_up(output_dir)
         for folder in (output_dir, output_dir / "history", output_dir / "samples"):
             remove_leftovers(folder)  # of a killed run
     if named is None:

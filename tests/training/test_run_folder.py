@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from album_gan.hub.run_checkpoints import checkpoints, read_state
 from album_gan.training import run_folder
-from album_gan.training.checkpoint import restore_replaced
+from album_gan.training.checkpoint import tidy_up
 from album_gan.training.config import TrainingConfig
 from album_gan.training.run_folder import clear_folder
 from train import main
@@ -232,11 +232,23 @@ def test_an_output_dir_that_is_a_file_is_one_line(words, tmp_path, capsys):
 
 
 def test_a_folder_replaced_halfway_gets_its_name_back(tmp_path):
-    """A kill between the two renames leaves the old one under another name."""
-    for name in (".best.old", ".checkpoint-2.old", "checkpoint-2"):
+    """A kill between the two renames leaves the old one under another name, and one after them both."""
+    mine = [".config.old", ".mine.tmp", ".checkpoint-mine.old"]
+    for name in (".best.old", ".checkpoint-2.old", "checkpoint-2", *mine):
         (tmp_path / name).mkdir()
-    restore_replaced(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".checkpoint-2.old", "best", "checkpoint-2"]
+    tidy_up(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["best", "checkpoint-2", *mine])
+
+
+@pytest.mark.parametrize("more", ["--overwrite", "--resume_from_checkpoint=latest"])
+def test_what_a_killed_run_had_half_written_is_deleted(words, tmp_path, more):
+    run = tmp_path / "run"
+    assert main([*words, "--max_train_steps", "1"]) == 0
+    for name in (".checkpoint-7.tmp", ".best.tmp", ".checkpoint-1.old"):
+        (run / name).mkdir()
+        (run / name / "state.safetensors").write_bytes(b"half")
+    assert main([*words, "--max_train_steps", "2", more]) == 0
+    assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
 
 
 def statistics_batches(run: Path) -> int:
