@@ -125,7 +125,7 @@ def refuse_foreign_files(output_dir: Path) -> None:
     """
     folders = [path for name in FOLDERS for path in output_dir.glob(name) if path.is_dir() and any(path.iterdir())]
     found = folders + _run_files(output_dir)
-    if found and not _holds_a_run(output_dir):
+    if found and not _sign_of_a_run(output_dir):
         raise ValueError(
             f"output_dir must be new, empty or a run's, {output_dir} holds {found[0].relative_to(output_dir)}, which "
             "is not from a run and would be replaced; choose another output_dir"
@@ -147,11 +147,11 @@ def refuse_to_overwrite(config: TrainingConfig) -> None:
                 f"output_dir must be separate from train_data_dir {config.train_data_dir}, else samples become covers "
                 f"and --overwrite could delete covers; got {output_dir}, choose another"
             )
-    found = _run_files(output_dir)
-    if found and not config.overwrite and config.resume_from_checkpoint != "latest":
+    sign = _sign_of_a_run(output_dir)
+    if sign and not config.overwrite and config.resume_from_checkpoint != "latest":
         raise ValueError(
-            f"output_dir {output_dir} already holds a run ({found[0].name}); resume it with --resume_from_checkpoint "
-            "latest, choose another output_dir, or delete it with --overwrite"
+            f"output_dir {output_dir} already holds a run ({sign.relative_to(output_dir)}); resume it with "
+            "--resume_from_checkpoint latest, choose another output_dir, or delete it with --overwrite"
         )
 
 
@@ -172,7 +172,7 @@ def refuse_another_run(output_dir: Path, record: dict[str, Any]) -> None:
 def clear_folder(config: TrainingConfig) -> None:
     """Delete the run in `output_dir`, and nothing else there."""
     output_dir = Path(config.output_dir)
-    if not _holds_a_run(output_dir):
+    if not _sign_of_a_run(output_dir):
         return
     files = _run_files(output_dir)
     for path in files:
@@ -183,8 +183,8 @@ def clear_folder(config: TrainingConfig) -> None:
             folder.rmdir()
 
 
-def _holds_a_run(output_dir: Path) -> bool:
-    return any(found for sign in SIGNS_OF_A_RUN for found in output_dir.glob(sign))
+def _sign_of_a_run(output_dir: Path) -> Path | None:
+    return next((found for sign in SIGNS_OF_A_RUN for found in output_dir.glob(sign)), None)
 
 
 def _run_files(output_dir: Path) -> list[Path]:

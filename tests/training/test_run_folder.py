@@ -40,7 +40,7 @@ def test_a_second_run_in_a_used_folder_is_refused_and_changes_nothing(words, tmp
     before = everything_in(run)
     assert main([*words, "--max_train_steps", "2"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "already holds a run" in error
+    assert "already holds a run (log.jsonl)" in error
     assert "--resume_from_checkpoint latest, choose another output_dir, or delete it with --overwrite" in error
     assert everything_in(run) == before
 
