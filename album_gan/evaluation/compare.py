@@ -35,8 +35,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Compare a model (bundled, a folder or a Hub id) with the covers of `source`, at the model's resolution.
 
-    At most MOST_HELD_OUT held-out covers are used. Returns what `compare` does, and before it the keys `model` (its
-    fingerprint), `resolution` in pixels and `truncation`: the content of evaluation.json.
+    At most MOST_HELD_OUT held-out covers are used, and copies are looked for among all training covers. Returns what
+    `compare` does, and before it the keys `model` (its fingerprint), `resolution` in pixels and `truncation`: the
+    content of evaluation.json.
     With `progress`, prints an estimate of the time, and shows a progress bar. `beside` are evaluations of other models,
     by name, to compare the result with. Raises ValueError before the first cover is drawn for unknown extractors, for
     too few samples or held-out covers, and for evaluations `beside` that were measured differently.
@@ -57,6 +58,8 @@ def evaluate(
     if progress:
         seconds = expected_seconds(pipeline, samples, (held_out, training), spaces, device)
         print(f"drawing {samples:,} covers and comparing them in {' and '.join(spaces)}: about {in_words(seconds)}")
+        if len(training) > MOST_HELD_OUT:
+            print(f"copies are looked for among all {len(training):,} training covers, whose features are cached")
     with tqdm(total=samples, desc="drawing", unit="cover", leave=False, disable=not progress) as bar:
         drawn = []
         for start in range(0, samples, COVERS_PER_UPDATE):
