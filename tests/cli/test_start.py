@@ -134,7 +134,7 @@ def test_a_dry_run_counts_no_pictures_that_cannot_be_read(tmp_path, capsys, monk
         ((), "the following arguments are required: PILE; see album-gan start --help"),
         (("nowhere",), "nowhere"),
         (("my_pile", "--minutes", "soon"), "argument --minutes: invalid float value: 'soon'"),
-        (("--minutes", "60", "nowhere", "--max_train_steps", "60"), "nowhere"),
+        (("--minutes", "60", "nowhere", "--train_batch_size", "8"), "nowhere"),
         (
             ("--resolution", "64", "my_pile"),
             "options of train must follow the pile, got --resolution before 64",
