@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from .. import runtime
 from ..covers.dataset import Split
+from ..covers.labels import find_label_column
 from ..hub.push import push
 from ..hub.run_checkpoints import latest_checkpoint, read_state
 from ..light_diffusers import ModelMixin
@@ -223,6 +224,11 @@ class Run:
             where = f"{precision_name(self.accelerator)} on {self.accelerator.device}, "
             where += "1 process" if processes == 1 else f"{processes} processes"
             print(f"{split.train} to train on, {len(split.held_out):,} held out; {where}")
+            if config.label_column and self.labels is not None:
+                column = find_label_column(split.train.rows.column_names, config.label_column)  # of which "auto" is any
+                count, unknown = len(state.recipe.classes), int((self.labels == 0).sum())
+                classes = "1 class" if count == 1 else f"{count:,} classes"
+                print(f"label_column {column}: {classes}, {unknown:,} of {len(self.labels):,} covers without one")
             for line in advice(split, config, state.recipe) if state.step == 0 else ():
                 print(line)
             self.output_dir.mkdir(parents=True, exist_ok=True)
