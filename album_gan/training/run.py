@@ -162,13 +162,14 @@ class Run:
                 of = f" of {end:,}" if end else ""
                 resumes = "" if self.unwritten else "; --resume_from_checkpoint latest resumes"
                 print(f"stopped at step {self.state.step:,}{of}{resumes}")
-            print(f"see the covers:  album-gan demo --model {self.output_dir}")
+            folder = shlex.quote(str(self.output_dir))
+            print(f"see the covers:  album-gan demo --model {folder}")
             if self.config.push_to_hub and not stopped:  # a bad run that was stopped must not replace a good model
                 print(f"published:       {push(str(self.output_dir), **self._publication())}")
             else:
-                options = self._publication() if self.config.push_to_hub else {"repo_id": "YOUR_NAME/album-covers"}
+                options = self._publication() | {"repo_id": self.config.hub_model_id or "YOUR_NAME/album-covers"}
                 words = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in options.items() if value]
-                print(f"publish them:    album-gan push {self.output_dir} {' '.join(words)}")
+                print(f"publish them:    album-gan push {folder} {' '.join(words)}")
         if any_process(self.accelerator, self.unwritten is not None):
             raise self._unresumable()
         self.accelerator.end_training()

@@ -1,7 +1,9 @@
 """Training through its real command line: smoke, resume, signals, bad input."""
 
+import html
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -79,6 +81,18 @@ def test_resume_where_there_is_nothing_yet_starts_afresh(my_covers, tmp_path, ca
     arguments = command(my_covers, tmp_path / "run", "dcgan", "--max_train_steps", 1)
     assert main([*arguments, "--resume_from_checkpoint", "latest"]) == 0
     assert "no checkpoint in" in capsys.readouterr().out
+
+
+def test_printed_commands_can_be_pasted(my_covers, tmp_path, capsys):
+    run = tmp_path / "my run's"
+    more = ["--hub_model_id", "me/mine", "--data_rights", "my own photographs"]
+    assert main(command(my_covers, run, "dcgan", "--max_train_steps", 1, *more)) == 0
+    see, publish = capsys.readouterr().out.splitlines()[-2:]
+    assert shlex.split(see.partition(":")[2]) == ["album-gan", "demo", "--model", str(run)]
+    words = ["--repo-id", "me/mine", "--data-rights", "my own photographs"]
+    assert shlex.split(publish.partition(":")[2]) == ["album-gan", "push", str(run), *words]
+    page = html.unescape((run / "progress.html").read_text())
+    assert f"album-gan demo --model {shlex.quote(str(run))}<" in page
 
 
 def test_gradients_are_accumulated(my_covers, tmp_path):
