@@ -88,7 +88,7 @@ class Monitor:
 
     def set_covers(self, images: int, covers: Covers, held_out: Covers) -> None:
         """Set the covers to compare samples with; at the start, check them for copies of each other."""
-        some = list(range(0, len(covers), max(1, len(covers) // DISTINCT_AMONG)))
+        some = list(range(0, len(covers), max(1, math.ceil(len(covers) / DISTINCT_AMONG))))
         pictures = covers.pixels_of(some)
         self.known = np.stack([small(picture) for picture in pictures])
         if images == 0:

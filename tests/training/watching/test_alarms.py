@@ -14,6 +14,7 @@ from album_gan.evaluation.compare import copies
 from album_gan.hub.run_checkpoints import latest_checkpoint
 from album_gan.recipes import dcgan, wgan_gp
 from album_gan.training.watching import alarms
+from album_gan.training.watching import monitor as module
 from album_gan.training.watching.monitor import COPIED_AMONG, Monitor
 from train import main
 
@@ -210,6 +211,16 @@ def test_the_nearest_training_covers_are_shown_in_a_resumed_run_too(covers, tmp_
     monitor.set_covers(images, split.train, split.held_out)
     monitor.describe(images, [Image.fromarray(pixels) for pixels in split.train.pixels_of(range(8))])
     assert (tmp_path / "samples" / "nearest.png").exists()
+
+
+def test_copies_are_looked_for_among_as_many_covers_as_said(covers, tmp_path, monkeypatch):
+    """Every second of 134: every one would be more than the limit."""
+    monkeypatch.setattr(module, "DISTINCT_AMONG", 100)
+    monitor = Monitor(tmp_path, 0, dcgan.Recipe(dcgan.Config(), 32), "a run", lambda *_: None, 16, 0, 16)
+    split = load_covers(CoverSource(train_data_dir=str(covers), resolution=32))
+    assert 100 < len(split.train) < 200
+    monitor.set_covers(0, split.train, split.held_out)
+    assert 50 < len(monitor.known) <= 100
 
 
 def test_watching_waits_for_its_share_of_the_time(covers, tmp_path):
