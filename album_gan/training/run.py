@@ -170,14 +170,12 @@ class Run:
                 options = self._publication() | {"repo_id": self.config.hub_model_id or "YOUR_NAME/album-covers"}
                 words = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in options.items() if value]
                 print(f"publish them:    album-gan push {folder} {' '.join(words)}")
-        if any_process(self.accelerator, self.unwritten is not None):
-            raise self._unresumable()
         self.accelerator.end_training()
+        if self.unwritten:  # of the first process; the others are done
+            raise self._unresumable()
 
     def _unresumable(self) -> OSError:
         """The error that the last checkpoint is missing."""
-        if self.unwritten is None:
-            return OSError("the first process could not write the last checkpoint; its own output says why")
         newest = latest_checkpoint(self.output_dir)
         resumes = (
             f"--resume_from_checkpoint latest resumes from {newest.name}" if newest else "start again with --overwrite"

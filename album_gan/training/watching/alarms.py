@@ -73,7 +73,7 @@ def unwritten_alarm(error: OSError) -> Alarm:
         "checkpoint not written",
         f"A checkpoint was not written: {error}.",
         "If the run ended now, its latest steps would be lost.",
-        "make room on that disk; the run goes on, and tries again at the next checkpoint.",
+        "make room on that disk; the next checkpoint is another attempt.",
     )
 
 
