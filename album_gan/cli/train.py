@@ -32,6 +32,10 @@ EXAMPLES = """examples:
   accelerate launch train.py --config configs/laptop-night.json --train_data_dir my_covers --output_dir runs/night
   accelerate launch train.py --recipe dcgan --resolution 64 --train_data_dir my_covers --dry_run
   accelerate launch train.py --train_data_dir my_covers --output_dir runs/mine --resume_from_checkpoint latest"""
+REPLACED = {  # settings of a preset, by the option that replaces them
+    "train_data_dir": ("dataset_name", "data_files"), "dataset_name": ("train_data_dir",),
+    "minutes": ("max_train_steps",), "max_train_steps": ("minutes",),
+}  # fmt: skip
 DESCRIBING = ("about", "expect")  # a preset's descriptions of itself
 
 
@@ -87,9 +91,15 @@ def main(arguments: list[str], prog: str = "train.py") -> int:
 def parse(arguments: list[str], prog: str = "train.py") -> tuple[CommandOptions, TrainingConfig, Any]:
     """Parse options into those of the command, the settings of the run, and the Config of its recipe.
 
-    Raises ValueError for a preset with unknown settings, SystemExit for unknown options or wrong types.
+    Raises ValueError for a preset with unknown settings and for two durations, SystemExit for unknown options or wrong
+    types.
     """
     preset = _preset(arguments)
+    minutes, steps = (_value_of(name, arguments) for name in ("minutes", "max_train_steps"))
+    if minutes and steps:
+        raise ValueError(
+            f"minutes and max_train_steps both say how long to train, got {minutes} and {steps}; leave one out"
+        )
     recipe = _value_of("recipe", arguments) or preset.get("recipe", TrainingConfig.recipe)
     arguments = [*_as_options(preset), *arguments]
     recipe_config = recipe_module(recipe).Config
@@ -132,8 +142,8 @@ def _value_of(name: str, arguments: list[str]) -> str | None:
 def _preset(arguments: list[str]) -> dict[str, Any]:
     """The settings of the preset that --config names, and its descriptions of itself; {} without.
 
-    Without what other options replace: its covers by --train_data_dir, its recipe's settings by another --recipe.
-    Raises ValueError for unknown settings.
+    Without what other options replace: settings in REPLACED, and its recipe's settings by another --recipe. Raises
+    ValueError for unknown settings.
     """
     path = _value_of("config", arguments)
     if path is None:
@@ -149,8 +159,10 @@ def _preset(arguments: list[str]) -> dict[str, Any]:
         if name not in known:
             raise ValueError(f"config {path} has the setting {name!r}, which does not exist; see train.py --help")
         check_type(f"config {path}: {name}", value, known[name])
-    if _value_of("train_data_dir", arguments):
-        preset.pop("dataset_name", None)
+    for option, names in REPLACED.items():
+        if _value_of(option, arguments):
+            for name in names:
+                preset.pop(name, None)
     recipe = _value_of("recipe", arguments)
     return {name: value for name, value in preset.items() if not recipe or name.partition(".")[0] in (name, recipe)}
 

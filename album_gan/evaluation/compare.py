@@ -35,8 +35,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Compare a model (bundled, a folder or a Hub id) with the covers of `source`, at the model's resolution.
 
-    At most MOST_HELD_OUT held-out covers are used. Returns what `compare` does, and before it the keys `model` (its
-    fingerprint), `resolution` in pixels and `truncation`: the content of evaluation.json.
+    At most MOST_HELD_OUT held-out covers are used, and copies are looked for among all training covers. Returns what
+    `compare` does, and before it the keys `model` (its fingerprint), `resolution` in pixels and `truncation`: the
+    content of evaluation.json.
     With `progress`, prints an estimate of the time, and shows a progress bar. `beside` are evaluations of other models,
     by name, to compare the result with. Raises ValueError before the first cover is drawn for unknown extractors, for
     too few samples or held-out covers, and for evaluations `beside` that were measured differently.
@@ -57,6 +58,8 @@ def evaluate(
     if progress:
         seconds = expected_seconds(pipeline, samples, (held_out, training), spaces, device)
         print(f"drawing {samples:,} covers and comparing them in {' and '.join(spaces)}: about {in_words(seconds)}")
+        if len(training) > MOST_HELD_OUT:
+            print(f"copies are looked for among all {len(training):,} training covers, whose features are cached")
     with tqdm(total=samples, desc="drawing", unit="cover", leave=False, disable=not progress) as bar:
         drawn = []
         for start in range(0, samples, COVERS_PER_UPDATE):
@@ -148,7 +151,7 @@ def _compare(
         real, *others = (cached_features(some, extractor, bar.update) for some in known)
         result["spaces"][name] = numbers = in_one_space(fake, real, subset)
         for features in others:
-            numbers |= copies(fake, real, features) | of_training(real, features)
+            numbers |= copies(fake, real, features) | of_training(real, features, len(fake))
     real_spectrum, fake_spectrum = radial_spectrum(held_out), radial_spectrum(samples)
     result["spectrum_db"] = octave_differences(real_spectrum, fake_spectrum)
     return result
@@ -178,7 +181,7 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
     """The numbers of one feature space, for features fake (M, D) and real (N, D)."""
     fake, real = fake.astype(np.float64), real.astype(np.float64)
     rng = np.random.Generator(np.random.Philox(key=0))
-    order = rng.permutation(len(real))
+    compared = _as_many(real, len(fake), rng)
     floors = distances_within(real)
     numbers: dict[str, Any] = {"kid": kernel_distance(real, fake)}
     numbers |= {"kid_floor": floors.mean(), "kid_floor_spread": floors.std()}
@@ -190,8 +193,7 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
         recalls = [prdc(rng.choice(real, subset, False), rng.choice(fake, subset, False)).recall
                    for _ in range(SUBSET_DRAWS)]  # fmt: skip
         numbers |= {"recall_of_draws": np.mean(recalls), "recall_of_draws_spread": np.std(recalls)}
-    count = min(len(fake), len(real))  # neighbourhoods shrink with the number of samples: use as many of each
-    found = prdc(real[order[:count]], fake[:count])
+    found = prdc(compared, fake[: len(compared)])
     numbers |= {"precision": found.precision, "recall": found.recall}
     numbers |= {"density": found.density, "coverage": found.coverage}
     between = distances(real, real)[np.triu_indices(len(real), 1)]
@@ -200,14 +202,21 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
     return {name: float(value) for name, value in numbers.items()}
 
 
-def of_training(real: np.ndarray, training: np.ndarray) -> dict[str, float]:
-    """Precision, recall and coverage of real covers: of training covers (M, D) against as many held-out ones, (N, D).
+def _as_many(real: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` of the held-out covers, or all: neighbourhoods shrink with their number, so use as many of each."""
+    return real[rng.permutation(len(real))[:count]]
 
-    They show what samples can reach at best. Empty if there are fewer training covers.
+
+def of_training(real: np.ndarray, training: np.ndarray, samples: int) -> dict[str, float]:
+    """Precision, recall and coverage of real covers: training covers (M, D) against held-out ones, (N, D).
+
+    Of both, as many as are compared with `samples` samples. They show what samples can reach at best. Empty if there
+    are fewer training covers.
     """
-    if len(training) < len(real):
+    compared = _as_many(real, samples, np.random.Generator(np.random.Philox(key=0)))
+    if len(training) < len(compared):
         return {}
-    found = prdc(real.astype(np.float64), sample_of(training, len(real)).astype(np.float64))
+    found = prdc(compared.astype(np.float64), sample_of(training, len(compared)).astype(np.float64))
     return {f"{name}_of_training": getattr(found, name) for name in ("precision", "recall", "coverage")}
 
 

@@ -132,12 +132,15 @@ def features_of(
 ) -> np.ndarray:
     """uint8 (N, R, R, 3) -> float32 (N, D). `advance` is called with the number of pictures after each batch."""
     device = next(chain(extractor.buffers(), extractor.parameters())).device
-    parts = []
+    features = np.empty((0, 0), np.float32)
     for start in range(0, len(pixels), batch_size):
         images = to_unit_range(torch.from_numpy(np.array(pixels[start : start + batch_size]))).to(device)
-        parts.append(extractor(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
+        found = extractor(images.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
+        if start == 0:  # memory for all: a list of parts would take it twice
+            features = np.empty((len(pixels), found.shape[1]), np.float32)
+        features[start : start + batch_size] = found
         advance(len(images))
-    return np.concatenate(parts)
+    return features
 
 
 def _stlpips_weights() -> dict[str, Tensor]:

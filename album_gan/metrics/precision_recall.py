@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+BLOCK = 16_384  # features that are compared at a time; in float64 they take 200 MB
+
 
 @dataclass(frozen=True)
 class PRDC:
@@ -17,7 +19,7 @@ class PRDC:
 
 def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Euclidean distances, (N, D) and (M, D) -> (N, M)."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
+    a, b = a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)
     squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
     return np.sqrt(np.maximum(squares, 0))
 
@@ -43,9 +45,20 @@ def prdc(real: np.ndarray, fake: np.ndarray, k: int = 3) -> PRDC:
 
 
 def nearest(queries: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance and index of the nearest of `others`, for each query: (N,), (N,)."""
-    found = [distances(part, others) for part in np.array_split(queries, max(1, len(queries) // 256))]
-    return np.concatenate([d.min(1) for d in found]), np.concatenate([d.argmin(1) for d in found])
+    """Distance and index of the nearest of `others`, for each query: (N,), (N,).
+
+    Copies only a block of `others` at a time, of which there may be millions.
+    """
+    nearest_distance, index = np.full(len(queries), np.inf), np.zeros(len(queries), np.int64)
+    for start in range(0, len(others), BLOCK):
+        block = others[start : start + BLOCK].astype(np.float64)
+        for some in np.array_split(np.arange(len(queries)), max(1, len(queries) // 256)):
+            between = distances(queries[some], block)
+            best = between.argmin(1)
+            distance = between[np.arange(len(some)), best]
+            closer = distance < nearest_distance[some]
+            nearest_distance[some[closer]], index[some[closer]] = distance[closer], start + best[closer]
+    return nearest_distance, index
 
 
 def near_duplicate_rate(features: np.ndarray, threshold: float) -> float:

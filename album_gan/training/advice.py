@@ -2,10 +2,29 @@
 
 from collections.abc import Iterator
 
-from ..covers.dataset import Split
-from ..covers.recommended_settings import FEW_COVERS
+import datasets
+import numpy as np
+
+from ..covers.dataset import Covers, Split
+from ..covers.recommended_settings import FEW_COVERS, resolution_of
 from ..recipes.base import Recipe
 from .config import TrainingConfig
+
+NUMBERS = ("int", "uint", "float")  # with gaps, whole numbers become floats
+
+
+def usual_side(covers: Covers) -> int | None:
+    """The median of the covers' shorter sides in pixels; None unless columns say it, as those of a build do."""
+    if covers.rows is None:
+        return None
+    columns = ["width", "height"]
+    kinds = [covers.rows.features.get(name) for name in columns]
+    if not all(isinstance(kind, datasets.Value) and kind.dtype.startswith(NUMBERS) for kind in kinds):
+        return None
+    table = covers.rows.select_columns(columns).with_format("numpy")[:]
+    sides = np.minimum(*(np.asarray(table[name], float) for name in columns))
+    known = sides[sides > 0]
+    return int(np.median(known)) if len(known) else None
 
 
 def advice(split: Split, config: TrainingConfig, recipe: Recipe) -> Iterator[str]:
@@ -17,6 +36,15 @@ def advice(split: Split, config: TrainingConfig, recipe: Recipe) -> Iterator[str
         options = "--init_from bundled" if fits else "--recipe projected --resolution 128 --init_from bundled"
         few = f"ADVICE: {len(split.train):,} covers are few to start from scratch."
         yield f"{few} Start from a model that draws covers: {options}"
+    side = usual_side(split.train)
+    if side is not None and side < config.resolution:
+        smaller = resolution_of(side)
+        possible = smaller < config.resolution and not config.init_from
+        instead = f", or train at their size: --resolution {smaller}" if possible else ""
+        yield (
+            f"ADVICE: Most covers are {side} px or smaller, enlarged to {config.resolution} px, so the model learns "
+            f"their blur. Find larger ones{instead}"
+        )
     if recipe.without_labels and not recipe.classes:
         yield (
             f"ADVICE: {config.recipe} without a label column trains as {recipe.without_labels}. Name the column that "

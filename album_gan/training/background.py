@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 class BackgroundWriter:
     """Runs one write at a time in the background. Its error is raised by the next call.
 
-    Leaving the context waits for the write, so that a checkpoint is finished even if training ends with an error.
+    Leaving the context with an error waits for the write, so that a checkpoint is finished even then.
     """
 
     def __init__(self) -> None:
@@ -18,12 +18,17 @@ class BackgroundWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is None:
+            return
         try:
             self.wait()
         except Exception as failure:
-            if error is None:
-                raise
             error.add_note(f"the last checkpoint could not be written either: {failure}")
+
+    @property
+    def busy(self) -> bool:
+        """Whether a write is going on: `wait` would take time."""
+        return self._running is not None and not self._running.done()
 
     def start(self, write: Callable[[], None]) -> None:
         """Call `write` in the background. Raises the error of the previous write."""

@@ -40,8 +40,8 @@ def save_checkpoint(
 ) -> None:
     """Write `folder` under a temporary name, flush it to disk, and rename it, replacing an existing one.
 
-    `tensors` come from `snapshot`. `write_beside` may write more into the folder. Raises OSError if the disk is
-    full; the existing folder is kept then.
+    `tensors` come from `snapshot`. `write_beside` may write more into the folder. Raises OSError, without a remedy, if
+    the disk is full; the existing folder is kept then.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -61,19 +61,26 @@ def save_checkpoint(
         flush_to_disk(folder.parent)
     except (OSError, SafetensorError) as error:
         raise OSError(
-            f"{folder.name} could not be written into {folder.parent} ({' '.join(str(error).split())}); make room, "
-            "then --resume_from_checkpoint latest resumes from the last complete one"
+            f"{folder.name} could not be written into {folder.parent} ({' '.join(str(error).split())})"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def restore_replaced(output_dir: Path) -> None:
-    """Restore folders whose process was killed between the two renames of `replace_folder`."""
-    for old in output_dir.glob(".*.old"):
-        folder = output_dir / old.name[1 : -len(".old")]
-        if not folder.exists():
-            os.replace(old, folder)
+def tidy_up(output_dir: Path) -> None:
+    """Clean up after a run that was killed while it wrote a checkpoint; only for the process that claimed the folder.
+
+    Deletes what is half-written, and what has been replaced; a folder that was not yet replaced gets its name back.
+    """
+    for name in ("checkpoint-[0-9]*", "best"):
+        for old in output_dir.glob(f".{name}.old"):
+            folder = output_dir / old.name[1 : -len(".old")]
+            if folder.exists():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                os.replace(old, folder)
+        for half_written in output_dir.glob(f".{name}.tmp"):
+            shutil.rmtree(half_written, ignore_errors=True)
 
 
 def load_checkpoint(

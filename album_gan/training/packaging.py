@@ -32,32 +32,30 @@ STATISTICS_BATCHES = 100
 STATISTICS_BATCH_SIZE = 8
 
 
-def save_model(
-    folder: Path,
-    average: ModelMixin,
-    discriminator: ModelMixin,
-    recipe: Recipe,
-    seed: int,
-    labels: Tensor | None,
-    record: dict[str, Any],
-    statistics_batches: int = STATISTICS_BATCHES,
-) -> ModelMixin:
+def save_model(folder: Path, published: ModelMixin, discriminator: ModelMixin, record: dict[str, Any]) -> ModelMixin:
     """Write generator, discriminator and training.json so that `from_pretrained` and `--init_from` load them.
 
-    Returns the averaged network as loaded from these files. `statistics_batches`: see `make_ready_to_draw`.
+    `published` comes from `as_published`. Returns the same network as loaded from these files.
     """
-    average = copy.deepcopy(average)
-    round_to_half(average)
-    make_ready_to_draw(average, recipe, seed, labels, statistics_batches)
     with replacing_files(folder, "model_index.json") as new:
-        pipeline_of(average).save_pretrained(new)
+        pipeline_of(published).save_pretrained(new)
         (new / "discriminator").mkdir()
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in discriminator.state_dict().items()}
         write_weights(new / "discriminator", weights)
         write_atomic(new / "discriminator" / "config.json", discriminator.to_json_string())
         write_atomic(new / "training.json", json.dumps(record, indent=2) + "\n")
     loaded = AlbumCoverPipeline.from_pretrained(folder, device="cpu")
-    return loaded.generator if is_generator(average) else loaded.upscaler
+    return loaded.generator if is_generator(published) else loaded.upscaler
+
+
+def as_published(
+    average: ModelMixin, recipe: Recipe, seed: int, labels: Tensor | None, batches: int = STATISTICS_BATCHES
+) -> ModelMixin:
+    """A copy of averaged weights as it would be published: rounded to fp16, then made ready to draw."""
+    published = copy.deepcopy(average)
+    round_to_half(published)
+    make_ready_to_draw(published, recipe, seed, labels, batches)
+    return published
 
 
 @torch.no_grad()

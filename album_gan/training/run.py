@@ -1,26 +1,29 @@
 """Everything around the steps of a run: starting or resuming, logging, saving, finishing."""
 
-import copy
 import math
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from torch import Tensor
 from tqdm import tqdm
 
 from .. import runtime
 from ..covers.dataset import Split
+from ..covers.labels import find_label_column
 from ..hub.push import push
-from ..hub.run_checkpoints import read_state
+from ..hub.run_checkpoints import latest_checkpoint, read_state
 from ..light_diffusers import ModelMixin
 from .advice import advice
 from .checkpoint import rotate_checkpoints
 from .config import TrainingConfig
 from .distributed import any_process, check_same_weights, of_first_process, precision_name
-from .packaging import STATISTICS_BATCH_SIZE, STATISTICS_BATCHES, make_ready_to_draw, save_model
+from .packaging import STATISTICS_BATCH_SIZE, STATISTICS_BATCHES, as_published, save_model
 from .run_folder import changes, clear_folder, refuse_another_run, set_aside_newer
 from .state import TrainingState
+from .watching.alarms import unwritten_alarm
 from .watching.monitor import PREVIEW_BATCHES, Monitor
 from .watching.step_result import StepResult
 
@@ -35,6 +38,7 @@ class Run:
         self.output_dir = Path(config.output_dir)
         self.main = accelerator.is_main_process
         self.labels = split.train.labels
+        self.unwritten: OSError | None = None  # why the last checkpoint could not be written
         batch_size = config.train_batch_size * config.gradient_accumulation_steps * accelerator.num_processes
         self.settings = {
             **config.settings(state.recipe), "batch_size": batch_size, "covers": split.train.count,
@@ -49,9 +53,7 @@ class Run:
             self.accelerator.print(f"no checkpoint in {self.output_dir} yet, starting from scratch")
         self._open()
         if self.main:
-            batches = self._statistics_batches()
-            make_ready_to_draw(self.state.average, self.state.recipe, self.config.seed, self.labels, batches)
-            self.monitor.sample(0, self.state.average, [])
+            self._sample([])
 
     def resume(self, checkpoint: Path) -> None:
         """Resume from a checkpoint, and print changed settings."""
@@ -85,79 +87,130 @@ class Run:
             means = state.terms.read()
             broken = any_process(self.accelerator, not all(map(math.isfinite, means.values())))
             if self.main:
+                if not state.writer.busy:
+                    self._check_written()
                 self.monitor.log(state.images, state.step, means)
                 short = {name.replace("iscriminator", "").replace("enerator", ""): v for name, v in means.items()}
                 bar.set_postfix({**short, "images": f"{state.images:,}"})
             if broken:
                 raise ValueError("a loss is no longer finite on another process")
         if self.main and self.monitor.preview_due():
-            copied = copy.deepcopy(state.average)  # previews depend on the clock, so they must not change saved state
-            make_ready_to_draw(copied, state.recipe, self.config.seed, self.labels, PREVIEW_BATCHES)
-            self.monitor.preview(state.images, copied)
-        if self.main and self.monitor.due(state.images):
-            make_ready_to_draw(state.average, state.recipe, self.config.seed, self.labels)  # all batches, to compare
-            if self.monitor.sample(state.images, state.average, result.scores):
-                state.save(self.output_dir / "best", self.settings, write_beside=self.write_model)
+            self.monitor.preview(state.images, partial(self._published, PREVIEW_BATCHES))
+        if self.main and self.monitor.fits(state.images):
+            self._sample(result.scores)
 
     def save_checkpoint(self, wait: bool = False) -> None:
-        """Save a complete checkpoint; the first process writes it in the background, unless `wait`."""
+        """Save a complete checkpoint; the first process writes it in the background, unless `wait`.
+
+        If it cannot be written, an alarm follows, and the next one is another attempt.
+        """
         state = self.state
         check_same_weights(self.accelerator, state.generator, state.discriminator, state.recipe)
         failure: Exception | None = None
         if self.main:
             try:
                 self.monitor.check_weights(state.images, state.generator, state.discriminator)
+                self._check_written()
+                self.unwritten = None
                 folder = self.output_dir / f"checkpoint-{state.step}"
                 limit = self.config.checkpoints_total_limit
                 state.save(folder, self.settings, when_written=lambda: rotate_checkpoints(self.output_dir, limit))
                 if wait:
-                    state.writer.wait()
+                    self._check_written()
             except (OSError, ValueError) as error:
                 failure = error
         if any_process(self.accelerator, failure is not None):
             raise failure or OSError("the first process could not write a checkpoint; its own output says why")
 
-    def write_model(self, folder: Path) -> ModelMixin:
-        """Write the averaged generator and the discriminator as a model; returns the network as loaded from it."""
+    def _check_written(self) -> None:
+        """Wait for the checkpoint being written, and raise an alarm if it cannot be."""
+        try:
+            self.state.writer.wait()
+        except OSError as error:
+            self.unwritten = error
+            self.monitor.alarm(self.state.images, unwritten_alarm(error))
+
+    def write_model(self, published: ModelMixin, folder: Path) -> ModelMixin:
+        """Write `_published` and the discriminator as a model; returns the network as loaded from it."""
         state = self.state
         record = {
             "images": state.images, "steps": state.step, "hours": round(state.seconds / 3600, 3),
             "held_out": len(self.split.held_out),
             "hardware": runtime.hardware(self.accelerator.device.type, self.accelerator.num_processes), **self.settings,
         }  # fmt: skip
-        return save_model(
-            folder, state.average, state.discriminator, state.recipe, self.config.seed, self.labels, record,
-            self._statistics_batches(),
-        )  # fmt: skip
+        return save_model(folder, published, state.discriminator, record)
 
     def finish(self) -> None:
-        """Write the model, and publish it if requested and the run is finished."""
+        """Write the model, and publish it if requested and the run is finished.
+
+        Raises OSError at the end if the last checkpoint could not be written.
+        """
         if self.state.step % self.config.checkpointing_steps:
             self.save_checkpoint(wait=True)
         if self.main:
-            self.state.writer.wait()
-            self.monitor.finish(self.state.images, self.write_model(self.output_dir))
+            self._check_written()
+            published = self._published(self._statistics_batches())
+            try:
+                self.monitor.finish(self.state.images, self.write_model(published, self.output_dir))
+            except OSError as error:
+                if self.unwritten:
+                    raise OSError(f"{error}; {self._unresumable()}") from error
+                raise
             stopped = self.state.step < self.state.duration.end
             if stopped:
                 end = self.state.duration.known_end
                 of = f" of {end:,}" if end else ""
-                print(f"stopped at step {self.state.step:,}{of}; --resume_from_checkpoint latest resumes")
-            print(f"see the covers:  album-gan demo --model {self.output_dir}")
+                resumes = "" if self.unwritten else "; --resume_from_checkpoint latest resumes"
+                print(f"stopped at step {self.state.step:,}{of}{resumes}")
+            folder = shlex.quote(str(self.output_dir))
+            print(f"see the covers:  album-gan demo --model {folder}")
             if self.config.push_to_hub and not stopped:  # a bad run that was stopped must not replace a good model
                 print(f"published:       {push(str(self.output_dir), **self._publication())}")
             else:
-                options = self._publication() if self.config.push_to_hub else {"repo_id": "YOUR_NAME/album-covers"}
+                options = self._publication() | {"repo_id": self.config.hub_model_id or "YOUR_NAME/album-covers"}
                 words = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in options.items() if value]
-                print(f"publish them:    album-gan push {self.output_dir} {' '.join(words)}")
+                print(f"publish them:    album-gan push {folder} {' '.join(words)}")
         self.accelerator.end_training()
+        if self.unwritten:  # of the first process; the others are done
+            raise self._unresumable()
+
+    def _unresumable(self) -> OSError:
+        """The error that the last checkpoint is missing."""
+        newest = latest_checkpoint(self.output_dir)
+        resumes = (
+            f"--resume_from_checkpoint latest resumes from {newest.name}" if newest else "start again with --overwrite"
+        )
+        return OSError(f"{self.unwritten}, so the last steps cannot be resumed; make room, then {resumes}")
 
     def _publication(self) -> dict[str, Any]:
         """Arguments of `push`, which are options of `album-gan push` too."""
         config = self.config
         return {"repo_id": config.hub_model_id, "data_rights": config.data_rights, "license": config.license}
 
+    def _sample(self, scores: list[tuple[Tensor, Tensor]]) -> None:
+        """Draw and evaluate what is due, and save the best model so far. `scores`: as in `Monitor.sample`."""
+        state = self.state
+        with self.monitor.watching(state.images) as due:
+            # Thumbnails are too small to compare; all else is compared, from run to run too.
+            batches = PREVIEW_BATCHES if due == {"thumbnails"} else STATISTICS_BATCHES
+            published = self._published(batches)
+            if self.monitor.sample(state.images, published, scores):
+                write_beside = partial(self.write_model, published)
+                self._check_written()
+                try:
+                    state.save(self.output_dir / "best", self.settings, write_beside=write_beside)
+                except OSError as error:
+                    self.monitor.alarm(state.images, unwritten_alarm(error))
+
+    def _published(self, batches: int) -> ModelMixin:
+        """The averaged network as it would be published now, with BatchNorm statistics over `batches`.
+
+        A copy: what is watched depends on the clock, and must not change saved state.
+        """
+        return as_published(self.state.average, self.state.recipe, self.config.seed, self.labels, batches)
+
     def _statistics_batches(self) -> int:
-        """How many batches to take BatchNorm statistics over; few after few images, so that a trial run ends soon."""
+        """How many batches of BatchNorm statistics the final model gets; few after few images, to end a trial soon."""
         if self.state.warm_up_steps:  # it began with a trained model
             return STATISTICS_BATCHES
         return min(STATISTICS_BATCHES, PREVIEW_BATCHES + self.state.images // STATISTICS_BATCH_SIZE)
@@ -170,6 +223,11 @@ class Run:
             where = f"{precision_name(self.accelerator)} on {self.accelerator.device}, "
             where += "1 process" if processes == 1 else f"{processes} processes"
             print(f"{split.train} to train on, {len(split.held_out):,} held out; {where}")
+            if config.label_column and self.labels is not None:
+                column = find_label_column(split.train.rows.column_names, config.label_column)  # of which "auto" is any
+                count, unknown = len(state.recipe.classes), int((self.labels == 0).sum())
+                classes = "1 class" if count == 1 else f"{count:,} classes"
+                print(f"label_column {column}: {classes}, {unknown:,} of {len(self.labels):,} covers without one")
             for line in advice(split, config, state.recipe) if state.step == 0 else ():
                 print(line)
             self.output_dir.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """The folder of a new or resumed run: claiming it, finding the checkpoint, comparing settings, deleting old runs."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from ..hub.run_checkpoints import checkpoints, fetch_run, latest_checkpoint, read_state
 from ..inference.atomic import remove_leftovers
 from ..inference.model_store import PIPELINE_FILES, is_hub_id
-from .checkpoint import restore_replaced
+from .checkpoint import tidy_up
 from .config import TrainingConfig
 from .distributed import is_first_process
 
@@ -21,7 +21,7 @@ OF_A_MODEL = (
     *(f"{network}/{file}" for network in ("generator", "upscaler", "discriminator")
       for file in ("config.json", "*.safetensors", "*.py")),
 )  # fmt: skip
-BESTS = ("best", "superseded-best")
+BESTS = ("best", "superseded-best", "superseded-best-[0-9]*")
 # Files of a run, which `overwrite` deletes; everything else in the folder belongs to the user.
 OURS = (
     "log.jsonl", "progress.html", "history/[0-9]*.webp", "samples/[0-9]*.png",
@@ -83,7 +83,7 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     output_dir = Path(config.output_dir)
     refuse_foreign_files(output_dir)
     if is_first_process():  # which has claimed the folder
-        restore_replaced(output_dir)
+        tidy_up(output_dir)
         for folder in (output_dir, output_dir / "history", output_dir / "samples"):
             remove_leftovers(folder)  # of a killed run
     if named is None:
@@ -125,7 +125,7 @@ def refuse_foreign_files(output_dir: Path) -> None:
     """
     folders = [path for name in FOLDERS for path in output_dir.glob(name) if path.is_dir() and any(path.iterdir())]
     found = folders + _run_files(output_dir)
-    if found and not _holds_a_run(output_dir):
+    if found and not _sign_of_a_run(output_dir):
         raise ValueError(
             f"output_dir must be new, empty or a run's, {output_dir} holds {found[0].relative_to(output_dir)}, which "
             "is not from a run and would be replaced; choose another output_dir"
@@ -147,11 +147,11 @@ def refuse_to_overwrite(config: TrainingConfig) -> None:
                 f"output_dir must be separate from train_data_dir {config.train_data_dir}, else samples become covers "
                 f"and --overwrite could delete covers; got {output_dir}, choose another"
             )
-    found = _run_files(output_dir)
-    if found and not config.overwrite and config.resume_from_checkpoint != "latest":
+    sign = _sign_of_a_run(output_dir)
+    if sign and not config.overwrite and config.resume_from_checkpoint != "latest":
         raise ValueError(
-            f"output_dir {output_dir} already holds a run ({found[0].name}); resume it with --resume_from_checkpoint "
-            "latest, choose another output_dir, or delete it with --overwrite"
+            f"output_dir {output_dir} already holds a run ({sign.relative_to(output_dir)}); resume it with "
+            "--resume_from_checkpoint latest, choose another output_dir, or delete it with --overwrite"
         )
 
 
@@ -172,7 +172,7 @@ def refuse_another_run(output_dir: Path, record: dict[str, Any]) -> None:
 def clear_folder(config: TrainingConfig) -> None:
     """Delete the run in `output_dir`, and nothing else there."""
     output_dir = Path(config.output_dir)
-    if not _holds_a_run(output_dir):
+    if not _sign_of_a_run(output_dir):
         return
     files = _run_files(output_dir)
     for path in files:
@@ -183,16 +183,16 @@ def clear_folder(config: TrainingConfig) -> None:
             folder.rmdir()
 
 
-def _holds_a_run(output_dir: Path) -> bool:
-    return any(found for sign in SIGNS_OF_A_RUN for found in output_dir.glob(sign))
+def _sign_of_a_run(output_dir: Path) -> Path | None:
+    return next((found for sign in SIGNS_OF_A_RUN for found in output_dir.glob(sign)), None)
 
 
 def _run_files(output_dir: Path) -> list[Path]:
     """Files with the names of a run's."""
     patterns = list(OURS)
-    for folder in ("", *(f"{best}/" for best in BESTS)):
-        if (output_dir / folder / "model_index.json").exists():  # else files with such common names are the user's
-            patterns += [f"{folder}{name}" for name in PIPELINE_FILES]
+    for folder in (output_dir, *(folder for best in BESTS for folder in output_dir.glob(best))):
+        if (folder / "model_index.json").exists():  # else files with such common names are the user's
+            patterns += [(folder / name).relative_to(output_dir).as_posix() for name in PIPELINE_FILES]
     return sorted(path for pattern in patterns for path in output_dir.glob(pattern) if path.is_file())
 
 
@@ -200,7 +200,7 @@ def set_aside_newer(output_dir: Path, step: int) -> list[Path]:
     """Rename checkpoints later than `step`, at which a run is resumed, because the run now diverges from them.
 
     Otherwise `latest` would find them, and rotation would delete the newly written checkpoints first. The same for a
-    later best/, which the first evaluation would replace, even by a worse model.
+    later best/, which the first evaluation would replace, even by a worse model. Those set aside earlier stay.
     """
     later = [folder for folder in checkpoints(output_dir) if int(folder.name.rpartition("-")[2]) > step]
     best = output_dir / "best"
@@ -209,9 +209,9 @@ def set_aside_newer(output_dir: Path, step: int) -> list[Path]:
             later.append(best)
     moved = []
     for folder in later:
-        target = folder.with_name(f"superseded-{folder.name}")
-        shutil.rmtree(target, ignore_errors=True)
-        moved.append(folder.rename(target))
+        name = f"superseded-{folder.name}"
+        targets = (folder.with_name(name if number == 1 else f"{name}-{number}") for number in count(1))
+        moved.append(folder.rename(next(target for target in targets if not target.exists())))
     return moved
 
 

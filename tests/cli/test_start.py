@@ -68,7 +68,15 @@ def test_many_covers_on_a_gpu_start_from_nothing():
     options, _ = settings_for(5_000, "a GPU", gpu=True)
     assert options == {"minutes": "240", "train_batch_size": "64", "resolution": "128"}
     assert settings_for(50_000, "a GPU", gpu=True)[0]["resolution"] == "256"
+    assert settings_for(50_000, "a GPU", gpu=True, side=128)[0]["resolution"] == "128"
     assert settings_for(50_000, "2 CPU cores", gpu=False)[0]["init_from"] == "bundled"
+
+
+@pytest.mark.parametrize(("side", "resolution"), [(127, "64"), (64, "64"), (40, "32"), (16, "32")])
+def test_small_covers_are_not_enlarged_for_the_bundled_model(side, resolution):
+    options, why = settings_for(545, "2 CPU cores", gpu=False, side=side)
+    assert options == {"minutes": "60", "resolution": resolution}
+    assert f"545 covers of {side} px are too small for the bundled model" in why
 
 
 @pytest.mark.parametrize(
@@ -134,7 +142,7 @@ def test_a_dry_run_counts_no_pictures_that_cannot_be_read(tmp_path, capsys, monk
         ((), "the following arguments are required: PILE; see album-gan start --help"),
         (("nowhere",), "nowhere"),
         (("my_pile", "--minutes", "soon"), "argument --minutes: invalid float value: 'soon'"),
-        (("--minutes", "60", "nowhere", "--max_train_steps", "60"), "nowhere"),
+        (("--minutes", "60", "nowhere", "--train_batch_size", "8"), "nowhere"),
         (
             ("--resolution", "64", "my_pile"),
             "options of train must follow the pile, got --resolution before 64",

@@ -97,6 +97,32 @@ def test_what_is_given_counts_more_than_the_preset(covers, tmp_path):
     assert (record["steps"], record["recipe"], record["dcgan"]["width"]) == (1, "dcgan", 64)
 
 
+@pytest.mark.parametrize(
+    ("preset", "option", "value", "found"),
+    [
+        ({"minutes": 90.0}, "max_train_steps", "7", {"max_train_steps": 7, "minutes": None}),
+        ({"max_train_steps": 7}, "minutes", "90", {"minutes": 90}),
+        ({"train_data_dir": "mine"}, "dataset_name", "me/mine", {"train_data_dir": None, "dataset_name": "me/mine"}),
+        (
+            {"dataset_name": "parquet", "data_files": "*.parquet"}, "train_data_dir", "mine",
+            {"train_data_dir": "mine", "dataset_name": None, "data_files": None},
+        ),
+    ],
+)  # fmt: skip
+def test_an_option_replaces_what_the_preset_says_by_another_name(preset, option, value, found, tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({**preset, "report_to": "none"}))
+    for words in ([f"--{option}", value], [f"--{option.replace('_', '-')}={value}"]):
+        _, config, _ = parse(["--config", str(path), *words])
+        assert {name: getattr(config, name) for name in found} == found
+
+
+def test_two_durations_are_refused(capsys):
+    assert main(["--dataset_name", "synthetic", "--minutes", "60", "--max-train-steps=99"]) == 2
+    expected = "minutes and max_train_steps both say how long to train, got 60 and 99; leave one out"
+    assert expected in capsys.readouterr().err
+
+
 def test_another_recipe_than_the_presets_leaves_out_the_settings_of_the_presets(tmp_path):
     preset = tmp_path / "mine.json"
     preset.write_text(json.dumps({"recipe": "dcgan", "dcgan.width": 64, "wgan.clip": 0.02, "resolution": 32}))

@@ -83,6 +83,15 @@ def test_good_samples_score_better_than_noise(covers):
     assert ruler_line().endswith(", DCGAN's authors' sheet 61.9, noise 336")
 
 
+def test_real_covers_are_measured_as_the_samples_are(covers):
+    """The same covers, once as few samples and once as the training covers beside more held-out ones."""
+    samples = covers[:15]
+    found = compare(samples, covers[30:], training=samples, extractors=("efficientnet-lite2",), progress=False)
+    numbers = found["spaces"]["efficientnet-lite2"]
+    for name in ("precision", "recall", "coverage"):
+        assert numbers[f"{name}_of_training"] == numbers[name]
+
+
 def test_a_small_set_is_compared_at_its_own_size():
     real, fake = np.random.default_rng(0).normal(size=(2, 300, 8)).astype(np.float32)
     whole, drawn = in_one_space(fake, real), in_one_space(fake, real, subset=60)

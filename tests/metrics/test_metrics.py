@@ -109,6 +109,24 @@ def test_copies_and_duplicates_are_seen():
     assert mean_distance(np.array([[0.0], [3.0]])) == 3
 
 
+def test_the_nearest_of_many_are_found_in_the_memory_of_a_block():
+    rng = np.random.default_rng(0)
+    others, queries = rng.normal(size=(100_000, 16)).astype(np.float32), rng.normal(size=(600, 16))
+    places = rng.choice(len(others), 600, replace=False)
+    queries[:300] = others[places[:300]] + 1e-4
+    others[places[300:]] = others[places[:300]]  # of two that are as close, the first
+    tracemalloc.start()
+    try:
+        distance, index = nearest(queries, others)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 256 * len(others) * 8  # the distances of 256 queries to all others
+    expected = [np.linalg.norm(others - query, axis=1) for query in queries]
+    np.testing.assert_allclose(distance, [found.min() for found in expected], atol=1e-6)
+    assert (index == [found.argmin() for found in expected]).all()
+
+
 def test_a_spectrum_takes_the_memory_of_one_picture():
     pictures = np.random.default_rng(0).integers(0, 256, (64, 64, 64, 3), np.uint8)
     tracemalloc.start()

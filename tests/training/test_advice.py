@@ -1,5 +1,7 @@
 """Advice at the start of a run: given where another choice draws better covers, and nowhere else."""
 
+import json
+
 import pytest
 
 from album_gan.covers.dataset import CoverSource, load_covers
@@ -43,6 +45,29 @@ def test_nothing_is_said_of_a_trained_model_or_enough_covers(split, monkeypatch)
     assert lines(split, "projected", init_from="bundled") == []
     monkeypatch.setattr(module, "FEW_COVERS", len(split.train))
     assert lines(split, "dcgan") == []
+
+
+@pytest.mark.parametrize(
+    ("sides", "options", "end"),
+    [
+        ([48] * 9 + [200] * 3, {}, "Find larger ones, or train at their size: --resolution 32"),
+        ([64] * 7 + [None] * 5, {}, "Find larger ones, or train at their size: --resolution 64"),
+        ([64] * 12, {"init_from": "bundled"}, "Find larger ones"),
+        ([20] * 12, {"resolution": 32}, "Find larger ones"),
+        ([64] * 12, {"resolution": 64}, None),
+        ([64] * 3 + [128] * 9, {}, None),
+        ([None] * 12, {}, None),
+        (["small"] * 12, {}, None),
+    ],
+)
+def test_covers_that_are_enlarged_are_named(tmp_path, monkeypatch, sides, options, end):
+    monkeypatch.setattr(module, "FEW_COVERS", 0)
+    with (tmp_path / "metadata.jsonl").open("w") as file:
+        for index, side in enumerate(sides):
+            draw_cover(index, 32).save(tmp_path / f"{index}.png")
+            file.write(json.dumps({"file_name": f"{index}.png", "width": side, "height": side}) + "\n")
+    found = lines(load_covers(CoverSource(train_data_dir=str(tmp_path), resolution=32)), "dcgan", **options)
+    assert [line.endswith(f"their blur. {end}") for line in found] == [True] * (end is not None)
 
 
 def test_a_conditional_gan_without_labels_is_named(split, monkeypatch):

@@ -60,6 +60,10 @@ def test_a_model_that_knows_classes(labelled, tmp_path, capsys):
     run = tmp_path / "run"
     words = [*QUICK, "--recipe", "cgan", "--cgan.width", "64", "--train_data_dir", labelled, "--output_dir", str(run)]
     assert main([*words, "--max_train_steps", "2", "--label_column", "genre"]) == 0
+    said = re.search(
+        r"^label_column genre: 2 classes, (\d+) of (\d+) covers without one$", capsys.readouterr().out, re.M
+    )
+    assert 0 < int(said[1]) < int(said[2])
     assert read_state(latest_checkpoint(run))["config"]["label_column"] == "genre"
     pipe = AlbumCoverPipeline.from_pretrained(run)
     assert pipe.labels == ["jazz", "rock"]
@@ -115,7 +119,9 @@ def test_a_resumed_run_keeps_its_classes(tmp_path, capsys):
     for picture in sorted((covers / "rock").iterdir())[:10]:
         picture.unlink()
     assert main([*words, "--max_train_steps", "2", "--resume_from_checkpoint", "latest"]) == 0
-    assert re.search(r"covers was \d+ and is now \d+", capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert re.search(r"covers was \d+ and is now \d+", said)
+    assert re.search(r"^label_column label: 3 classes, 0 of \d+ covers without one$", said, re.MULTILINE)
 
 
 def test_labels_for_a_recipe_that_takes_none(labelled, tmp_path, capsys):

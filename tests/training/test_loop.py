@@ -1,11 +1,15 @@
 """Training through its real command line: smoke, resume, signals, bad input."""
 
+import html
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +20,8 @@ from album_gan import AlbumCoverPipeline
 from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 from album_gan.training.config import TrainingConfig
 from album_gan.training.loop import train
+from album_gan.training.run import Run
+from album_gan.training.watching.monitor import PREVIEW_SHARE, Monitor
 from train import main
 
 
@@ -75,6 +81,18 @@ def test_resume_where_there_is_nothing_yet_starts_afresh(my_covers, tmp_path, ca
     arguments = command(my_covers, tmp_path / "run", "dcgan", "--max_train_steps", 1)
     assert main([*arguments, "--resume_from_checkpoint", "latest"]) == 0
     assert "no checkpoint in" in capsys.readouterr().out
+
+
+def test_printed_commands_can_be_pasted(my_covers, tmp_path, capsys):
+    run = tmp_path / "my run's"
+    more = ["--hub_model_id", "me/mine", "--data_rights", "my own photographs"]
+    assert main(command(my_covers, run, "dcgan", "--max_train_steps", 1, *more)) == 0
+    see, publish = capsys.readouterr().out.splitlines()[-2:]
+    assert shlex.split(see.partition(":")[2]) == ["album-gan", "demo", "--model", str(run)]
+    words = ["--repo-id", "me/mine", "--data-rights", "my own photographs"]
+    assert shlex.split(publish.partition(":")[2]) == ["album-gan", "push", str(run), *words]
+    page = html.unescape((run / "progress.html").read_text())
+    assert f"album-gan demo --model {shlex.quote(str(run))}<" in page
 
 
 def test_gradients_are_accumulated(my_covers, tmp_path):
@@ -180,7 +198,12 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(my_covers, tmp_path):
+def alarms_of(run: Path) -> list[dict]:
+    records = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    return [record["alarm"] for record in records if "alarm" in record]
+
+
+def test_a_run_on_a_full_disk_keeps_the_last_checkpoint_and_says_what_is_missing(my_covers, tmp_path):
     """No file may grow beyond half of a checkpoint: the same error, on any machine, as a disk without room."""
     words = command(my_covers, tmp_path, "dcgan", "--checkpointing_steps", 2, "--evaluation_images", 0)
     assert main([*words, "--max_train_steps", "2"]) == 0
@@ -190,14 +213,50 @@ def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(my_covers, tmp_p
     run = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert run.returncode == 2
     last = run.stderr.strip().splitlines()[-1]
-    assert last.startswith("train.py: checkpoint-4 could not be written into")
-    assert "make room, then --resume_from_checkpoint latest resumes from the last complete one" in last
+    assert last.startswith("train.py: checkpoint-6 could not be written into")
+    assert last.endswith("make room, then --resume_from_checkpoint latest resumes from checkpoint-2")
+    first, second = alarms_of(tmp_path)
+    assert first["saw"].startswith("A checkpoint was not written: checkpoint-4 could not be written into")
+    assert "checkpoint-6" in second["saw"]
+    assert json.loads((tmp_path / "training.json").read_text())["steps"] == 6  # the model is there
     assert "Traceback" not in run.stderr
     assert [path.name for path in tmp_path.glob("*checkpoint-*")] == ["checkpoint-2"]
     assert (tmp_path / "checkpoint-2" / "state.safetensors").read_bytes() == before
     assert read_state(latest_checkpoint(tmp_path))["step"] == 2
     assert main([*words, "--max_train_steps", "4"]) == 0
     assert read_state(latest_checkpoint(tmp_path))["step"] == 4
+
+
+ROOM_MADE = LIMITED.replace("import resource,", "import pathlib, resource, threading, time,").replace(
+    "sys.exit",
+    """
+def make_room():
+    log = pathlib.Path(sys.argv[sys.argv.index("--output_dir") + 1], "log.jsonl")
+    while not (log.exists() and '"alarm"' in log.read_text()):
+        time.sleep(0.01)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+threading.Thread(target=make_room, daemon=True).start()
+sys.exit""",
+)
+
+
+def test_a_run_goes_on_when_room_has_been_made(my_covers, tmp_path):
+    words = command(my_covers, tmp_path, "dcgan", "--max_train_steps", 60, "--checkpointing_steps", 20)
+    limited = [sys.executable, "-c", ROOM_MADE, "300000", *words, "--logging_steps", "1", "--evaluation_images", "0"]
+    run = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stderr
+    assert "checkpoint-20 could not be written" in alarms_of(tmp_path)[0]["saw"]
+    assert latest_checkpoint(tmp_path).name == "checkpoint-60"
+
+
+def test_a_run_without_any_checkpoint_does_not_offer_to_resume(my_covers, tmp_path):
+    words = command(my_covers, tmp_path, "dcgan", "--max_train_steps", 2, "--evaluation_images", "0")
+    limited = [sys.executable, "-c", LIMITED, "300000", *words]
+    run = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 2
+    assert "checkpoint-2 could not be written into" in run.stderr.splitlines()[-1]
+    assert "--resume_from_checkpoint" not in run.stdout + run.stderr
 
 
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="needs root, to make a small disk")
@@ -211,6 +270,7 @@ def test_a_disk_that_is_really_full(my_covers, tmp_path, capsys):
         words = command(my_covers, disk / "run", "dcgan", "--max_train_steps", 40, "--checkpointing_steps", 1)
         assert main([*words, "--checkpoints_total_limit", "20", "--evaluation_images", "0"]) == 2
         assert "make room, then --resume_from_checkpoint latest" in capsys.readouterr().err.splitlines()[-1]
+        assert alarms_of(disk / "run")
         assert read_state(latest_checkpoint(disk / "run"))["step"] >= 1
         assert not list((disk / "run").glob(".checkpoint*"))
     finally:
@@ -219,8 +279,6 @@ def test_a_disk_that_is_really_full(my_covers, tmp_path, capsys):
 
 def test_the_best_by_kid_is_kept_apart(my_covers, tmp_path, monkeypatch):
     """best/ is a model, and a checkpoint to go on from; rotation leaves it alone."""
-    from album_gan.training.watching.monitor import Monitor
-
     kids = iter([0.5, 0.3, 0.4, 0.6])
 
     def evaluate(self, images, samples, scores):
@@ -231,7 +289,8 @@ def test_the_best_by_kid_is_kept_apart(my_covers, tmp_path, monkeypatch):
     monkeypatch.setattr(Monitor, "evaluate", evaluate)
     monkeypatch.setattr("album_gan.training.watching.monitor.FEW_HELD_OUT", 1)
     words = command(my_covers, tmp_path, "dcgan", "--max_train_steps", 8, "--checkpointing_steps", 1)
-    assert main([*words, "--evaluation_images", "8", "--checkpoints_total_limit", "1"]) == 0
+    words += ["--watching_share", "1", "--checkpoints_total_limit", "1"]
+    assert main([*words, "--evaluation_images", "8"]) == 0
     assert read_state(tmp_path / "best")["step"] == 4
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-8"]
     assert AlbumCoverPipeline.from_pretrained(tmp_path / "best").fingerprint
@@ -242,6 +301,52 @@ def test_the_best_by_kid_is_kept_apart(my_covers, tmp_path, monkeypatch):
     more = ["--resume_from_checkpoint", str(tmp_path / "best"), "--evaluation_images", "0"]
     assert main([*words, *more]) == 0
     assert read_state(latest_checkpoint(tmp_path))["step"] == 8
+
+
+def test_all_of_the_watching_is_counted_and_is_no_training(my_covers, tmp_path, monkeypatch):
+    """With the BatchNorm statistics before it, and the writing of best/ after it."""
+    shares = []
+
+    class Timed(Run):
+        def watch(self, result, bar):
+            before, started = self.monitor.seconds_watched, time.monotonic()
+            super().watch(result, bar)
+            seconds = time.monotonic() - started
+            if counted := self.monitor.seconds_watched - before:
+                shares.append((counted / seconds, (time.monotonic() - self.monitor.clock) / seconds))
+
+    kids = iter(range(99, 0, -1))  # each the best so far
+    monkeypatch.setattr("album_gan.training.loop.Run", Timed)
+    monkeypatch.setattr(Monitor, "evaluate", lambda *_: next(kids))
+    monkeypatch.setattr("album_gan.training.watching.monitor.FEW_HELD_OUT", 1)
+    words = command(my_covers, tmp_path, "dcgan", "--max_train_steps", 7, "--evaluation_images", 8)
+    assert main([*words, "--watching_share", "1"]) == 0
+    assert read_state(tmp_path / "best")["step"] == 6
+    assert len(shares) == 3
+    for counted, trained in shares:
+        assert counted > 0.8
+        assert trained < 0.1
+
+
+def test_all_of_a_preview_is_counted_and_is_no_training(my_covers, tmp_path, monkeypatch):
+    shares = []
+
+    class Timed(Run):
+        def watch(self, result, bar):
+            before, started = self.monitor.next_preview, time.monotonic()
+            super().watch(result, bar)
+            over = time.monotonic()
+            if self.monitor.next_preview != before:
+                counted = (self.monitor.next_preview - over) * PREVIEW_SHARE
+                shares.append((counted / (over - started), (over - self.monitor.clock) / (over - started)))
+
+    monkeypatch.setattr("album_gan.training.loop.Run", Timed)
+    monkeypatch.setattr("album_gan.training.watching.monitor.FIRST_PREVIEW", 0.0)
+    monkeypatch.setattr("album_gan.training.watching.monitor.PREVIEWS_EVERY", 0.0)
+    assert main(command(my_covers, tmp_path, "dcgan", "--max_train_steps", 2, "--evaluation_images", 0)) == 0
+    counted, trained = shares[0]
+    assert counted > 0.8
+    assert trained < 0.1
 
 
 @pytest.mark.slow  # a compiler takes minutes

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from album_gan.hub.run_checkpoints import checkpoints, read_state
 from album_gan.training import run_folder
-from album_gan.training.checkpoint import restore_replaced
+from album_gan.training.checkpoint import tidy_up
 from album_gan.training.config import TrainingConfig
 from album_gan.training.run_folder import clear_folder
 from train import main
@@ -40,7 +40,7 @@ def test_a_second_run_in_a_used_folder_is_refused_and_changes_nothing(words, tmp
     before = everything_in(run)
     assert main([*words, "--max_train_steps", "2"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "already holds a run" in error
+    assert "already holds a run (log.jsonl)" in error
     assert "--resume_from_checkpoint latest, choose another output_dir, or delete it with --overwrite" in error
     assert everything_in(run) == before
 
@@ -177,6 +177,26 @@ def test_resuming_from_an_earlier_checkpoint_sets_later_ones_aside(words, tmp_pa
     assert read_state(run / "checkpoint-3")["run_id"] == state["run_id"]
 
 
+def test_what_was_set_aside_earlier_stays(words, tmp_path):
+    run = tmp_path / "run"
+    words += ["--checkpointing_steps", "1", "--checkpoints_total_limit", "4", "--max_train_steps", "2"]
+    assert main(words) == 0
+    for name in ("superseded-checkpoint-2", "superseded-best"):
+        shutil.copytree(run / "checkpoint-2", run / name)
+        (run / name / "mine.txt").write_text("the first")
+    shutil.copytree(run / "checkpoint-2", run / "best")
+    (run / "best" / "model_index.json").write_text("{}")
+    (run / "best" / "pipeline.py").write_text("")
+    assert main([*words, "--resume_from_checkpoint", str(run / "checkpoint-1")]) == 0
+    for name in ("superseded-checkpoint-2", "superseded-best"):
+        assert (run / name / "mine.txt").read_text() == "the first"
+        assert read_state(run / f"{name}-2")["step"] == 2
+    assert main([*words, "--overwrite"]) == 0  # which deletes all of it, but not the user's
+    left = [path for path in run.glob("superseded-*/**/*") if path.is_file()]
+    assert {path.name for path in left} == {"mine.txt"}
+    assert not (run / "superseded-checkpoint-2-2").exists()
+
+
 def test_a_run_is_not_resumed_into_the_folder_of_another(words, tmp_path, capsys):
     run, other = tmp_path / "run", tmp_path / "other"
     assert main([*words, "--max_train_steps", "1"]) == 0
@@ -212,11 +232,23 @@ def test_an_output_dir_that_is_a_file_is_one_line(words, tmp_path, capsys):
 
 
 def test_a_folder_replaced_halfway_gets_its_name_back(tmp_path):
-    """A kill between the two renames leaves the old one under another name."""
-    for name in (".best.old", ".checkpoint-2.old", "checkpoint-2"):
+    """A kill between the two renames leaves the old one under another name, and one after them both."""
+    mine = [".config.old", ".mine.tmp", ".checkpoint-mine.old"]
+    for name in (".best.old", ".checkpoint-2.old", "checkpoint-2", *mine):
         (tmp_path / name).mkdir()
-    restore_replaced(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".checkpoint-2.old", "best", "checkpoint-2"]
+    tidy_up(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["best", "checkpoint-2", *mine])
+
+
+@pytest.mark.parametrize("more", ["--overwrite", "--resume_from_checkpoint=latest"])
+def test_what_a_killed_run_had_half_written_is_deleted(words, tmp_path, more):
+    run = tmp_path / "run"
+    assert main([*words, "--max_train_steps", "1"]) == 0
+    for name in (".checkpoint-7.tmp", ".best.tmp", ".checkpoint-1.old"):
+        (run / name).mkdir()
+        (run / name / "state.safetensors").write_bytes(b"half")
+    assert main([*words, "--max_train_steps", "2", more]) == 0
+    assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
 
 
 def statistics_batches(run: Path) -> int:

@@ -104,7 +104,7 @@ def report_page(
         parts.append(f"<h2>Examples</h2>{_examples(summary, files, choice)}")
     used = ", ".join(f"{name} {value}" for name, value in vars(settings).items() if value != ())
     parts.append(f"<h2>How it was made</h2><p><code>{html.escape(command)}</code>, with {html.escape(used)}.</p>")
-    parts.append(_next(summary))
+    parts.append(_next(summary, settings.resolution))
     head = (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width, initial-scale=1'>"
@@ -156,9 +156,9 @@ def _option(option: str, values: Sequence[float], limits: Sequence[float]) -> st
     return f"<code>{option} {abs(limit):g}</code> would keep up to {saved:,}" if saved else ""
 
 
-def _next(summary: Summary) -> str:
-    """The command to train on the data set."""
-    options, why = settings_for(summary.splits["train"], "CPUs", gpu=False)
+def _next(summary: Summary, side: int) -> str:
+    """The command to train on the data set, whose covers have this side in pixels, or are smaller."""
+    options, why = settings_for(summary.splits["train"], "CPUs", gpu=False, side=side)
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     train = f"album-gan train --train_data_dir {FOLDER} {' '.join(words)} --output_dir runs/mine"
     return (

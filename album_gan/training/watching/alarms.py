@@ -67,6 +67,16 @@ def finite_alarm(name: str, value: float) -> Alarm | None:
     )
 
 
+def unwritten_alarm(error: OSError) -> Alarm:
+    """For a checkpoint that could not be written."""
+    return Alarm(
+        "checkpoint not written",
+        f"A checkpoint was not written: {error}.",
+        "If the run ended now, its latest steps would be lost.",
+        "make room on that disk; the next checkpoint is another attempt.",
+    )
+
+
 def evaluation_alarms(
     evaluations: Sequence[dict[str, Any]],
     largest_copied: float = COPY_SHARE,

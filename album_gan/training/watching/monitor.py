@@ -7,7 +7,8 @@ import importlib.util
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ FREE_SECONDS = 5.0  # of watching at the start of a run, beyond its share
 PAGE_SHARE = 0.02  # maximum fraction of the time for writing the page with log lines
 FIRST_PREVIEW, PREVIEWS_EVERY, PREVIEWS_FOR = 5.0, 20.0, 900.0  # seconds after the first step
 PREVIEW_SHARE = 0.1  # maximum fraction of the time for previews
-PREVIEW_BATCHES = 8  # for a preview's BatchNorm statistics; a sheet uses 100
+PREVIEW_BATCHES = 8  # for BatchNorm statistics of previews and thumbnails; sheets and evaluations use 100
 NEAREST = 8  # covers shown with their nearest training cover
 COPIES_BELOW = 500  # training covers
 FEW_HELD_OUT = 8
@@ -87,7 +88,7 @@ class Monitor:
 
     def set_covers(self, images: int, covers: Covers, held_out: Covers) -> None:
         """Set the covers to compare samples with; at the start, check them for copies of each other."""
-        some = list(range(0, len(covers), max(1, len(covers) // DISTINCT_AMONG)))
+        some = list(range(0, len(covers), max(1, math.ceil(len(covers) / DISTINCT_AMONG))))
         pictures = covers.pixels_of(some)
         self.known = np.stack([small(picture) for picture in pictures])
         if images == 0:
@@ -185,10 +186,13 @@ class Monitor:
         """Whether a preview is due: five seconds after the first step, then every twenty for a while."""
         return time.monotonic() >= self.next_preview
 
-    def preview(self, images: int, network: ModelMixin) -> None:
-        """Draw the fixed seeds between regular sheets, and describe them. Does not change the run."""
+    def preview(self, images: int, network: Callable[[], ModelMixin]) -> None:
+        """Draw the fixed seeds between regular sheets, and describe them. Does not change the run.
+
+        `network` makes the network to draw with, which takes time too.
+        """
         started = time.monotonic()
-        covers = draw_samples(network, SHEET_SEEDS)
+        covers = draw_samples(network(), SHEET_SEEDS)
         self.run_log.preview(covers)
         if images >= self.next["thumbnails"]:
             self.run_log.save_thumbnails(images, covers)
@@ -199,6 +203,7 @@ class Monitor:
         if self.next_preview - (self.first_step or started) > PREVIEWS_FOR:
             self.next_preview = math.inf
         self.page()
+        self.restart_clock(images)
 
     def describe(self, images: int, covers: list[Image.Image]) -> None:
         """Describe the covers in words, if that changed, and show some next to their nearest training cover."""
@@ -210,22 +215,35 @@ class Monitor:
         if self.known is not None:
             self.run_log.nearest(covers[:NEAREST], self.known)
 
-    def due(self, images: int) -> bool:
-        """Whether a sheet, thumbnails or an evaluation are due, and fit into the time for watching."""
-        due = [name for name, moment in self.next.items() if images >= moment]
+    def due(self, images: int) -> set[str]:
+        """Which of sheet, thumbnails and evaluation are due."""
+        return {name for name, moment in self.next.items() if images >= moment}
+
+    def fits(self, images: int) -> bool:
+        """Whether something is due, and fits into the time for watching."""
+        due = self.due(images)
         allowed = FREE_SECONDS + self.watching_share * (time.monotonic() - self.started)
         if self.watching_share == 1:
             return bool(due)
         return bool(due) and self.seconds_watched + max(self.costs[name] for name in due) <= allowed
+
+    @contextmanager
+    def watching(self, images: int) -> Iterator[set[str]]:
+        """Draw, evaluate and save what is due in this block: its time counts as watching, and not as training."""
+        due, started = self.due(images), time.monotonic()
+        yield due
+        seconds = time.monotonic() - started
+        self.seconds_watched += seconds
+        self.costs.update(dict.fromkeys(due, seconds))
+        self.restart_clock(images)
 
     def sample(self, images: int, network: ModelMixin, scores: list[tuple[Tensor, Tensor]]) -> bool:
         """Draw and evaluate what is due; True if the averaged `network` is the best so far.
 
         `scores` are the discriminator's latest for real and for fake images.
         """
-        started = time.monotonic()
         self.check_weights(images, network)
-        due = {name for name, moment in self.next.items() if images >= moment}
+        due = self.due(images)
         for name in due:
             self.next[name] = (
                 next_moment(images) if name == "thumbnails" else next_multiple(images, self.intervals[name])
@@ -245,10 +263,6 @@ class Monitor:
             samples = np.stack([np.asarray(cover) for cover in covers[: self.samples]])
             best = self.evaluate(images, samples, scores) < min(earlier, default=math.inf)
         self.page()
-        seconds = time.monotonic() - started
-        self.seconds_watched += seconds
-        self.costs.update(dict.fromkeys(due, seconds))
-        self.restart_clock(images)
         return best
 
     def finish(self, images: int, network: ModelMixin) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -260,7 +261,7 @@ def _afterwards(output_dir: Path, seconds: int) -> str:
     """Next commands to type, once the run is over."""
     if seconds:
         return ""
-    folder = escape(str(output_dir))
+    folder = escape(shlex.quote(str(output_dir)))
     return (
         f"<h2>Next</h2><p>See the covers: <code>album-gan demo --model {folder}</code></p>"
         f"<p>Publish them: <code>album-gan push {folder} --repo-id YOUR_NAME/album-covers</code></p>"

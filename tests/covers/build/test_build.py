@@ -285,7 +285,7 @@ def test_the_report_says_what_would_bring_files_back(tmp_path):
     assert "not square<td class=n>4<td><code>--max-crop 0.35</code> would keep up to 3" in page
     assert "12 covers from 17 files" in page
     assert "album-gan covers build pile --out DIR ..." in page
-    assert "album-gan train --train_data_dir DIR --minutes 60 --init_from bundled" in page
+    assert "album-gan train --train_data_dir DIR --minutes 60 --resolution 64 --output_dir" in page
     assert "reject" not in page
     assert build(config(tmp_path, folder, cleaning={"max_crop": 0.35})).kept == 12 + 3
 

@@ -14,6 +14,7 @@ from album_gan.evaluation.compare import copies
 from album_gan.hub.run_checkpoints import latest_checkpoint
 from album_gan.recipes import dcgan, wgan_gp
 from album_gan.training.watching import alarms
+from album_gan.training.watching import monitor as module
 from album_gan.training.watching.monitor import COPIED_AMONG, Monitor
 from train import main
 
@@ -38,7 +39,8 @@ def test_every_alarm_is_three_sentences_for_people():
     evaluations = [{**GOOD, "diversity": 0.1, "auc": 1.0, **COPYING}] * 4
     found = alarms.evaluation_alarms(evaluations, largest_auc=0.99, largest_gap=0.5)
     found += [alarms.range_alarm(-1, 0, 1_000), alarms.repetition_alarm(1, 40), alarms.finite_alarm("Loss", math.nan)]
-    assert len(found) == 7
+    found += [alarms.unwritten_alarm(OSError("checkpoint-5 could not be written into run (File too large)"))]
+    assert len(found) == 8
     for alarm in found:
         assert all(text.endswith(".") and text[0].isupper() for text in (alarm.saw, alarm.means))
         assert alarm.attempt.endswith(".")
@@ -211,14 +213,24 @@ def test_the_nearest_training_covers_are_shown_in_a_resumed_run_too(covers, tmp_
     assert (tmp_path / "samples" / "nearest.png").exists()
 
 
+def test_copies_are_looked_for_among_as_many_covers_as_said(covers, tmp_path, monkeypatch):
+    """Every second of 134: every one would be more than the limit."""
+    monkeypatch.setattr(module, "DISTINCT_AMONG", 100)
+    monitor = Monitor(tmp_path, 0, dcgan.Recipe(dcgan.Config(), 32), "a run", lambda *_: None, 16, 0, 16)
+    split = load_covers(CoverSource(train_data_dir=str(covers), resolution=32))
+    assert 100 < len(split.train) < 200
+    monitor.set_covers(0, split.train, split.held_out)
+    assert 50 < len(monitor.known) <= 100
+
+
 def test_watching_waits_for_its_share_of_the_time(covers, tmp_path):
     """Evaluations that are due after every step: at most the free seconds and the share go into them."""
     monitor = Monitor(tmp_path, 0, dcgan.Recipe(dcgan.Config(), 32), "a run", lambda *_: None, 16, 0, 16, 0.01)
     monitor.started -= 100  # seconds ago
-    assert monitor.due(1_000)
+    assert monitor.fits(1_000)
     monitor.seconds_watched = 5.9
-    assert monitor.due(1_000)
+    assert monitor.fits(1_000)
     monitor.costs["sheet"] = 0.2
-    assert not monitor.due(1_000)
+    assert not monitor.fits(1_000)
     monitor.started -= 100
-    assert monitor.due(1_000)
+    assert monitor.fits(1_000)
