@@ -257,12 +257,23 @@
     m: "morph", p: "pin", t: "type", x: "sheet", a: "sum", 0: "mean", b: "blank", ".": "blank", q: "address", Escape: "leave", F5: "next",
   };
 
-  dialog.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+  // All else is inert: Tab goes to the way out while that is shown, and back.
+  function tab() {
+    const [home, out] = [form.hidden ? dialog : field, part(".out")];
+    const isOut = document.activeElement === out;
+    home.focus();
+    if (!isOut) out.focus();
+  }
+
+  // Wherever the focus is: the way out loses it when it is hidden.
+  document.addEventListener("keydown", (event) => {
+    if (!isOpen() || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Tab") return void (event.preventDefault(), tab());
     if (event.target === field) {
       if (event.key === "Escape") (event.preventDefault(), event.stopPropagation(), (form.hidden = true), dialog.focus());
       return awake();
     }
+    if (event.target.closest(".out") && ["Enter", " "].includes(event.key)) return; // pressed
     const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action) return;
     event.preventDefault();

@@ -303,6 +303,28 @@ def test_presenting_by_keyboard(visit, size):
     expect(page.locator("[data-shelf=pins] .tile")).to_have_text([f"A  {name_of(2)}"])
 
 
+def test_tab_takes_no_key_from_the_stage(visit):
+    page = visit()
+    page.get_by_role("button", name="Present").click()
+    stage = page.get_by_role("dialog", name="Presenting")
+    heading = stage.get_by_role("heading")
+    expect(heading).to_have_text(name_of(0))
+    for seed, key in enumerate(("Tab", "Shift+Tab"), 1):
+        page.keyboard.press(key)
+        page.keyboard.press("PageDown")
+        expect(heading).to_have_text(name_of(seed))
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("PageUp")
+    expect(heading).to_have_text(name_of(1))
+    page.mouse.move(200, 200)
+    page.mouse.move(300, 300)  # shows the way out
+    page.keyboard.press("Tab")
+    expect(stage.get_by_role("button", name="Leave")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(stage).to_be_hidden()
+    expect(page.locator("#present-open")).to_be_focused()
+
+
 def test_a_key_on_stage_ends_what_was_going_on(visit):
     page = visit()
     page.get_by_role("button", name="Present").click()
