@@ -10,7 +10,7 @@
   for (const [name, value] of [["role", "dialog"], ["aria-modal", "true"], ["aria-label", "Presenting"]]) dialog.setAttribute(name, value);
   dialog.innerHTML = `<div class="screen"><img class="below" alt=""><img class="cover" alt=""><video muted playsinline></video><div class="labels"></div></div>
     <div class="side"><h2 aria-live="polite"></h2><p class="seed"></p><p class="pin"></p><p class="help"></p><div class="audience"><div class="qr"></div><p class="url"></p></div></div>
-    <form class="type" hidden><label>A name, a title, anything <input maxlength="120" autocomplete="off" enterkeyhint="go"></label></form>
+    <form class="type" hidden><label>A name, a title, anything <input maxlength="200" autocomplete="off" enterkeyhint="go"></label></form>
     <button class="out" aria-label="Leave">✕</button>`;
   const part = (selector) => dialog.querySelector(selector);
   const picture = part("img.cover");
