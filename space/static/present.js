@@ -130,7 +130,7 @@
     part(".url").textContent = url && words ? "Take it home" : url;
     part(".qr").innerHTML = qr;
     if (!url || !words) return;
-    const answer = await fetch(`qr.svg?${new URLSearchParams({ seeds: words, ...settings() })}`).catch(() => null);
+    const answer = await fetch(`qr.svg?${albumGan.queryOf(settings(), { seeds: words })}`).catch(() => null);
     if (answer?.ok && covers[index]?.typed === words) part(".qr").innerHTML = await answer.text();
   }
 
@@ -176,15 +176,14 @@
     dissolve(url, name);
     part(".labels").replaceChildren(...labels.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
   }
-  const query = () => new URLSearchParams({ ...settings(), model: albumGan.setup.model });
   function sheet() {
     const cover = covers[index];
-    replace("sheet", `sheet/${cover.seed}.webp?${query()}`, albumGan.nameOf(cover), "Five directions, from less to more", albumGan.setup.directions);
+    replace("sheet", `sheet/${cover.seed}.webp?${albumGan.queryOf(settings())}`, albumGan.nameOf(cover), "Five directions, from less to more", albumGan.setup.directions);
   }
   function sum() {
     const [a, b, c] = albumGan.pins;
     if (!c) return void (part(".pin").textContent = "Pin three covers for A − B + C.");
-    replace("sum", `sum.webp?${query()}&${new URLSearchParams({ a, b, c })}`, "A − B + C", `${a} − ${b} + ${c}`);
+    replace("sum", `sum.webp?${albumGan.queryOf(settings(), { a, b, c })}`, "A − B + C", `${a} − ${b} + ${c}`);
   }
   const mean = () => replace("mean", albumGan.coverUrl({ ...covers[index], ...settings(), typed: "", truncation: 0 }, "webp", { size: 512 }), "The mean cover", "Truncation 0: where all covers meet");
 
