@@ -140,8 +140,9 @@ class Routes:
 
     async def qr(self, request: Request) -> Response:
         """The QR code of a link to covers at the audience's address; empty without such an address."""
+        self._check_model(request)
         query = request.query_params
-        fields = {name: query[name] for name in ("truncation", "label", "seeds") if query.get(name)}
+        fields = {name: query[name] for name in ("truncation", "label", "model", "seeds") if query.get(name)}
         check_seeds(fields.get("seeds", ""))
         link = f"{self.invite.url}?{urlencode(fields)}" if self.invite.url else ""
         return Response(Invitation(link).qr, media_type="image/svg+xml")
