@@ -209,6 +209,18 @@ def test_more_like_this_shows_neighbours(visit):
     assert set(names) <= pool
 
 
+def test_a_name_typed_without_enter_is_the_one_enlarged(visit):
+    page = visit("?tab=upscale&seeds=4")
+    picture = page.locator("#picture img")
+    expect(picture).to_be_visible()
+    page.get_by_label("512", exact=True).check()
+    page.locator("#which :is(textarea, input)").fill("a name of my own")
+    page.locator("#enlarge").click()
+    settings = read_settings(Image.open(BytesIO(downloaded(page, page.locator("#download-large").click))))
+    assert settings.get("typed") == "a name of my own", settings
+    expect(picture).to_have_attribute("src", re.compile("a%20name"))
+
+
 def test_a_near_miss_asks_and_the_answer_opens(visit):
     page = visit()
     ask_for(page, "velvt oter 42")
