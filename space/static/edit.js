@@ -64,7 +64,7 @@ function editsNow() {
 
 function editUrl(ending, more) {
   const { truncation, label } = albumGan.editSettings ?? albumGan.wall ?? {};
-  return albumGan.coverUrl({ ...albumGan.byName(cover.value.trim()), truncation, label }, ending, more).replace(/^cover/, "edit");
+  return albumGan.coverUrl({ ...albumGan.byName(cover.value.trim()), truncation, label }, ending, more, "edit");
 }
 const addressOf = (ending, size) => editUrl(ending, { edits: JSON.stringify(editsNow()), style: style.value.trim(), size });
 
@@ -104,7 +104,8 @@ function settle(isNew = true) {
 }
 
 function back() {
-  if (states.length > 1) states.pop();
+  const isLast = JSON.stringify(states[states.length - 1]) === JSON.stringify(state()); // not while the name is empty
+  if (isLast && states.length > 1) states.pop();
   take(states.pop());
   settle();
 }

@@ -209,6 +209,24 @@ def test_more_like_this_shows_neighbours(visit):
     assert set(names) <= pool
 
 
+def test_undo_after_the_name_was_emptied_loses_no_edit(visit):
+    page = visit("?tab=edit&seeds=3")
+    expect(page.locator(".edit .stage img")).to_have_attribute("src", re.compile("/3.webp|edit/3"))
+    for name in ("darker", "warmer"):
+        page.get_by_role("slider", name=name).press("End")
+    field = page.get_by_label("Cover, by name or seed")
+    expect(field).to_have_attribute("maxlength", "200")  # as everywhere: cut words are another cover
+    field.fill("")
+    field.press("Enter")
+    expect(page.get_by_text("Type a seed or a name.")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    values = "[...document.querySelectorAll('.edit .direction input')].slice(0, 2).map(slider => slider.value)"
+    assert page.evaluate(values) == ["3", "3"]
+    expect(field).to_have_value("3")
+    page.get_by_role("button", name="Undo").click()
+    assert page.evaluate(values) == ["3", "0"]
+
+
 def test_a_name_typed_without_enter_is_the_one_enlarged(visit):
     page = visit("?tab=upscale&seeds=4")
     picture = page.locator("#picture img")
