@@ -122,6 +122,9 @@ function mark() {
   if (!cover) return;
   const pin = albumGan.pins.indexOf(nameOf(cover));
   part("[data-action=pin]").textContent = pin < 0 ? "Pin" : `Unpin ${String.fromCharCode(65 + pin)}`;
+  const isLone = !rival();
+  part("[data-action=compare]").hidden = isLone;
+  if (isLone) compare(false);
   part("[data-action=keep]").textContent = keptAt(cover) < 0 ? "Keep" : "Forget";
 }
 
@@ -193,12 +196,17 @@ part(".numbers").addEventListener("toggle", async () => {
 // Two covers under one slider: this one and the next.
 const [other, split] = [part(".other"), part(".stage input")];
 split.addEventListener("input", () => dialog.style.setProperty("--split", `${split.value}%`));
-function compare(isOn) {
+// The cover to compare with: the first pinned one, or else the next; undefined if there is no other.
+function rival() {
   const pinned = albumGan.pins.map((name) => ({ ...albumGan.wall, typed: "", ...albumGan.byName(name) }));
-  const cover = pinned.find((one) => nameOf(one) !== nameOf(covers[index])) ?? covers[(index + 1) % covers.length];
+  const next = covers.length > 1 ? covers[(index + 1) % covers.length] : undefined;
+  return pinned.find((one) => nameOf(one) !== nameOf(covers[index])) ?? next;
+}
+function compare(isOn) {
   other.hidden = split.hidden = !isOn;
   part("[data-action=compare]").setAttribute("aria-pressed", isOn);
   if (!isOn) return;
+  const cover = rival();
   other.src = albumGan.coverUrl(cover, "webp", { size: 512 });
   other.alt = `Album cover ${nameOf(cover)}, to compare`;
   part(".note").textContent = `Left ${nameOf(covers[index])}, right ${nameOf(cover)}`;

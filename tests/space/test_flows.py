@@ -209,6 +209,17 @@ def test_more_like_this_shows_neighbours(visit):
     assert set(names) <= pool
 
 
+def test_only_two_covers_are_compared(visit):
+    page = visit("?seeds=3")
+    compare = page.get_by_role("dialog").get_by_role("button", name="Compare")
+    tile(page, 3).click()
+    expect(compare).to_be_hidden()
+    page.evaluate("albumGan.pinned('5')")
+    expect(compare).to_be_visible()
+    compare.click()
+    expect(page.get_by_text(f"Left {name_of(3)}, right 5")).to_be_visible()
+
+
 def test_undo_after_the_name_was_emptied_loses_no_edit(visit):
     page = visit("?tab=edit&seeds=3")
     expect(page.locator(".edit .stage img")).to_have_attribute("src", re.compile("/3.webp|edit/3"))
