@@ -163,7 +163,7 @@ const actions = {
   like() {
     dialog.close();
     say(`Looking for covers like ${nameOf(covers[index])} …`);
-    trigger("near", { seed: covers[index].seed });
+    trigger("near", { seed: covers[index].seed, typed: covers[index].typed ?? "" });
   },
 };
 

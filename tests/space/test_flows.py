@@ -209,6 +209,15 @@ def test_more_like_this_shows_neighbours(visit):
     assert set(names) <= pool
 
 
+def test_more_like_typed_words_keeps_them(visit):
+    page = visit()
+    ask_for(page, "The Very Long Name")
+    page.get_by_role("button", name="More like this").click()
+    expect(page.get_by_text("Like The Very Long Name", exact=True)).to_be_visible()
+    wait_for_wall(page)
+    assert next(iter(look(page))) == "The Very Long Name"
+
+
 def test_only_two_covers_are_compared(visit):
     page = visit("?seeds=3")
     compare = page.get_by_role("dialog").get_by_role("button", name="Compare")
