@@ -136,7 +136,7 @@ const actions = {
   on: () => open(covers, index + 1),
   close: () => dialog.close(),
   compare: () => compare(other.hidden),
-  type: () => show(covers[index], { title: form.title.value, artist: form.artist.value, layout: form.layout.value }),
+  type: () => typeset(),
   settings: () => trigger("adopt", { truncation: covers[index].truncation, label: covers[index].label ?? "" }),
   meant: () => trigger("meant", { name: part(".meant").dataset.name }),
   upscale() {
@@ -216,9 +216,10 @@ dialog.addEventListener("keydown", (event) => {
   const key = { ArrowLeft: "back", ArrowRight: "on", p: "pin", k: "keep" }[event.key];
   if (key) actions[key]();
 });
+const typeset = () => show(covers[index], { title: form.title.value, artist: form.artist.value, layout: form.layout.value });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  show(covers[index], { title: form.title.value, artist: form.artist.value, layout: form.layout.value });
+  typeset();
 });
 
 function shelf(name, title, list) {
