@@ -1,12 +1,11 @@
 // The critic: the discriminator's score of a picture, overall and by position.
-import { h, address, attempt, button, choice, field, fixed, get, latest, line, picture } from "./dom.js";
+import { h, address, attempt, button, choice, field, fixed, get, latest, line, picture, trainedModels } from "./dom.js";
 import * as state from "./state.js";
 
 const SIDE = 256; // pixels to which an uploaded picture is reduced
 
 export async function mount(body) {
-  const { models, own } = await get("models.json");
-  const trained = models.filter((one) => one.trained).map((one) => one.name);
+  const { trained, own } = await trainedModels();
   const note = line();
   const score = h("div", { class: "verdict", "aria-live": "polite" });
   const views = h("div", { class: "views" });

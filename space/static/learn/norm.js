@@ -1,10 +1,9 @@
 // Batch normalisation: a cover and its batch in both modes, and the statistics behind it.
-import { h, address, attempt, button, choice, get, latest, line, picture, refill, s } from "./dom.js";
+import { h, address, attempt, button, choice, get, latest, line, picture, refill, s, trainedModels } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
-  const { models, own } = await get("models.json");
-  const trained = models.filter((one) => one.trained).map((one) => one.name);
+  const { trained, own } = await trainedModels();
   const note = line();
   const rows = h("div", { class: "batches" });
   const numbers = h("div");
