@@ -193,6 +193,15 @@ def test_texts_state_the_numbers_of_the_model(visit):
     )
     assert "three of 64 × 64" in texts[0]
     assert texts[1].startswith("100.")
+    expect(page.locator("#title")).not_to_contain_text("100")  # the answer to the bet
+    texts = page.evaluate(
+        """async () => {
+        albumGan.setup.styles = 32;
+        const { ACTS } = await import(new URL("learn/files/acts.js?with-styles", document.baseURI));
+        return ACTS[1].steps[0].reveal;
+    }"""
+    )
+    assert texts.startswith("100 numbers and one of 32 styles, both chosen by the seed.")
     page = visit()
     page.locator(".wall .tile").first.click()
     expect(page.get_by_role("link", name="Download 64 px")).to_be_visible()
@@ -261,6 +270,46 @@ def test_noise_to_cover_by_keyboard(visit):
     press(page, page.get_by_role("button", name="Unmute all"))
     expect(page.locator("#muted-cover")).to_have_count(0)
     assert page.evaluate("document.activeElement.classList.contains('step')")
+
+
+def on_stage(visit, step, panel):
+    page = visit(f"?tab=learn#panel={panel}&lesson={step}&end=99999999999999", 1280, 800)
+    page.wait_for_selector(".learn .panel[data-ready=yes]")
+    expect(page.locator(".learn .card .question")).not_to_be_empty()
+    return page
+
+
+@pytest.mark.parametrize(
+    ("step", "panel", "answer"),
+    [(4, "noise&seed=7", ".steps"), (13, "norm&seeds=7,11", ".batches"), (15, "guide", ".cards")],
+)
+def test_the_stage_hides_what_would_give_the_answer_away(visit, step, panel, answer):
+    page = on_stage(visit, step, panel)
+    for part in (".lead", answer):
+        expect(page.locator(f".learn .body {part}").first).to_be_hidden()
+    page.keyboard.press("PageDown")
+    for part in (".lead", answer):
+        expect(page.locator(f".learn .body {part}").first).to_be_visible()
+    page.get_by_role("button", name="Previous").click()  # back to the question
+    expect(page.locator(f".learn .body {answer}").first).to_be_hidden()
+    page.get_by_role("button", name="End the lesson").click()
+    expect(page.locator(".learn .panel h2")).to_have_text("For the speaker")
+    expect(page.locator(".learn .body .lead")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("number", "panel", "answer"), [(12, "norm&seeds=7,11,12,13", "neighbours"), (15, "guide", "projected")]
+)
+def test_the_tour_shows_no_answer_beside_its_bet(visit, number, panel, answer):
+    page = visit(f"?tab=learn#panel={panel}&tour={number}")
+    page.wait_for_selector(".learn .panel[data-ready=yes]")
+    expect(page.locator(".learn .card .bet")).to_be_visible()
+    expect(page.locator(".learn .body .lead")).to_be_visible()
+    expect(page.locator(".learn .body .lead")).not_to_contain_text(answer)
+
+
+BELOW_THE_CARD = """selector => document.querySelector(`.learn ${selector}`).getBoundingClientRect().bottom
+    > document.querySelector(".learn .card").getBoundingClientRect().top"""
 
 
 def test_runs_by_keyboard(visit):

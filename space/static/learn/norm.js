@@ -11,7 +11,7 @@ export async function mount(body) {
   const model = () => state.value("model", own);
   const seeds = () => state.value("seeds", "7,11,12,13");
   body.append(
-    h("p", { class: "lead" }, "Batch normalisation subtracts a channel's mean and divides by its standard deviation. In training, both come from the current batch. So a cover depends on its neighbours."),
+    h("p", { class: "lead" }, "Batch normalisation subtracts a channel's mean and divides by its standard deviation. In training, both come from the current batch; afterwards, from running averages."),
     h("div", { class: "controls" },
       choice("Network", trained, model(), (name) => (state.set({ model: name, layer: "" }), show())),
       button("Other neighbours", () => {
