@@ -3,10 +3,12 @@
 
 import re
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from browsing import browser, expect, server, visit  # noqa: F401
+from PIL import Image
 
 from album_gan.inference.latents import name_of
 from album_gan.space.drawing_order import Lane
@@ -310,6 +312,34 @@ def test_the_tour_shows_no_answer_beside_its_bet(visit, number, panel, answer):
 
 BELOW_THE_CARD = """selector => document.querySelector(`.learn ${selector}`).getBoundingClientRect().bottom
     > document.querySelector(".learn .card").getBoundingClientRect().top"""
+
+
+def test_the_card_on_stage_covers_no_control(visit):
+    page = on_stage(visit, 6, "noise&seed=7&step=middle")
+    expect(page.locator("[data-do=mute-step]")).to_be_in_viewport()
+    assert not page.evaluate(BELOW_THE_CARD, "[data-do=mute-step]")
+    page.keyboard.press("PageDown")
+    assert not page.evaluate(BELOW_THE_CARD, "[data-do=mute-step]")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1280, 800), (1920, 1080)])
+def test_the_card_on_stage_covers_no_verdict_of_the_room(visit, width, height):
+    picture = BytesIO()
+    Image.new("RGB", (64, 64), "red").save(picture, "WEBP")
+    answer = {"is_real": False, "critic": True}
+    score = {"room": 1, "critic": 0, "of": 1}
+    view = {"phase": "revealed", "game": "x", "round": 0, "rounds": 4, "players": 9, "score": score, "source": ""}
+    view |= {"answer": answer, "tally": {"real": 4, "drawn": 5}}
+    page = visit()
+    page.context.route("**/learn/room.json*", lambda route: route.fulfill(json=view))
+    page.context.route("**/learn/room/x/*", lambda route: route.fulfill(body=picture.getvalue()))
+    page.set_viewport_size({"width": width, "height": height})
+    go(page, "?tab=learn#panel=room&lesson=1&end=99999999999999")
+    page.keyboard.press("PageDown")
+    expect(page.locator(".learn .card .see")).not_to_be_empty()
+    for part in (".round img", ".tally", ".outcome"):
+        expect(page.locator(f".learn {part}")).to_be_in_viewport()
+        assert not page.evaluate(BELOW_THE_CARD, part)
 
 
 def test_runs_by_keyboard(visit):

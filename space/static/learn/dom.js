@@ -147,6 +147,12 @@ export function refill(element, ...children) {
   refocus();
 }
 
+// Scrolls until the card, which covers the end of the window, does not cover the element.
+export function scrollAbove(card, element) {
+  element.style.scrollMarginBottom = `${card.offsetHeight + 32}px`;
+  element.scrollIntoView({ block: "nearest" });
+}
+
 // The contents of a link: JSON as text without characters that a URL would escape.
 export const pack = (value) => btoa(JSON.stringify(value)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 export const unpack = (text) => JSON.parse(atob(text.replaceAll("-", "+").replaceAll("_", "/")));

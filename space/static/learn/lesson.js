@@ -1,5 +1,5 @@
 // For the speaker: a lesson in five acts, on stage by clicker; a graded quiz of five questions; a replay.
-import { h, button, focusIn, pack, unpack } from "./dom.js";
+import { h, button, focusIn, pack, scrollAbove, unpack } from "./dom.js";
 import { ACTS, MINUTES, QUESTIONS } from "./acts.js";
 import * as state from "./state.js";
 
@@ -79,6 +79,8 @@ async function perform(context, start, end = 0) {
     context.guide.replaceChildren(card);
     refocus();
     tick();
+    const control = step.lit && context.place.querySelector(step.lit);
+    if (control) scrollAbove(card, control);
   }
   const forward = () => (!open ? ((open = true), render()) : number + 1 < STEPS.length ? show(number + 1) : stop());
   const back = () => (open ? ((open = false), render()) : number && show(number - 1));

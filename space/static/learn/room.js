@@ -47,14 +47,17 @@ export async function mount(body) {
       idle: () => [invitation, source],
       preparing: () => [h("p", {}, "The covers are being generated ..."), invitation, source],
       ready: () => [h("p", { class: "big" }, "Get ready"), invitation],
-      voting: () => [glance ? cover("The cover in question") : h("div", { class: "hidden-cover" }, h("p", { class: "big" }, "Real or fake?")), h("p", { class: "count" }, `Cover ${view.round + 1} of ${view.rounds}`), tally(view.tally), score],
-      revealed: () => [cover("The cover in question"), h("p", { class: "big" }, view.answer.is_real ? "Real" : "Fake"), tally(view.tally), h("p", {}, `The critic said ${view.answer.critic ? "real" : "fake"}.`), score],
+      voting: () => [round(glance ? cover("The cover in question") : h("div", { class: "hidden-cover" }, h("p", { class: "big" }, "Real or fake?")), h("p", { class: "count" }, `Cover ${view.round + 1} of ${view.rounds}`), tally(view.tally), score)],
+      revealed: () => [round(cover("The cover in question"), h("p", { class: "big" }, view.answer.is_real ? "Real" : "Fake"), tally(view.tally), h("p", {}, `The critic said ${view.answer.critic ? "real" : "fake"}.`), score)],
       over: () => [h("p", { class: "big" }, view.score.room > view.score.critic ? "The room wins" : view.score.room < view.score.critic ? "The critic wins" : "A draw"), score, source, results(view.results, view.network), link(view.results, view.network)],
     }[view.phase]());
   }
   await tick();
   return () => clearTimeout(timer);
 }
+
+// The cover; on stage what is said about it stands beside it, where the lesson's card cannot cover it.
+const round = (cover, ...said) => h("div", { class: "round" }, cover, h("div", { class: "outcome" }, said));
 
 function tally({ real, drawn }) {
   const all = Math.max(1, real + drawn);

@@ -1,5 +1,5 @@
 // The guided tour: drives the panels, waits for one action per page, and can be left at any time.
-import { h, button } from "./dom.js";
+import { h, button, scrollAbove } from "./dom.js";
 import { PAGES } from "./pages.js";
 import * as state from "./state.js";
 
@@ -74,8 +74,7 @@ async function show(number, asLinked = false) {
     const element = on && context.place.querySelector(page.lit);
     if (!element) return;
     element.classList.add("lit");
-    element.style.scrollMarginBottom = `${card.offsetHeight + 32}px`; // the card covers the end of the window
-    element.scrollIntoView({ block: "nearest" });
+    scrollAbove(card, element);
   }
   stopWatching = state.watch((what) => {
     if (what === "opened" && state.value("panel") !== page.panel) return leave(false); // the visitor went to another panel
