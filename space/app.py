@@ -111,6 +111,7 @@ def browser_setup(service: CoverService, invite: Invitation) -> dict:
         "model": service.pipe.fingerprint,
         "resolution": config.resolution,
         "latents": config.latent_dim,
+        "styles": len(service.pipe.labels) if config.get("class_counts") else 0,  # that a seed draws one of
         "layouts": list(LAYOUTS),
         "invitation": invitation,
         "directions": list(ATTRIBUTES),

@@ -1,6 +1,6 @@
 // The page's state in the browser: the wall, pinned and kept covers; and the URLs of covers.
 window.albumGan = {
-  setup: {}, // {model, resolution, latents, layouts, invitation, directions}: written into the page by the server
+  setup: {}, // {model, resolution, latents, styles, layouts, invitation, directions}: written into the page by the server
   wall: null, // as last shown; null until the URL has been read; the URL must not change before
   chosen: null, // the seed that an event refers to
   pins: [], // names of pinned covers, A first

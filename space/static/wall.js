@@ -182,15 +182,17 @@ dialog.addEventListener("touchend", (event) => {
   if (Math.abs(across) > 50 && Math.abs(across) > 2 * Math.abs(down)) actions[across < 0 ? "on" : "back"]();
 });
 
-// The latent z of a cover, as bars.
+// The latent z of a cover, as bars; and its style.
 part(".numbers").addEventListener("toggle", async () => {
   if (!part(".numbers").open) return;
   const cover = covers[index];
-  const answer = await fetch(`numbers.json?${new URLSearchParams({ seeds: nameOf(cover) })}`).catch(() => null);
+  const answer = await fetch(`numbers.json?${albumGan.queryOf(cover, { seeds: nameOf(cover) })}`).catch(() => null);
   if (!answer?.ok || covers[index] !== cover) return;
-  const numbers = await answer.json();
+  const { latents: numbers, style } = await answer.json();
   part(".bars").replaceChildren(...numbers.map((value) => Object.assign(document.createElement("i"), { title: value.toFixed(2), style: `--z: ${value}` })));
   part(".bars").setAttribute("aria-label", `${numbers.length} numbers: ${numbers.slice(0, 4).map((value) => value.toFixed(2)).join(", ")} …`);
+  part(".style").hidden = !style;
+  part(".style").textContent = `And the style “${style}”.`;
 });
 
 // Two covers under one slider: this one and the next.

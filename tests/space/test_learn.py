@@ -12,6 +12,7 @@ import pytest
 from browsing import axe, axe_problems, browser, expect, server, visit  # noqa: F401
 from PIL import Image
 
+from album_gan import AlbumCoverPipeline
 from album_gan.inference.model_store import find_model
 
 SIZES = [(1920, 1080), (390, 844)]
@@ -120,6 +121,16 @@ PIXELS = """async image => {
     canvas.drawImage(image, 0, 0);
     return [...canvas.getImageData(0, 0, image.naturalWidth, image.naturalHeight).data];
 }"""
+
+
+def test_the_style_that_a_seed_draws_is_named(visit):
+    pipe = AlbumCoverPipeline.from_pretrained()
+    style = f"“{pipe.labels[pipe.classes_of([7])[0] - 1]}”"
+    page = visit("?tab=learn#panel=noise&model=bundled&seed=7")
+    ready(page, "noise")
+    expect(page.locator(".pair")).to_contain_text(f"The style {style}, which the seed draws.")
+    page.locator(".step", has_text="embedding").first.click()
+    expect(page.locator(".detail")).to_contain_text(f"Looks up the learned vector of a label. Here: {style}.")
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ export async function mount(body) {
     out.replaceChildren(
       h("figure", {}, picture(address("cover.webp", query()), "The cover, nothing muted"), h("figcaption", {}, silent ? "Nothing muted" : "The cover")),
       silent ? h("figure", {}, picture(address("cover.webp", query({ mute: silent })), "The cover with these muted", { id: "muted-cover" }), h("figcaption", {}, `Muted: ${silent.replaceAll(",", ", ")}`)) : "",
-      h("p", { class: "fine" }, `${layers.title}. ${layers.parameters.toLocaleString("en")} parameters in ${layers.steps.length} steps.`),
+      h("p", { class: "fine" }, `${layers.title}. ${layers.parameters.toLocaleString("en")} parameters in ${layers.steps.length} steps.${layers.style ? ` The style “${layers.style}”, which the seed draws.` : ""}`),
       silent ? button("Unmute all", () => (setMute(""), currentStep().focus())) : "");
   }
 
@@ -115,7 +115,7 @@ export async function mount(body) {
     const refocus = focusIn(detail);
     detail.replaceChildren(
       h("h3", {}, `${step.number}. ${step.kind}`, step.name ? h("code", {}, step.name) : ""),
-      h("p", {}, step.does),
+      h("p", {}, step.does, step.kind === "embedding" && layers.style ? ` Here: “${layers.style}”.` : ""),
       h("dl", { class: "facts" }, rows.flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)])),
       h("div", { class: "tools" }, button(isMuted(step, "all") ? "Unmute this step" : "Mute this step", () => toggle(step, "all"), { "data-do": "mute-step" })),
       canvas, view);
