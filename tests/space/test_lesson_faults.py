@@ -274,6 +274,15 @@ def test_noise_to_cover_by_keyboard(visit):
     assert page.evaluate("document.activeElement.classList.contains('step')")
 
 
+def test_a_panel_that_does_not_arrive_says_so(visit):
+    page = visit("?tab=learn#panel=shapes")
+    page.wait_for_selector(".learn .panel[data-ready=yes]")
+    page.route("**/learn/files/wrong.js", lambda route: route.abort())
+    page.get_by_role("button", name="What went wrong?").click()
+    expect(page.locator(".learn .panel h2")).to_have_text("What went wrong?")
+    expect(page.get_by_text("This panel could not be loaded; reload the page.")).to_be_visible()
+
+
 def on_stage(visit, step, panel):
     page = visit(f"?tab=learn#panel={panel}&lesson={step}&end=99999999999999", 1280, 800)
     page.wait_for_selector(".learn .panel[data-ready=yes]")
