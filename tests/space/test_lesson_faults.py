@@ -351,6 +351,16 @@ def test_the_card_on_stage_covers_no_verdict_of_the_room(visit, width, height):
         assert not page.evaluate(BELOW_THE_CARD, part)
 
 
+def test_the_room_says_when_the_server_is_gone(visit):
+    page = visit("?tab=learn#panel=room")
+    page.wait_for_selector(".learn .panel[data-ready=yes]")
+    expect(page.get_by_role("link", name="/vote")).to_have_attribute("href", re.compile("/vote$"))
+    page.route("**/learn/room.json*", lambda route: route.abort())
+    expect(page.get_by_text("The page's server does not answer.")).to_be_visible()
+    page.unroute("**/learn/room.json*")
+    expect(page.get_by_text("The page's server does not answer.")).to_be_hidden()
+
+
 def test_runs_by_keyboard(visit):
     page = visit("?tab=learn#panel=wrong")
     page.wait_for_selector(".learn .panel[data-ready=yes]")

@@ -2,6 +2,8 @@
 import { h, address, button, line, pack, picture, unpack } from "./dom.js";
 import * as state from "./state.js";
 
+const LOST = "The page's server does not answer.";
+
 export async function mount(body) {
   const note = line();
   const stage = h("div", { class: "stage-room" });
@@ -19,7 +21,7 @@ export async function mount(body) {
   async function act(what, parameters = {}) {
     note.textContent = what === "start" ? "The covers are being generated ..." : "";
     const answer = await fetch(address(`room/${what}`, parameters), { method: "POST" }).catch(() => null); // not repeated, as by get(): no start after a stop
-    note.textContent = answer?.ok ? "" : answer ? await answer.text() : "The page's server does not answer.";
+    note.textContent = answer?.ok ? "" : answer ? await answer.text() : LOST;
     state.did(`game ${what}`);
     tick();
   }
@@ -29,6 +31,8 @@ export async function mount(body) {
     if (!body.isConnected) return;
     const view = await fetch(address("room.json")).then((answer) => answer.json()).catch(() => null);
     if (view) show(view);
+    if (!view) note.textContent = LOST;
+    else if (note.textContent === LOST) note.textContent = "";
     timer = setTimeout(tick, view?.phase === "idle" ? 2000 : 500);
   }
 
