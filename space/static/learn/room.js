@@ -43,7 +43,7 @@ export async function mount(body) {
     shown = key;
     const cover = (text) => picture(address(`room/${view.game}/${view.round}.webp`), text);
     const score = h("p", { class: "count" }, `The room ${view.score.room}, the critic ${view.score.critic}, of ${view.score.of}. ${view.players} phone${view.players === 1 ? "" : "s"}.`);
-    const invitation = h("div", { class: "invitation" }, view.url ? h("div", { class: "qr", role: "img", "aria-label": "QR code of the page for phones" }) : "", h("p", {}, view.url || "Phones cannot reach this page; start it with --lan. At this computer, open /vote in another window."));
+    const invitation = h("div", { class: "invitation" }, view.url ? h("div", { class: "qr", role: "img", "aria-label": "QR code of the page for phones" }) : "", h("p", {}, view.url || ["Phones cannot reach this page; start it with --lan. At this computer, open ", h("a", { href: new URL("vote", document.baseURI).href, target: "_blank", rel: "noopener" }, "/vote"), " in another window."]));
     if (view.qr) invitation.firstChild.innerHTML = view.qr;
     const source = h("p", { class: "fine" }, view.source);
     if (view.phase === "over") state.keep("room", view.results);
