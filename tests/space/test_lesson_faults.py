@@ -274,6 +274,21 @@ def test_noise_to_cover_by_keyboard(visit):
     assert page.evaluate("document.activeElement.classList.contains('step')")
 
 
+def test_any_value_is_broken_down_by_keyboard(visit):
+    page = visit("?tab=learn#panel=noise&step=kernel&channel=0")
+    page.wait_for_selector(".learn .panel[data-ready=yes]")
+    press(page, page.locator("[data-do=product]"))
+    expect(page.get_by_role("heading", name="The value at row 4, column 4")).to_be_visible()
+    press(page, page.get_by_label("Row", exact=True), "ArrowUp")
+    expect(page.get_by_role("heading", name="The value at row 5, column 4")).to_be_visible()
+    assert focused(page) == "Row"
+    page.get_by_label("Column", exact=True).fill("99")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="The value at row 5, column 7")).to_be_visible()
+    expect(page.get_by_label("Column", exact=True)).to_have_value("7")
+    expect(page).to_have_url(re.compile("y=5&x=7"))
+
+
 def test_a_panel_that_does_not_arrive_says_so(visit):
     page = visit("?tab=learn#panel=shapes")
     page.wait_for_selector(".learn .panel[data-ready=yes]")
