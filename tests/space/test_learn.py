@@ -404,6 +404,19 @@ def test_the_healthy_run_is_described_as_its_losses_are():
     assert max(run["generator"][:10]) > 2 * max(run["generator"][-10:])
 
 
+def test_the_strong_discriminator_is_described_as_its_loss_is():
+    learn = ROOT / "space" / "static" / "learn"
+    run = json.loads((learn / "spoiled" / "runs.json").read_text(encoding="utf-8"))["strong"]
+    later = dict(list(zip(run["images"], run["discriminator"], strict=True))[1:])
+    spike = max(later, key=later.get)
+    assert later[spike] > 0.5
+    assert (
+        f"almost never wrong, so its gradients tell the generator little about how to improve. Once, near {spike:,}"
+        in (learn / "wrong.js").read_text(encoding="utf-8")
+    )
+    assert max(sorted(later.values())[:-2]) < 0.02  # all but the spike and its end
+
+
 def test_the_written_lesson_has_the_acts_of_the_stage():
     acts = (ROOT / "space" / "static" / "learn" / "acts.js").read_text(encoding="utf-8")
     titles, minutes = re.findall(r'title: "([^"]+)", minutes: (\d+)', acts), 0
