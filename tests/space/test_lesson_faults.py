@@ -366,6 +366,14 @@ def test_the_card_on_stage_covers_no_verdict_of_the_room(visit, width, height):
         assert not page.evaluate(BELOW_THE_CARD, part)
 
 
+def test_the_critic_and_the_game_have_one_threshold(visit):
+    page = visit()
+    verdict = {"score": 0.32, "scales": [{"name": "whole picture", "mean": 0.32, "scores": [[0.32]]}]}
+    page.route("**/learn/critic.json*", lambda route: route.fulfill(json=verdict))
+    go(page, "?tab=learn#panel=critic&seed=7")
+    expect(page.locator(".verdict")).to_contain_text("looks real, but only just")
+
+
 def test_the_room_says_when_the_server_is_gone(visit):
     page = visit("?tab=learn#panel=room")
     page.wait_for_selector(".learn .panel[data-ready=yes]")
