@@ -169,7 +169,6 @@ class Lessons:
                 "style": pair.label_of(check_seed(query.get("seed", "1")).seed),
                 "steps": [step.as_json() for step in traced.steps],
                 "parameters": sum(step.parameters for step in traced.steps),
-                "unused": traced.unused,
             }
 
         return JSONResponse(await self._compute(request, compute))
