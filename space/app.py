@@ -112,6 +112,7 @@ def browser_setup(service: CoverService, invite: Invitation) -> dict:
         "model": service.pipe.fingerprint,
         "resolution": config.resolution,
         "latents": config.latent_dim,
+        "styles": len(service.pipe.labels) if config.get("class_counts") else 0,  # that a seed draws one of
         "layouts": list(LAYOUTS),
         "invitation": invitation,
         "directions": list(ATTRIBUTES),
@@ -141,8 +142,7 @@ def about_model(pipe: AlbumCoverPipeline, model: str | None, count: int | None) 
     name = Path(model).name if model and Path(model).is_dir() else model or "bundled"  # a Hub id stays whole
     line = f"Model {name} ({pipe.fingerprint}): {numbers:.1f} million parameters"
     learned = f", trained on {count:,} album covers" if isinstance(count, int) else ""
-    latents = pipe.generator.config.latent_dim
-    return f"{line}{learned}. Each cover here is generated from {latents} random numbers and never existed before."
+    return f"{line}{learned}. Each cover here is generated from random numbers and never existed before."
 
 
 def announce(address: str, invite: Invitation, lan: bool, presenter_key: str) -> None:

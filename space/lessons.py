@@ -162,12 +162,13 @@ class Lessons:
         """Every step of the generator."""
 
         def compute() -> dict:
-            traced = self._trace(request.query_params)
+            query = request.query_params
+            traced, pair = self._trace(query), self.pair(query.get("model", self.own))
             return {
-                "title": self.pair(request.query_params.get("model", self.own)).title,
+                "title": pair.title,
+                "style": pair.label_of(check_seed(query.get("seed", "1")).seed),
                 "steps": [step.as_json() for step in traced.steps],
                 "parameters": sum(step.parameters for step in traced.steps),
-                "unused": traced.unused,
             }
 
         return JSONResponse(await self._compute(request, compute))

@@ -73,7 +73,7 @@ def build_page(service: CoverService, about: str, kinds: tuple[str, str]) -> gr.
         shown = {"generate": generate_tab, "interpolate": interpolate_tab, "upscale": upscale_tab, "edit": edit_tab}
         wire_address({**shown, "learn": learn_tab}, wall, morph, large)
         fill = upscale.Handlers(service).fill
-        upscale_tab.select(fill, [large.picture, large.name, *settings], large.picture, **generate.QUICK)
+        upscale_tab.select(fill, [large.picture, large.name, *settings], [large.picture, large.named], **generate.QUICK)
     return page
 
 
@@ -92,10 +92,10 @@ def wire_wall_to_tabs(service: CoverService, tabs, wall, morph, large) -> None:
     def send(event: gr.EventData, request: gr.Request):
         """The event has the cover's own settings: those of a kept cover may differ from the wall's."""
         name = str(event.name)[:200]
-        picture = handlers.choose_cover(name, event.truncation, str(event.label or ""), request)
-        return gr.Tabs(selected="upscale"), name, picture
+        shown = handlers.choose_cover(name, event.truncation, str(event.label or ""), request)
+        return gr.Tabs(selected="upscale"), name, *shown
 
-    wall.wall.send(send, None, [tabs, large.name, large.picture], **generate.QUICK)
+    wall.wall.send(send, None, [tabs, large.name, large.picture, large.named], **generate.QUICK)
     wall.wall.edit(lambda: gr.Tabs(selected="edit"), None, tabs, **generate.QUICK)
     wall.wall.pin(inputs=morph.seeds, outputs=morph.seeds, js="(pins) => albumGan.togglePin(pins)", **SCRIPT)
     morph.seeds.change(inputs=morph.seeds, outputs=None, js="(pins) => albumGan.pinned(pins)", **SCRIPT)

@@ -6,7 +6,7 @@
     edit/NAME.webp?edits={"darker": 1}&style=NAME   edited, in the colours of another cover
     film/NAME/NAME.mp4                              a film from one cover to the next
     sheet/NAME.webp, sum.webp?a=NAME&b=NAME&c=NAME  attributes by strength; A - B + C
-    qr.svg?seeds=, numbers.json?seeds=              QR code of a link; the latent z
+    qr.svg?seeds=, numbers.json?seeds=&label=       QR code of a link; the latent z, and the class
     covers.zip?seeds=1,2,7-9                        PNG files with one truncation and label
     covers.zip?covers=[[1, 0.7, "jazz"], ...]       PNG files, each with its own settings
     deal.json?count=16                              random seeds and their names
@@ -134,14 +134,18 @@ class Routes:
         return Response(image, media_type=MEDIA_TYPES["webp"], headers=caching(request))
 
     async def numbers(self, request: Request) -> Response:
-        """The latent z of a seed, as JSON."""
-        seed = check_seeds(request.query_params.get("seeds", ""))[0].seed
-        return JSONResponse([round(float(value), 4) for value in self.service.pipe.latents_of([seed])[0]])
+        """What a cover is drawn from, as JSON: the latent z of its seed, and the name of its class, "" for none."""
+        pipe, query = self.service.pipe, request.query_params
+        seed = check_seeds(query.get("seeds", ""))[0].seed
+        [number] = pipe.classes_of([seed], query.get("label") or None)
+        latents = [round(float(value), 4) for value in pipe.latents_of([seed])[0]]
+        return JSONResponse({"latents": latents, "style": pipe.labels[number - 1] if number else ""})
 
     async def qr(self, request: Request) -> Response:
         """The QR code of a link to covers at the audience's address; empty without such an address."""
+        self._check_model(request)
         query = request.query_params
-        fields = {name: query[name] for name in ("truncation", "label", "seeds") if query.get(name)}
+        fields = {name: query[name] for name in ("truncation", "label", "model", "seeds") if query.get(name)}
         check_seeds(fields.get("seeds", ""))
         link = f"{self.invite.url}?{urlencode(fields)}" if self.invite.url else ""
         return Response(Invitation(link).qr, media_type="image/svg+xml")

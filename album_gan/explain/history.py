@@ -23,7 +23,6 @@ def course_of(folder: Path) -> dict[str, Any]:
         "moments": moments,
         "losses": {name: _thinned([[r["images"], r[name]] for r in records if name in r]) for name in names},
         "kid": [[r["images"], round(r["kid"], 5)] for r in records if "kid" in r],
-        "diversity": [[r["images"], round(r["diversity"], 3)] for r in records if "diversity" in r],
         "alarms": [{"images": r["images"], **r["alarm"]} for r in records if "alarm" in r],
     }
 

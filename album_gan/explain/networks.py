@@ -43,6 +43,12 @@ class Pair:
         classes = ClassLabels.of(self.generator.config)
         return (z, torch.tensor(classes.of_seeds(seeds))) if classes.names else (z,)
 
+    def label_of(self, seed: int) -> str:
+        """The name of the class that the seed draws; "" if it draws none."""
+        classes = ClassLabels.of(self.generator.config)
+        [number] = classes.of_seeds([seed])
+        return classes.names[number - 1] if number else ""
+
     def draw(self, seeds: list[int]) -> Tensor:
         """The covers of these seeds, the same as everywhere else: (B, 3, R, R) in [-1, 1]."""
         return self.generator(*self.inputs(seeds))

@@ -42,7 +42,7 @@ class Step:
         return {
             "number": self.number, "name": self.name, "kind": self.kind.name, "does": self.kind.does,
             "inputs": self.inputs, "output": self.output, "arithmetic": self.arithmetic,
-            "parameters": self.parameters, "sources": self.sources, "settings": self.settings,
+            "parameters": self.parameters, "settings": self.settings,
             "linear": "weight" in self.arguments, "main": self.kind.main,
         }  # fmt: skip
 

@@ -27,8 +27,8 @@ RUNTIME = HERE / "onnxruntime-web"
 MAX_BYTES = 30_000_000
 SMALLEST_RATIO = 0.8  # lower limit: gzip makes fp16 weights about 7 % smaller, hardly ever 20 %
 ABOUT = (
-    "{numbers:.1f} million parameters in this file, and no server. Each cover is generated from {latents} random "
-    "numbers and never existed before."
+    "{numbers:.1f} million parameters in this file, and no server. Each cover is generated from random numbers "
+    "and never existed before."
 )
 FOOTER = (
     "Model {fingerprint}. Every name gives a cover, always the same one; the words' meaning has no effect. Drawn by a "
@@ -111,7 +111,7 @@ def build_page(
     numbers = sum(weight.numel() for weight in pipe.generator.parameters()) / 1e6
     pieces = {
         "style": stylesheet() + (HERE / "page.css").read_text(encoding="utf-8"),
-        "about": html.escape(ABOUT.format(numbers=numbers, latents=about["latents"])),
+        "about": html.escape(ABOUT.format(numbers=numbers)),
         "truncation": str(latents.DEFAULT_TRUNCATION),
         "labels": label_menu(pipe.labels, list(pipe.mixtures)),
         "footer": html.escape(FOOTER.format(fingerprint=pipe.fingerprint)),

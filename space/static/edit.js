@@ -32,8 +32,7 @@ function newSlider(name) {
 
 function preview(name, strip) {
   if (!cover.value.trim()) return;
-  const { truncation, label } = albumGan.editSettings ?? albumGan.wall ?? {};
-  const address = (amount) => albumGan.coverUrl({ ...albumGan.byName(cover.value.trim()), truncation, label }, "webp", { edits: JSON.stringify(amount ? { [name]: amount } : {}) }).replace(/^cover/, "edit");
+  const address = (amount) => editUrl("webp", { edits: JSON.stringify(amount ? { [name]: amount } : {}) });
   if (strip.dataset.of === address(3)) return;
   strip.dataset.of = address(3);
   strip.replaceChildren(...STRIP.map((amount) => {
@@ -63,11 +62,11 @@ function editsNow() {
   return amounts;
 }
 
-function addressOf(ending, size) {
-  const more = { edits: JSON.stringify(editsNow()), style: style.value.trim(), size };
+function editUrl(ending, more) {
   const { truncation, label } = albumGan.editSettings ?? albumGan.wall ?? {};
-  return albumGan.coverUrl({ ...albumGan.byName(cover.value.trim()), truncation, label }, ending, more).replace(/^cover/, "edit");
+  return albumGan.coverUrl({ ...albumGan.byName(cover.value.trim()), truncation, label }, ending, more, "edit");
 }
+const addressOf = (ending, size) => editUrl(ending, { edits: JSON.stringify(editsNow()), style: style.value.trim(), size });
 
 const say = (text) => (part(".note").textContent = text);
 
@@ -105,7 +104,8 @@ function settle(isNew = true) {
 }
 
 function back() {
-  if (states.length > 1) states.pop();
+  const isLast = JSON.stringify(states[states.length - 1]) === JSON.stringify(state()); // not while the name is empty
+  if (isLast && states.length > 1) states.pop();
   take(states.pop());
   settle();
 }

@@ -1,6 +1,6 @@
 // The page's state in the browser: the wall, pinned and kept covers; and the URLs of covers.
 window.albumGan = {
-  setup: {}, // {model, resolution, latents, layouts, invitation, directions}: written into the page by the server
+  setup: {}, // {model, resolution, latents, styles, layouts, invitation, directions}: written into the page by the server
   wall: null, // as last shown; null until the URL has been read; the URL must not change before
   chosen: null, // the seed that an event refers to
   pins: [], // names of pinned covers, A first
@@ -29,19 +29,18 @@ window.albumGan = {
   isExact: (text) => /^\s*(\d{1,8}|[a-z]+[\s_-]+[a-z]+[\s_-]+\d{3})\s*$/i.test(text),
   byName: (text) => (albumGan.isExact(text) ? { seed: text, name: text } : { seed: text, name: text, typed: text }),
 
-  // cover: {seed, typed, truncation, label}; more: {size, title, artist, layout}
-  coverUrl({ seed, typed = "", truncation = 1, label = "" }, ending = "png", more = {}) {
+  // The query of every picture and film; more: {seeds, typed, size, title, artist, layout, edits, style}
+  queryOf({ truncation = 1, label = "" }, more = {}) {
     const query = new URLSearchParams({ truncation, model: this.setup.model });
-    if (label) query.set("label", label);
-    if (typed) query.set("typed", typed);
-    for (const [name, value] of Object.entries(more)) if (value) query.set(name, value);
-    return `cover/${typed ? "typed" : encodeURIComponent(seed)}.${ending}?${query}`;
+    for (const [name, value] of Object.entries({ label, ...more })) if (value) query.set(name, value);
+    return query;
   },
-
-  filmUrl(from, to, { truncation = 1, label = "" }) {
-    const query = new URLSearchParams({ truncation, model: this.setup.model });
-    if (label) query.set("label", label);
-    return `film/${from}/${to}.mp4?${query}`;
+  // cover: {seed, typed, truncation, label}; route: "cover" or "edit"
+  coverUrl({ seed, typed = "", ...settings }, ending = "png", more = {}, route = "cover") {
+    return `${route}/${typed ? "typed" : encodeURIComponent(seed)}.${ending}?${this.queryOf(settings, { typed, ...more })}`;
+  },
+  filmUrl(from, to, settings) {
+    return `film/${from}/${to}.mp4?${this.queryOf(settings)}`;
   },
 
   // covers: [{seed, truncation, label}, ...]: each has its own settings.

@@ -10,7 +10,7 @@
   for (const [name, value] of [["role", "dialog"], ["aria-modal", "true"], ["aria-label", "Presenting"]]) dialog.setAttribute(name, value);
   dialog.innerHTML = `<div class="screen"><img class="below" alt=""><img class="cover" alt=""><video muted playsinline></video><div class="labels"></div></div>
     <div class="side"><h2 aria-live="polite"></h2><p class="seed"></p><p class="pin"></p><p class="help"></p><div class="audience"><div class="qr"></div><p class="url"></p></div></div>
-    <form class="type" hidden><label>A name, a title, anything <input maxlength="120" autocomplete="off" enterkeyhint="go"></label></form>
+    <form class="type" hidden><label>A name, a title, anything <input maxlength="200" autocomplete="off" enterkeyhint="go"></label></form>
     <button class="out" aria-label="Leave">✕</button>`;
   const part = (selector) => dialog.querySelector(selector);
   const picture = part("img.cover");
@@ -130,7 +130,7 @@
     part(".url").textContent = url && words ? "Take it home" : url;
     part(".qr").innerHTML = qr;
     if (!url || !words) return;
-    const answer = await fetch(`qr.svg?${new URLSearchParams({ seeds: words, ...settings() })}`).catch(() => null);
+    const answer = await fetch(`qr.svg?${albumGan.queryOf(settings(), { seeds: words })}`).catch(() => null);
     if (answer?.ok && covers[index]?.typed === words) part(".qr").innerHTML = await answer.text();
   }
 
@@ -176,15 +176,14 @@
     dissolve(url, name);
     part(".labels").replaceChildren(...labels.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
   }
-  const query = () => new URLSearchParams({ ...settings(), model: albumGan.setup.model });
   function sheet() {
     const cover = covers[index];
-    replace("sheet", `sheet/${cover.seed}.webp?${query()}`, albumGan.nameOf(cover), "Five directions, from less to more", albumGan.setup.directions);
+    replace("sheet", `sheet/${cover.seed}.webp?${albumGan.queryOf(settings())}`, albumGan.nameOf(cover), "Five directions, from less to more", albumGan.setup.directions);
   }
   function sum() {
     const [a, b, c] = albumGan.pins;
     if (!c) return void (part(".pin").textContent = "Pin three covers for A − B + C.");
-    replace("sum", `sum.webp?${query()}&${new URLSearchParams({ a, b, c })}`, "A − B + C", `${a} − ${b} + ${c}`);
+    replace("sum", `sum.webp?${albumGan.queryOf(settings(), { a, b, c })}`, "A − B + C", `${a} − ${b} + ${c}`);
   }
   const mean = () => replace("mean", albumGan.coverUrl({ ...covers[index], ...settings(), typed: "", truncation: 0 }, "webp", { size: 512 }), "The mean cover", "Truncation 0: where all covers meet");
 
@@ -257,12 +256,23 @@
     m: "morph", p: "pin", t: "type", x: "sheet", a: "sum", 0: "mean", b: "blank", ".": "blank", q: "address", Escape: "leave", F5: "next",
   };
 
-  dialog.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+  // All else is inert: Tab goes to the way out while that is shown, and back.
+  function tab() {
+    const [home, out] = [form.hidden ? dialog : field, part(".out")];
+    const isOut = document.activeElement === out;
+    home.focus();
+    if (!isOut) out.focus();
+  }
+
+  // Wherever the focus is: the way out loses it when it is hidden.
+  document.addEventListener("keydown", (event) => {
+    if (!isOpen() || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Tab") return void (event.preventDefault(), tab());
     if (event.target === field) {
       if (event.key === "Escape") (event.preventDefault(), event.stopPropagation(), (form.hidden = true), dialog.focus());
       return awake();
     }
+    if (event.target.closest(".out") && ["Enter", " "].includes(event.key)) return; // pressed
     const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action) return;
     event.preventDefault();

@@ -122,6 +122,9 @@ function mark() {
   if (!cover) return;
   const pin = albumGan.pins.indexOf(nameOf(cover));
   part("[data-action=pin]").textContent = pin < 0 ? "Pin" : `Unpin ${String.fromCharCode(65 + pin)}`;
+  const isLone = !rival();
+  part("[data-action=compare]").hidden = isLone;
+  if (isLone) compare(false);
   part("[data-action=keep]").textContent = keptAt(cover) < 0 ? "Keep" : "Forget";
 }
 
@@ -133,7 +136,7 @@ const actions = {
   on: () => open(covers, index + 1),
   close: () => dialog.close(),
   compare: () => compare(other.hidden),
-  type: () => show(covers[index], { title: form.title.value, artist: form.artist.value, layout: form.layout.value }),
+  type: () => typeset(),
   settings: () => trigger("adopt", { truncation: covers[index].truncation, label: covers[index].label ?? "" }),
   meant: () => trigger("meant", { name: part(".meant").dataset.name }),
   upscale() {
@@ -160,7 +163,7 @@ const actions = {
   like() {
     dialog.close();
     say(`Looking for covers like ${nameOf(covers[index])} …`);
-    trigger("near", { seed: covers[index].seed });
+    trigger("near", { seed: covers[index].seed, typed: covers[index].typed ?? "" });
   },
 };
 
@@ -179,26 +182,33 @@ dialog.addEventListener("touchend", (event) => {
   if (Math.abs(across) > 50 && Math.abs(across) > 2 * Math.abs(down)) actions[across < 0 ? "on" : "back"]();
 });
 
-// The latent z of a cover, as bars.
+// The latent z of a cover, as bars; and its style.
 part(".numbers").addEventListener("toggle", async () => {
   if (!part(".numbers").open) return;
   const cover = covers[index];
-  const answer = await fetch(`numbers.json?${new URLSearchParams({ seeds: nameOf(cover) })}`).catch(() => null);
+  const answer = await fetch(`numbers.json?${albumGan.queryOf(cover, { seeds: nameOf(cover) })}`).catch(() => null);
   if (!answer?.ok || covers[index] !== cover) return;
-  const numbers = await answer.json();
+  const { latents: numbers, style } = await answer.json();
   part(".bars").replaceChildren(...numbers.map((value) => Object.assign(document.createElement("i"), { title: value.toFixed(2), style: `--z: ${value}` })));
   part(".bars").setAttribute("aria-label", `${numbers.length} numbers: ${numbers.slice(0, 4).map((value) => value.toFixed(2)).join(", ")} …`);
+  part(".style").hidden = !style;
+  part(".style").textContent = `And the style “${style}”.`;
 });
 
 // Two covers under one slider: this one and the next.
 const [other, split] = [part(".other"), part(".stage input")];
 split.addEventListener("input", () => dialog.style.setProperty("--split", `${split.value}%`));
-function compare(isOn) {
+// The cover to compare with: the first pinned one, or else the next; undefined if there is no other.
+function rival() {
   const pinned = albumGan.pins.map((name) => ({ ...albumGan.wall, typed: "", ...albumGan.byName(name) }));
-  const cover = pinned.find((one) => nameOf(one) !== nameOf(covers[index])) ?? covers[(index + 1) % covers.length];
+  const next = covers.length > 1 ? covers[(index + 1) % covers.length] : undefined;
+  return pinned.find((one) => nameOf(one) !== nameOf(covers[index])) ?? next;
+}
+function compare(isOn) {
   other.hidden = split.hidden = !isOn;
   part("[data-action=compare]").setAttribute("aria-pressed", isOn);
   if (!isOn) return;
+  const cover = rival();
   other.src = albumGan.coverUrl(cover, "webp", { size: 512 });
   other.alt = `Album cover ${nameOf(cover)}, to compare`;
   part(".note").textContent = `Left ${nameOf(covers[index])}, right ${nameOf(cover)}`;
@@ -208,9 +218,10 @@ dialog.addEventListener("keydown", (event) => {
   const key = { ArrowLeft: "back", ArrowRight: "on", p: "pin", k: "keep" }[event.key];
   if (key) actions[key]();
 });
+const typeset = () => show(covers[index], { title: form.title.value, artist: form.artist.value, layout: form.layout.value });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  show(covers[index], { title: form.title.value, artist: form.artist.value, layout: form.layout.value });
+  typeset();
 });
 
 function shelf(name, title, list) {

@@ -12,7 +12,6 @@ from album_gan.inference.latents import (
     MAX_TRUNCATION,
     SEED_COUNT,
     Chosen,
-    name_of,
     near_miss,
     seed_for_any_text,
     seed_of,
@@ -158,10 +157,11 @@ class Handlers:
     def similar(self, truncation: float, label: str, wall_size: str, event: gr.EventData, request: gr.Request) -> dict:
         """A wall of the covers most similar to a given one."""
         seed = seed_for_any_text(str(event.seed))[0]  # a pinned cover's may be words
+        chosen = Chosen(seed, typed_for(seed, str(event.typed)[:200]))
         self.pipe.check_label(label)
         cover = Cover(seed, check_truncation(truncation), label or None)
         near = self.service.similar(cover, read_wall_size(wall_size) - 1, self.service.client(request))
-        return self._wall([seed, *near], truncation, label, f"Like {name_of(seed)}")
+        return self._wall([chosen, *near], truncation, label, f"Like {chosen.name}")
 
     @shows_errors
     def restore(self, event: gr.EventData) -> tuple[float, str, dict]:

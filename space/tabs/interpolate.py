@@ -58,7 +58,9 @@ def lay_out(first: list[int], resolution: int) -> InterpolateTab:
                 elem_id="pinned",
             )
             longest = MAX_FRAMES // FPS
-            seconds = gr.Slider(2, longest, longest, step=1, label="Length in seconds", buttons=[], elem_id="length")
+            seconds = gr.Slider(
+                2, longest, longest, step=1, label="Length in seconds, at normal speed", buttons=[], elem_id="length"
+            )
             speed = gr.Radio(list(SPEEDS), value="normal", label="Speed")
             format = gr.Radio(FORMATS, value="mp4", label="Download as")
             size = gr.Radio(

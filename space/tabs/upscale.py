@@ -34,7 +34,7 @@ SIZES = {"512": 512, "1024": 1024, "2048": 2048}
 STORE = "JPEG for stores, 3000"
 PROMISE = "Your picture goes only to the computer running this page and is deleted within the hour."
 ENGINES = {"bundled": "This model's own network", "lanczos": "Plain resizing (Lanczos)"}
-UNCHANGED = (gr.skip(),) * 3
+UNCHANGED = (gr.skip(),) * 5
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class UpscaleTab:
     name: gr.Textbox
     upload: gr.UploadButton
     picture: gr.Image
+    named: gr.Textbox
     size: gr.Radio
     title: gr.Textbox
     artist: gr.Textbox
@@ -75,6 +76,8 @@ def lay_out(service: CoverService, first: int) -> UpscaleTab:
                 height=160,
                 elem_id="picture",
             )
+            # What the field said when the picture came. A gr.State would keep a connection open for every visitor.
+            named = gr.Textbox("", visible=False, label="named")
             size = gr.Radio([*SIZES, STORE], value="1024", label="Longer side in pixels", elem_id="size")
             with gr.Accordion("Title, artist, engine", open=False, elem_id="sleeve"):
                 title = gr.Textbox(label="Title", max_length=LONGEST_TEXT, elem_id="sleeve-title")
@@ -98,18 +101,19 @@ def lay_out(service: CoverService, first: int) -> UpscaleTab:
             rights = gr.HTML(RIGHTS, visible=False, elem_classes="fine", elem_id="rights", apply_default_css=False)
             download = gr.DownloadButton("Download", visible=False, elem_id="download-large")
     return UpscaleTab(
-        name, upload, picture, size, title, artist, layout, engine, make, compare, rights, download
+        name, upload, picture, named, size, title, artist, layout, engine, make, compare, rights, download
     )  # fmt: skip
 
 
 def wire(tab: UpscaleTab, service: CoverService, settings: list) -> None:
     """`settings` are Generate's truncation and label."""
     handlers, options = Handlers(service), {"api_visibility": "private", "concurrency_limit": None}
-    tab.name.submit(handlers.choose_cover, [tab.name, *settings], tab.picture, **options)
-    tab.upload.upload(handlers.check_upload, tab.upload, tab.picture, **options)
+    shown = [tab.picture, tab.named]
+    tab.name.submit(handlers.choose_cover, [tab.name, *settings], shown, **options)
+    tab.upload.upload(handlers.check_upload, [tab.upload, tab.name], shown, **options)
     tab.picture.change(None, js="() => albumGan.nameButtons()", api_visibility="private")
-    inputs = [tab.picture, tab.size, tab.engine, tab.title, tab.artist, tab.layout]
-    tab.make.wire(handlers.enlarge, inputs, [tab.compare, tab.rights, tab.download], tab.compare)
+    inputs = [*shown, tab.name, *settings, tab.size, tab.engine, tab.title, tab.artist, tab.layout]
+    tab.make.wire(handlers.enlarge, inputs, [*shown, tab.compare, tab.rights, tab.download], tab.compare)
 
 
 class Handlers:
@@ -119,11 +123,11 @@ class Handlers:
         self.service = service
 
     @shows_errors
-    def choose_cover(self, text: str, truncation: float, label: str, request: gr.Request) -> str:
-        """The cover's file for a name, a seed or any words."""
+    def choose_cover(self, text: str, truncation: float, label: str, request: gr.Request) -> tuple[str, str]:
+        """The cover's file for a name, a seed or any words; and that text."""
         self.service.pipe.check_label(label)
         cover = self._cover(text, truncation, label)
-        return self.service.save([cover], self.service.client(request))[0]
+        return self.service.save([cover], self.service.client(request))[0], text
 
     def _cover(self, text: str, truncation: float, label: str) -> Cover:
         seed, typed = check_seed(check_text(text))
@@ -133,21 +137,25 @@ class Handlers:
     def fill(self, picture: str | None, text: str, truncation: float, label: str, request: gr.Request):
         """The cover named in the field, if the tab shows no picture yet."""
         if picture or not text.strip():
-            return gr.skip()
+            return gr.skip(), gr.skip()
         return self.choose_cover(text, truncation, label, request)
 
     @shows_errors
-    def check_upload(self, file: str, request: gr.Request) -> str:
-        """Check that an upload is a picture: gr.Image itself would only say "Error"."""
+    def check_upload(self, file: str, text: str, request: gr.Request) -> tuple[str, str]:
+        """The upload, checked to be a picture: gr.Image itself would only say "Error"; and the field's text."""
         with self.service.jobs.join(self.service.client(request), "upload") as job:
             job.wait()
             read_picture(file, MAX_SIDE, "the picture")
-        return file
+        return file, text
 
     @shows_errors
     def enlarge(
         self,
         image: str | None,
+        named: str,
+        text: str,
+        truncation: float,
+        label: str,
         size: str,
         engine: str,
         title: str,
@@ -156,9 +164,11 @@ class Handlers:
         request: gr.Request,
         progress=gr.Progress(),  # noqa: B008
     ):
-        """Enlarge the picture, and set title and artist on it."""
+        """Enlarge the picture, or the cover named in the field since it came, and set title and artist on it."""
         if size not in (*SIZES, STORE):
             raise ValueError(f"size must be one of {', '.join(SIZES)} or {STORE!r}, got {str(size)[:20]!r}")
+        if text.strip() and text != named:
+            image, named = self.choose_cover(text, truncation, label, request)
         is_store = size == STORE
         order = Order(image, STORE_SIZE if is_store else SIZES[size], engine, (title, artist, layout), is_store)
         order.check()
@@ -171,6 +181,8 @@ class Handlers:
             made = order.make(self.service, client.lane)
         file = str(made.file)
         yield (
+            image,
+            named,
             gr.ImageSlider((str(made.before), file), visible=True),
             gr.HTML(visible=is_store),
             gr.DownloadButton(f"Download {'JPEG' if is_store else 'PNG'}", value=file, visible=True),

@@ -185,4 +185,4 @@ def test_the_course_of_a_training_is_what_its_log_says(tmp_path):
     assert len(course["losses"]["generator/hinge"]) <= 160
     assert course["kid"][-1][1] < course["kid"][0][1] / 2
     assert {alarm["name"] for alarm in course["alarms"]} == {"no improvement"}
-    assert course_of(tmp_path) == {"moments": [], "losses": {}, "kid": [], "diversity": [], "alarms": []}
+    assert course_of(tmp_path) == {"moments": [], "losses": {}, "kid": [], "alarms": []}

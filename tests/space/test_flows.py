@@ -209,6 +209,56 @@ def test_more_like_this_shows_neighbours(visit):
     assert set(names) <= pool
 
 
+def test_more_like_typed_words_keeps_them(visit):
+    page = visit()
+    ask_for(page, "The Very Long Name")
+    page.get_by_role("button", name="More like this").click()
+    expect(page.get_by_text("Like The Very Long Name", exact=True)).to_be_visible()
+    wait_for_wall(page)
+    assert next(iter(look(page))) == "The Very Long Name"
+
+
+def test_only_two_covers_are_compared(visit):
+    page = visit("?seeds=3")
+    compare = page.get_by_role("dialog").get_by_role("button", name="Compare")
+    tile(page, 3).click()
+    expect(compare).to_be_hidden()
+    page.evaluate("albumGan.pinned('5')")
+    expect(compare).to_be_visible()
+    compare.click()
+    expect(page.get_by_text(f"Left {name_of(3)}, right 5")).to_be_visible()
+
+
+def test_undo_after_the_name_was_emptied_loses_no_edit(visit):
+    page = visit("?tab=edit&seeds=3")
+    expect(page.locator(".edit .stage img")).to_have_attribute("src", re.compile("/3.webp|edit/3"))
+    for name in ("darker", "warmer"):
+        page.get_by_role("slider", name=name).press("End")
+    field = page.get_by_label("Cover, by name or seed")
+    expect(field).to_have_attribute("maxlength", "200")  # as everywhere: cut words are another cover
+    field.fill("")
+    field.press("Enter")
+    expect(page.get_by_text("Type a seed or a name.")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    values = "[...document.querySelectorAll('.edit .direction input')].slice(0, 2).map(slider => slider.value)"
+    assert page.evaluate(values) == ["3", "3"]
+    expect(field).to_have_value("3")
+    page.get_by_role("button", name="Undo").click()
+    assert page.evaluate(values) == ["3", "0"]
+
+
+def test_a_name_typed_without_enter_is_the_one_enlarged(visit):
+    page = visit("?tab=upscale&seeds=4")
+    picture = page.locator("#picture img")
+    expect(picture).to_be_visible()
+    page.get_by_label("512", exact=True).check()
+    page.locator("#which :is(textarea, input)").fill("a name of my own")
+    page.locator("#enlarge").click()
+    settings = read_settings(Image.open(BytesIO(downloaded(page, page.locator("#download-large").click))))
+    assert settings.get("typed") == "a name of my own", settings
+    expect(picture).to_have_attribute("src", re.compile("a%20name"))
+
+
 def test_a_near_miss_asks_and_the_answer_opens(visit):
     page = visit()
     ask_for(page, "velvt oter 42")
@@ -301,6 +351,28 @@ def test_presenting_by_keyboard(visit, size):
     page.keyboard.press("Escape")
     expect(stage).to_be_hidden()
     expect(page.locator("[data-shelf=pins] .tile")).to_have_text([f"A  {name_of(2)}"])
+
+
+def test_tab_takes_no_key_from_the_stage(visit):
+    page = visit()
+    page.get_by_role("button", name="Present").click()
+    stage = page.get_by_role("dialog", name="Presenting")
+    heading = stage.get_by_role("heading")
+    expect(heading).to_have_text(name_of(0))
+    for seed, key in enumerate(("Tab", "Shift+Tab"), 1):
+        page.keyboard.press(key)
+        page.keyboard.press("PageDown")
+        expect(heading).to_have_text(name_of(seed))
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("PageUp")
+    expect(heading).to_have_text(name_of(1))
+    page.mouse.move(200, 200)
+    page.mouse.move(300, 300)  # shows the way out
+    page.keyboard.press("Tab")
+    expect(stage.get_by_role("button", name="Leave")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(stage).to_be_hidden()
+    expect(page.locator("#present-open")).to_be_focused()
 
 
 def test_a_key_on_stage_ends_what_was_going_on(visit):

@@ -12,6 +12,7 @@ import pytest
 from browsing import axe, axe_problems, browser, expect, server, visit  # noqa: F401
 from PIL import Image
 
+from album_gan import AlbumCoverPipeline
 from album_gan.inference.model_store import find_model
 
 SIZES = [(1920, 1080), (390, 844)]
@@ -120,6 +121,16 @@ PIXELS = """async image => {
     canvas.drawImage(image, 0, 0);
     return [...canvas.getImageData(0, 0, image.naturalWidth, image.naturalHeight).data];
 }"""
+
+
+def test_the_style_that_a_seed_draws_is_named(visit):
+    pipe = AlbumCoverPipeline.from_pretrained()
+    style = f"“{pipe.labels[pipe.classes_of([7])[0] - 1]}”"
+    page = visit("?tab=learn#panel=noise&model=bundled&seed=7")
+    ready(page, "noise")
+    expect(page.locator(".pair")).to_contain_text(f"The style {style}, which the seed draws.")
+    page.locator(".step", has_text="embedding").first.click()
+    expect(page.locator(".detail")).to_contain_text(f"Looks up the learned vector of a label. Here: {style}.")
 
 
 @pytest.mark.slow
@@ -391,6 +402,19 @@ def test_the_healthy_run_is_described_as_its_losses_are():
     assert "The discriminator is far ahead at first, then the generator catches up" in (learn / "wrong.js").read_text()
     assert min(run["discriminator"][:10]) < 0.1 < 0.4 < min(run["discriminator"][-10:])
     assert max(run["generator"][:10]) > 2 * max(run["generator"][-10:])
+
+
+def test_the_strong_discriminator_is_described_as_its_loss_is():
+    learn = ROOT / "space" / "static" / "learn"
+    run = json.loads((learn / "spoiled" / "runs.json").read_text(encoding="utf-8"))["strong"]
+    later = dict(list(zip(run["images"], run["discriminator"], strict=True))[1:])
+    spike = max(later, key=later.get)
+    assert later[spike] > 0.5
+    assert (
+        f"almost never wrong, so its gradients tell the generator little about how to improve. Once, near {spike:,}"
+        in (learn / "wrong.js").read_text(encoding="utf-8")
+    )
+    assert max(sorted(later.values())[:-2]) < 0.02  # all but the spike and its end
 
 
 def test_the_written_lesson_has_the_acts_of_the_stage():

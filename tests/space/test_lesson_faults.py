@@ -3,10 +3,12 @@
 
 import re
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from browsing import browser, expect, server, visit  # noqa: F401
+from PIL import Image
 
 from album_gan.inference.latents import name_of
 from album_gan.space.drawing_order import Lane
@@ -193,6 +195,15 @@ def test_texts_state_the_numbers_of_the_model(visit):
     )
     assert "three of 64 × 64" in texts[0]
     assert texts[1].startswith("100.")
+    expect(page.locator("#title")).not_to_contain_text("100")  # the answer to the bet
+    texts = page.evaluate(
+        """async () => {
+        albumGan.setup.styles = 32;
+        const { ACTS } = await import(new URL("learn/files/acts.js?with-styles", document.baseURI));
+        return ACTS[1].steps[0].reveal;
+    }"""
+    )
+    assert texts.startswith("100 numbers and one of 32 styles, both chosen by the seed.")
     page = visit()
     page.locator(".wall .tile").first.click()
     expect(page.get_by_role("link", name="Download 64 px")).to_be_visible()
@@ -261,6 +272,116 @@ def test_noise_to_cover_by_keyboard(visit):
     press(page, page.get_by_role("button", name="Unmute all"))
     expect(page.locator("#muted-cover")).to_have_count(0)
     assert page.evaluate("document.activeElement.classList.contains('step')")
+
+
+def test_any_value_is_broken_down_by_keyboard(visit):
+    page = visit("?tab=learn#panel=noise&step=kernel&channel=0")
+    page.wait_for_selector(".learn .panel[data-ready=yes]")
+    press(page, page.locator("[data-do=product]"))
+    expect(page.get_by_role("heading", name="The value at row 4, column 4")).to_be_visible()
+    press(page, page.get_by_label("Row", exact=True), "ArrowUp")
+    expect(page.get_by_role("heading", name="The value at row 5, column 4")).to_be_visible()
+    assert focused(page) == "Row"
+    page.get_by_label("Column", exact=True).fill("99")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="The value at row 5, column 7")).to_be_visible()
+    expect(page.get_by_label("Column", exact=True)).to_have_value("7")
+    expect(page).to_have_url(re.compile("y=5&x=7"))
+
+
+def test_a_panel_that_does_not_arrive_says_so(visit):
+    page = visit("?tab=learn#panel=shapes")
+    page.wait_for_selector(".learn .panel[data-ready=yes]")
+    page.route("**/learn/files/wrong.js", lambda route: route.abort())
+    page.get_by_role("button", name="What went wrong?").click()
+    expect(page.locator(".learn .panel h2")).to_have_text("What went wrong?")
+    expect(page.get_by_text("This panel could not be loaded; reload the page.")).to_be_visible()
+
+
+def on_stage(visit, step, panel):
+    page = visit(f"?tab=learn#panel={panel}&lesson={step}&end=99999999999999", 1280, 800)
+    page.wait_for_selector(".learn .panel[data-ready=yes]")
+    expect(page.locator(".learn .card .question")).not_to_be_empty()
+    return page
+
+
+@pytest.mark.parametrize(
+    ("step", "panel", "answer"),
+    [(4, "noise&seed=7", ".steps"), (13, "norm&seeds=7,11", ".batches"), (15, "guide", ".cards")],
+)
+def test_the_stage_hides_what_would_give_the_answer_away(visit, step, panel, answer):
+    page = on_stage(visit, step, panel)
+    for part in (".lead", answer):
+        expect(page.locator(f".learn .body {part}").first).to_be_hidden()
+    page.keyboard.press("PageDown")
+    for part in (".lead", answer):
+        expect(page.locator(f".learn .body {part}").first).to_be_visible()
+    page.get_by_role("button", name="Previous").click()  # back to the question
+    expect(page.locator(f".learn .body {answer}").first).to_be_hidden()
+    page.get_by_role("button", name="End the lesson").click()
+    expect(page.locator(".learn .panel h2")).to_have_text("For the speaker")
+    expect(page.locator(".learn .body .lead")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("number", "panel", "answer"), [(12, "norm&seeds=7,11,12,13", "neighbours"), (15, "guide", "projected")]
+)
+def test_the_tour_shows_no_answer_beside_its_bet(visit, number, panel, answer):
+    page = visit(f"?tab=learn#panel={panel}&tour={number}")
+    page.wait_for_selector(".learn .panel[data-ready=yes]")
+    expect(page.locator(".learn .card .bet")).to_be_visible()
+    expect(page.locator(".learn .body .lead")).to_be_visible()
+    expect(page.locator(".learn .body .lead")).not_to_contain_text(answer)
+
+
+BELOW_THE_CARD = """selector => document.querySelector(`.learn ${selector}`).getBoundingClientRect().bottom
+    > document.querySelector(".learn .card").getBoundingClientRect().top"""
+
+
+def test_the_card_on_stage_covers_no_control(visit):
+    page = on_stage(visit, 6, "noise&seed=7&step=middle")
+    expect(page.locator("[data-do=mute-step]")).to_be_in_viewport()
+    assert not page.evaluate(BELOW_THE_CARD, "[data-do=mute-step]")
+    page.keyboard.press("PageDown")
+    assert not page.evaluate(BELOW_THE_CARD, "[data-do=mute-step]")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1280, 800), (1920, 1080)])
+def test_the_card_on_stage_covers_no_verdict_of_the_room(visit, width, height):
+    picture = BytesIO()
+    Image.new("RGB", (64, 64), "red").save(picture, "WEBP")
+    answer = {"is_real": False, "critic": True}
+    score = {"room": 1, "critic": 0, "of": 1}
+    view = {"phase": "revealed", "game": "x", "round": 0, "rounds": 4, "players": 9, "score": score, "source": ""}
+    view |= {"answer": answer, "tally": {"real": 4, "drawn": 5}}
+    page = visit()
+    page.context.route("**/learn/room.json*", lambda route: route.fulfill(json=view))
+    page.context.route("**/learn/room/x/*", lambda route: route.fulfill(body=picture.getvalue()))
+    page.set_viewport_size({"width": width, "height": height})
+    go(page, "?tab=learn#panel=room&lesson=1&end=99999999999999")
+    page.keyboard.press("PageDown")
+    expect(page.locator(".learn .card .see")).not_to_be_empty()
+    for part in (".round img", ".tally", ".outcome"):
+        expect(page.locator(f".learn {part}")).to_be_in_viewport()
+        assert not page.evaluate(BELOW_THE_CARD, part)
+
+
+def test_the_critic_and_the_game_have_one_threshold(visit):
+    page = visit()
+    verdict = {"score": 0.32, "scales": [{"name": "whole picture", "mean": 0.32, "scores": [[0.32]]}]}
+    page.route("**/learn/critic.json*", lambda route: route.fulfill(json=verdict))
+    go(page, "?tab=learn#panel=critic&seed=7")
+    expect(page.locator(".verdict")).to_contain_text("looks real, but only just")
+
+
+def test_the_room_says_when_the_server_is_gone(visit):
+    page = visit("?tab=learn#panel=room")
+    page.wait_for_selector(".learn .panel[data-ready=yes]")
+    expect(page.get_by_role("link", name="/vote")).to_have_attribute("href", re.compile("/vote$"))
+    page.route("**/learn/room.json*", lambda route: route.abort())
+    expect(page.get_by_text("The page's server does not answer.")).to_be_visible()
+    page.unroute("**/learn/room.json*")
+    expect(page.get_by_text("The page's server does not answer.")).to_be_hidden()
 
 
 def test_runs_by_keyboard(visit):

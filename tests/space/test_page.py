@@ -267,11 +267,14 @@ def test_a_cover_is_taken_home_by_its_qr_code(words, tiny_pipeline, monkeypatch)
     monkeypatch.setattr(lan_address, "lan_address", lambda: "192.168.7.42")  # this machine may be on no network
     routes = Routes(CoverService(tiny_pipeline, "cpu"), lan_address.invitation(7860, lan=True))
     client = TestClient(Starlette(routes=routes.all()), base_url="http://127.0.0.1:7860")
-    answer = client.get("/qr.svg", params={"seeds": words, "truncation": "0.7", "label": ""})
+    query = {"seeds": words, "truncation": "0.7", "label": "", "model": tiny_pipeline.fingerprint}
+    answer = client.get("/qr.svg", params=query)
     assert answer.headers["content-type"] == "image/svg+xml"
     link = read_qr(answer.text)
     assert link.startswith("http://192.168.7.42:7860?")
-    view = view_of_link(tiny_pipeline, read_query(link.partition("?")[2]), count=4)
+    fields = read_query(link.partition("?")[2])
+    assert fields["model"] == tiny_pipeline.fingerprint  # so that another model's page says that its cover is another
+    view = view_of_link(tiny_pipeline, fields, count=4)
     assert (view["tab"], view["truncation"]) == ("generate", 0.7)
     assert view["wall"]["seeds"] == [seed_of(words) if "otter" in words else seed_for_any_text(words)[0]]
     assert view["wall"]["typed"] == ["" if "otter" in words else words]

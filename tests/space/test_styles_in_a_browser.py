@@ -48,4 +48,6 @@ def test_a_chosen_style_redraws_the_wall_and_stays_in_its_link(visit, model):
     shared = visit(f"?{urlparse(page.url).query}")
     assert same(metal, look(shared))
     shared.locator(".wall .tile").first.click()
+    shared.get_by_text("The numbers behind it").click()
+    expect(shared.get_by_text("And the style “metal”.")).to_be_visible()
     assert "label=metal" in shared.get_by_role("link", name="Download 32 px").get_attribute("href")

@@ -1,6 +1,9 @@
 // The lesson for a room: five acts in 45 minutes, as in docs/lesson.md. Each step: the panel to open, the question to ask,
-// and what the next key press reveals.
+// and what the next key press reveals. `isGuess`: the panel would answer, so it is hidden until then. `lit`: its control, which the
+// card never covers.
 import { PRESETS } from "./toy.js";
+
+const { latents, styles } = albumGan.setup;
 
 export const MINUTES = 45;
 export const ACTS = [
@@ -8,40 +11,40 @@ export const ACTS = [
     title: "A game for two", minutes: 8,
     steps: [
       { panel: "room", at: {}, ask: "Real or fake? You have one second for each cover.", reveal: "Remember your score: the critic plays for the rest of the lesson." },
-      { panel: "game", at: { data: "pair", loss: "dcgan" }, ask: "Step the discriminator: what changes?", reveal: "Only the background. It learns to tell amber points from blue ones." },
-      { panel: "game", at: { data: "pair", loss: "dcgan" }, ask: "Step the generator: what moves now?", reveal: "Only the blue points, uphill, to where the discriminator says real." },
+      { panel: "game", at: { data: "pair", loss: "dcgan" }, lit: ".tools", ask: "Step the discriminator: what changes?", reveal: "Only the background. It learns to tell amber points from blue ones." },
+      { panel: "game", at: { data: "pair", loss: "dcgan" }, lit: ".tools", ask: "Step the generator: what moves now?", reveal: "Only the blue points, uphill, to where the discriminator says real." },
     ],
   },
   {
     title: "From noise to a cover", minutes: 10,
     steps: [
-      { panel: "noise", at: { seed: "7" }, ask: "How many numbers does a cover start from?", reveal: `${albumGan.setup.latents}. Everything else is in the weights.` },
-      { panel: "shapes", at: { recipe: "dcgan" }, ask: "From 4 × 4 to 64 × 64: how many doublings?", reveal: "Four: 8, 16, 32, 64. (4 - 1) × 2 - 2 × 2 + 5 + 1 = 8." },
-      { panel: "noise", at: { seed: "7", step: "middle" }, ask: "If we mute this layer, what will be left of the cover?", reveal: "Mute it and see. No unit was told what to draw." },
+      { panel: "noise", at: { seed: "7" }, isGuess: true, ask: "How many numbers does a cover start from?", reveal: `${latents}${styles ? ` numbers and one of ${styles} styles, both chosen by the seed` : ""}. Everything else is in the weights.` },
+      { panel: "shapes", at: { recipe: "dcgan" }, isGuess: true, ask: "From 4 × 4 to 64 × 64: how many doublings?", reveal: "Four: 8, 16, 32, 64. (4 - 1) × 2 - 2 × 2 + 5 + 1 = 8." },
+      { panel: "noise", at: { seed: "7", step: "middle" }, lit: "[data-do=mute-step]", ask: "If we mute this layer, what will be left of the cover?", reveal: "Mute it and see. No unit was told what to draw." },
     ],
   },
   {
     title: "The discriminator", minutes: 8,
     steps: [
-      { panel: "critic", at: { seed: "7" }, ask: "What does the critic say about our generator's covers?", reveal: "Fake, mostly: it was trained on exactly these. Amber areas nearly fooled it." },
+      { panel: "critic", at: { seed: "7" }, isGuess: true, ask: "What does the critic say about our generator's covers?", reveal: "Fake, mostly: it was trained on exactly these. Amber areas nearly fooled it." },
       { panel: "critic", at: { seed: "11" }, ask: "Who has a picture on their phone? What will it say?", reveal: "A photograph often looks real to it, although it is not a cover: it knows textures, not music." },
     ],
   },
   {
     title: "What goes wrong", minutes: 12,
     steps: [
-      { panel: "game", at: PRESETS["An uninformative loss"], ask: "Press Run. The points get closer: what will the losses do?", reveal: "They hover. A loss of 5 says nothing about the pictures: it only shows that the discriminator is ahead." },
-      { panel: "game", at: PRESETS["Collapse"], ask: "The generator takes ten steps per discriminator step. Now what?", reveal: "Mode collapse: all points gather in one place and jump together." },
-      { panel: "wrong", at: { run: "1" }, ask: "What went wrong in this run?", reveal: "Real pixels from 0 to 1, generated ones from -1 to 1: everything is pale." },
-      { panel: "wrong", at: { run: "2" }, ask: "And in this one?", reveal: "Three of four covers are copies of one. The generator learns what is most frequent." },
-      { panel: "norm", at: { seeds: "7,11,12,13" }, ask: "Does a cover depend on its neighbours?", reveal: "In training mode, yes: it uses batch statistics. In evaluation mode, running averages." },
+      { panel: "game", at: PRESETS["An uninformative loss"], lit: ".tools", ask: "Press Run. The points get closer: what will the losses do?", reveal: "They hover. A loss of 5 says nothing about the pictures: it only shows that the discriminator is ahead." },
+      { panel: "game", at: PRESETS["Collapse"], lit: ".tools", ask: "The generator takes ten steps per discriminator step. Now what?", reveal: "Mode collapse: all points gather in one place and jump together." },
+      { panel: "wrong", at: { run: "1" }, lit: ".bets", ask: "What went wrong in this run?", reveal: "Real pixels from 0 to 1, generated ones from -1 to 1: everything is pale." },
+      { panel: "wrong", at: { run: "2" }, lit: ".bets", ask: "And in this one?", reveal: "Three of four covers are copies of one. The generator learns what is most frequent." },
+      { panel: "norm", at: { seeds: "7,11,12,13" }, isGuess: true, lit: "[data-do=neighbours]", ask: "Does a cover depend on its neighbours?", reveal: "In training mode, yes: it uses batch statistics. In evaluation mode, running averages." },
     ],
   },
   {
     title: "Ten years on one page", minutes: 7,
     steps: [
       { panel: "history", at: { at: "1000", models: "bundled,teaching" }, ask: "Left or right: which was trained for a day, which is from 2015?", reveal: "Same data. The left discriminator knew edges and letters before training began." },
-      { panel: "guide", at: {}, ask: "800 covers, a laptop: which would you choose?", reveal: "projected, starting from the bundled model. From scratch it needs thousands." },
+      { panel: "guide", at: {}, isGuess: true, ask: "800 covers, a laptop: which would you choose?", reveal: "projected, starting from the bundled model. From scratch it needs thousands." },
       { panel: "lesson", at: { quiz: "1" }, ask: "Five questions.", reveal: "The page grades them." },
     ],
   },

@@ -1,12 +1,11 @@
 // The critic: the discriminator's score of a picture, overall and by position.
-import { h, address, attempt, button, choice, field, fixed, get, latest, line, picture } from "./dom.js";
+import { h, address, attempt, button, choice, field, fixed, get, latest, line, picture, trainedModels } from "./dom.js";
 import * as state from "./state.js";
 
 const SIDE = 256; // pixels to which an uploaded picture is reduced
 
 export async function mount(body) {
-  const { models, own } = await get("models.json");
-  const trained = models.filter((one) => one.trained).map((one) => one.name);
+  const { trained, own } = await trainedModels();
   const note = line();
   const score = h("div", { class: "verdict", "aria-live": "polite" });
   const views = h("div", { class: "views" });
@@ -15,7 +14,7 @@ export async function mount(body) {
   const seed = h("input", { type: "text", value: state.value("seed", "7"), "aria-label": "Seed or name", onchange: () => judgeSeed(seed.value.trim() || "7") });
   const model = () => state.value("model", own);
   body.append(
-    h("p", { class: "lead" }, "The discriminator gives scores. It learned to tell real covers from generated ones; a score above 0 means that a picture looks real to it."),
+    h("p", { class: "lead" }, "The discriminator gives scores. It learned to tell real covers from generated ones; a picture with a score above 0 looks real to it, any other fake."),
     h("div", { class: "controls" },
       choice("Network", trained, model(), (name) => (state.set({ model: name }), judgeSeed(seed.value))),
       field("A generated cover: seed or name", seed),
@@ -44,7 +43,7 @@ export async function mount(body) {
   }
 
   function show({ score: total, scales }, src, alt) {
-    const word = total > 0.5 ? "looks real" : total < -0.5 ? "looks fake" : "cannot tell";
+    const word = `looks ${total > 0 ? "real" : "fake"}${Math.abs(total) < 0.5 ? ", but only just" : ""}`; // as in the game
     score.replaceChildren(h("strong", {}, fixed(total, 2)), h("span", {}, word),
       h("meter", { min: -6, max: 6, low: -0.5, high: 0.5, optimum: 6, value: Math.max(-6, Math.min(6, total)), "aria-label": "Score from fake to real" }));
     views.replaceChildren(

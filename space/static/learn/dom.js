@@ -45,6 +45,12 @@ export async function get(path, parameters = {}, options = {}) {
   return answer.json();
 }
 
+// Names of the trained networks, and of the page's own.
+export async function trainedModels() {
+  const { models, own } = await get("models.json");
+  return { trained: models.filter(({ trained }) => trained).map(({ name }) => name), own };
+}
+
 export async function fetchPicture(path, parameters = {}, options = {}) {
   const answer = await ask(address(path, parameters), options);
   if (!answer.ok) throw new Error((await answer.text()).slice(0, 300));
@@ -139,6 +145,12 @@ export function refill(element, ...children) {
   const refocus = focusIn(element);
   element.replaceChildren(...children);
   refocus();
+}
+
+// Scrolls until the card, which covers the end of the window, does not cover the element.
+export function scrollAbove(card, element) {
+  element.style.scrollMarginBottom = `${card.offsetHeight + 32}px`;
+  element.scrollIntoView({ block: "nearest" });
 }
 
 // The contents of a link: JSON as text without characters that a URL would escape.

@@ -6,7 +6,7 @@ export async function mount(body) {
   const { cards, notation } = await get("guide.json");
   const files = (name) => new URL(`samples/${name}.webp`, import.meta.url).href;
   body.append(
-    h("p", { class: "lead" }, "Eleven GANs, each a file that fits on a slide. Each fixes a weakness of its parent. Which would you choose for 800 covers? projected, from a trained model: its discriminator knows edges and letters before it has seen a single cover."),
+    h("p", { class: "lead" }, "Eleven GANs, each a file that fits on a slide. Each fixes a weakness of its parent. Which would you choose for 800 covers?"),
     h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Family tree" }, tree(cards)),
     h("p", { class: "fine" }, `${notation} Samples: after ten minutes of one CPU core each, at 64 px.`),
     h("div", { class: "cards" }, cards.map((card) => h("article", { id: `card-${card.name}`, tabindex: -1 },

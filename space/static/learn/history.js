@@ -1,10 +1,9 @@
 // Time machine: the same seeds throughout a model's training, with its losses and kernel distances.
-import { h, address, attempt, button, chart, choice, get, latest, line, picture, still } from "./dom.js";
+import { h, address, attempt, button, chart, choice, get, latest, line, picture, still, trainedModels } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
-  const { models, own } = await get("models.json");
-  const trained = models.filter((one) => one.trained).map((one) => one.name);
+  const { trained, own } = await trainedModels();
   const note = line();
   const machines = h("div", { class: "columns" });
   const sideBySide = [own, ...trained.filter((name) => name !== own)].slice(0, 2).join(",");

@@ -1,10 +1,9 @@
 // Latent space: arithmetic on covers, line versus sphere, truncation.
-import { h, address, attempt, button, choice, fetchPicture, field, get, latest, line, picture, slider } from "./dom.js";
+import { h, address, attempt, button, choice, fetchPicture, field, latest, line, picture, slider, trainedModels } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
-  const { models, own } = await get("models.json");
-  const trained = models.filter((one) => one.trained).map((one) => one.name);
+  const { trained, own } = await trainedModels();
   const model = () => state.value("model", own);
   const note = line();
   const sum = h("div", { class: "sum" });

@@ -17,6 +17,10 @@ const PANELS = [
   ["lesson", "For the speaker"],
 ];
 
+// A panel's script, or in place of one that did not arrive, what says so.
+const complain = (place) => void place.append(h("p", { class: "note" }, "This panel could not be loaded; reload the page."));
+const load = (name) => import(`./${name}.js`).catch(() => ({ mount: complain, resume: ({ place }) => complain(place) }));
+
 export async function start(root) {
   const style = h("link", { rel: "stylesheet", href: new URL("learn.css", import.meta.url).href });
   await new Promise((done) => (style.addEventListener("load", done), style.addEventListener("error", done), document.head.append(style)));
@@ -36,7 +40,7 @@ export async function start(root) {
     if (!keep) state.reset(name);
     for (const [other, element] of Object.entries(buttons)) element.setAttribute("aria-current", other === name);
     buttons[name].scrollIntoView?.({ block: "nearest", inline: "center" });
-    const module = await import(`./${name}.js`);
+    const module = await load(name);
     if (number !== opened) return;
     close?.();
     close = null;
@@ -66,8 +70,8 @@ export async function start(root) {
     const wanted = state.value("panel");
     await open(names.includes(wanted) ? wanted : "tour", names.includes(wanted));
     if (root.classList.contains("on-stage")) return; // the lesson goes on
-    if (state.value("lesson")) (await import("./lesson.js")).resume(context);
-    else if (state.value("tour") && wanted !== "tour") (await import("./tour.js")).resume(context);
+    const guided = state.value("lesson") ? "lesson" : state.value("tour") && wanted !== "tour" ? "tour" : "";
+    if (guided) (await load(guided)).resume(context);
   }
   addEventListener("hashchange", openLinked); // a link that differs in the fragment alone does not load the page
   await openLinked();

@@ -1,5 +1,5 @@
 // For the speaker: a lesson in five acts, on stage by clicker; a graded quiz of five questions; a replay.
-import { h, button, focusIn, pack, unpack } from "./dom.js";
+import { h, button, focusIn, pack, scrollAbove, unpack } from "./dom.js";
 import { ACTS, MINUTES, QUESTIONS } from "./acts.js";
 import * as state from "./state.js";
 
@@ -56,6 +56,7 @@ async function perform(context, start, end = 0) {
     number = i;
     open = false;
     const step = STEPS[i];
+    hush();
     if (context.place.dataset.panel !== step.panel || Object.keys(step.at).length) {
       state.reset(step.panel);
       state.set(step.at);
@@ -65,8 +66,10 @@ async function perform(context, start, end = 0) {
     state.set({ lesson: i + 1, end: Math.round(end) });
     render();
   }
+  const hush = () => context.place.classList.toggle("hush", Boolean(STEPS[number].isGuess) && !open); // no reveal before the answer
   function render() {
     const step = STEPS[number];
+    hush();
     const refocus = focusIn(context.guide);
     card.replaceChildren(
       h("p", { class: "where" }, `Act ${step.act + 1}`, h("b", {}, ACTS[step.act].title), clock),
@@ -76,6 +79,8 @@ async function perform(context, start, end = 0) {
     context.guide.replaceChildren(card);
     refocus();
     tick();
+    const control = step.lit && context.place.querySelector(step.lit);
+    if (control) scrollAbove(card, control);
   }
   const forward = () => (!open ? ((open = true), render()) : number + 1 < STEPS.length ? show(number + 1) : stop());
   const back = () => (open ? ((open = false), render()) : number && show(number - 1));
@@ -101,6 +106,7 @@ async function perform(context, start, end = 0) {
     removeEventListener("keydown", keys, true);
     document.removeEventListener("fullscreenchange", left);
     root.classList.remove("on-stage");
+    context.place.classList.remove("hush");
     context.guide.replaceChildren();
     if (document.fullscreenElement) document.exitFullscreen();
     if (context.place.dataset.panel === "lesson" && state.value("quiz")) return;

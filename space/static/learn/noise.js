@@ -68,7 +68,7 @@ export async function mount(body) {
     out.replaceChildren(
       h("figure", {}, picture(address("cover.webp", query()), "The cover, nothing muted"), h("figcaption", {}, silent ? "Nothing muted" : "The cover")),
       silent ? h("figure", {}, picture(address("cover.webp", query({ mute: silent })), "The cover with these muted", { id: "muted-cover" }), h("figcaption", {}, `Muted: ${silent.replaceAll(",", ", ")}`)) : "",
-      h("p", { class: "fine" }, `${layers.title}. ${layers.parameters.toLocaleString("en")} parameters in ${layers.steps.length} steps.`),
+      h("p", { class: "fine" }, `${layers.title}. ${layers.parameters.toLocaleString("en")} parameters in ${layers.steps.length} steps.${layers.style ? ` The style “${layers.style}”, which the seed draws.` : ""}`),
       silent ? button("Unmute all", () => (setMute(""), currentStep().focus())) : "");
   }
 
@@ -115,7 +115,7 @@ export async function mount(body) {
     const refocus = focusIn(detail);
     detail.replaceChildren(
       h("h3", {}, `${step.number}. ${step.kind}`, step.name ? h("code", {}, step.name) : ""),
-      h("p", {}, step.does),
+      h("p", {}, step.does, step.kind === "embedding" && layers.style ? ` Here: “${layers.style}”.` : ""),
       h("dl", { class: "facts" }, rows.flatMap(([term, text]) => [h("dt", {}, term), h("dd", {}, text)])),
       h("div", { class: "tools" }, button(isMuted(step, "all") ? "Unmute this step" : "Mute this step", () => toggle(step, "all"), { "data-do": "mute-step" })),
       canvas, view);
@@ -145,7 +145,13 @@ export async function mount(body) {
       const box = canvas.getBoundingClientRect();
       explain(Math.floor(((event.clientY - box.top) / box.height) * height), Math.floor(((event.clientX - box.left) / box.width) * width));
     });
-    async function explain(y, x) {
+    const place = (name, most, value) => h("input", { type: "number", min: 0, max: most - 1, value, "aria-label": name, onchange: () => explain(row.value, column.value) });
+    const inside = (value, most) => Math.min(most - 1, Math.max(0, Math.floor(Number(value)) || 0));
+    const row = place("Row", height, state.value("y", height >> 1));
+    const column = place("Column", width, state.value("x", width >> 1));
+    async function explain(atRow, atColumn) {
+      const [y, x] = [inside(atRow, height), inside(atColumn, width)];
+      [row.value, column.value] = [y, x];
       state.set({ y, x });
       const found = await newestProducts((signal) => attempt(note, () => get("products.json", query({ step: step.number, channel, y, x }), { signal })));
       if (found) (products.replaceChildren(...productView(found, y, x)), state.did("product"));
@@ -154,9 +160,10 @@ export async function mount(body) {
       h("h4", {}, `Channel ${channel} of ${count}`),
       h("div", { class: "tools" }, field("Channel", pick),
         button(isMuted(step, channel) ? "Unmute this channel" : "Mute this channel", () => toggle(step, channel), { "data-do": "mute-channel" }),
-        step.linear ? button("Break down one value", () => explain(height >> 1, width >> 1), { "data-do": "product" }) : ""),
-      canvas, h("p", { class: "fine" }, step.linear ? "Black is the smallest value of this channel, white the largest. Click a pixel to break it down." : "Black is the smallest value of this channel, white the largest."), products);
-    if (state.value("y") && step.linear) explain(Number(state.value("y")), Number(state.value("x")));
+        step.linear && height * width > 1 ? [field("Row", row), field("Column", column)] : "",
+        step.linear ? button("Break down one value", () => explain(row.value, column.value), { "data-do": "product" }) : ""),
+      canvas, h("p", { class: "fine" }, `Black is the smallest value of this channel, white the largest.${step.linear ? " Choose a row and a column, or click a pixel, to break that value down." : ""}`), products);
+    if (state.value("y") && step.linear) explain(state.value("y"), state.value("x"));
   }
 
   await load();

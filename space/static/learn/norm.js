@@ -1,10 +1,9 @@
 // Batch normalisation: a cover and its batch in both modes, and the statistics behind it.
-import { h, address, attempt, button, choice, get, latest, line, picture, refill, s } from "./dom.js";
+import { h, address, attempt, button, choice, get, latest, line, picture, refill, s, trainedModels } from "./dom.js";
 import * as state from "./state.js";
 
 export async function mount(body) {
-  const { models, own } = await get("models.json");
-  const trained = models.filter((one) => one.trained).map((one) => one.name);
+  const { trained, own } = await trainedModels();
   const note = line();
   const rows = h("div", { class: "batches" });
   const numbers = h("div");
@@ -12,7 +11,7 @@ export async function mount(body) {
   const model = () => state.value("model", own);
   const seeds = () => state.value("seeds", "7,11,12,13");
   body.append(
-    h("p", { class: "lead" }, "Batch normalisation subtracts a channel's mean and divides by its standard deviation. In training, both come from the current batch. So a cover depends on its neighbours."),
+    h("p", { class: "lead" }, "Batch normalisation subtracts a channel's mean and divides by its standard deviation. In training, both come from the current batch; afterwards, from running averages."),
     h("div", { class: "controls" },
       choice("Network", trained, model(), (name) => (state.set({ model: name, layer: "" }), show())),
       button("Other neighbours", () => {

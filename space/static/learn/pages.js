@@ -72,7 +72,7 @@ export const PAGES = [
   },
   {
     title: "Watch it learn",
-    text: "The same 64 seeds, from noise to the last training step.",
+    text: "The same 64 seeds, from noise to the last sheet of the training.",
     panel: "history", at: { at: "0" }, lit: ".wide-field", ask: "Move the slider, or press Play.", until: ["scrubbed"],
     see: "Colour first, then composition, then detail. The kernel distance tracks quality; the losses do not.",
   },

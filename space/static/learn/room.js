@@ -2,6 +2,8 @@
 import { h, address, button, line, pack, picture, unpack } from "./dom.js";
 import * as state from "./state.js";
 
+const LOST = "The page's server does not answer.";
+
 export async function mount(body) {
   const note = line();
   const stage = h("div", { class: "stage-room" });
@@ -19,7 +21,7 @@ export async function mount(body) {
   async function act(what, parameters = {}) {
     note.textContent = what === "start" ? "The covers are being generated ..." : "";
     const answer = await fetch(address(`room/${what}`, parameters), { method: "POST" }).catch(() => null); // not repeated, as by get(): no start after a stop
-    note.textContent = answer?.ok ? "" : answer ? await answer.text() : "The page's server does not answer.";
+    note.textContent = answer?.ok ? "" : answer ? await answer.text() : LOST;
     state.did(`game ${what}`);
     tick();
   }
@@ -29,6 +31,8 @@ export async function mount(body) {
     if (!body.isConnected) return;
     const view = await fetch(address("room.json")).then((answer) => answer.json()).catch(() => null);
     if (view) show(view);
+    if (!view) note.textContent = LOST;
+    else if (note.textContent === LOST) note.textContent = "";
     timer = setTimeout(tick, view?.phase === "idle" ? 2000 : 500);
   }
 
@@ -39,7 +43,7 @@ export async function mount(body) {
     shown = key;
     const cover = (text) => picture(address(`room/${view.game}/${view.round}.webp`), text);
     const score = h("p", { class: "count" }, `The room ${view.score.room}, the critic ${view.score.critic}, of ${view.score.of}. ${view.players} phone${view.players === 1 ? "" : "s"}.`);
-    const invitation = h("div", { class: "invitation" }, view.url ? h("div", { class: "qr", role: "img", "aria-label": "QR code of the page for phones" }) : "", h("p", {}, view.url || "Phones cannot reach this page; start it with --lan. At this computer, open /vote in another window."));
+    const invitation = h("div", { class: "invitation" }, view.url ? h("div", { class: "qr", role: "img", "aria-label": "QR code of the page for phones" }) : "", h("p", {}, view.url || ["Phones cannot reach this page; start it with --lan. At this computer, open ", h("a", { href: new URL("vote", document.baseURI).href, target: "_blank", rel: "noopener" }, "/vote"), " in another window."]));
     if (view.qr) invitation.firstChild.innerHTML = view.qr;
     const source = h("p", { class: "fine" }, view.source);
     if (view.phase === "over") state.keep("room", view.results);
@@ -47,14 +51,17 @@ export async function mount(body) {
       idle: () => [invitation, source],
       preparing: () => [h("p", {}, "The covers are being generated ..."), invitation, source],
       ready: () => [h("p", { class: "big" }, "Get ready"), invitation],
-      voting: () => [glance ? cover("The cover in question") : h("div", { class: "hidden-cover" }, h("p", { class: "big" }, "Real or fake?")), h("p", { class: "count" }, `Cover ${view.round + 1} of ${view.rounds}`), tally(view.tally), score],
-      revealed: () => [cover("The cover in question"), h("p", { class: "big" }, view.answer.is_real ? "Real" : "Fake"), tally(view.tally), h("p", {}, `The critic said ${view.answer.critic ? "real" : "fake"}.`), score],
+      voting: () => [round(glance ? cover("The cover in question") : h("div", { class: "hidden-cover" }, h("p", { class: "big" }, "Real or fake?")), h("p", { class: "count" }, `Cover ${view.round + 1} of ${view.rounds}`), tally(view.tally), score)],
+      revealed: () => [round(cover("The cover in question"), h("p", { class: "big" }, view.answer.is_real ? "Real" : "Fake"), tally(view.tally), h("p", {}, `The critic said ${view.answer.critic ? "real" : "fake"}.`), score)],
       over: () => [h("p", { class: "big" }, view.score.room > view.score.critic ? "The room wins" : view.score.room < view.score.critic ? "The critic wins" : "A draw"), score, source, results(view.results, view.network), link(view.results, view.network)],
     }[view.phase]());
   }
   await tick();
   return () => clearTimeout(timer);
 }
+
+// The cover; on stage what is said about it stands beside it, where the lesson's card cannot cover it.
+const round = (cover, ...said) => h("div", { class: "round" }, cover, h("div", { class: "outcome" }, said));
 
 function tally({ real, drawn }) {
   const all = Math.max(1, real + drawn);

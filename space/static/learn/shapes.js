@@ -48,7 +48,7 @@ function calculator() {
   compute(false);
   return h("section", { class: "calculator" },
     h("h3", {}, "One convolution"),
-    h("p", {}, "With input size W, kernel F, stride S and padding P, a convolution gives (W − F + 2P) / S + 1, a transposed one (W − 1) S − 2P + F + Q."),
+    h("p", {}, "With input size W, kernel F, stride S and padding P, a convolution gives (W − F + 2P) / S, rounded down, + 1; a transposed one (W − 1) S − 2P + F + Q."),
     h("div", { class: "controls" }, input("size", "Size W", 1), input("kernel", "Kernel F", 1), input("stride", "Stride S", 1), input("padding", "Padding P", 0), input("output_padding", "Output padding Q", 0), h("label", { class: "check" }, check, " transposed")),
     result);
 }

@@ -15,7 +15,7 @@ export function set(changes) {
 }
 
 export function reset(panel) {
-  restore([["panel", panel], ...["tour", "bets", "lesson", "end"].map((name) => [name, value(name)]).filter(([, text]) => text)]);
+  restore([["panel", panel], ...["tour", "lesson", "end"].map((name) => [name, value(name)]).filter(([, text]) => text)]);
 }
 
 // restore(all()) changes nothing.

@@ -1,5 +1,5 @@
 // The guided tour: drives the panels, waits for one action per page, and can be left at any time.
-import { h, button } from "./dom.js";
+import { h, button, scrollAbove } from "./dom.js";
 import { PAGES } from "./pages.js";
 import * as state from "./state.js";
 
@@ -36,6 +36,9 @@ async function show(number, asLinked = false) {
   stopWatching?.();
   before ??= state.value("tour") ? OVERVIEW : state.all();
   state.keep("page", number);
+  const bets = state.kept("bets", {});
+  const isBet = () => Boolean(page.bet) && bets[number] === undefined;
+  context.place.classList.toggle("hush", isBet()); // no reveal before the bet, not even while the panel opens
   if (!asLinked || state.value("panel") !== page.panel) {
     state.reset(page.panel);
     state.set({ ...page.at, tour: number + 1 });
@@ -44,14 +47,13 @@ async function show(number, asLinked = false) {
     if (state.value("panel") !== page.panel) return leave(false); // the visitor went to another panel
   }
   state.set({ tour: number + 1 });
-  const bets = state.kept("bets", {});
   const card = h("aside", { class: "card", "aria-label": `Guided tour, page ${number + 1} of ${PAGES.length}` });
   let isDone = !page.until.length;
 
   const focusNext = () => card.querySelector("[data-do=next]").focus({ preventScroll: true });
   function render() {
     const hadFocus = card.contains(document.activeElement);
-    const bet = page.bet && bets[number] === undefined;
+    const bet = isBet();
     card.replaceChildren(
       h("p", { class: "where" }, `${number + 1} of ${PAGES.length}`, h("b", {}, page.title)),
       h("p", {}, page.text),
@@ -65,15 +67,14 @@ async function show(number, asLinked = false) {
         button("Leave the tour", () => leave(true))));
     if (hadFocus) focusNext();
     light(!bet && !isDone);
-    context.place.classList.toggle("hush", Boolean(bet)); // no reveal before the bet
+    context.place.classList.toggle("hush", bet);
   }
   function light(on) {
     document.querySelectorAll(".learn .lit").forEach((element) => element.classList.remove("lit"));
     const element = on && context.place.querySelector(page.lit);
     if (!element) return;
     element.classList.add("lit");
-    element.style.scrollMarginBottom = `${card.offsetHeight + 32}px`; // the card covers the end of the window
-    element.scrollIntoView({ block: "nearest" });
+    scrollAbove(card, element);
   }
   stopWatching = state.watch((what) => {
     if (what === "opened" && state.value("panel") !== page.panel) return leave(false); // the visitor went to another panel
