@@ -139,7 +139,7 @@ def test_a_picture_with_too_many_pixels_is_refused_by_its_header(address, files,
     event = next(d["id"] for d in config["dependencies"] if [button, "upload"] in [list(t) for t in d["targets"]])
     path = json.loads(upload(address, huge.read_bytes())[1])[0]
     file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    body = {"data": [file], "fn_index": event, "session_hash": "huge"}
+    body = {"data": [file, ""], "fn_index": event, "session_hash": "huge"}
     request(address, "/gradio_api/queue/join", "POST", json.dumps(body).encode(), content_type="application/json")
     assert b"more than 4096 a side" in request(address, "/gradio_api/queue/data?session_hash=huge")[1]
     assert peak_memory(files) - before < 250  # decoded it takes 700, as RGB
