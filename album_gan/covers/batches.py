@@ -1,6 +1,8 @@
 """Batches of covers for training: sampling, and the workers that load them."""
 
 import signal
+import sys
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,7 +67,7 @@ def batches(
     options: dict[str, Any] = {
         "pin_memory": torch.cuda.is_available(),
         "generator": torch.Generator(),  # not the global one
-        "worker_init_fn": ignore_stop_signals,
+        "worker_init_fn": leave_stopping_to_the_training_process,
     }
     if covers.stream is not None:
         rows = sampler.rows[0]
@@ -100,12 +102,21 @@ def unchanged(batch: Any) -> Any:
     return batch
 
 
-def ignore_stop_signals(_worker: int) -> None:
+def leave_stopping_to_the_training_process(_worker: int) -> None:
     """Ignore Ctrl-C and the like in workers: the training process handles them, and needs its workers until it stops.
 
     A terminal sends SIGINT and SIGHUP, and a scheduler SIGTERM, to every process of the group. Workers exit when the
-    training process has exited.
+    training process has exited; if that was while it took a batch, there is nothing more to report.
     """
+    sys.excepthook = report_unless_disconnected  # multiprocessing calls it in the thread that hands over batches
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def report_unless_disconnected(
+    kind: type[BaseException], error: BaseException, trace: types.TracebackType | None
+) -> None:
+    """An excepthook that is silent when the process at the other end of a connection is gone."""
+    if not isinstance(error, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -182,3 +183,26 @@ def test_nothing_that_only_linux_has_is_imported(covers, tmp_path):
     assert not ours
     assert (tmp_path / "run" / "training.json").exists()
     assert "accelerate launch" in done.stdout  # the dry run's last lines
+
+
+LOST_READER = """
+import multiprocessing.resource_sharer as sharer, os, socket, time
+from album_gan.covers.batches import leave_stopping_to_the_training_process
+if {prepared}:
+    leave_stopping_to_the_training_process(0)
+sharer.DupFd(1)  # as for a tensor that a worker hands over
+with socket.socket(socket.AF_UNIX) as reader:
+    reader.connect(sharer._resource_sharer._address)
+time.sleep(0.5)
+"""
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="workers hand over tensors by Unix sockets")
+def test_a_worker_says_nothing_when_the_training_process_is_gone():
+    """An ended training printed a worker's traceback, if it ended while it took a batch."""
+    printed = {}
+    for prepared in (True, False):
+        command = [sys.executable, "-c", LOST_READER.format(prepared=prepared)]
+        printed[prepared] = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert printed[True] == ""
+    assert "Traceback" in printed[False]  # else this tests nothing
