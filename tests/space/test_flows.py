@@ -375,6 +375,7 @@ def test_tab_takes_no_key_from_the_stage(visit):
     expect(page.locator("#present-open")).to_be_focused()
 
 
+@pytest.mark.slow
 def test_a_key_on_stage_ends_what_was_going_on(visit):
     page = visit()
     page.get_by_role("button", name="Present").click()

@@ -129,6 +129,7 @@ def test_a_covers_own_settings_go_along_to_edit_and_back(visit):
     page.wait_for_function(f"{picture}?.includes('truncation=0.5') && {picture}.includes('style=9')")
 
 
+@pytest.mark.slow
 def test_the_stage_stays_blank_and_a_typed_name_goes_to_its_own_show(visit):
     page = visit()
     page.get_by_role("button", name="Present").click()

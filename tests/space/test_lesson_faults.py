@@ -346,7 +346,10 @@ def test_the_card_on_stage_covers_no_control(visit):
     assert not page.evaluate(BELOW_THE_CARD, "[data-do=mute-step]")
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1280, 800), (1920, 1080)])
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(1280, 720), *(pytest.param(*size, marks=pytest.mark.slow) for size in ((1280, 800), (1920, 1080)))],
+)
 def test_the_card_on_stage_covers_no_verdict_of_the_room(visit, width, height):
     picture = BytesIO()
     Image.new("RGB", (64, 64), "red").save(picture, "WEBP")

@@ -175,6 +175,7 @@ def test_a_discriminator_that_learns_fifty_times_as_fast(covers, tmp_path, monke
     assert found["discriminator ahead"] <= 2 * EVERY
 
 
+@pytest.mark.slow
 def test_a_critic_that_diverges(covers, tmp_path, monkeypatch):
     spoil(monkeypatch, wgan_gp, 1.0, 5_000.0)
     more = ["--wgan_gp.width", "32", "--wgan_gp.critic_steps", "1"]
