@@ -7,7 +7,7 @@ MANY_COVERS = 20_000  # enough, with a GPU, to train at 256 px from scratch
 
 
 def resolution_of(side: int) -> int:
-    """The resolution, in pixels, to train at on covers of this side: the largest that does not enlarge them."""
+    """The resolution to train at on covers of this side, in pixels: SMALLEST, or the largest that enlarges none."""
     return max(SMALLEST, 1 << side.bit_length() - 1)
 
 

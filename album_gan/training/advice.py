@@ -39,7 +39,7 @@ def advice(split: Split, config: TrainingConfig, recipe: Recipe) -> Iterator[str
     side = usual_side(split.train)
     if side is not None and side < config.resolution:
         smaller = resolution_of(side)
-        possible = smaller < config.resolution and not config.init_from
+        possible = smaller <= side and not config.init_from
         instead = f", or train at their size: --resolution {smaller}" if possible else ""
         yield (
             f"ADVICE: Most covers are {side} px or smaller, enlarged to {config.resolution} px, so the model learns "

@@ -80,6 +80,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
                 run.watch(result, bar)
                 if state.step % config.checkpointing_steps == 0:
                     run.save_checkpoint()
+            run.check_written()  # before a signal ends the process again
 
         # --- Write the model of the finished or interrupted run
         run.finish()

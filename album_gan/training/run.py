@@ -23,7 +23,7 @@ from .distributed import any_process, check_same_weights, of_first_process, prec
 from .packaging import STATISTICS_BATCH_SIZE, STATISTICS_BATCHES, as_published, save_model
 from .run_folder import changes, clear_folder, refuse_another_run, set_aside_newer
 from .state import TrainingState
-from .watching.alarms import unwritten_alarm
+from .watching.alarms import unwritten_alarm, unwritten_best_alarm
 from .watching.monitor import PREVIEW_BATCHES, Monitor
 from .watching.step_result import StepResult
 
@@ -88,7 +88,7 @@ class Run:
             broken = any_process(self.accelerator, not all(map(math.isfinite, means.values())))
             if self.main:
                 if not state.writer.busy:
-                    self._check_written()
+                    self.check_written()
                 self.monitor.log(state.images, state.step, means)
                 short = {name.replace("iscriminator", "").replace("enerator", ""): v for name, v in means.items()}
                 bar.set_postfix({**short, "images": f"{state.images:,}"})
@@ -110,25 +110,34 @@ class Run:
         if self.main:
             try:
                 self.monitor.check_weights(state.images, state.generator, state.discriminator)
-                self._check_written()
+                self.check_written()
                 self.unwritten = None
                 folder = self.output_dir / f"checkpoint-{state.step}"
-                limit = self.config.checkpoints_total_limit
-                state.save(folder, self.settings, when_written=lambda: rotate_checkpoints(self.output_dir, limit))
+                state.save(folder, self.settings, when_written=self._rotate)
                 if wait:
-                    self._check_written()
+                    self.check_written()
             except (OSError, ValueError) as error:
                 failure = error
         if any_process(self.accelerator, failure is not None):
             raise failure or OSError("the first process could not write a checkpoint; its own output says why")
 
-    def _check_written(self) -> None:
-        """Wait for the checkpoint being written, and raise an alarm if it cannot be."""
+    def check_written(self) -> None:
+        """Wait for the checkpoint being written, and raise an alarm if it cannot be. Other processes write none."""
         try:
             self.state.writer.wait()
         except OSError as error:
             self.unwritten = error
-            self.monitor.alarm(self.state.images, unwritten_alarm(error))
+            try:
+                self.monitor.alarm(self.state.images, unwritten_alarm(error))
+            except OSError:  # the log lies on the same disk
+                print(unwritten_alarm(error))
+
+    def _rotate(self) -> None:
+        """Delete old checkpoints; those that cannot be deleted stay."""
+        try:
+            rotate_checkpoints(self.output_dir, self.config.checkpoints_total_limit)
+        except OSError as error:
+            print(f"an old checkpoint could not be deleted: {error}")
 
     def write_model(self, published: ModelMixin, folder: Path) -> ModelMixin:
         """Write `_published` and the discriminator as a model; returns the network as loaded from it."""
@@ -148,7 +157,7 @@ class Run:
         if self.state.step % self.config.checkpointing_steps:
             self.save_checkpoint(wait=True)
         if self.main:
-            self._check_written()
+            self.check_written()
             published = self._published(self._statistics_batches())
             try:
                 self.monitor.finish(self.state.images, self.write_model(published, self.output_dir))
@@ -196,11 +205,11 @@ class Run:
             published = self._published(batches)
             if self.monitor.sample(state.images, published, scores):
                 write_beside = partial(self.write_model, published)
-                self._check_written()
+                self.check_written()
                 try:
                     state.save(self.output_dir / "best", self.settings, write_beside=write_beside)
                 except OSError as error:
-                    self.monitor.alarm(state.images, unwritten_alarm(error))
+                    self.monitor.alarm(state.images, unwritten_best_alarm(error))
 
     def _published(self, batches: int) -> ModelMixin:
         """The averaged network as it would be published now, with BatchNorm statistics over `batches`.

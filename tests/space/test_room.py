@@ -16,7 +16,7 @@ import pytest
 from browsing import axe, axe_problems, browser, expect, server, visit  # noqa: F401
 from drawn_covers import save_covers
 from PIL import Image
-from serving import run_async
+from serving import free_port, run_async
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -215,7 +215,7 @@ def test_real_covers_come_from_the_folder_that_the_host_names(tmp_path):
     save_covers(tmp_path / "covers" / "deep", 3)
     assert len(picture_files(tmp_path / "covers")) == 3
     with pytest.raises(ValueError, match=r"covers must be a folder, got .*nowhere', where there is none"):
-        launch("no-such-model", covers=str(tmp_path / "nowhere"))  # before the model is loaded
+        launch("no-such-model", port=free_port(), covers=str(tmp_path / "nowhere"))  # before the model is loaded
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"covers must be a folder with pictures .*empty', which has none"):
         picture_files(tmp_path / "empty")

@@ -259,6 +259,28 @@ def test_a_run_without_any_checkpoint_does_not_offer_to_resume(my_covers, tmp_pa
     assert "--resume_from_checkpoint" not in run.stdout + run.stderr
 
 
+def test_a_signal_waits_for_the_last_checkpoint_and_a_stuck_old_one_is_only_told(
+    my_covers, tmp_path, monkeypatch, capsys
+):
+    """A signal still asks to stop, instead of ending the process, while the last checkpoint is written."""
+    handlers = []
+
+    def slow_and_stuck(*_):
+        time.sleep(1)
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        raise PermissionError(13, "Permission denied", "checkpoint-1")
+
+    monkeypatch.setattr("album_gan.training.run.rotate_checkpoints", slow_and_stuck)
+    before = signal.getsignal(signal.SIGTERM)
+    words = command(my_covers, tmp_path, "dcgan", "--max_train_steps", 2, "--checkpointing_steps", 2)
+    assert main([*words, "--evaluation_images", "0"]) == 0
+    assert len(handlers) == 1
+    assert handlers[0] != before
+    assert "an old checkpoint could not be deleted: [Errno 13]" in capsys.readouterr().out
+    assert latest_checkpoint(tmp_path).name == "checkpoint-2"
+    assert not alarms_of(tmp_path)
+
+
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="needs root, to make a small disk")
 def test_a_disk_that_is_really_full(my_covers, tmp_path, capsys):
     disk = tmp_path / "disk"

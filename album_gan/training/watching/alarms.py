@@ -77,6 +77,16 @@ def unwritten_alarm(error: OSError) -> Alarm:
     )
 
 
+def unwritten_best_alarm(error: OSError) -> Alarm:
+    """For a best model that could not be written."""
+    return Alarm(
+        "best not written",
+        f"The best model so far was not written: {error}.",
+        "The folder best/ stays as it was, and only a model better than this one will replace it.",
+        "make room on that disk.",
+    )
+
+
 def evaluation_alarms(
     evaluations: Sequence[dict[str, Any]],
     largest_copied: float = COPY_SHARE,

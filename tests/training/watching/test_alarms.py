@@ -40,7 +40,8 @@ def test_every_alarm_is_three_sentences_for_people():
     found = alarms.evaluation_alarms(evaluations, largest_auc=0.99, largest_gap=0.5)
     found += [alarms.range_alarm(-1, 0, 1_000), alarms.repetition_alarm(1, 40), alarms.finite_alarm("Loss", math.nan)]
     found += [alarms.unwritten_alarm(OSError("checkpoint-5 could not be written into run (File too large)"))]
-    assert len(found) == 8
+    found += [alarms.unwritten_best_alarm(OSError("best could not be written into run (File too large)"))]
+    assert len(found) == 9
     for alarm in found:
         assert all(text.endswith(".") and text[0].isupper() for text in (alarm.saw, alarm.means))
         assert alarm.attempt.endswith(".")
