@@ -1,9 +1,9 @@
 #!/bin/sh
 # pypdf 7.1.1: pictures of 16 colours and fewer, as scans of sleeves, logos and line drawings in digital booklets are, come out
-# of a PDF scrambled, if their stream has PNG's prediction and rows with any filter but "none" and "up". img2pdf writes such
-# streams: it puts a PNG's compressed data into the PDF as they are. The sum of a byte and its left neighbour is taken that
-# many bytes back that a pixel has, which is calculated as whole bytes per row by columns and so is 0 for 1, 2 and 4 bits (PNG
-# says 1 at least): each byte is added to itself (`FlateDecode._decode_png_prediction` in pypdf/filters.py). `page.images`
+# of a PDF scrambled, if their stream has PNG's prediction (by the source, rows with the filters "none" and "up" are right).
+# img2pdf writes such streams: it puts a PNG's compressed data into the PDF as they are. A byte's left neighbour is looked for
+# as many bytes back as a pixel has, which is calculated as whole bytes per row by columns and so is 0 for 1, 2 and 4 bits
+# (PNG says 1 at least): each byte is added to itself (`FlateDecode._decode_png_prediction` in pypdf/filters.py). `page.images`
 # returns a picture of the right size, mode and palette, which looks like noise, and there is no warning. At 8 bits it is
 # right; pikepdf, PyMuPDF and pypdfium2 are right at all of them. Remedy: take pictures out with one of these.
 #
@@ -17,7 +17,7 @@ python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check numpy==2.3.5 pillow==12.0.0 img2pdf==0.6.3 pypdf==7.1.1 \
     pikepdf==10.18.0 pymupdf==2.0 pypdfium2==5.15.2
 cd "$folder"
-"$folder/venv/bin/python" -W ignore - <<'PYTHON'
+"$folder/venv/bin/python" -W error::UserWarning - <<'PYTHON'
 import io
 
 import img2pdf

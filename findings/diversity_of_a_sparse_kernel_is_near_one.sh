@@ -1,12 +1,12 @@
 #!/bin/sh
 # vendi-score 0.0.3 (the authors' package of the Vendi score, arXiv:2210.02410, and of its orders q, arXiv:2310.12952; an
-# effective number of different pictures): three of its entrances give another number than the same pictures' kernel does.
+# effective number of different pictures): two of its functions give another number than the same pictures' kernel does, in three cases.
 # A sparse kernel, which one builds by keeping only near neighbours: `score_K` takes scipy's six largest eigenvalues of it and no
 # others, whose sum is no longer 1, so a hundred pictures of which no two are alike score 1.3, nearly as if all were the same,
 # instead of 100. `score_X` accepts an order q and calculates that of 1 (it calls `score_K(K, q=1)`). And of small orders,
 # the paper's proposal for rare modes, `score_K` counts rounding noise: eigenvalues of 1e-9 that should be 0 are worth
 # 1e-9 ** 0.1 = 0.13 pictures each, so a thousand pictures with 64 features score more than the 64 there can be, and 2.6 times
-# as much as `score_dual` says, if the kernel is in float32. There is no warning. Remedy: dense kernels, `score_dual`, float64
+# as much as `score_dual` says, if the kernel is in float32. Remedy: dense kernels and `score_dual`
 # (all in vendi_score/vendi.py).
 #
 # Guess beforehand: `score_K`, `score_X` and `score_dual` agree for rows of unit length, at every order; then, once `score_X`
@@ -21,7 +21,7 @@ python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check vendi-score==0.0.3 numpy==2.3.5 scipy==1.17.1 \
     scikit-learn==1.8.0
 cd "$folder"
-OMP_NUM_THREADS=1 "$folder/venv/bin/python" -W ignore - <<'PYTHON'
+OMP_NUM_THREADS=1 "$folder/venv/bin/python" - <<'PYTHON'
 import numpy as np
 import scipy.sparse
 from vendi_score import vendi
