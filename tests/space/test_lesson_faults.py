@@ -362,6 +362,7 @@ def test_the_card_on_stage_covers_no_verdict_of_the_room(visit, width, height):
     page.context.route("**/learn/room/x/*", lambda route: route.fulfill(body=picture.getvalue()))
     page.set_viewport_size({"width": width, "height": height})
     go(page, "?tab=learn#panel=room&lesson=1&end=99999999999999")
+    expect(page.locator(".learn .card .question")).not_to_be_empty()
     page.keyboard.press("PageDown")
     expect(page.locator(".learn .card .see")).not_to_be_empty()
     for part in (".round img", ".tally", ".outcome"):
