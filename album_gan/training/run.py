@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from .distributed import any_process, check_same_weights, of_first_process, prec
 from .packaging import STATISTICS_BATCH_SIZE, STATISTICS_BATCHES, as_published, save_model
 from .run_folder import changes, clear_folder, refuse_another_run, set_aside_newer
 from .state import TrainingState
-from .watching.alarms import unwritten_alarm, unwritten_best_alarm
+from .watching.alarms import Alarm, unwritten_alarm, unwritten_best_alarm
 from .watching.monitor import PREVIEW_BATCHES, Monitor
 from .watching.step_result import StepResult
 
@@ -127,10 +128,12 @@ class Run:
             self.state.writer.wait()
         except OSError as error:
             self.unwritten = error
-            try:
-                self.monitor.alarm(self.state.images, unwritten_alarm(error))
-            except OSError:  # the log lies on the same disk
-                print(unwritten_alarm(error))
+            self._alarm(unwritten_alarm(error))
+
+    def _alarm(self, alarm: Alarm) -> None:
+        """Raise an alarm about the disk, also if the log, on the same disk, cannot be written either."""
+        with suppress(OSError):  # the alarm is printed before it is logged
+            self.monitor.alarm(self.state.images, alarm)
 
     def _rotate(self) -> None:
         """Delete old checkpoints; those that cannot be deleted stay."""
@@ -209,7 +212,7 @@ class Run:
                 try:
                     state.save(self.output_dir / "best", self.settings, write_beside=write_beside)
                 except OSError as error:
-                    self.monitor.alarm(state.images, unwritten_best_alarm(error))
+                    self._alarm(unwritten_best_alarm(error))
 
     def _published(self, batches: int) -> ModelMixin:
         """The averaged network as it would be published now, with BatchNorm statistics over `batches`.
