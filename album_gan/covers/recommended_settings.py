@@ -7,7 +7,7 @@ MANY_COVERS = 20_000  # enough, with a GPU, to train at 256 px from scratch
 
 
 def resolution_of(side: int) -> int:
-    """The resolution to train at on covers of this side, in pixels: SMALLEST, or the largest that enlarges none."""
+    """The resolution in pixels for covers of this side: the largest power of two up to it, at least SMALLEST."""
     return max(SMALLEST, 1 << side.bit_length() - 1)
 
 
@@ -22,9 +22,9 @@ def settings_for(covers: int, machine: str, gpu: bool, side: int = 256) -> tuple
     if side < BUNDLED:
         options["resolution"] = str(resolution_of(side))
         why = (
-            f"{covers:,} covers of {side} px are too small for the bundled model, which draws {BUNDLED} px: it starts "
+            f"{covers:,} covers of {side} px are too small for the bundled model, which draws {BUNDLED} px: "
+            f"it starts from scratch, at {options['resolution']} px"
         )
-        why += f"from scratch, at {options['resolution']} px"
     elif few or not gpu:
         reason = "are few" if few else "need more than a night on CPUs from scratch"
         options |= {"init_from": "bundled", "resolution": str(BUNDLED)}
