@@ -40,7 +40,7 @@ class CoverSource:
     data_files: str | None = None  # files for the builder
     image_column: str | None = None  # None: detect it
     label_column: str | None = None  # None: no labels; auto: the usual names
-    mixture_column: str | None = None  # its values become mixtures of the labels
+    mixture_column: str | None = None  # its values become mixtures of the labels; several, separated by commas
     streaming: bool = False
     resolution: int = 128
 
@@ -58,7 +58,7 @@ class Covers(torch.utils.data.Dataset):
         resolution: int,
         labels: np.ndarray | None = None,
         classes: tuple[str, ...] = (),
-        mixed: Sequence[str] = (),
+        mixed: Sequence[Sequence[str]] = (),
         pixels: np.ndarray | None = None,
         stream: datasets.IterableDataset | None = None,
         may_be_empty: bool = False,  # whether it is no error if none is readable
@@ -68,7 +68,7 @@ class Covers(torch.utils.data.Dataset):
         self.resolution = resolution
         self.classes = classes  # label n is classes[n], 0 is "unknown"; empty without labels
         self._labels = labels
-        self._mixed = mixed  # each row's value in the mixture column; empty without one
+        self._mixed = mixed  # each row's value, for each mixture column
         self._pixels = pixels
         self.may_be_empty = may_be_empty
         self.stream = stream  # of which these covers are the beginning
@@ -98,10 +98,14 @@ class Covers(torch.utils.data.Dataset):
 
     @cached_property
     def mixtures(self) -> dict[str, list[int]] | None:
-        """Number of covers per label, 0 for no class, for each value of the mixture column; None without one."""
-        if self.labels is None or not len(self._mixed):
+        """Number of covers per label, 0 for no class, for each value of the mixture columns; None without any.
+
+        Raises ValueError for a name that two columns have.
+        """
+        if self.labels is None or not self._mixed:
             return None
-        return counts_by_name(self._readable(np.array(self._mixed)), self.labels.numpy(), self.classes)
+        columns = [self._readable(np.array(names)) for names in self._mixed]
+        return counts_by_name(columns, self.labels.numpy(), self.classes)
 
     def _readable(self, values: np.ndarray) -> np.ndarray:
         readable = None if self.decoded is None else self.decoded.readable
@@ -201,11 +205,11 @@ def load_covers(source: CoverSource) -> Split:
                 f"label_column must hold names, but {column!r} holds none; choose another, or leave it out "
                 "(a build takes folders' names as genres with --folder-genre)"
             )
-    mixed: list[str] = []
-    if source.mixture_column is not None:
-        column = find_label_column(rows.column_names, source.mixture_column, "mixture_column")
+    mixed = []
+    for name in source.mixture_column.split(",") if source.mixture_column else ():
+        column = find_label_column(rows.column_names, name.strip(), "mixture_column")
         training = rows.select_columns(column).select(np.flatnonzero(~held_out))
-        mixed = class_names(training[column], rows.features[column])
+        mixed.append(class_names(training[column], rows.features[column]))
     return Split(
         Covers(rows.select(np.flatnonzero(~held_out)), image_column, source.resolution, labels, classes, mixed),
         Covers(rows.select(np.flatnonzero(held_out)), image_column, source.resolution, may_be_empty=True),

@@ -45,18 +45,23 @@ def class_names(values: Sequence[Any], feature: Any = None) -> list[str]:
     return [class_name(value) for value in values]
 
 
-def counts_by_name(names: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, list[int]]:
-    """Number of covers of each class for each name: names (N,), labels (N,) from 0 to K - 1 -> {name: K counts}.
+def counts_by_name(columns: Sequence[np.ndarray], labels: np.ndarray, classes: Sequence[str]) -> dict[str, list[int]]:
+    """Number of covers of each class for each name: columns of names (N,), labels (N,) -> {name: K counts}.
 
-    `classes` are the K names of the labels; label 0, no class, is not counted. Names that are already classes, or have
-    fewer than SMALLEST_MIXTURE covers, are left out.
+    `classes` are the K names of labels 0 to K - 1; label 0, no class, is not counted. Names that are already classes,
+    or have fewer than SMALLEST_MIXTURE covers, are left out. Raises ValueError for a name that two columns have.
     """
-    counts = {
-        str(name): np.bincount(labels[(names == name) & (labels > 0)], minlength=len(classes)).tolist()
-        for name in np.unique(names)
-        if name not in classes
-    }
-    return {name: count for name, count in counts.items() if sum(count) >= SMALLEST_MIXTURE}
+    found: dict[str, list[int]] = {}
+    for names in columns:
+        counts = {
+            str(name): np.bincount(labels[(names == name) & (labels > 0)], minlength=len(classes)).tolist()
+            for name in np.unique(names)
+            if name not in classes
+        }
+        if both := sorted(found.keys() & counts.keys()):
+            raise ValueError(f"mixture_column must hold different names in each column, got {both[0]!r} in two")
+        found |= counts
+    return {name: count for name, count in found.items() if sum(count) >= SMALLEST_MIXTURE}
 
 
 def class_name(value: Any) -> str:

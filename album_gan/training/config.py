@@ -28,7 +28,7 @@ class TrainingConfig:
     streaming: bool = False  # read covers as needed, for sets too large for the disk; resumes inexactly
     image_column: str | None = None  # column of the covers; by default the one with pictures
     label_column: str | None = None  # column of classes, e.g. genre, for recipes that take labels; auto: detect it
-    mixture_column: str | None = None  # second column, whose values become mixtures of the classes: styles by genre
+    mixture_column: str | None = None  # more columns, e.g. style,genre, whose values become mixtures of the classes
     dataloader_num_workers: int = 2  # processes that prepare batches
     # Duration and speed
     max_train_steps: int = 5_000  # generator updates

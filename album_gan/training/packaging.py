@@ -123,7 +123,8 @@ def inherit_settings(recipe: Recipe, config: TrainingConfig, checkpoint: Path | 
 def load_initial_weights(source: str, generator: ModelMixin, discriminator: ModelMixin, fit: bool = True) -> None:
     """Copy a published model's weights into newly built networks; ValueError if they do not fit.
 
-    Classes are matched by name; other classes of the new networks keep their initialisation. A generator of the same
+    Classes are matched by name, variants like "pale sky 2" also by that of their class, "pale sky"; other classes of
+    the new networks keep their initialisation. A generator of the same
     kind at a lower resolution fits too: the levels that it lacks are fitted to its enlarged covers (`growth`),
     unless `fit` is false.
     """
@@ -183,7 +184,9 @@ def _with_own_classes(weights: dict[str, Tensor], classes: Sequence[str], networ
     if own == list(classes):
         return weights
     fitted = {key: value for key, value in weights.items() if not key.removeprefix("second.").startswith("label")}
-    rows = [(own.index(name) + 1, number) for number, name in enumerate(classes, 1) if name in own]
+    numbers = {name: number for number, name in enumerate(classes, 1)}
+    known = [numbers.get(name) or numbers.get(name.rpartition(" ")[0]) for name in own]
+    rows = [(here, there) for here, there in enumerate(known, 1) if there]
     for key, value in network.state_dict().items():
         if key in weights and key not in fitted:
             fitted[key] = value.clone()

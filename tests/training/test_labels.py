@@ -202,9 +202,9 @@ def test_a_second_network_is_added_to_a_trained_model_and_then_inherited(tmp_pat
 
     recipe = module.Recipe(module.Config(), 32)
     inherit_settings(recipe, TrainingConfig(recipe="projected", resolution=32, init_from=str(two)), None)
-    _, again = built(recipe, ("calm", "plain"), two)
+    _, again = built(recipe, ("calm", "calm 2", "plain"), two)
     there, here = discriminator.second.state_dict(), again.second.state_dict()
-    assert torch.equal(here["labels.0.weight"][:2], there["labels.0.weight"][[0, 2]])  # any, and calm
+    assert torch.equal(here["labels.0.weight"][:3], there["labels.0.weight"][[0, 2, 2]])  # any, calm and its variant
     assert all(torch.equal(here[key], there[key]) for key in here if key.startswith("heads."))
 
 
@@ -214,6 +214,32 @@ def test_mixtures_need_classes_and_a_column(labelled, tmp_path, capsys):
     assert "mixture_column is for projected with a label_column, got recipe projected" in capsys.readouterr().err
     assert main([*words, "--label_column", "pattern", "--mixture_column", "mood"]) == 2
     assert "mixture_column must be one of image, group, genre, pattern; got 'mood'" in capsys.readouterr().err
+
+
+def test_several_columns_of_mixtures(monkeypatch, tmp_path):
+    """Their names stand one column after the other; one that two columns share would mean two things."""
+    monkeypatch.setattr(labels, "SMALLEST_MIXTURE", 3)
+    values = [
+        (f"pale {n % 2}", "pale", "rock" if n % 3 else None) if n % 4 else ("dark 1", "dark", "") for n in range(40)
+    ]
+    made = [
+        {**row, "variant": variant, "style": style, "genre": genre, "mood": style}
+        for row, (variant, style, genre) in zip(rows(40), values, strict=True)
+    ]
+    strings = {name: datasets.Value("string") for name in ("group", "variant", "style", "genre", "mood")}
+    features = datasets.Features({"image": datasets.Image(), **strings})
+    datasets.Dataset.from_list(made, features=features).to_parquet(tmp_path / "covers.parquet")
+
+    def mixtures(columns: str) -> dict:
+        found = CoverSource(train_data_dir=str(tmp_path), resolution=32, label_column="variant", mixture_column=columns)
+        return load_covers(found).train.mixtures
+
+    both = mixtures("genre, style")
+    assert list(both) == ["rock", "dark", "pale"]
+    assert both == mixtures("genre") | mixtures("style")
+    assert [count > 0 for count in both["pale"]] == [False, False, True, True]
+    with pytest.raises(ValueError, match="mixture_column must hold different names in each column, got 'dark' in two"):
+        mixtures("style,mood")
 
 
 def test_genres_are_mixtures_of_styles(labelled, styled, tmp_path):
