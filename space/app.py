@@ -130,8 +130,8 @@ def training_record(model: str | None) -> dict:
 def label_kinds(record: dict) -> tuple[str, str]:
     """What a model's classes and mixtures of classes are called: the names of the columns they came from."""
 
-    def kind(column: object, unnamed: str) -> str:
-        return column if isinstance(column, str) and column != "auto" else unnamed
+    def kind(columns: object, unnamed: str) -> str:
+        return " or ".join(columns.split(",")) if isinstance(columns, str) and columns != "auto" else unnamed
 
     return kind(record.get("label_column"), "label"), kind(record.get("mixture_column"), "mixture")
 

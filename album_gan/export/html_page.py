@@ -113,7 +113,7 @@ def build_page(
         "style": stylesheet() + (HERE / "page.css").read_text(encoding="utf-8"),
         "about": html.escape(ABOUT.format(numbers=numbers)),
         "truncation": str(latents.DEFAULT_TRUNCATION),
-        "labels": label_menu(pipe.labels, list(pipe.mixtures)),
+        "labels": label_menu(pipe),
         "footer": html.escape(FOOTER.format(fingerprint=pipe.fingerprint)),
         "runtime": base64.b64encode((RUNTIME / "ort-wasm-simd-threaded.wasm.gz").read_bytes()).decode(),
         "embedding": packed(halves[0]),
@@ -155,12 +155,18 @@ def words_and_numbers() -> dict:
     }
 
 
-def label_menu(labels: list[str], mixtures: list[str]) -> str:
+def label_menu(pipe: AlbumCoverPipeline) -> str:
     """A menu for conditional models: classes are numbered from 1, followed by mixtures."""
-    numbered = [f'<option value="{n}">{html.escape(name)}</option>' for n, name in enumerate([*labels, *mixtures], 1)]
-    groups = [numbered[len(labels) :], numbered[: len(labels)]]
-    options = "<hr>".join("".join(group) for group in groups if group)
-    return f'<select id="label" aria-label="Class"><option value="0">any</option>{options}</select>' if labels else ""
+    if not pipe.labels:
+        return ""
+    numbers = {name: number for number, name in enumerate(pipe.all_labels, 1)}
+    groups = [[name for name in pipe.menu_labels if name in group] for group in (pipe.mixtures, pipe.labels)]
+    options = "<hr>".join(
+        "".join(f'<option value="{numbers[name]}">{html.escape(name)}</option>' for name in group)
+        for group in groups
+        if group
+    )
+    return f'<select id="label" aria-label="Class"><option value="0">any</option>{options}</select>'
 
 
 def in_script(value: object) -> str:

@@ -106,8 +106,12 @@ def stated(data_rights: str | None) -> str | None:
 
 def classes(pipe: AlbumCoverPipeline) -> str:
     """The possible values of `label`, as text."""
-    text = f" Classes: {', '.join(pipe.labels)}." if pipe.labels else ""
-    return text + (f" Mixtures of them: {', '.join(pipe.mixtures)}." if pipe.mixtures else "")
+    if not pipe.labels:
+        return ""
+    mixtures = ", ".join(pipe.mixtures)
+    if pipe.labels[0] not in pipe.menu_labels:
+        return f" Labels: {mixtures}, mixtures of {len(pipe.labels)} classes."
+    return f" Classes: {', '.join(pipe.labels)}." + (f" Mixtures of them: {mixtures}." if mixtures else "")
 
 
 def check_card(content: str) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from .arguments import is_collection
 from .latents import classes_of
 
+MOST_IN_A_MENU = 64  # classes; more are left to their mixtures
+
 
 @dataclass(frozen=True)
 class ClassLabels:
@@ -30,6 +32,12 @@ class ClassLabels:
     def choices(self) -> list[str]:
         """All names that a label may have: classes, then mixtures."""
         return [*self.names, *self.mixtures]
+
+    @property
+    def menu(self) -> list[str]:
+        """Those of `choices` to offer in a menu: mixtures, then classes, unless they are too many and mixtures do."""
+        too_many = self.mixtures and len(self.names) > MOST_IN_A_MENU
+        return [*self.mixtures, *([] if too_many else self.names)]
 
     def check(self, label: Any) -> None:
         """Raise ValueError unless the label is one of `choices`, or None or "" for each seed's own class."""

@@ -204,6 +204,11 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """All values of `label`: the names in `labels`, then those in `mixtures`."""
         return self._classes.choices
 
+    @property
+    def menu_labels(self) -> list[str]:
+        """Those of `all_labels` to offer in a menu: `mixtures`, then `labels` unless they are too many."""
+        return self._classes.menu
+
     def check_label(self, label: Any) -> None:
         """Raise ValueError unless the label is one of `all_labels`, or None or "" for each seed's own."""
         self._classes.check(label)

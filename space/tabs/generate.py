@@ -17,6 +17,7 @@ from album_gan.inference.latents import (
     seed_of,
     typed_for,
 )
+from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.media.image_files import read_picture
 from album_gan.page_style import opening_wall
 from album_gan.space.errors import shows_errors
@@ -47,8 +48,8 @@ class GenerateTab:
 
 def lay_out(service: CoverService, kinds: tuple[str, str]) -> GenerateTab:
     """Create the tab's components; `kinds` are the names for labels and mixtures, such as "style" and "genre"."""
-    kind, mixture_kind = kinds
     pipe = service.pipe
+    choices, title = label_menu(pipe, *kinds)
     with gr.Row(elem_id="ask"):
         text = gr.Textbox(
             placeholder="Type any name, get its cover",
@@ -82,9 +83,9 @@ def lay_out(service: CoverService, kinds: tuple[str, str]) -> GenerateTab:
                 elem_id="truncation",
             )
             label = gr.Dropdown(
-                [("Any", ""), *((f"{name} ({mixture_kind})", name) for name in pipe.mixtures), *pipe.labels],
+                choices,
                 value="",
-                label=(f"{kind} or {mixture_kind}" if pipe.mixtures else kind).capitalize(),
+                label=title,
                 visible=bool(pipe.labels),
                 elem_id="label",
             )
@@ -95,6 +96,15 @@ def lay_out(service: CoverService, kinds: tuple[str, str]) -> GenerateTab:
             apply_default_css=False,
         )
     return GenerateTab(text, new_wall, wall, truncation, label, picture)
+
+
+def label_menu(pipe: AlbumCoverPipeline, kind: str, mixture_kind: str) -> tuple[list[tuple[str, str]], str]:
+    """The choices of the label menu, (text, label) each, and its title."""
+    kinds = {mixture_kind: list(pipe.mixtures), kind: [name for name in pipe.menu_labels if name in pipe.labels]}
+    shown = [kind for kind, names in kinds.items() if names]
+    note = f" ({mixture_kind})" if len(shown) > 1 else ""
+    named = [(f"{name}{note}" if name in pipe.mixtures else name, name) for name in pipe.menu_labels]
+    return [("Any", ""), *named], " or ".join(reversed(shown)).capitalize()
 
 
 def wire(tab: GenerateTab, service: CoverService, wall_size: gr.Textbox) -> None:

@@ -6,6 +6,8 @@ import torch
 from fresh_process import run
 from pictures import pixels
 
+from album_gan.export.html_page import label_menu
+from album_gan.hub import model_card
 from album_gan.inference.latents import classes_of, latents_of
 from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.networks.lite_generator import LiteGenerator
@@ -26,6 +28,23 @@ def test_classes_by_diffusers_name_for_them():
             pipe(seeds=[1, 2, 3], class_labels=wrong)
     with pytest.raises(ValueError, match="label or class_labels"):
         pipe(seeds=[1], label="jazz", class_labels=0)
+
+
+def test_a_menu_leaves_out_too_many_classes():
+    def pipe(count: int, mixtures: dict | None = None) -> AlbumCoverPipeline:
+        classes = [f"style {number}" for number in range(1, count + 1)]
+        return AlbumCoverPipeline(LiteGenerator(32, classes=classes, mixtures=mixtures))
+
+    assert pipe(0).menu_labels == []
+    assert pipe(2, {"ska": [0, 1, 1]}).menu_labels == ["ska", "style 1", "style 2"]
+    many = pipe(65, {"ska": [0] + [1] * 65})
+    assert many.menu_labels == ["ska"]
+    assert len(many.all_labels) == 66
+    many.check_label("style 65")
+    assert len(pipe(65).menu_labels) == 65  # there is nothing else to choose
+    assert model_card.classes(many) == " Labels: ska, mixtures of 65 classes."
+    assert label_menu(many).count("<option") == 2
+    assert '<option value="66">ska</option>' in label_menu(many)
 
 
 @pytest.fixture(scope="module")

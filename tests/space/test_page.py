@@ -379,6 +379,7 @@ def test_the_menu_is_named_after_the_columns(tmp_path):
     from album_gan.space.app import label_kinds, training_record
     from album_gan.space.page import build_page
     from album_gan.space.service import CoverService
+    from album_gan.space.tabs.generate import label_menu
 
     network = LiteGenerator(
         resolution=32, classes=["old", "new"], class_counts=[0, 5, 5], mixtures={"techno": [0, 1, 4]}
@@ -386,12 +387,17 @@ def test_the_menu_is_named_after_the_columns(tmp_path):
     AlbumCoverPipeline(network).save_pretrained(tmp_path)
     assert label_kinds(training_record(str(tmp_path))) == ("label", "mixture")
     assert label_kinds({"label_column": "auto", "mixture_column": None}) == ("label", "mixture")
+    assert label_kinds({"label_column": "era", "mixture_column": "scene,label"}) == ("era", "scene or label")
     (tmp_path / "training.json").write_text(json.dumps({"label_column": "era", "mixture_column": "scene"}))
     pipe = AlbumCoverPipeline.from_pretrained(tmp_path)
     page = build_page(CoverService(pipe, "cpu"), "", label_kinds(training_record(str(tmp_path))))
     [label] = [part["props"] for part in page.config["components"] if part["props"].get("elem_id") == "label"]
     assert label["label"] == "Era or scene"
     assert label["choices"] == [("Any", ""), ("techno (scene)", "techno"), ("old", "old"), ("new", "new")]
+
+    classes = [f"era {number}" for number in range(1, 66)]
+    many = AlbumCoverPipeline(LiteGenerator(32, classes=classes, mixtures={"techno": [0] + [1] * 65}))
+    assert label_menu(many, "era", "scene") == ([("Any", ""), ("techno", "techno")], "Scene")
 
 
 def test_a_model_with_styles_draws_them(tmp_path):
