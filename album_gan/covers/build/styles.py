@@ -1,13 +1,15 @@
 """Visual styles of covers: clusters of a frozen network's features, together with a small colour thumbnail.
 
 A style is a linear score of a description, and a cover has the style with the highest score; so a small JSON file of
-weights is enough to find any cover's style later.
+weights is enough to find any cover's style later. Styles can be divided into variants, found and scored the same way.
 """
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -27,32 +29,55 @@ COLOUR_SIZE = 4  # side of the thumbnail in pixels
 COLOUR_WEIGHT = 0.5
 COMPONENTS = 64
 STARTS = 20  # of k-means; the tightest clustering is used
+VARIANT = 75  # covers in a variant, roughly; at least a quarter of it
 ITERATIONS = 100
 
 
 @dataclass(frozen=True)
 class Styles:
-    """`weights` (K, D) and `biases` (K,) score descriptions (N, D); style k is `names[k]`."""
+    """`weights` (K, D) and `biases` (K,) score descriptions (N, D); style k is `names[k]`.
+
+    Each of the `variants` belongs to the style that it is named after: "pale sky 2" to "pale sky".
+    """
 
     names: tuple[str, ...]
     weights: np.ndarray
     biases: np.ndarray
+    variants: "Styles | None" = None
+
+    def scores(self, descriptions: np.ndarray) -> np.ndarray:
+        """(N, D) -> (N, K)"""
+        return descriptions @ self.weights.T + self.biases
 
     def of(self, descriptions: np.ndarray) -> np.ndarray:
         """The style of each cover, as a number, (N, D) -> (N,) int64."""
-        return (descriptions @ self.weights.T + self.biases).argmax(1)
+        return self.scores(descriptions).argmax(1)
+
+    def variants_of(self, descriptions: np.ndarray) -> np.ndarray:
+        """The variant of each cover's style, as a number into `variants.names`, (N, D) -> (N,) int64."""
+        assert self.variants is not None
+        styles = np.array([self.names.index(name.rpartition(" ")[0]) for name in self.variants.names])
+        own = styles == self.of(descriptions)[:, None]
+        return np.where(own, self.variants.scores(descriptions), -np.inf).argmax(1)
 
     def save(self, path: Path) -> None:
         """Write names, weights and biases as JSON, with the precision of float16."""
+        path.write_text(json.dumps({"format_version": 1, **self._as_json()}) + "\n", encoding="utf-8")
+
+    def _as_json(self) -> dict[str, Any]:
         rows = [[float(f"{value:.4g}") for value in row] for row in (*self.weights, self.biases)]
-        content = {"format_version": 1, "names": self.names, "weights": rows[:-1], "biases": rows[-1]}
-        path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        content: dict[str, Any] = {"names": self.names, "weights": rows[:-1], "biases": rows[-1]}
+        return content if self.variants is None else content | {"variants": self.variants._as_json()}
 
     @classmethod
     def load(cls, path: Path) -> "Styles":
         """The styles that `save` wrote to `path`."""
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return cls(tuple(content["names"]), np.array(content["weights"]), np.array(content["biases"]))
+        return cls._of(json.loads(path.read_text(encoding="utf-8")))
+
+    @classmethod
+    def _of(cls, content: dict[str, Any]) -> "Styles":
+        variants = cls._of(content["variants"]) if "variants" in content else None
+        return cls(tuple(content["names"]), np.array(content["weights"]), np.array(content["biases"]), variants)
 
 
 def describe_covers(rows: datasets.Dataset, image_column: str) -> np.ndarray:
@@ -84,23 +109,64 @@ def find_styles(descriptions: np.ndarray, count: int = 32, smallest: int = 150, 
     Of several seeded starts, uses the tightest whose smallest cluster has at least `smallest` covers; ValueError if
     there is none.
     """
-    mean = descriptions.mean(0)
-    _, axes = np.linalg.eigh(np.cov(descriptions, rowvar=False))
-    axes = axes[:, ::-1][:, :COMPONENTS]  # eigh sorts in ascending order
+    mean, axes = principal_components(descriptions)
     points = (descriptions - mean) @ axes
-    found = [k_means(points, count, np.random.default_rng([seed, start])) for start in range(STARTS)]
-    sizes = [np.bincount(nearest, minlength=count).min() for _, nearest, _ in found]
-    fitting = [one for one, size in zip(found, sizes, strict=True) if size >= smallest]
-    if not fitting:
+    centres, size = tightest(points, count, smallest, seed)
+    if centres is None:
         raise ValueError(
             f"{count} styles must have {smallest} covers each, but of {len(points)} covers the smallest cluster has "
-            f"{max(sizes)} at best; use fewer styles or a lower least"
+            f"{size} at best; use fewer styles or a lower least"
         )
-    centres, _, _ = min(fitting, key=lambda one: one[2])
+    return nearest_centre(tuple(f"style {number:02d}" for number in range(1, count + 1)), centres, mean, axes)
+
+
+def find_variants(styles: Styles, descriptions: np.ndarray, size: int = VARIANT) -> Styles:
+    """`styles` with variants: each style's covers among descriptions (N, D), clustered again.
+
+    A variant has about `size` covers and at least a quarter of that; a style of too few is one variant.
+    """
+    mean, axes = principal_components(descriptions)
+    points, own = (descriptions - mean) @ axes, styles.of(descriptions)
+    names: list[str] = []
+    centres = []
+    for number, name in enumerate(styles.names):
+        covers = points[own == number]
+        for count in range(round(len(covers) / size), 1, -1):
+            found, _ = tightest(covers, count, math.ceil(size / 4), seed=number)
+            if found is not None:
+                break
+        else:
+            found = covers.mean(0, keepdims=True) if len(covers) else np.zeros((1, points.shape[1]))
+        names += [f"{name} {variant}" for variant in range(1, len(found) + 1)]
+        centres.append(found)
+    return replace(styles, variants=nearest_centre(tuple(names), np.concatenate(centres), mean, axes))
+
+
+def principal_components(descriptions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Descriptions (N, D) -> their mean (D,), and the COMPONENTS axes of largest variance, (D, COMPONENTS)."""
+    _, axes = np.linalg.eigh(np.cov(descriptions, rowvar=False))
+    return descriptions.mean(0), axes[:, ::-1][:, :COMPONENTS]  # eigh sorts in ascending order
+
+
+def nearest_centre(names: tuple[str, ...], centres: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> Styles:
+    """Styles by the nearest of `centres` (K, C), in the space of `principal_components`."""
     # The nearest centre c of a point Ax is that with the largest Ax.c - c.c / 2.
     weights = centres @ axes.T
-    biases = -weights @ mean - (centres**2).sum(1) / 2
-    return Styles(tuple(f"style {number:02d}" for number in range(1, count + 1)), weights, biases)
+    return Styles(names, weights, -weights @ mean - (centres**2).sum(1) / 2)
+
+
+def tightest(points: np.ndarray, count: int, smallest: int, seed: int) -> tuple[np.ndarray | None, int]:
+    """The centres (count, D) of the tightest of several clusterings of points (N, D), and its smallest cluster's size.
+
+    None, and the largest such size, if none of them has at least `smallest` points in each cluster.
+    """
+    found = [k_means(points, count, np.random.default_rng([seed, start])) for start in range(STARTS)]
+    sizes = [int(np.bincount(nearest, minlength=count).min()) for _, nearest, _ in found]
+    fitting = [number for number, size in enumerate(sizes) if size >= smallest]
+    if not fitting:
+        return None, max(sizes)
+    best = min(fitting, key=lambda number: found[number][2])
+    return found[best][0], sizes[best]
 
 
 def k_means(points: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
