@@ -46,7 +46,7 @@ def class_names(values: Sequence[Any], feature: Any = None) -> list[str]:
 
 
 def counts_by_name(columns: Sequence[np.ndarray], labels: np.ndarray, classes: Sequence[str]) -> dict[str, list[int]]:
-    """Number of covers of each class for each name: columns of names (N,), labels (N,) -> {name: K counts}.
+    """Number of covers of each class for each name: columns of names (N,), labels (N,) -> {name: K counts}, sorted.
 
     `classes` are the K names of labels 0 to K - 1; label 0, no class, is not counted. Names that are already classes,
     or have fewer than SMALLEST_MIXTURE covers, are left out. Raises ValueError for a name that two columns have.
@@ -61,7 +61,7 @@ def counts_by_name(columns: Sequence[np.ndarray], labels: np.ndarray, classes: S
         if both := sorted(found.keys() & counts.keys()):
             raise ValueError(f"mixture_column must hold different names in each column, got {both[0]!r} in two")
         found |= counts
-    return {name: count for name, count in found.items() if sum(count) >= SMALLEST_MIXTURE}
+    return {name: count for name, count in sorted(found.items()) if sum(count) >= SMALLEST_MIXTURE}
 
 
 def class_name(value: Any) -> str:
