@@ -18,7 +18,9 @@ def add_push(commands: Subparsers) -> None:
     added.set_defaults(run=_push)
     added.add_argument("model", metavar="bundled|FOLDER|HUB_ID", help="what to publish, e.g. the folder of a run")
     added.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="the repository; created if missing")
-    added.add_argument("--private", action="store_true", help="visible to you only; implied without --data-rights")
+    added.add_argument(
+        "--private", action="store_true", help="create a private repository; the default without --data-rights"
+    )
     added.add_argument("--data-rights", metavar="TEXT", help="the card's statement on rights to the training covers")
     added.add_argument("--license", metavar="ID", help="licence of the weights, as a Hub identifier, e.g. cc-by-4.0")
     added.add_argument("--space", metavar="OWNER/NAME", help="also publish the page, with this model, as this Space")
@@ -49,13 +51,15 @@ def add_export(commands: Subparsers) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    if args.out.suffix != f".{args.format}":
+    if args.out.suffix.lower() != f".{args.format}":
         raise ValueError(f"out must be a file that ends in .{args.format}, got {args.out}")
     check_file(args.out, f"covers.{args.format}")
     require("export", "export", "onnx", "onnxscript", "onnxruntime")
+    from ..inference.model_store import find_model
     from ..inference.pipeline import AlbumCoverPipeline
 
-    pipeline = AlbumCoverPipeline.from_pretrained(args.model, device="cpu")
+    folder = find_model(args.model, parts=("generator", "upscaler", "history/*"))  # once: of one state of the model
+    pipeline = AlbumCoverPipeline.from_pretrained(folder, device="cpu")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.format == "onnx":
         from ..export.onnx_model import export_onnx
@@ -64,9 +68,8 @@ def _export(args: argparse.Namespace) -> None:
         print(f"{args.out}; its covers equal the pipeline's within {difference}/255")
     else:
         from ..export.html_page import export_html
-        from ..inference.model_store import find_model
 
-        size, left_out = export_html(pipeline, args.out, find_model(args.model, parts=("history/*",)))
+        size, left_out = export_html(pipeline, args.out, folder)
         print(f"{args.out}, {size / 1e6:.1f} MB; open it with a double click")
         if left_out:
             print(f"without the model's {' and '.join(left_out)}, to keep the file small enough to email")

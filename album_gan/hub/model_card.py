@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..evaluation.table import table
-from ..inference.model_store import on_one_line
+from ..inference.model_store import BUNDLED, FP16_WEIGHTS, find_model, on_one_line
 from ..inference.pipeline import AlbumCoverPipeline
 from ..metrics.measures import MEASURES
 from .privacy import PRIVATE, is_hub_name, public_name
@@ -53,6 +53,14 @@ NO_LICENSE = (
 LICENSED = (
     "The weights are published under the licence `{license}`; the rights to the training covers are stated above."
 )
+BUNDLED_UPSCALER = (
+    " The upscaler in `upscaler/` is album_gan's bundled one, trained on copyrighted covers; no rights to it are "
+    "granted here."
+)
+FROM_BUNDLED = (
+    " Training started from the weights of album_gan's bundled model, which was trained on copyrighted covers; its own "
+    "card grants no rights."
+)
 
 
 def card(
@@ -89,7 +97,7 @@ def card(
         enlarges=" Its upscaler enlarges them four times." if pipe.upscaler is not None else "",
         classes=classes(pipe),
         data_rights=stated(data_rights) or NOT_STATED,
-        rights=LICENSED.format(license=license) if license else NO_LICENSE,
+        rights=(LICENSED.format(license=license) if license else NO_LICENSE) + weights_of_others(record, folder),
         by_hand=by_hand(pipe, repo_id),
         numbers=numbers(measured) if measured else NOT_MEASURED,
         memorisation=memorisation(measured),
@@ -165,6 +173,16 @@ def initial_weights(settings: dict[str, Any]) -> str:
     """For a run that started from a trained model, a sentence that names it; otherwise empty."""
     source = settings.get("init_from")
     return f" Training started from the weights of `{source}`; the command of the last run:" if source else ""
+
+
+def weights_of_others(record: dict[str, Any], folder: Path) -> str:
+    """Sentences about the weights in a published folder that come from album_gan's bundled models."""
+    ours = find_model("bundled")
+    if folder == ours or ours in folder.parents:
+        return ""
+    upscaler = folder / "upscaler" / FP16_WEIGHTS
+    same = upscaler.is_file() and upscaler.read_bytes() == (ours / "upscaler" / FP16_WEIGHTS).read_bytes()
+    return same * BUNDLED_UPSCALER + (record["settings"].get("init_from") in BUNDLED) * FROM_BUNDLED
 
 
 def training_command(settings: dict[str, Any]) -> str:
@@ -262,7 +280,7 @@ from huggingface_hub import snapshot_download
 from PIL import Image
 from safetensors.torch import load_file
 
-folder = snapshot_download("me/album-covers") + "/generator/"
+folder = snapshot_download("me/album-covers", ignore_patterns="checkpoint/*") + "/generator/"
 sys.path.insert(0, folder)
 from {module} import {name}
 

@@ -55,8 +55,9 @@ def push(
     Everything is one commit: an interrupted push leaves the repository unchanged, and earlier states remain as
     revisions. Without `data_rights`, or with empty ones, a new repository is private: a model should not be published
     without a statement on the rights to its training covers. `license` is that of the weights, by its id on the Hub;
-    without it the card grants none. Raises ValueError for a malformed id or licence, and for a public repository with
-    `private` or without `data_rights`; OSError if the Hub refuses or there is no room to assemble the files.
+    without it the card grants none. Raises ValueError for a malformed id or licence, for a public repository with
+    `private` or without `data_rights`, and for one that holds something else; OSError if the Hub refuses or there is no
+    room to assemble the files.
     """
     check_request(repo_id, license)
     source = find_model(model, parts=PARTS)
@@ -85,7 +86,14 @@ def open_repository(
     api = HfApi()
     with explained(f"{repo_id} cannot be written to"):
         api.create_repo(repo_id, private=private or not stated(data_rights), exist_ok=True)
-        public = not api.repo_info(repo_id).private
+        found = api.model_info(repo_id)
+    public = not found.private
+    files = {file.rfilename for file in found.siblings or ()} - {"README.md", ".gitattributes"}
+    if files and "model_index.json" not in files:
+        raise ValueError(
+            f"repo_id must be a new repository, an empty one or an album_gan model, got {repo_id}, which has "
+            f"{min(files)}; push to another one"
+        )
     if public and private:
         raise ValueError(
             f"private must not be set for {repo_id}, which is public; make it private in its settings on the Hub, or "

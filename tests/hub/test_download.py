@@ -1,7 +1,7 @@
 """What is downloaded of a model on the Hub, and what is said if it cannot be, with a Hub on this machine."""
 
 import pytest
-from loopback import loopback
+from loopback import CLI, loopback
 
 pytestmark = pytest.mark.long
 
@@ -60,6 +60,16 @@ def test_a_connection_that_breaks_off_leaves_the_cached_model(hub, refuse, tiny_
     refuse("/resolve/.*/generator/", 0)  # in the middle of a download
     [said] = load(hub, "me/covers", home="half")
     assert "'me/covers' is neither a folder here nor in the cache, and the Hub cannot be reached" in said
+
+
+@pytest.mark.slow
+def test_a_cached_model_without_history_is_exported_offline(hub, refuse):
+    load(hub, "me/covers", home="exporting")
+    refuse(".*", 0)
+    words = ["export", "--model", "me/covers", "--format", "html", "--out", hub.folder / "covers.HTML"]
+    code, text = hub.run(CLI, *words, home="exporting")
+    assert code == 0, text
+    assert (hub.folder / "covers.HTML").stat().st_size > 1_000_000
 
 
 def test_a_proxy_that_refuses_the_hub_leaves_the_cached_model(hub, tiny_pipeline):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,16 @@ def test_the_card_states_the_licence(repository, tiny_model, tmp_path):
     assert licensed.data.license == "cc-by-4.0"
     assert "published under the licence `cc-by-4.0`" in licensed.text
     assert "no rights are granted" not in licensed.text
+    assert "album_gan's bundled one" in licensed.text  # the upscaler, as the model has none
+    assert "Training started from" not in licensed.text
+    shutil.copytree(tiny_model, tmp_path / "tuned")
+    (tmp_path / "tuned" / "training.json").write_text(json.dumps({"recipe": "projected", "init_from": "bundled"}))
+    AlbumCoverPipeline.from_pretrained(tiny_model, device="cpu").upscaler.save_pretrained(
+        tmp_path / "tuned" / "upscaler"
+    )
+    (tmp_path / "out").mkdir()
+    assemble(str(tmp_path / "tuned"), tmp_path / "out", "me/covers", "my own photographs", license="cc-by-4.0")
+    assert "from the weights of album_gan's bundled model" in ModelCard.load(tmp_path / "out" / "README.md").text
     for wrong in ("CC BY 4.0", "", "mit\ntags: [x]"):
         with pytest.raises(ValueError, match="license must be an id"):
             push(str(tiny_model), "me/covers", license=wrong)

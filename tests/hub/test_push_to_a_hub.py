@@ -101,6 +101,15 @@ def test_refusals_say_why(hub, refuse, tiny_model, tmp_path):
     assert "me/large keeps its earlier files, as the upload failed; the Hub responds: 403 Storage limit reached" in text
     hub.ask("/test/refuse")
 
+    made = "from huggingface_hub import HfApi as A; import sys; A().create_repo('me/bert'); A().upload_file("
+    code, text = hub.run(made + "path_or_fileobj=b'x', path_in_repo='pytorch_model.bin', repo_id='me/bert')")
+    assert code == 0, text
+    code, text = hub.run(PUSH, tiny_model, "--repo-id", "me/bert")
+    assert (code, text.count("\n")) == (2, 1), text
+    assert (
+        "repo_id must be a new repository, an empty one or an album_gan model, got me/bert, which has pytorch" in text
+    )
+
     refuse("POST .*/commit/", 400, "Invalid metadata in README.md")
     code, text = hub.run(PUSH, tiny_model, "--repo-id", "me/metadata")
     assert (code, text.count("\n")) == (2, 1), text
