@@ -95,9 +95,14 @@ class DiffusionPipeline:
 
     def register_modules(self, **networks: nn.Module | None) -> None:
         """Make each network an attribute, and one of `components`."""
-        self.components = networks
+        self._names = list(networks)
         for name, network in networks.items():
             setattr(self, name, network)
+
+    @property
+    def components(self) -> dict[str, nn.Module | None]:
+        """The networks by name, also those that have been replaced since."""
+        return {name: getattr(self, name) for name in self._names}
 
     @property
     def device(self) -> torch.device:

@@ -58,12 +58,11 @@ class ClassLabels:
         counts = self.mixtures[label] if label else self.counts
         return classes_of(seeds, counts) if counts else [0] * len(seeds)
 
-    def numbers(self, label: str | None, class_labels: Any, seeds: Sequence[int] | None, count: int) -> list[int]:
-        """The class number, 0 to len(names), of each of `count` covers; `seeds` is None for covers drawn from latents.
+    def asked(self, label: str | None, class_labels: Any, count: int) -> list[str | None]:
+        """The name of `choices` that each of `count` covers is asked to be of, or None.
 
         `label` is one of `choices` or None. `class_labels` is one value for all covers or one for each: a name, an
-        index into `names`, or None. Raises ValueError for both at once, unknown values, a wrong number of them, and a
-        mixture for covers without seeds.
+        index into `names`, or None. Raises ValueError for both at once, unknown values, and a wrong number of them.
         """
         if class_labels is None:
             self.check(label)
@@ -73,7 +72,15 @@ class ClassLabels:
         each = list(class_labels) if is_collection(class_labels) else [class_labels] * count
         if len(each) != count:
             raise ValueError(f"class_labels must be one for all or one for each of {count} covers, got {len(each)}")
-        names = [self._name(value) for value in each]
+        return [self._name(value) for value in each]
+
+    def numbers(self, names: Sequence[str | None], seeds: Sequence[int] | None) -> list[int]:
+        """The class number, 0 to len(self.names), of each cover; `seeds` is None for covers drawn from latents.
+
+        `names` are of `choices`, or None. Raises ValueError for others, and for a mixture for covers without seeds.
+        """
+        for name in set(names):
+            self.check(name)
         if seeds is not None:
             classes = {name: self.of_seeds(list(seeds), name) for name in set(names)}
             return [classes[name][row] for row, name in enumerate(names)]

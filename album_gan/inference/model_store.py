@@ -401,6 +401,11 @@ def rounded_weights(network: ModelMixin) -> dict[str, torch.Tensor]:
     return rounded
 
 
+def uncompiled(network: ModelMixin) -> ModelMixin:
+    """The network inside one of `torch.compile`, which has other keys and another class; any other one itself."""
+    return getattr(network, "_orig_mod", network)  # type: ignore[return-value]  # a Module, as the default
+
+
 def write_weights(folder: Path, weights: dict[str, torch.Tensor]) -> None:
     """Write a network's weights as float16 and as float32; both files hold the values rounded to float16.
 

@@ -55,6 +55,7 @@ from .model_store import (
     load_network,
     rounded_weights,
     to_safetensors,
+    uncompiled,
     write_code,
     write_pipeline_code,
     write_weights,
@@ -140,7 +141,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move the networks to a device or a dtype, as `torch.nn.Module.to` does."""
-        if any(isinstance(value, (torch.dtype, torch.Tensor)) for value in (*args, *kwargs.values())):
+        retyped = any(isinstance(value, (torch.dtype, torch.Tensor)) for value in (*args, *kwargs.values()))
+        if retyped and self.generator.dtype is not torch.bfloat16:
             _ = self.fingerprint  # of the true weights: rounded ones would give another
         return super().to(*args, **kwargs)
 
@@ -165,6 +167,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
                 index[name] = [None, None]
                 if network is None:
                     continue
+                network = uncompiled(network)
                 (new / name).mkdir()
                 write_weights(new / name, rounded_weights(network))
                 write_atomic(new / name / "config.json", network.to_json_string())
@@ -177,9 +180,12 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def fingerprint(self) -> str:
         """8 hex digits that identify this model: the first of the SHA-256 of its fp16 weights file.
 
-        Computed once: build a new pipeline after changing weights.
+        Computed once: build a new pipeline after changing weights. Raises ValueError for weights that diffusers has
+        loaded in bfloat16, which rounds them; `to` remembers the fingerprint that they had before.
         """
-        return hashlib.sha256(to_safetensors(rounded_weights(self.generator))).hexdigest()[:8]
+        if self.generator.dtype is torch.bfloat16:
+            raise ValueError("fingerprint is of weights in float32 or float16, got bfloat16; load them, then call `to`")
+        return hashlib.sha256(to_safetensors(rounded_weights(uncompiled(self.generator)))).hexdigest()[:8]
 
     @property
     def labels(self) -> list[str]:
@@ -216,7 +222,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def classes_of(self, seeds: Seeds, label: str | None = None) -> list[int]:
         """The class number of each seed's cover, under a label of `all_labels` or without one.
 
-        Class n is the n-th of `labels`; 0 is any, for seeds without a label of a model without `class_counts`.
+        Class n is the n-th of `labels`, counted from 1, as the network takes it; 0 is any, for seeds without a label of
+        a model without `class_counts`. (`class_labels` takes names, or indices into `labels`, counted from 0.)
         """
         return self._classes.of_seeds(seed_list(seeds), label)
 
@@ -229,13 +236,15 @@ class AlbumCoverPipeline(DiffusionPipeline):
     ) -> dict[str, Any]:
         """Everything needed to draw a cover again, for the text inside its PNG (`pixels.png_bytes`).
 
-        `typed` are the words typed for the seed; words that choose another seed are left out.
+        `typed` are the words typed for the seed; words that choose another seed are left out. `model` is None for
+        rounded weights, whose fingerprint is not known.
         """
         seed = seed_of(seed)
         words = typed_for(seed, typed)
+        rounded = self.generator.dtype is torch.bfloat16 and "fingerprint" not in vars(self)
         return {
             "format": 1,
-            "model": self.fingerprint,
+            "model": None if rounded else self.fingerprint,
             "seed": seed,
             "name": name_of(seed),
             "truncation": check_truncation(truncation),
@@ -259,7 +268,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError("stems need seeds or latents; pass one of them")
         read = None if seeds is None else seed_list(seeds)  # once: an iterator of seeds gives them only once
         z = self._checked(latents, "latents", self._latent_shape) if read is None else self.latents_of(read)
-        numbers = self._classes.numbers(label, None, read, len(z))
+        numbers = self._classes.numbers([label] * len(z), read)
         return self._embed(z, numbers).clone()  # the clone is free of inference mode, so gradients may pass it
 
     def __call__(
@@ -318,7 +327,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
         else:
             chosen = chosen_list(random_seeds(num_images, generator) if seeds is None else seeds)
             rows = drawn_seeds = [seed for seed, _ in chosen]
-        numbers = self._classes.numbers(label, class_labels, drawn_seeds, len(rows))
+        asked = self._classes.asked(label, class_labels, len(rows))
+        numbers = self._classes.numbers(asked, drawn_seeds)
 
         parts: list[Any] = []
         for start in tqdm(range(0, len(rows), batch_size), unit="batch", disable=not progress):
@@ -333,11 +343,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
             images = images.permute(0, 2, 3, 1).cpu().numpy()
         settings = None
         if chosen is not None:  # a class that a seed draws by itself is not a setting
-            names = [None, *self.labels]
-            chosen_labels = [(label or None) if class_labels is None else names[number] for number in numbers]
             settings = [
-                self.settings(seed, truncation, own, typed)
-                for (seed, typed), own in zip(chosen, chosen_labels, strict=True)
+                self.settings(seed, truncation, name, typed) for (seed, typed), name in zip(chosen, asked, strict=True)
             ]
         output = AlbumCoverOutput(images=images, seeds=drawn_seeds, settings=settings)
         return output if return_dict else (images,)  # type: ignore[return-value]
@@ -410,9 +417,18 @@ class AlbumCoverPipeline(DiffusionPipeline):
             raise ValueError("critic needs the model's folder: load it with album_gan's AlbumCoverPipeline")
         pictures = [images] if isinstance(images, Image.Image) else list(images)
         if self._discriminator is None:
-            folder = self._find_discriminator() / "discriminator"
+            source = self._find_discriminator.args[0]
+            try:
+                folder = self._find_discriminator() / "discriminator"
+            except OSError as error:
+                raise OSError(
+                    f"the discriminator of {source} is loaded when critic is first called: {error}"
+                ) from error
             if not (folder / "config.json").is_file():
-                raise OSError(f"{folder.parent} has no discriminator; train.py and push save one")
+                on_the_hub = (
+                    "" if Path(source).is_dir() else "; one on the Hub is downloaded when critic is first called"
+                )
+                raise OSError(f"{source} has no discriminator; train.py and push save one{on_the_hub}")
             self._discriminator = load_network(folder, "forward", "fp16").eval().to(self.device)
         drawn = self(COMPANION_SEEDS, truncation=1.0, output_type="pt").images
         return scores_of(pictures, self._discriminator, from_zero_one(drawn))

@@ -92,11 +92,13 @@ def as_shown(picture: Image.Image) -> Image.Image:
 
 
 def check_picture(picture: Image.Image) -> None:
-    """Raise ValueError unless it is a PIL picture that has pixels."""
+    """Raise ValueError unless it is a PIL picture that has pixels, of 8 bits a channel."""
     if not isinstance(picture, Image.Image):
         raise ValueError(f"picture must be a PIL image, got {type(picture).__name__}; see PIL.Image.open and fromarray")
     if not min(picture.size):
         raise ValueError(f"picture must have pixels, got {picture.width}x{picture.height}")
+    if picture.mode.startswith(("I", "F")):  # whose range Pillow would cut off, not scale
+        raise ValueError(f"picture must have 8 bits per channel, got mode {picture.mode}; scale it, and pass it as RGB")
 
 
 def to_tensor(pictures: list[Image.Image]) -> torch.Tensor:

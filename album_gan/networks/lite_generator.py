@@ -1,4 +1,4 @@
-"""The default generator: a lighter FastGAN (Liu et al. 2021, arXiv:2101.04775), 4 to 5 M parameters at 128 px.
+"""The default generator: a lighter FastGAN (Liu et al. 2021, arXiv:2101.04775), 3.9 to 5.2 M parameters at 128 px.
 
 This file is self-contained: it is published next to the weights and needs only torch and diffusers.
 """

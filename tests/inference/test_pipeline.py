@@ -13,6 +13,7 @@ from album_gan.inference.latents import latents_of
 from album_gan.inference.model_store import load_network
 from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.inference.pixels import to_pixels
+from album_gan.networks.lite_generator import LiteGenerator
 
 
 def test_importing_the_package_loads_nothing_heavy():
@@ -222,6 +223,20 @@ def test_wrong_requests_are_explained(tiny_pipeline, arguments, message):
 
 
 def test_settings_draw_the_cover_again(tiny_pipeline):
+    network = LiteGenerator(32, classes=["jazz", "rock"], class_counts=[0, 1, 1], mixtures={"both": [0, 1, 1]}).eval()
+    network.load_state_dict(tiny_pipeline.generator.state_dict(), strict=False)
+    pipe = AlbumCoverPipeline(network)
+    requests = [{"label": "rock"}, {"label": "both"}, {"class_labels": ["", "jazz", 1, "both"]}, {}]
+    recorded = [["rock"] * 4, ["both"] * 4, [None, "jazz", "rock", "both"], [None] * 4]
+    for request, labels in zip(requests, recorded, strict=True):
+        drawn = pipe(["The Flat Tyres", 2, 3, 4], truncation=0.7, **request)
+        assert [one["label"] for one in drawn.settings] == labels
+        for image, one in zip(drawn.images, json.loads(json.dumps(drawn.settings)), strict=True):
+            again = pipe(one.get("typed", one["seed"]), truncation=one["truncation"], label=one["label"]).images[0]
+            assert np.abs(np.asarray(again, int) - np.asarray(image)).max() <= 1
+
+
+def test_settings_are_plain_json(tiny_pipeline):
     settings = tiny_pipeline.settings("velvet-otter-042", 0.7)
     assert settings == {
         "format": 1,

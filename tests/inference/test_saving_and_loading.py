@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from functools import partial
 
 import numpy as np
@@ -29,6 +30,34 @@ def test_the_fingerprint_names_the_fp16_file(tiny_model, tiny_pipeline):
     changed = AlbumCoverPipeline.from_pretrained(tiny_model)
     changed.generator.to_rgb.bias.data += 0.25
     assert changed.fingerprint != digest[:8]
+
+
+def test_a_compiled_generator_is_saved_as_itself(tiny_model, tiny_pipeline, tmp_path):
+    pipeline = AlbumCoverPipeline.from_pretrained(tiny_model, device="cpu")
+    pipeline.save_pretrained(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    pipeline.generator = torch.compile(pipeline.generator)  # compiles when it is first called
+    pipeline.upscaler = torch.compile(pipeline.upscaler)
+    pipeline.save_pretrained(tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    assert AlbumCoverPipeline(pipeline.generator).fingerprint == tiny_pipeline.fingerprint
+
+
+def test_rounded_weights_have_no_fingerprint(tiny_model):
+    """As diffusers loads them with torch_dtype=torch.bfloat16."""
+    rounded = AlbumCoverPipeline(AlbumCoverPipeline.from_pretrained(tiny_model).generator.to(torch.bfloat16))
+    rounded.to(torch.bfloat16)
+    assert rounded.settings(7)["model"] is None
+    with pytest.raises(ValueError, match="fingerprint is of weights in float32 or float16, got bfloat16"):
+        _ = rounded.fingerprint
+
+
+def test_a_replaced_generator_moves_with_the_pipeline(tiny_model):
+    pipeline = AlbumCoverPipeline.from_pretrained(tiny_model, device="cpu")
+    pipeline.generator = deepcopy(pipeline.generator)
+    pipeline.to(torch.bfloat16)
+    assert pipeline.components["generator"] is pipeline.generator
+    assert pipeline.generator.dtype == pipeline.dtype == torch.bfloat16
 
 
 def test_saving_rounds_what_is_written_and_not_what_is_used(tiny_model, tmp_path):
