@@ -27,8 +27,8 @@ RUNTIME = HERE / "onnxruntime-web"
 MAX_BYTES = 30_000_000
 SMALLEST_RATIO = 0.8  # lower limit: gzip makes fp16 weights about 7 % smaller, hardly ever 20 %
 ABOUT = (
-    "{numbers:.1f} million parameters in this file, and no server. Each cover is generated from random numbers "
-    "and never existed before."
+    "A generator of {numbers:.1f} million parameters, in this file, and no server. Each cover is generated from random "
+    "numbers and never existed before."
 )
 FOOTER = (
     "Model {fingerprint}. Every name gives a cover, always the same one; the words' meaning has no effect. Drawn by a "

@@ -68,6 +68,8 @@ def export_onnx(pipe: AlbumCoverPipeline, file: Path) -> int:
 
     Raises ValueError if the covers differ, OSError if the file cannot be written. Needs the extra `export`.
     """
+    if pipe.dtype in (torch.bfloat16, torch.float16):
+        raise ValueError(f"a model is exported from float32, got {pipe.dtype}; load it without `dtype`")
     content = to_onnx(pipe)
     difference = check([content], pipe)
     write_atomic(file, content)

@@ -86,7 +86,7 @@ def card(
     )
     text = TEMPLATE.read_text(encoding="utf-8").format(
         title=title,
-        kind=f"`{record['recipe']}` GAN" if record["settings"] else "GAN",
+        kind=f"GAN (`{record['recipe']}`)" if record["settings"] else "GAN",
         discriminator=FINE_TUNING.format(repo_id=repo_id) if (folder / "discriminator").is_dir() else "",
         training_data=training_data(record),
         training=training(record, folder),
@@ -94,7 +94,7 @@ def card(
         fingerprint=pipe.fingerprint,
         parameters=sum(parameter.numel() for parameter in pipe.generator.parameters()) / 1e6,
         resolution=pipe.generator.config.resolution,
-        enlarges=" Its upscaler enlarges them four times." if pipe.upscaler is not None else "",
+        enlarges=" An upscaler enlarges them to four times the width and height." if pipe.upscaler is not None else "",
         classes=classes(pipe),
         data_rights=stated(data_rights) or NOT_STATED,
         rights=(LICENSED.format(license=license) if license else NO_LICENSE) + weights_of_others(record, folder),

@@ -6,6 +6,7 @@ This file is published with the weights, next to `pipeline.py`.
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from .arguments import is_collection
@@ -43,9 +44,13 @@ class ClassLabels:
         """Raise ValueError unless the label is one of `choices`, or None or "" for each seed's own class."""
         if label is None or (isinstance(label, str) and label in ("", *self.choices)):
             return
-        rule = f"one of {', '.join(self.choices)}" if self.choices else "empty"
-        rest = "" if self.choices else "; this model draws without labels"
-        raise ValueError(f"label must be {rule}, got {str(label)[:40]!r}{rest}")
+        wrong = repr(str(label)[:40])
+        if not self.choices:
+            raise ValueError(f"label must be left out, as this model has no classes, got {wrong}")
+        folded = {name.casefold(): name for name in self.choices}
+        near = get_close_matches(str(label).casefold(), folded, n=1)
+        question = f"; did you mean {folded[near[0]]!r}?" if near else ""
+        raise ValueError(f"label must be one of {', '.join(self.menu)}, got {wrong}{question}")
 
     def of_seeds(self, seeds: list[int], label: str | None = None) -> list[int]:
         """The class number, 0 to len(names), of each seed's cover, under one of `choices` or without a label.
@@ -88,7 +93,7 @@ class ClassLabels:
         if mixed:
             raise ValueError(
                 f"label {mixed} is a mixture of classes, sampled by seed, but these covers have no seeds; "
-                f"pass seeds, or one of {', '.join(self.names)}"
+                f"pass seeds, or a class such as {self.names[0]}"
             )
         return [self.names.index(name) + 1 if name else 0 for name in names]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny_recipes import RECIPES, build
 
@@ -17,7 +18,7 @@ from album_gan.networks.lite_generator import LiteGenerator
 onnx = pytest.importorskip("onnx", reason="exports need the extra export")
 onnxruntime = pytest.importorskip("onnxruntime", reason="exports need the extra export")
 from album_gan.export.html_page import build_page  # noqa: E402
-from album_gan.export.onnx_model import check, halves_to_onnx, to_onnx  # noqa: E402
+from album_gan.export.onnx_model import check, export_onnx, halves_to_onnx, to_onnx  # noqa: E402
 
 pytestmark = pytest.mark.long
 
@@ -97,3 +98,10 @@ def test_the_docs_draw_from_onnx_with_labels_but_no_counts(name, tmp_path, monke
     exec(compile(code, "docs/loading.md", "exec"), {})
     drawn = np.asarray(Image.open("cover-7.png"), int)
     assert np.abs(drawn - np.asarray(pipe(seeds=[7]).images[0], int)).max() <= 2
+
+
+def test_a_pipeline_in_half_precision_is_refused(tiny_model, tmp_path):
+    pipe = AlbumCoverPipeline.from_pretrained(tiny_model, device="cpu", dtype=torch.bfloat16)
+    with pytest.raises(ValueError, match=r"exported from float32, got torch\.bfloat16; load it without `dtype`"):
+        export_onnx(pipe, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())

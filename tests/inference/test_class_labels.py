@@ -23,7 +23,11 @@ def test_classes_by_diffusers_name_for_them():
         np.abs(np.asarray(a, int) - np.asarray(b, int)).max() <= 1 for a, b in zip(each, together, strict=True)
     ] == [True] * 3
     assert pipe(seeds=[1], class_labels="rock").images == pipe(seeds=[1], class_labels=1).images
-    for wrong, message in (([0, 1], "one for each of 3"), (2, "must be below 2"), ("pop", "label must be one of jazz")):
+    for wrong, message in (
+        ([0, 1], "one for each of 3"),
+        (2, "must be below 2"),
+        ("Rok", "one of jazz, rock, got 'Rok'; did you mean 'rock'"),
+    ):
         with pytest.raises(ValueError, match=message):
             pipe(seeds=[1, 2, 3], class_labels=wrong)
     with pytest.raises(ValueError, match="label or class_labels"):

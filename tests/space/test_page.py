@@ -70,7 +70,7 @@ def test_generate_needs_seeds_only(client):
         (("", 1.0, None), "seeds"),
         (("123456789", 1.0, None), "seed"),
         (("1", 9.0, None), "truncation must be"),
-        (("1", 1.0, "jazz"), "label must be empty"),
+        (("1", 1.0, "jazz"), "label must be left out"),
     ],
 )
 def test_generate_says_what_is_wrong(client, arguments, words):
@@ -162,12 +162,12 @@ def test_covers_have_addresses(address, tiny_pipeline):
         ("cover/3.exe", "covers end in .png or .webp, got .exe"),
         ("cover/3.png?truncation=nan", "truncation must be from 0 to 1.5, got 'nan'"),
         ("cover/3.png?model=00000000", "this page draws with model "),
-        ("cover/3.png?label=jazz", "label must be empty, got 'jazz'"),
+        ("cover/3.png?label=jazz", "label must be left out, as this model has no classes, got 'jazz'"),
         ("cover/3.webp?size=4096", "size must be a whole number from 256 to 1024, got '4096'"),
         ("cover/3.png?size=512&title=Anna&layout=none", "layout must be one of headline, "),
         ("covers.zip?seeds=0-64", "seeds must be at most 64 in one list"),
         ("covers.zip?covers=[[1,9,null]]", "truncation must be from 0 to 1.5, got '9'"),
-        ("covers.zip?covers=[[1,1,%22jazz%22]]", "label must be empty, got 'jazz'"),
+        ("covers.zip?covers=[[1,1,%22jazz%22]]", "label must be left out, as this model has no classes, got 'jazz'"),
         ("covers.zip?covers=[[[", "covers must be JSON such as "),
         ("view.json?count=0", "count must be a whole number from 1 to 64, got '0'"),
         ("deal.json?count=1e9", "count must be a whole number from 1 to 64, got '1e9'"),
