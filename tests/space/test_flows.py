@@ -445,7 +445,7 @@ def test_hues_have_their_names(visit):
     assert dict(zip(names, visit().evaluate(script, list(names)), strict=True)) == names
 
 
-@sizes("projector", "phone")
+@sizes("phone")
 def test_axe_finds_nothing(visit, axe, size):
     page = visit("", *size)
     page.evaluate(axe)
