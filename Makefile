@@ -11,10 +11,10 @@ BIN := .venv/bin
 demo: .venv/.demo
 	@$(BIN)/album-gan demo --port $(PORT) $(if $(filter-out 0,$(LAN)),--lan)
 
-# Four workers: a test uses one core, and waits for processes and browsers half of its time. A file stays with one
+# Three workers: a test uses one core, and waits for processes and browsers half of its time. A file stays with one
 # worker, which starts its page, browser or hub only once.
 test: .venv/.test
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 25
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 25
 
 test-slow: .venv/.test
 	@$(BIN)/python -m pytest -m slow --timeout 3600

@@ -68,8 +68,6 @@ def export_onnx(pipe: AlbumCoverPipeline, file: Path) -> int:
 
     Raises ValueError if the covers differ, OSError if the file cannot be written. Needs the extra `export`.
     """
-    if pipe.dtype in (torch.bfloat16, torch.float16):
-        raise ValueError(f"a model is exported from float32, got {pipe.dtype}; load it without `dtype`")
     content = to_onnx(pipe)
     difference = check([content], pipe)
     write_atomic(file, content)
@@ -118,7 +116,9 @@ def upscaler_to_onnx(pipe: AlbumCoverPipeline) -> bytes:
 
 
 def _example(pipe: AlbumCoverPipeline) -> tuple[Tensor, dict[str, Tensor]]:
-    """Latents of two covers, and {"labels": ...} for a model with classes."""
+    """Latents of two covers, and {"labels": ...} for a model with classes; ValueError in half precision."""
+    if pipe.dtype in (torch.bfloat16, torch.float16):
+        raise ValueError(f"a model is exported from float32, got {pipe.dtype}; load it without `dtype`")
     latents = torch.zeros(2, pipe.generator.config.latent_dim)
     return latents, {"labels": torch.zeros(2, dtype=torch.long)} if pipe.labels else {}
 

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 EXTRAS = ("discriminator", "history", "training.json", "log.jsonl", "evaluation.json")
 PARTS = ("generator", "upscaler", "discriminator", "history/*", CHECKPOINT, *EXTRAS[2:])
+INDEX = "model_index.json"
 LICENSE_ID = re.compile(r"[a-z0-9][a-z0-9.-]*")
 LEFTOVERS = shutil.ignore_patterns(".*.tmp")  # of killed writers
 # Files that a push replaces; others in the repository belong to the owner.
@@ -87,9 +88,10 @@ def open_repository(
     with explained(f"{repo_id} cannot be written to"):
         api.create_repo(repo_id, private=private or not stated(data_rights), exist_ok=True)
         found = api.model_info(repo_id)
+        files = {file.rfilename for file in found.siblings or ()} - {"README.md", ".gitattributes"}
+        index = read_json(Path(api.hf_hub_download(repo_id, INDEX))) if INDEX in files else {}
     public = not found.private
-    files = {file.rfilename for file in found.siblings or ()} - {"README.md", ".gitattributes"}
-    if files and "model_index.json" not in files:
+    if files and AlbumCoverPipeline.__name__ not in str(index.get("_class_name")):
         raise ValueError(
             f"repo_id must be a new repository, an empty one or an album_gan model, got {repo_id}, which has "
             f"{min(files)}; push to another one"

@@ -199,7 +199,7 @@ def hub_answer(error: BaseException) -> str | None:
     if response is None:
         return None
     said = getattr(error, "server_message", None) or response.reason_phrase
-    return f"{response.status_code} {' '.join(said.split())[:200]}"
+    return f"{response.status_code} {' '.join(said.split())[:200]}".rstrip(".")
 
 
 def is_local_error(error: BaseException) -> TypeGuard[OSError]:

@@ -84,6 +84,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
     upscaler: Any
     _discriminator: Any = None  # loaded when it is first asked
     _find_discriminator: partial[Path] | None = None  # in its model's folder, which may be on the Hub
+    _rounded = False  # whether the weights were in bfloat16 before their fingerprint was known
 
     def __init__(self, generator: ModelMixin, upscaler: ModelMixin | None = None) -> None:
         super().__init__()
@@ -114,6 +115,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """
         dtype = one_of("dtype", dtype, "torch_dtype", torch_dtype)
         check_dtype(dtype)
+        if variant not in (None, "fp16"):
+            raise ValueError(f"variant must be fp16 or None, the two that models have, got {variant!r}")
         device = one_of("device", device_of(device), "device_map", device_of_map(device_map))
         folder = find_model(
             source, revision, bool(local_files_only), token, ("generator", "upscaler"), variant, cache_dir
@@ -142,7 +145,9 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move the networks to a device or a dtype, as `torch.nn.Module.to` does."""
         retyped = any(isinstance(value, (torch.dtype, torch.Tensor)) for value in (*args, *kwargs.values()))
-        if retyped and self.generator.dtype is not torch.bfloat16:
+        if retyped and self.generator.dtype is torch.bfloat16:
+            self._rounded = True
+        elif retyped:
             _ = self.fingerprint  # of the true weights: rounded ones would give another
         return super().to(*args, **kwargs)
 
@@ -183,7 +188,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         Computed once: build a new pipeline after changing weights. Raises ValueError for weights that diffusers has
         loaded in bfloat16, which rounds them; `to` remembers the fingerprint that they had before.
         """
-        if self.generator.dtype is torch.bfloat16:
+        if self._rounded or self.generator.dtype is torch.bfloat16:
             raise ValueError("fingerprint is of weights in float32 or float16, got bfloat16; load them, then call `to`")
         return hashlib.sha256(to_safetensors(rounded_weights(uncompiled(self.generator)))).hexdigest()[:8]
 
@@ -241,7 +246,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """
         seed = seed_of(seed)
         words = typed_for(seed, typed)
-        rounded = self.generator.dtype is torch.bfloat16 and "fingerprint" not in vars(self)
+        rounded = (self._rounded or self.generator.dtype is torch.bfloat16) and "fingerprint" not in vars(self)
         return {
             "format": 1,
             "model": None if rounded else self.fingerprint,

@@ -104,4 +104,6 @@ def test_a_pipeline_in_half_precision_is_refused(tiny_model, tmp_path):
     pipe = AlbumCoverPipeline.from_pretrained(tiny_model, device="cpu", dtype=torch.bfloat16)
     with pytest.raises(ValueError, match=r"exported from float32, got torch\.bfloat16; load it without `dtype`"):
         export_onnx(pipe, tmp_path / "model.onnx")
+    with pytest.raises(ValueError, match="exported from float32"):
+        halves_to_onnx(pipe)
     assert not list(tmp_path.iterdir())

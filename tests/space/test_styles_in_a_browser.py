@@ -12,7 +12,7 @@ from browsing import browser, expect, look, same, server, visit, wait_for_wall  
 from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.networks.lite_generator import LiteGenerator
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

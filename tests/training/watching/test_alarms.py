@@ -163,6 +163,7 @@ def spoil(monkeypatch, module, generator_factor: float, discriminator_factor: fl
     monkeypatch.setattr(module, "Recipe", Spoiled)
 
 
+@pytest.mark.slow
 def test_a_generator_that_does_not_learn(covers, tmp_path, monkeypatch):
     spoil(monkeypatch, dcgan, 0.0, 1.0)
     found = alarms_of(covers, tmp_path, "dcgan", LIMIT, "--dcgan.width", "32")
