@@ -180,9 +180,13 @@ def weights_of_others(record: dict[str, Any], folder: Path) -> str:
     ours = find_model("bundled")
     if folder == ours or ours in folder.parents:
         return ""
+    text = ""
     upscaler = folder / "upscaler" / FP16_WEIGHTS
-    same = upscaler.is_file() and upscaler.read_bytes() == (ours / "upscaler" / FP16_WEIGHTS).read_bytes()
-    return same * BUNDLED_UPSCALER + (record["settings"].get("init_from") in BUNDLED) * FROM_BUNDLED
+    if upscaler.is_file() and upscaler.read_bytes() == (ours / "upscaler" / FP16_WEIGHTS).read_bytes():
+        text += BUNDLED_UPSCALER
+    if record["settings"].get("init_from") in BUNDLED:
+        text += FROM_BUNDLED
+    return text
 
 
 def training_command(settings: dict[str, Any]) -> str:

@@ -88,7 +88,7 @@ def open_repository(
     with explained(f"{repo_id} cannot be written to"):
         api.create_repo(repo_id, private=private or not stated(data_rights), exist_ok=True)
         found = api.model_info(repo_id)
-        files = {file.rfilename for file in found.siblings or ()} - {"README.md", ".gitattributes"}
+        files = {file.rfilename for file in found.siblings or ()} - {"README.md", "LICENSE", ".gitattributes"}
         index = read_json(Path(api.hf_hub_download(repo_id, INDEX))) if INDEX in files else {}
     public = not found.private
     if files and AlbumCoverPipeline.__name__ not in str(index.get("_class_name")):

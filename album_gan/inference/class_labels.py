@@ -36,7 +36,7 @@ class ClassLabels:
 
     @property
     def menu(self) -> list[str]:
-        """Those of `choices` to offer in a menu: mixtures, then classes, unless they are too many and mixtures do."""
+        """Those of `choices` to offer in a menu: mixtures, then classes. Of too many classes only the mixtures."""
         too_many = self.mixtures and len(self.names) > MOST_IN_A_MENU
         return [*self.mixtures, *([] if too_many else self.names)]
 

@@ -301,7 +301,7 @@ class AlbumCoverPipeline(DiffusionPipeline):
         a list of generators draws one seed each.
         `label` is one of `labels` or `mixtures`, for all covers. Without one, each seed draws its own class as often as
         the training covers had it, and latents are covers of any class. Stems contain theirs already.
-        `class_labels` is diffusers' name for it: names or indices into `labels`, one for all covers or one for each.
+        `class_labels` is diffusers' name for it: names or indices into `labels` from 0, for all covers or for each.
         output_type: "pil" (RGB pictures), "np" (B, R, R, 3) or "pt" (B, 3, R, R), both float32 in 0..1.
         As in diffusers, `return_dict=False` returns the tuple (images,).
         Raises ValueError for a seed, truncation, label, shape or option out of range.

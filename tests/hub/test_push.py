@@ -83,8 +83,8 @@ def test_the_card_says_what_counts(repository, tiny_model, tmp_path):
     assert 'from_pretrained("me/covers")' in text
     # The cards of the bundled models lack this part.
     with_diffusers = text[text.index("With diffusers alone") : text.index("As a web page")]
-    assert 'snapshot_download("me/covers")' in with_diffusers
-    assert 'snapshot_download("me/covers")' not in text.replace(with_diffusers, "")
+    assert 'snapshot_download("me/covers", ignore_patterns="checkpoint/*")`' in with_diffusers
+    assert 'snapshot_download("me/covers", ignore_patterns="checkpoint/*")`' not in text.replace(with_diffusers, "")
     assert "no rights are granted for releasing what it draws" in text
     assert "{" not in re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     assemble(str(tiny_model), tmp_path, "me/covers")

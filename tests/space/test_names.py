@@ -5,6 +5,7 @@ import re
 
 import pytest
 from browsing import ask_for, browser, expect, model, server, visit, wait_for_wall  # noqa: F401
+from short_runs import wait_until
 
 from album_gan.inference.latents import name_of, seed_for_any_text
 
@@ -125,6 +126,7 @@ def test_upscale_draws_a_picture_again_that_was_swept_away(visit, server):
     expect(page.get_by_text(re.compile("mage is missing: choose a cover, or upload a picture"))).to_be_visible()
     page.get_by_role("tab", name="Generate").click()
     page.get_by_role("tab", name="Upscale").click()
+    wait_until(lambda: any(server.files.rglob("*.png")))  # it is drawn again
     page.get_by_label("512").check()
     page.locator("#enlarge").click()
     page.wait_for_function("document.querySelectorAll('#compare img')[1]?.naturalWidth === 512")
