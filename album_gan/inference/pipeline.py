@@ -84,7 +84,6 @@ class AlbumCoverPipeline(DiffusionPipeline):
     upscaler: Any
     _discriminator: Any = None  # loaded when it is first asked
     _find_discriminator: partial[Path] | None = None  # in its model's folder, which may be on the Hub
-    _rounded = False  # whether the weights were in bfloat16 before their fingerprint was known
 
     def __init__(self, generator: ModelMixin, upscaler: ModelMixin | None = None) -> None:
         super().__init__()
@@ -145,10 +144,8 @@ class AlbumCoverPipeline(DiffusionPipeline):
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move the networks to a device or a dtype, as `torch.nn.Module.to` does."""
         retyped = any(isinstance(value, (torch.dtype, torch.Tensor)) for value in (*args, *kwargs.values()))
-        if retyped and self.generator.dtype is torch.bfloat16:
-            self._rounded = True
-        elif retyped:
-            _ = self.fingerprint  # of the true weights: rounded ones would give another
+        if retyped:
+            _ = self._fingerprint  # of the weights as they are: rounded ones would give another
         return super().to(*args, **kwargs)
 
     @classmethod
@@ -181,15 +178,22 @@ class AlbumCoverPipeline(DiffusionPipeline):
             write_pipeline_code(new)
             write_atomic(new / "model_index.json", json.dumps(index, indent=2) + "\n")
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """8 hex digits that identify this model: the first of the SHA-256 of its fp16 weights file.
 
         Computed once: build a new pipeline after changing weights. Raises ValueError for weights that diffusers has
         loaded in bfloat16, which rounds them; `to` remembers the fingerprint that they had before.
         """
-        if self._rounded or self.generator.dtype is torch.bfloat16:
+        if self._fingerprint is None:
             raise ValueError("fingerprint is of weights in float32 or float16, got bfloat16; load them, then call `to`")
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str | None:
+        """`fingerprint`, or None for weights in bfloat16, which are not the model's."""
+        if self.generator.dtype is torch.bfloat16:
+            return None
         return hashlib.sha256(to_safetensors(rounded_weights(uncompiled(self.generator)))).hexdigest()[:8]
 
     @property
@@ -246,10 +250,9 @@ class AlbumCoverPipeline(DiffusionPipeline):
         """
         seed = seed_of(seed)
         words = typed_for(seed, typed)
-        rounded = (self._rounded or self.generator.dtype is torch.bfloat16) and "fingerprint" not in vars(self)
         return {
             "format": 1,
-            "model": None if rounded else self.fingerprint,
+            "model": self._fingerprint,
             "seed": seed,
             "name": name_of(seed),
             "truncation": check_truncation(truncation),
@@ -426,14 +429,10 @@ class AlbumCoverPipeline(DiffusionPipeline):
             try:
                 folder = self._find_discriminator() / "discriminator"
             except OSError as error:
-                raise OSError(
-                    f"the discriminator of {source} is loaded when critic is first called: {error}"
-                ) from error
+                raise OSError(f"critic could not load the discriminator of {source}: {error}") from error
             if not (folder / "config.json").is_file():
-                on_the_hub = (
-                    "" if Path(source).is_dir() else "; one on the Hub is downloaded when critic is first called"
-                )
-                raise OSError(f"{source} has no discriminator; train.py and push save one{on_the_hub}")
+                where = "" if Path(source).is_dir() else "; from the Hub it is downloaded when critic is first called"
+                raise OSError(f"{source} has no discriminator; train.py and push save one{where}")
             self._discriminator = load_network(folder, "forward", "fp16").eval().to(self.device)
         drawn = self(COMPANION_SEEDS, truncation=1.0, output_type="pt").images
         return scores_of(pictures, self._discriminator, from_zero_one(drawn))
