@@ -1,5 +1,6 @@
 """Classes of covers for recipes that take labels."""
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -62,6 +63,12 @@ def counts_by_name(columns: Sequence[np.ndarray], labels: np.ndarray, classes: S
             raise ValueError(f"mixture_column must hold different names in each column, got {both[0]!r} in two")
         found |= counts
     return {name: count for name, count in sorted(found.items()) if sum(count) >= SMALLEST_MIXTURE}
+
+
+def class_of_variant(name: str) -> str:
+    """The class that a variant is named after, "pale sky" for "pale sky 2"; "" for other names."""
+    found = re.fullmatch(r"(.+) \d+", name)
+    return found[1] if found else ""
 
 
 def class_name(value: Any) -> str:

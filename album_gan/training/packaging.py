@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from ..covers.labels import class_of_variant
 from ..hub.run_checkpoints import read_state
 from ..inference.atomic import replacing_files, write_atomic
 from ..inference.model_store import find_model, load_network, read_json, read_weights, write_weights
@@ -185,7 +186,7 @@ def _with_own_classes(weights: dict[str, Tensor], classes: Sequence[str], networ
         return weights
     fitted = {key: value for key, value in weights.items() if not key.removeprefix("second.").startswith("label")}
     numbers = {name: number for number, name in enumerate(classes, 1)}
-    known = [numbers.get(name) or numbers.get(name.rpartition(" ")[0]) for name in own]
+    known = [numbers.get(name) or numbers.get(class_of_variant(name)) for name in own]
     rows = [(here, there) for here, there in enumerate(known, 1) if there]
     for key, value in network.state_dict().items():
         if key in weights and key not in fitted:

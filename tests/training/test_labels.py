@@ -202,9 +202,10 @@ def test_a_second_network_is_added_to_a_trained_model_and_then_inherited(tmp_pat
 
     recipe = module.Recipe(module.Config(), 32)
     inherit_settings(recipe, TrainingConfig(recipe="projected", resolution=32, init_from=str(two)), None)
-    _, again = built(recipe, ("calm", "calm 2", "plain"), two)
+    _, again = built(recipe, ("calm", "calm 2", "calm sea"), two)
     there, here = discriminator.second.state_dict(), again.second.state_dict()
     assert torch.equal(here["labels.0.weight"][:3], there["labels.0.weight"][[0, 2, 2]])  # any, calm and its variant
+    assert not torch.equal(here["labels.0.weight"][3], there["labels.0.weight"][2])  # a name of its own
     assert all(torch.equal(here[key], there[key]) for key in here if key.startswith("heads."))
 
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from ...inference.pixels import to_unit_range
 from ...networks.projected_discriminator import EfficientNetLite
 from ..decoding import decode, read_bytes
+from ..labels import class_of_variant
 
 RESOLUTION = 128  # at which covers are described, so that covers generated at 128 px can be too
 BATCH_SIZE = 64
@@ -29,7 +30,7 @@ COLOUR_SIZE = 4  # side of the thumbnail in pixels
 COLOUR_WEIGHT = 0.5
 COMPONENTS = 64
 STARTS = 20  # of k-means; the tightest clustering is used
-VARIANT = 75  # covers in a variant, roughly; at least a quarter of it
+VARIANT_SIZE = 75  # covers in a variant, roughly
 ITERATIONS = 100
 
 
@@ -54,9 +55,13 @@ class Styles:
         return self.scores(descriptions).argmax(1)
 
     def variants_of(self, descriptions: np.ndarray) -> np.ndarray:
-        """The variant of each cover's style, as a number into `variants.names`, (N, D) -> (N,) int64."""
-        assert self.variants is not None
-        styles = np.array([self.names.index(name.rpartition(" ")[0]) for name in self.variants.names])
+        """The variant of each cover's style, as a number into `variants.names`, (N, D) -> (N,) int64.
+
+        Raises ValueError without variants.
+        """
+        if self.variants is None:
+            raise ValueError("these styles have no variants; tools/styles --variants finds them")
+        styles = np.array([self.names.index(class_of_variant(name)) for name in self.variants.names])
         own = styles == self.of(descriptions)[:, None]
         return np.where(own, self.variants.scores(descriptions), -np.inf).argmax(1)
 
@@ -109,7 +114,7 @@ def find_styles(descriptions: np.ndarray, count: int = 32, smallest: int = 150, 
     Of several seeded starts, uses the tightest whose smallest cluster has at least `smallest` covers; ValueError if
     there is none.
     """
-    mean, axes = principal_components(descriptions)
+    mean, axes = mean_and_axes(descriptions)
     points = (descriptions - mean) @ axes
     centres, size = tightest(points, count, smallest, seed)
     if centres is None:
@@ -117,15 +122,15 @@ def find_styles(descriptions: np.ndarray, count: int = 32, smallest: int = 150, 
             f"{count} styles must have {smallest} covers each, but of {len(points)} covers the smallest cluster has "
             f"{size} at best; use fewer styles or a lower least"
         )
-    return nearest_centre(tuple(f"style {number:02d}" for number in range(1, count + 1)), centres, mean, axes)
+    return by_nearest_centre(tuple(f"style {number:02d}" for number in range(1, count + 1)), centres, mean, axes)
 
 
-def find_variants(styles: Styles, descriptions: np.ndarray, size: int = VARIANT) -> Styles:
+def find_variants(styles: Styles, descriptions: np.ndarray, size: int = VARIANT_SIZE) -> Styles:
     """`styles` with variants: each style's covers among descriptions (N, D), clustered again.
 
     A variant has about `size` covers and at least a quarter of that; a style of too few is one variant.
     """
-    mean, axes = principal_components(descriptions)
+    mean, axes = mean_and_axes(descriptions)
     points, own = (descriptions - mean) @ axes, styles.of(descriptions)
     names: list[str] = []
     centres = []
@@ -139,17 +144,17 @@ def find_variants(styles: Styles, descriptions: np.ndarray, size: int = VARIANT)
             found = covers.mean(0, keepdims=True) if len(covers) else np.zeros((1, points.shape[1]))
         names += [f"{name} {variant}" for variant in range(1, len(found) + 1)]
         centres.append(found)
-    return replace(styles, variants=nearest_centre(tuple(names), np.concatenate(centres), mean, axes))
+    return replace(styles, variants=by_nearest_centre(tuple(names), np.concatenate(centres), mean, axes))
 
 
-def principal_components(descriptions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Descriptions (N, D) -> their mean (D,), and the COMPONENTS axes of largest variance, (D, COMPONENTS)."""
+def mean_and_axes(descriptions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Descriptions (N, D) -> their mean (D,), and their first principal axes, of unit length, (D, COMPONENTS)."""
     _, axes = np.linalg.eigh(np.cov(descriptions, rowvar=False))
     return descriptions.mean(0), axes[:, ::-1][:, :COMPONENTS]  # eigh sorts in ascending order
 
 
-def nearest_centre(names: tuple[str, ...], centres: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> Styles:
-    """Styles by the nearest of `centres` (K, C), in the space of `principal_components`."""
+def by_nearest_centre(names: tuple[str, ...], centres: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> Styles:
+    """Styles that score highest at the nearest of `centres` (K, COMPONENTS), along the axes of `mean_and_axes`."""
     # The nearest centre c of a point Ax is that with the largest Ax.c - c.c / 2.
     weights = centres @ axes.T
     return Styles(names, weights, -weights @ mean - (centres**2).sum(1) / 2)
@@ -196,7 +201,7 @@ def squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def rename(styles: Styles, names: Sequence[str]) -> Styles:
-    """The same styles with new `names`; ValueError unless there is a distinct one for each."""
+    """The same styles with new `names`, and without variants; ValueError unless there is a distinct one for each."""
     if len(set(names)) != len(styles.names):
         raise ValueError(f"names must be {len(styles.names)}, all different, got {len(set(names))}")
     return Styles(tuple(names), styles.weights, styles.biases)

@@ -47,6 +47,8 @@ def test_styles_are_divided_into_variants(tmp_path):
     centres = np.stack([far[0] + near[0], far[0] - near[0], far[1] + near[1], far[1] - near[1]])
     clouds = np.repeat(centres, (40, 60, 5, 5), axis=0) + 0.1 * rng.normal(size=(110, 80))
     styles = rename(find_styles(clouds, count=2, smallest=10), ("style 1", "style 2"))
+    with pytest.raises(ValueError, match="these styles have no variants; tools/styles --variants finds them"):
+        styles.variants_of(clouds)
     found = find_variants(styles, clouds, size=50)
     numbers = found.variants_of(clouds)
     assert [len(set(numbers[start:end])) for start, end in ((0, 40), (40, 100), (100, 110))] == [1, 1, 1]
