@@ -100,11 +100,11 @@ def lay_out(service: CoverService, kinds: tuple[str, str]) -> GenerateTab:
 
 def label_menu(pipe: AlbumCoverPipeline, kind: str, mixture_kind: str) -> tuple[list[tuple[str, str]], str]:
     """The choices of the label menu, (text, label) each, and its title."""
-    kinds = {mixture_kind: list(pipe.mixtures), kind: [name for name in pipe.menu_labels if name in pipe.labels]}
-    shown = [kind for kind, names in kinds.items() if names]
-    note = f" ({mixture_kind})" if len(shown) > 1 else ""
+    has_classes = not set(pipe.labels).isdisjoint(pipe.menu_labels)
+    kinds = [kind] * has_classes + [mixture_kind] * bool(pipe.mixtures)
+    note = f" ({mixture_kind})" if len(kinds) > 1 else ""
     named = [(f"{name}{note}" if name in pipe.mixtures else name, name) for name in pipe.menu_labels]
-    return [("Any", ""), *named], " or ".join(reversed(shown)).capitalize()
+    return [("Any", ""), *named], " or ".join(kinds).capitalize()
 
 
 def wire(tab: GenerateTab, service: CoverService, wall_size: gr.Textbox) -> None:
