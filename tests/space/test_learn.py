@@ -17,6 +17,9 @@ from album_gan.inference.model_store import find_model
 
 SIZES = [(1920, 1080), (390, 844)]
 both_sizes = pytest.mark.parametrize("size", SIZES, ids=["projector", "phone"])
+slow_projector = pytest.mark.parametrize(
+    "size", [pytest.param(SIZES[0], marks=pytest.mark.slow), SIZES[1]], ids=["projector", "phone"]
+)
 PANELS = ["tour", "noise", "shapes", "critic", "game", "history", "wrong", "norm", "latent", "guide", "room", "lesson"]
 # Texts that are smaller than 14 px, on the panel that is open.
 SMALL = """() => {
@@ -69,8 +72,7 @@ def test_reduced_motion_is_respected(visit):
     page.get_by_role("button", name="Stop").click()
 
 
-@pytest.mark.slow
-@both_sizes
+@slow_projector
 def test_every_panel_is_full_readable_and_clean(visit, axe, size):
     page = visit("?tab=learn", *size)
     ready(page, "tour")
