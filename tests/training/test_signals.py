@@ -252,6 +252,7 @@ def test_a_pair_of_which_one_was_killed_resumes_bit_for_bit(recipe, covers, tmp_
     assert all(torch.equal(tensor, ended[1][name]) for name, tensor in ended[0].items())
 
 
+@pytest.mark.slow
 def test_a_lost_process_is_one_line_and_the_run_resumes(covers, tmp_path):
     """Of two gloo processes one is killed: the other ends within a minute and says so."""
     words = pair_words(covers, tmp_path / "run", "dcgan")
