@@ -93,11 +93,11 @@ class DCGANDiscriminator(ModelMixin, ConfigMixin):
         super().__init__()
         self.label = nn.Embedding(len(classes) + 1, resolution**2) if classes else None
         layers = []
-        channels = first = 4 if classes else 3
+        channels = 4 if classes else 3
         for level in reversed([4, *levels_below(resolution)]):
-            out = width * 4 // level
-            layers.append(nn.Conv2d(channels, out, 5, stride=2, padding=2, bias=channels == first))
-            if channels != first:  # section 3: no BatchNorm in the first layer
+            first, out = not layers, width * 4 // level
+            layers.append(nn.Conv2d(channels, out, 5, stride=2, padding=2, bias=first))
+            if not first:  # section 3: no BatchNorm in the first layer
                 layers.append(nn.BatchNorm2d(out))
             layers.append(nn.LeakyReLU(0.2))
             channels = out

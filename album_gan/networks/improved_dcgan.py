@@ -131,9 +131,9 @@ class ImprovedDiscriminator(ModelMixin, ConfigMixin):
         layers = []
         channels = 3
         for level in reversed([4, *levels_below(resolution)]):
-            out = width * 4 // level
-            layers.append(nn.Conv2d(channels, out, 5, stride=2, padding=2, bias=channels == 3))
-            if channels != 3:
+            first, out = not layers, width * 4 // level
+            layers.append(nn.Conv2d(channels, out, 5, stride=2, padding=2, bias=first))
+            if not first:
                 layers.append(nn.BatchNorm2d(out))
             layers.append(nn.LeakyReLU(0.2))
             channels = out

@@ -45,7 +45,7 @@ class InfoGenerator(ModelMixin, ConfigMixin):
         super().__init__()
         codes = categorical_codes * categories + continuous_codes
         if latent_dim <= codes:
-            raise ValueError(f"latent_dim must be more than the {codes} values of all codes, got {latent_dim}")
+            raise ValueError(f"latent_dim must exceed the {codes} values of all codes, got {latent_dim}; raise it")
         self.project = nn.Linear(latent_dim, width * 4 * 4, bias=False)
         self.project_norm = nn.BatchNorm2d(width)
         self.register_buffer("stem_mean", torch.zeros(width, 4, 4))
@@ -95,9 +95,9 @@ class InfoDiscriminator(ModelMixin, ConfigMixin):
         layers = []
         channels = 3
         for level in reversed([4, *levels_below(resolution)]):
-            out = width * 4 // level
-            layers.append(nn.Conv2d(channels, out, 4, stride=2, padding=1, bias=channels == 3))
-            if channels != 3:
+            first, out = not layers, width * 4 // level
+            layers.append(nn.Conv2d(channels, out, 4, stride=2, padding=1, bias=first))
+            if not first:
                 layers.append(nn.BatchNorm2d(out))
             layers.append(nn.LeakyReLU(0.1))
             channels = out

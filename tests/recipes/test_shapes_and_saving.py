@@ -75,6 +75,17 @@ def test_networks_draw_and_judge_at_every_resolution(name, resolution):
     assert generator.config.resolution == resolution
 
 
+@pytest.mark.parametrize("name", ["dcgan", "cgan", "infogan", "improved_dcgan"])
+@pytest.mark.parametrize("width", [24, 32, 48, 64])  # of which some have layers with as many channels as a picture
+def test_all_layers_but_the_first_have_batch_norm(name, width):
+    module = RECIPES[name]
+    recipe = module.Recipe(module.Config(width=width), 64)
+    recipe.classes = ("jazz", "rock") if name == "cgan" else ()
+    layers = recipe.build_networks()[1].layers
+    after = [type(layers[place + 1]).__name__ for place, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
+    assert after == ["LeakyReLU", "BatchNorm2d", "BatchNorm2d", "BatchNorm2d"]
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_seed_is_a_cover_and_stays_one_when_saved(name, tmp_path):
     _, generator, _ = build(name)
