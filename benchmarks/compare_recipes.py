@@ -42,7 +42,7 @@ SETTINGS = {  # an eighth of the paper's channels, a quarter of began's and info
     "improved_dcgan": {"width": 128},
     "infogan": {"width": 128},
     "progressive": {"width": 64},
-    "r3gan": {"width": 48, "gamma": 0.05, "last_gamma": 0.005},  # the paper's gamma for 32 px
+    "r3gan": {"width": 48, "gamma": 0.05},  # the paper's gamma for 32 px
     "wgan": {"width": 128},
     "wgan_gp": {"width": 64},
 }

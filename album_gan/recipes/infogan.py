@@ -77,9 +77,10 @@ class Recipe(base.Recipe):
         """
         logits, guesses = self.reader(features)
         choices, continuous = step.generator.codes(*step.inputs)
-        return {
-            "categorical": self.config.categorical_weight
-            * self.config.categorical_codes
-            * F.cross_entropy(logits.flatten(0, 1), choices.flatten()),
-            "continuous": self.config.continuous_weight * (guesses - continuous).square().sum(1).mean() / 2,
-        }
+        config, terms = self.config, {}
+        if config.categorical_codes:
+            error = F.cross_entropy(logits.flatten(0, 1), choices.flatten())
+            terms["categorical"] = config.categorical_weight * config.categorical_codes * error
+        if config.continuous_codes:
+            terms["continuous"] = config.continuous_weight * (guesses - continuous).square().sum(1).mean() / 2
+        return terms

@@ -169,6 +169,15 @@ def test_infogan_trunk_learns_to_read_codes_too():
     assert all(parameter.grad is None for parameter in generator.parameters())
 
 
+@pytest.mark.parametrize("without", ["categorical_codes", "continuous_codes"])
+def test_infogan_with_codes_of_one_kind(without):
+    module = RECIPES["infogan"]
+    recipe = module.Recipe(module.Config(width=64, **{without: 0}), 32)
+    terms = recipe.generator_terms(step_of(recipe, *recipe.build_networks()))
+    assert terms.keys() == {"cross_entropy", "continuous" if without == "categorical_codes" else "categorical"}
+    assert all(term.isfinite() for term in terms.values())
+
+
 def test_infogan_reader_trains_with_the_generator():
     recipe, generator, discriminator = build("infogan")
     optimizer, _ = recipe.optimizers(generator, discriminator)
@@ -368,3 +377,12 @@ def test_r3gan_schedules_run_from_first_to_last():
     assert (first.learning_rate, first.beta2, first.average_half_life) == (1.0, 0.9, 0.0)
     assert (middle.learning_rate, middle.beta2) == pytest.approx((0.625, 0.945))
     assert (last.learning_rate, last.beta2, last.average_half_life) == pytest.approx((0.25, 0.99, 500_000))
+
+
+def test_r3gan_ends_with_a_tenth_of_gamma():
+    recipe, generator, discriminator = build("r3gan")
+    first, last = step_of(recipe, generator, discriminator), step_of(recipe, generator, discriminator)
+    last.progress = 1.0
+    at_first, at_last = recipe.discriminator_terms(first), recipe.discriminator_terms(last)
+    for name in ("r1", "r2"):
+        assert at_last[name].item() == pytest.approx(0.1 * at_first[name].item(), rel=1e-3)
