@@ -261,7 +261,10 @@ class ProjectedDiscriminator(ModelMixin, ConfigMixin):
     ):
         super().__init__()
         if input_size < SMALLEST_INPUT or input_size % 32:
-            raise ValueError(f"input_size must be a multiple of 32 from 128 on, got {input_size}; choose 192")
+            raise ValueError(
+                "input_size, the recipe's discriminator_size, must be a multiple of 32 from 128 on, "
+                f"got {input_size}; choose 192"
+            )
         self.backbone = EfficientNetLite(variant)
         mixed = [mixing_channels * 2**scale for scale in range(4)]
         outputs = [mixing_channels, mixing_channels, mixing_channels * 2, mixing_channels * 4]

@@ -53,6 +53,11 @@ class Recipe(base.Recipe):
     def build_networks(self) -> tuple[LiteGenerator, ProjectedDiscriminator]:
         # At input size 128 the frozen stem misses the finest texture of 128 px covers, which get a two-pixel emboss.
         size = self.config.discriminator_size or (192 if self.resolution >= 128 else 128)
+        if self.config.detailed_crops and not crops(self.resolution, size):
+            raise ValueError(
+                f"projected.detailed_crops must be left out at {self.resolution} px, where images are not cropped; "
+                "it is for 128 px and more"
+            )
         generator = LiteGenerator(
             self.resolution,
             self.config.latent_dim,
@@ -200,6 +205,11 @@ def quarters(features: list[Tensor]) -> Tensor:
     return torch.cat([maps.mean((3, 5), dtype=torch.float32).flatten(1) for maps in split], 1)
 
 
+def crops(resolution: int, size: int) -> bool:
+    """Whether crops are scored too: images that the discriminator enlarges twofold anyway are not cropped."""
+    return size < 2 * resolution
+
+
 def shows_whole(draw: Draw) -> bool:
     """Whether this step's images are scored whole, whatever their size; otherwise see `random_view`."""
     return draw.step % 2 == 0
@@ -210,9 +220,9 @@ def random_view(images: Tensor, size: int, draw: Draw, detailed: bool = False) -
 
     Enlarged to the discriminator's `size` in pixels, a crop shows what the frozen network overlooks in a whole image:
     grain, letters, eyes (docs/decisions/looking-closer.md). If `detailed`, every fourth step's crop is a quarter of the
-    size and where the image has most detail (`detailed_crops`). Images enlarged twofold anyway are not cropped.
+    size and where the image has most detail (`detailed_crops`).
     """
-    if shows_whole(draw) or size >= 2 * images.shape[-1]:
+    if shows_whole(draw) or not crops(images.shape[-1], size):
         return images
     if detailed and draw.step % 4 == 3:
         return detailed_crops(images, images.shape[-1] // 4, draw, "closest")

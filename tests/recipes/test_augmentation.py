@@ -1,11 +1,12 @@
 """Augmentation and crops: windows against slices, the same way for real and fake."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
 from album_gan.recipes.augmentation import detailed_crops, diff_augment, windows
 from album_gan.recipes.named_random import Draw
-from album_gan.recipes.projected import random_view
+from album_gan.recipes.projected import Config, Recipe, random_view
 
 
 def test_windows_are_what_slices_cut_out_and_so_are_their_gradients():
@@ -76,6 +77,11 @@ def test_crops_go_where_the_detail_is():
     assert 0.02 < strokes[1].float().mean() < 0.4
     alone = detailed_crops(images[8:], 16, Draw(0, 7, 64, slice(8, 64)), "closest")
     assert torch.equal(alone, crops[8:])
+
+
+def test_detailed_crops_are_refused_where_nothing_is_cropped():
+    with pytest.raises(ValueError, match="detailed_crops must be left out at 64 px"):
+        Recipe(Config(detailed_crops=True), 64).build_networks()
 
 
 def test_detailed_crops_take_every_fourth_step_and_let_gradients_through():
