@@ -9,7 +9,7 @@ from ..training.config import TrainingConfig
 
 # Options of the command, and their number of values.
 NOT_OF_THE_RUN = {"dry_run": 0, "price_per_hour": 1, "on": 1}
-PRESET = {"config": 1}
+PRESET, DEVICE = {"config": 1}, {"device": 1}
 SEVERAL, MACHINES = 4, 2  # GPUs per machine and machines in the examples, for users to change
 IMAGE = "pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime"
 CODE, COVERS = "/code", "/covers"  # mount points in a job
@@ -47,17 +47,18 @@ def lines(arguments: list[str]) -> Iterator[str]:
     import torch
 
     options = options_of_the_run(arguments)
+    on_gpus = options_of_the_run(options, DEVICE)
     count = max(SEVERAL, torch.cuda.device_count())
-    yield "\non the CPU:" if not torch.cuda.is_available() else "\non one GPU:"
-    yield f"  {launch(options, cpu=not torch.cuda.is_available())}"
     if not torch.cuda.is_available():
-        yield "on one GPU:"
-        yield f"  {launch(options)}"
+        yield "\non the CPU:"
+        yield f"  {launch(options, cpu=True)}"
+    yield "\non one GPU:"
+    yield f"  {launch(on_gpus)}"
     yield f"on {count} GPUs, each with its own batch, so a step has {count} times as many images:"
-    yield f"  {launch(options, count)}"
+    yield f"  {launch(on_gpus, count)}"
     yield f"on {MACHINES} machines with {count} GPUs each, all of which see the same covers; one line for each:"
     for rank in range(MACHINES):
-        yield f"  {launch(options, count * MACHINES, MACHINES, rank)}"
+        yield f"  {launch(on_gpus, count * MACHINES, MACHINES, rank)}"
 
 
 def job(place: str, arguments: list[str], config: TrainingConfig) -> Iterator[str]:
@@ -73,7 +74,7 @@ def job(place: str, arguments: list[str], config: TrainingConfig) -> Iterator[st
     if kind != "hf" or flavor not in flavors:
         raise ValueError(f"on must be hf: and one of {', '.join(flavors)}, got {place!r}; e.g. hf:l4x1")
     cpu, count = flavor.startswith("cpu"), re.search(r"x(\d+)$", flavor)
-    options = options_of_the_run(arguments)
+    options = options_of_the_run(arguments, NOT_OF_THE_RUN if cpu else NOT_OF_THE_RUN | DEVICE)
     volumes = ["-v", f"/tmp/album_gan:{CODE}:ro"]
     if config.train_data_dir:
         volumes += ["-v", f"{Path(config.train_data_dir).absolute()}:{COVERS}:ro"]

@@ -32,6 +32,12 @@ def test_accelerate_takes_every_line():
     assert launch_command_parser().parse_args(shlex.split(launch(RUN, cpu=True))[2:]).cpu
 
 
+def test_a_dry_run_on_the_cpu_tells_how_to_train_on_gpus():
+    on_cpu, *on_gpus = (shlex.split(line) for line in lines([*RUN, "--device", "cpu"]) if line.startswith("  "))
+    assert on_cpu[-2:] == ["--device", "cpu"]
+    assert all("--device" not in words for words in on_gpus)
+
+
 def job(capsys, *more: str) -> list[str]:
     assert main([*RUN, *MORE[:3], *more]) == 0
     return capsys.readouterr().out.splitlines()
