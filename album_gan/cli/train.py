@@ -55,8 +55,10 @@ def main(arguments: list[str], prog: str = "train.py") -> int:
         print(READY_COMMANDS, file=sys.stderr)
         return 2
     logging.basicConfig(format="%(message)s")
+    describes_only = False
     try:
         command, config, recipe_config = parse(arguments, prog)
+        describes_only = command.dry_run
         preset = _preset(arguments)
         for name in DESCRIBING:
             if name in preset and is_first_process():
@@ -84,7 +86,8 @@ def main(arguments: list[str], prog: str = "train.py") -> int:
     except (ValueError, OSError) as error:
         return _fail(f"{error}", prog)
     except KeyboardInterrupt:
-        return _fail("interrupted; --resume_from_checkpoint latest resumes from the last checkpoint", prog, code=130)
+        resumes = "; --resume_from_checkpoint latest resumes from the last checkpoint, if there is one"
+        return _fail("interrupted" if describes_only else f"interrupted{resumes}", prog, code=130)
     return 0
 
 
@@ -95,13 +98,13 @@ def parse(arguments: list[str], prog: str = "train.py") -> tuple[CommandOptions,
     types.
     """
     preset = _preset(arguments)
+    recipe = _value_of("recipe", arguments) or preset.get("recipe", TrainingConfig.recipe)
+    arguments = [*_as_options(preset), *arguments]
     minutes, steps = (_value_of(name, arguments) for name in ("minutes", "max_train_steps"))
     if minutes and steps:
         raise ValueError(
             f"minutes and max_train_steps both say how long to train, got {minutes} and {steps}; leave one out"
         )
-    recipe = _value_of("recipe", arguments) or preset.get("recipe", TrainingConfig.recipe)
-    arguments = [*_as_options(preset), *arguments]
     recipe_config = recipe_module(recipe).Config
     options: Any = tyro.cli(
         dataclasses.make_dataclass(
@@ -117,7 +120,6 @@ def parse(arguments: list[str], prog: str = "train.py") -> tuple[CommandOptions,
         console_outputs=is_first_process(),
         description=f"{TrainingConfig.__doc__}\n\n{EXAMPLES}\n\n{_recipes()}",
         use_underscores=True,
-        config=(tyro.conf.FlagCreatePairsOff,),
     )
     return options.command, options.run, getattr(options, recipe)
 

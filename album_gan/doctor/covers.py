@@ -24,5 +24,5 @@ def check_covers(context: Context) -> Iterator[Finding]:
     else:
         yield Finding("ok", f"{train:,} to train on, {probe.get('held_out'):,} held out")
         if train < FEW_COVERS:
-            text = "few to start from scratch; start from a model that draws covers"
+            text = "too few to train from scratch; start from a trained model"
             yield Finding("note", text, "accelerate launch train.py --train_data_dir YOUR_COVERS --init_from bundled")

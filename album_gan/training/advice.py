@@ -31,11 +31,11 @@ def advice(split: Split, config: TrainingConfig, recipe: Recipe) -> Iterator[str
     """Better options for a run on these covers, a line each."""
     # A stream's covers are not counted, and synthetic ones are only for trials.
     counted = split.train.stream is None and config.dataset_name != "synthetic"
-    if counted and len(split.train) < FEW_COVERS and not config.init_from:
+    if counted and config.recipe != "upscaler" and len(split.train) < FEW_COVERS and not config.init_from:
         fits = config.recipe == "projected" and config.resolution >= 128  # the bundled model's, or one it can grow to
         options = "--init_from bundled" if fits else "--recipe projected --resolution 128 --init_from bundled"
-        few = f"ADVICE: {len(split.train):,} covers are few to start from scratch."
-        yield f"{few} Start from a model that draws covers: {options}"
+        few = f"ADVICE: {len(split.train):,} covers are too few to train from scratch."
+        yield f"{few} Start from a trained model: {options}"
     side = usual_side(split.train)
     if side is not None and side < config.resolution:
         smaller = resolution_of(side)

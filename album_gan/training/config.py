@@ -11,6 +11,12 @@ from ..covers.dataset import CoverSource
 from ..inference.model_store import is_hub_id
 from ..recipes.base import Recipe, recipe_module, recipe_modules
 
+BELOW_ONE = ("beta1", "beta2", "last_beta2", "momentum")
+MOST = {
+    "adversarial_from": 1, "augmentation_share": 1, "decay": 1, "hidden_labels": 1, "lowest_quality": 100,
+    "real_target": 1,
+}  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -25,7 +31,7 @@ class TrainingConfig:
     dataset_name: str | None = None  # Hub id, a builder such as parquet, or synthetic
     train_data_dir: str | None = None  # folder of pictures, parquet files or tars
     data_files: str | None = None  # files for the builder, e.g. 'my_covers/*.parquet'
-    streaming: bool = False  # read covers as needed, for sets too large for the disk; resumes inexactly
+    streaming: bool = False  # read covers as needed, for sets too large for the disk; does not resume exactly
     image_column: str | None = None  # column of the covers; by default the one with pictures
     label_column: str | None = None  # column of classes, e.g. genre, for recipes that take labels; auto: detect it
     mixture_column: str | None = None  # more columns, e.g. style,genre, whose values become mixtures of the classes
@@ -147,7 +153,8 @@ def with_learning_rate(settings: Any, rate: float) -> Any:
 def check_numbers(recipe: str, settings: Any) -> None:
     """Raise ValueError unless a recipe's whole numbers are 1 or more (a number of codes: 0), and its others 0 or more.
 
-    A schedule may end with a learning rate of 0, but not start with it.
+    Those in BELOW_ONE must be below 1, those in MOST at most that. A schedule may end with a learning rate of 0, but
+    not start with it.
     """
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
@@ -156,5 +163,9 @@ def check_numbers(recipe: str, settings: Any) -> None:
         least = 1 if "int" in str(field.type) and not field.name.endswith("_codes") else 0
         if not least <= value < math.inf:
             raise ValueError(f"{recipe}.{field.name} must be at least {least}, got {value}; see train.py --help")
+        if field.name in BELOW_ONE and value >= 1:
+            raise ValueError(f"{recipe}.{field.name} must be below 1, got {value}; see train.py --help")
+        if value > (most := MOST.get(field.name, math.inf)):
+            raise ValueError(f"{recipe}.{field.name} must be at most {most}, got {value}; see train.py --help")
         if field.name.endswith("learning_rate") and field.name != "last_learning_rate" and not value:
             raise ValueError(f"{recipe}.{field.name} must be above 0, got {value}; see train.py --help")

@@ -112,7 +112,7 @@ def test_a_dry_run_says_all_and_writes_nothing(pile, tmp_path, capsys, monkeypat
     assert "2 of 3: train. 61 covers, with your settings." in text
     assert "album-gan train --train_data_dir runs/my_pile/covers --minutes 3 --recipe dcgan" in text
     assert "images per second" in text
-    assert "covers are few to start from scratch" in text
+    assert "covers are too few to train from scratch" in text
     assert not list(tmp_path.iterdir())
 
 

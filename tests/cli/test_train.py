@@ -48,7 +48,7 @@ def test_help_explains_every_setting_and_lists_every_recipe(capsys):
     for name in known_settings():
         if "." not in name:
             # The option, its kind of value, and then words about it before the default.
-            assert re.search(rf"--{name}( [^ ]+)? (?!\(default)[a-zA-Z].*?\(default:", words), name
+            assert re.search(rf"--{name}(, --no_{name}| [^ ]+)? (?!\(default)[a-zA-Z].*?\(default:", words), name
 
 
 def test_help_of_one_recipe(capsys):
@@ -89,12 +89,14 @@ def test_presets_say_what_to_expect_and_are_accepted(path, tmp_path, capsys, mon
 def test_what_is_given_counts_more_than_the_preset(covers, tmp_path):
     preset = tmp_path / "mine.json"
     settings = {"recipe": "dcgan", "dcgan.width": 64, "max_train_steps": 99, "report_to": "none", "resolution": 32}
+    settings |= {"compile": True}
     preset.write_text(json.dumps({**settings, "dataset_name": "synthetic"}))
     out = tmp_path / "run"
     words = ["--config", str(preset), "--train-data-dir", covers, "--output_dir", str(out), "--max_train_steps", "1"]
-    assert main([*words, "--train_batch_size", "4", "--dataloader_num_workers", "0"]) == 0
+    assert main([*words, "--train_batch_size", "4", "--dataloader_num_workers", "0", "--no-compile"]) == 0
     record = json.loads((out / "training.json").read_text())
     assert (record["steps"], record["recipe"], record["dcgan"]["width"]) == (1, "dcgan", 64)
+    assert not record["compile"]
 
 
 @pytest.mark.parametrize(
@@ -117,9 +119,13 @@ def test_an_option_replaces_what_the_preset_says_by_another_name(preset, option,
         assert {name: getattr(config, name) for name in found} == found
 
 
-def test_two_durations_are_refused(capsys):
+def test_two_durations_are_refused(capsys, tmp_path):
     assert main(["--dataset_name", "synthetic", "--minutes", "60", "--max-train-steps=99"]) == 2
     expected = "minutes and max_train_steps both say how long to train, got 60 and 99; leave one out"
+    assert expected in capsys.readouterr().err
+    preset = tmp_path / "mine.json"
+    preset.write_text(json.dumps({"dataset_name": "synthetic", "minutes": 60, "max_train_steps": 99}))
+    assert main(["--config", str(preset)]) == 2
     assert expected in capsys.readouterr().err
 
 
@@ -168,7 +174,7 @@ def test_dry_run_measures_and_leaves_nothing(covers, tmp_path, capsys):
         re.search(r"then 10 steps with batches of 2 and 10 with 4; .*\nabout \d+ s more", text)
         or torch.cuda.is_available()
     )
-    assert "covers are few to start from scratch" in text
+    assert "covers are too few to train from scratch" in text
     assert "--recipe projected --resolution 128 --init_from bundled" in text
     assert re.search(r"at most [\d.]+ GB of memory with batches of 4", text)
     assert re.search(r"[\d.]+ GB of disk for .*run, 0.00 GB for decoded covers", text)
@@ -246,6 +252,21 @@ def test_a_learning_rate_of_nothing_is_refused():
         TrainingConfig(learning_rate=0, report_to="none")
     with pytest.raises(ValueError, match=r"r3gan.learning_rate must be above 0, got 0"):
         TrainingConfig(recipe="r3gan", report_to="none").build_recipe(recipe_module("r3gan").Config(learning_rate=0.0))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "value", "rule"),
+    [
+        ("dcgan", "beta1", 1.0, "below 1, got 1.0"),
+        ("projected", "hidden_labels", 5.0, "at most 1, got 5.0"),
+        ("improved_dcgan", "real_target", 1.5, "at most 1, got 1.5"),
+        ("upscaler", "lowest_quality", 150, "at most 100, got 150"),
+    ],
+)
+def test_settings_of_recipes_have_upper_bounds(recipe, setting, value, rule):
+    config = recipe_module(recipe).Config(**{setting: value})
+    with pytest.raises(ValueError, match=f"{recipe}.{setting} must be {rule}"):
+        TrainingConfig(recipe=recipe, report_to="none").build_recipe(config)
 
 
 def test_training_outside_of_the_main_thread(covers, tmp_path):

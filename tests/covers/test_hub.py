@@ -106,7 +106,7 @@ def test_trained_from_the_hub(hub, tmp_path):
         code, text = hub(TRAIN, *quick, *options, "--output_dir", f"run{len(options)}")
         assert code == 0, text
         assert (tmp_path / f"run{len(options)}" / "generator").is_dir()
-        assert ("covers are few to start from scratch" in text) is not bool(options)  # a stream's are not counted
+        assert ("covers are too few to train from scratch" in text) is not bool(options)  # a stream's are not counted
 
 
 def test_what_the_hub_has_not_says_so(hub):

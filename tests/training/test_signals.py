@@ -146,7 +146,7 @@ def test_a_signal_to_the_whole_group_saves_all(recipe, name, begin, tmp_path):
     steps = json.loads((tmp_path / "run" / "training.json").read_text())["steps"]
     assert f"stopped at step {steps:,} of 100,000; --resume_from_checkpoint latest resumes" in output
     assert "on cpu, 1 process\n" in output
-    assert "covers are few to start from scratch. Start from a model that draws covers" in output
+    assert "covers are too few to train from scratch. Start from a trained model" in output
 
 
 def test_a_second_ctrl_c_ends_at_once_in_one_line(begin):
