@@ -4,6 +4,7 @@ import json
 import math
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -18,6 +19,17 @@ from .charts import chart, ruler_chart
 
 REFRESH = 15  # seconds, or sooner when a picture is due
 WON, WON_IN_A_ROW = 0.005, 3  # a discriminator loss this small in this many log lines means that it has won
+LOSSES_WON_AT_ZERO = tuple(f"discriminator/{name}" for name in ("cross_entropy", "hinge", "relativistic"))
+LOSSES_OF_OPPONENTS = (
+    "Are large losses bad? No: two networks compete, so neither loss goes to zero as the covers get better, and their "
+    "size means little. Only changes matter: steady is healthy; a loss that shoots up or sticks at zero means that one "
+    "network has won, and nothing more is learned."
+)
+LOSSES_OF_A_CRITIC = (
+    "The discriminator is a critic here: minus its Wasserstein loss estimates the distance between generated and real "
+    "covers, in units that the critic chooses. So it approaches zero as the covers get better; a loss that shoots up "
+    "means that training diverges."
+)
 STRIP = 12  # snapshots in the film strip
 
 STYLE = """
@@ -90,7 +102,8 @@ def write_page(
         box = f'<input type="checkbox" id="refresh" data-seconds="{seconds}" checked>'
         parts.append(f'<label class="fine">{box} refresh automatically</label>')
     parts += [_sheet(output_dir, status, coming), _alarm(alarms, losses, evaluations), _losses(losses)]
-    parts += [_kernel_distance(evaluations), _nearest(output_dir), _strip(output_dir), _afterwards(output_dir, seconds)]
+    parts += [_kernel_distance(evaluations, output_dir), _nearest(output_dir), _strip(output_dir)]
+    parts += [_afterwards(output_dir, seconds)]
     refresh = f'<meta http-equiv="refresh" content="{seconds}">' if seconds else ""
     scripts = (REFRESHING if seconds else "") + (COUNTDOWN if coming is not None else "")
     page = (
@@ -120,7 +133,7 @@ def _alarm(
 ) -> str:
     if not alarms:
         last = losses[-WON_IN_A_ROW:]
-        won = [name for name in (last[-1] if last else ()) if name.startswith("discriminator/")
+        won = [name for name in (last[-1] if last else ()) if name in LOSSES_WON_AT_ZERO
                and len(last) == WON_IN_A_ROW and all(abs(one.get(name, 1)) < WON for one in last)]  # fmt: skip
         if won:
             return (
@@ -189,7 +202,7 @@ def _strip(output_dir: Path) -> str:
     )
 
 
-def _kernel_distance(evaluations: Sequence[dict[str, Any]]) -> str:
+def _kernel_distance(evaluations: Sequence[dict[str, Any]], output_dir: Path) -> str:
     name, means, recall = KERNEL_DISTANCE.name, KERNEL_DISTANCE.means, MEASURES["recall"]
     text = (
         f"<h2>Distance to real covers</h2><p>The {escape(name)} is the {escape(means)}. Trust this number, "
@@ -198,6 +211,7 @@ def _kernel_distance(evaluations: Sequence[dict[str, Any]]) -> str:
     if not evaluations:
         return text + '<p class="fine">Not measured yet.</p>'
     last, best = evaluations[-1], min(evaluations, key=lambda one: one["kid"])
+    kept = ", kept in best/" if _images_of(output_dir / "best") == best["images"] else ""
 
     def curve(key: str) -> list[tuple[float, float]]:
         return [(one["images"], MEASURES[key].scale * one[key]) for one in evaluations]
@@ -217,8 +231,15 @@ def _kernel_distance(evaluations: Sequence[dict[str, Any]]) -> str:
         f"{text}{ruler_chart(known, KERNEL_DISTANCE.scale * last['kid'], name)}{chart(curves)}"
         f'{chart({recall.name: curve("recall")})}<p class="fine">{escape(beside)}</p>'
         f"<p>Now {now}, {_beside_bundled(last)}; recall {last['recall']:.3f}. "
-        f"Best {KERNEL_DISTANCE.show(best['kid'])} at {best['images']:,} images, kept in best/.</p>"
+        f"Best {KERNEL_DISTANCE.show(best['kid'])} at {best['images']:,} images{kept}.</p>"
     )
+
+
+def _images_of(checkpoint: Path) -> int | None:
+    """How many images a checkpoint has seen; None if it is not there, or damaged."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["images"]
+    return None
 
 
 def _beside_bundled(evaluation: dict[str, Any]) -> str:
@@ -242,11 +263,8 @@ def bundled_kernel_distances() -> list[tuple[int, float]]:
 
 
 def _losses(losses: Sequence[dict[str, Any]]) -> str:
-    text = (
-        "<h2>Losses</h2><p>Are large losses bad? No: two networks compete, so neither loss goes to zero as the covers "
-        "get better, and their size means little. Only changes matter: steady is healthy; a loss that shoots up or "
-        "sticks at zero means that one network has won, and nothing more is learned.</p>"
-    )
+    estimates_distance = any("discriminator/wasserstein" in record for record in losses)
+    text = f"<h2>Losses</h2><p>{LOSSES_OF_A_CRITIC if estimates_distance else LOSSES_OF_OPPONENTS}</p>"
     for side in ("discriminator", "generator"):
         names = dict.fromkeys(name for record in losses for name in record if name.startswith(f"{side}/"))
         curves = {

@@ -50,6 +50,23 @@ def test_no_calm_beside_a_discriminator_that_has_won(tmp_path):
     assert "discriminator/hinge is near zero" in won
 
 
+def test_a_critic_near_zero_is_as_it_should_be(tmp_path):
+    lines = [{"images": n, "step": n, **LOSS, "discriminator/wasserstein": -0.002} for n in (1, 2, 3)]
+    page = page_of(tmp_path, lines)
+    assert "No alarms so far" in page
+    assert "approaches zero as the covers get better" in page
+
+
+def test_the_best_is_kept_only_if_it_is_there(tmp_path):
+    records = [{"images": images, **MEASURED, "kid": kid} for images, kid in ((100, 0.09), (200, 0.08))]
+    assert "at 200 images.</p>" in page_of(tmp_path, records)
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "state.json").write_text('{"images": 100}')  # the second one could not be written
+    assert "at 200 images.</p>" in page_of(tmp_path, records)
+    (tmp_path / "best" / "state.json").write_text('{"images": 200}')
+    assert "at 200 images, kept in best/.</p>" in page_of(tmp_path, records)
+
+
 def test_each_kind_of_alarm_is_shown_once(tmp_path):
     def raised(name: str, images: int) -> dict:
         return {"images": images, "alarm": {"name": name, "saw": f"seen at {images}", "means": "m", "attempt": "a"}}
