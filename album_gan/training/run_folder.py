@@ -76,8 +76,9 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     """The checkpoint to resume from, None for a new run. A named one is not checked here, but by `read_state`.
 
     A run's folder means its newest checkpoint; a Hub id too, if this folder holds a later one of that run, so that the
-    same command resumes after every interruption. Raises ValueError if checkpoints exist but none is complete: a new
-    run would delete them; OSError if nothing has that name.
+    same command resumes after every interruption. A run that ended before its first checkpoint resumes from best/.
+    Raises ValueError if checkpoints exist but none is complete: a new run would delete them; OSError if nothing has
+    that name.
     """
     named = config.resume_from_checkpoint
     output_dir = Path(config.output_dir)
@@ -98,15 +99,23 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
             f"resume_from_checkpoint must be latest, a folder or a Hub id, got {named!r}, which is none of these"
         )
     run = output_dir if named == "latest" else Path(named)
-    if named != "latest" and not checkpoints(run):
-        return run
+    if not checkpoints(run):
+        return _best_of_an_unfinished(run) or (None if named == "latest" else run)
     found = latest_checkpoint(run)
-    if found is None and checkpoints(run):
+    if found is None:
         raise ValueError(
             f"no checkpoint in {run} is complete; start a new run in another output_dir, or replace this one with "
             "--overwrite alone"
         )
     return found
+
+
+def _best_of_an_unfinished(run: Path) -> Path | None:
+    """The run's best/ if it has no later model; None for that of step 0, which has learned nothing."""
+    with suppress(ValueError):  # none there, or damaged
+        if read_state(run / "best")["step"] > 0 and not (run / "model_index.json").exists():
+            return run / "best"
+    return None
 
 
 def _later(local: Path | None, fetched: Path) -> Path:
@@ -136,8 +145,8 @@ def refuse_to_overwrite(config: TrainingConfig) -> None:
     """Make sure that a new run does not mix with an existing one in its folder, nor with the covers.
 
     Raises ValueError for a folder that holds a run, unless `config.overwrite` is set, or
-    `resume_from_checkpoint latest` found no checkpoint in it; and for one that equals, contains or is inside
-    `train_data_dir`.
+    `resume_from_checkpoint latest` found neither a checkpoint nor a model in it; and for one that equals, contains or
+    is inside `train_data_dir`.
     """
     output_dir = Path(config.output_dir)
     if config.train_data_dir:
@@ -147,8 +156,14 @@ def refuse_to_overwrite(config: TrainingConfig) -> None:
                 f"output_dir must be separate from train_data_dir {config.train_data_dir}, else samples become covers "
                 f"and --overwrite could delete covers; got {output_dir}, choose another"
             )
+    resuming = config.resume_from_checkpoint == "latest"
+    if resuming and (output_dir / "model_index.json").exists():
+        raise ValueError(
+            f"output_dir {output_dir} holds a model, but no checkpoint to resume from; choose another output_dir, "
+            f"where --init_from {output_dir} trains it further, or replace it with --overwrite alone"
+        )
     sign = _sign_of_a_run(output_dir)
-    if sign and not config.overwrite and config.resume_from_checkpoint != "latest":
+    if sign and not config.overwrite and not resuming:
         raise ValueError(
             f"output_dir {output_dir} already holds a run ({sign.relative_to(output_dir)}); resume it with "
             "--resume_from_checkpoint latest, choose another output_dir, or delete it with --overwrite"
@@ -243,10 +258,20 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             "label_column must give the same classes when a run is resumed, "
             f"gone: {_listed(gone)}; new: {_listed(new)}; use the run's covers, or start another run with --init_from"
         )
-    changed = [name for name, value in before.items() if name not in NOT_COMPARED and value != now.get(name)]
+    before, now = ({name: value for name, value in _flat(one) if name not in NOT_COMPARED} for one in (before, now))
+    changed = [name for name, value in before.items() if value != now.get(name)]
     if "train_batch_size" in changed and "batch_size" in changed:
         changed.remove("batch_size")  # follows from it
     return [f"{name} was {before[name]!r} and is now {now.get(name)!r}" for name in changed]
+
+
+def _flat(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings by name, those of a recipe as recipe.name."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{inner}", one) for inner, one in value.items())
+        else:
+            yield name, value
 
 
 def _listed(names: list[str]) -> str:

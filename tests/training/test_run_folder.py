@@ -217,6 +217,31 @@ def test_a_finished_run_says_so(words, capsys):
     )
 
 
+def test_a_model_without_checkpoints_is_not_started_over(words, tmp_path, capsys):
+    """Checkpoints are large, so a finished run's are deleted first; a downloaded model has none."""
+    run = tmp_path / "run"
+    assert main([*words, "--max_train_steps", "1"]) == 0
+    shutil.rmtree(run / "checkpoint-1")
+    before = everything_in(run)
+    assert main([*words, "--max_train_steps", "2", "--resume_from_checkpoint", "latest"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        f"holds a model, but no checkpoint to resume from; choose another output_dir, where --init_from {run}" in error
+    )
+    assert everything_in(run) == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_resumes_from_its_best(words, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main([*words, "--max_train_steps", "2"]) == 0
+    (run / "checkpoint-2").rename(run / "best")
+    (run / "model_index.json").unlink()  # written at the end
+    assert main([*words, "--max_train_steps", "3", "--resume_from_checkpoint", "latest"]) == 0
+    assert f"resuming from {run / 'best'}" in capsys.readouterr().out
+    assert read_state(run / "best")["step"] == 2
+    assert read_state(run / "checkpoint-3")["step"] == 3
+
+
 def test_corrupt_checkpoints_are_not_started_over(words, tmp_path, capsys):
     assert main([*words, "--max_train_steps", "1"]) == 0
     (tmp_path / "run" / "checkpoint-1" / "state.safetensors").write_bytes(b"torn")
