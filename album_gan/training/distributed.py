@@ -62,6 +62,8 @@ def collective(function: Callable[Parameters, Result]) -> Callable[Parameters, R
     def explained(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
             return function(*args, **kwargs)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:  # gloo's, NCCL's
             raise LostProcessError(
                 "another training process has exited; see its output for the reason; "
@@ -153,6 +155,8 @@ class StopTogether:
 
     def note(self, summed: Tensor) -> None:
         """Record the sum of this step's votes."""
+        if self.processes == 1:
+            return
         event = None
         if self.device.type == "cuda":
             summed = torch.empty(1, pin_memory=True).copy_(summed, non_blocking=True)

@@ -133,17 +133,29 @@ class Trainer:
         """Train until the end of the run, and yield a result after each step.
 
         Ends earlier once `stop` is true on any process: after this step, or after the next with several processes.
+        Raises ValueError for a batch that does not fit into the GPU's memory.
         """
         state = self.state
         while state.step < state.duration.end and not self.stop_together.agreed(stop):
-            schedule = self.recipe.schedule(state.progress)
-            state.set_learning_rates(schedule)
-            result = StepResult({}, {}, [])
-            for turn in range(self.turns):
-                latest = self.update_discriminator(turn, result)
-            self.update_generator(latest, result, stop)
-            self.average_weights(schedule)
+            try:
+                result = self._step(stop)
+            except torch.OutOfMemoryError as error:
+                raise ValueError(
+                    f"train_batch_size {self.config.train_batch_size} does not fit into the GPU's memory; lower it, "
+                    "and raise gradient_accumulation_steps in return"
+                ) from error
             yield result
+
+    def _step(self, stop: object) -> StepResult:
+        """One step of the run: all updates of the discriminator, one of the generator, and of its average."""
+        schedule = self.recipe.schedule(self.state.progress)
+        self.state.set_learning_rates(schedule)
+        result = StepResult({}, {}, [])
+        for turn in range(self.turns):
+            latest = self.update_discriminator(turn, result)
+        self.update_generator(latest, result, stop)
+        self.average_weights(schedule)
+        return result
 
     def update_discriminator(self, turn: int, result: StepResult) -> list[tuple[Step, dict[str, Tensor]]]:
         """One update, accumulated over all parts of a batch; returns the parts, for the generator's update."""

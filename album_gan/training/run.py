@@ -2,7 +2,6 @@
 
 import math
 import shlex
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,7 @@ class Run:
         if self.main:
             clear_folder(self.config)
         if self.config.resume_from_checkpoint:
-            self.accelerator.print(f"no checkpoint in {self.output_dir} yet, starting from scratch")
+            self.accelerator.print(f"no checkpoint in {self.output_dir} yet, starting a new run")
         self._open()
         if self.main:
             self._sample([])
@@ -86,15 +85,17 @@ class Run:
             bar.total = state.duration.known_end
         if state.step % self.config.logging_steps == 0 or state.step in FIRST_LOGGED:
             means = state.terms.read()
-            broken = any_process(self.accelerator, not all(map(math.isfinite, means.values())))
+            broken = [name for name, value in means.items() if not math.isfinite(value)]
+            stops = any_process(self.accelerator, bool(broken))
             if self.main:
                 if not state.writer.busy:
                     self.check_written()
                 self.monitor.log(state.images, state.step, means)
                 short = {name.replace("iscriminator", "").replace("enerator", ""): v for name, v in means.items()}
                 bar.set_postfix({**short, "images": f"{state.images:,}"})
-            if broken:
-                raise ValueError("a loss is no longer finite on another process")
+            if stops:
+                where = f": {', '.join(broken)}" if broken else " on another process"
+                raise ValueError(f"a loss is no longer finite{where}")
         if self.main and self.monitor.preview_due():
             self.monitor.preview(state.images, partial(self._published, PREVIEW_BATCHES))
         if self.main and self.monitor.fits(state.images):
@@ -131,9 +132,7 @@ class Run:
             self._alarm(unwritten_alarm(error))
 
     def _alarm(self, alarm: Alarm) -> None:
-        """Raise an alarm about the disk, also if the log, on the same disk, cannot be written either."""
-        with suppress(OSError):  # the alarm is printed before it is logged
-            self.monitor.alarm(self.state.images, alarm)
+        self.monitor.alarm(self.state.images, alarm)
 
     def _rotate(self) -> None:
         """Delete old checkpoints; those that cannot be deleted stay."""

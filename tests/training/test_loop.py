@@ -1,5 +1,6 @@
 """Training through its real command line: smoke, resume, signals, bad input."""
 
+import gc
 import html
 import json
 import os
@@ -19,7 +20,7 @@ from short_runs import ROOT, command, finish, start, wait_for
 from album_gan import AlbumCoverPipeline
 from album_gan.hub.run_checkpoints import latest_checkpoint, read_state
 from album_gan.training.config import TrainingConfig
-from album_gan.training.loop import train
+from album_gan.training.loop import Trainer, set_up, train
 from album_gan.training.run import Run
 from album_gan.training.watching.monitor import PREVIEW_SHARE, Monitor
 from train import main
@@ -177,9 +178,8 @@ def test_a_changed_setting_is_said_on_resume(my_covers, tmp_path, capsys):
     assert main(arguments) == 0
     longer = command(my_covers, tmp_path, "vanilla", "--max_train_steps", 2, "--resume_from_checkpoint", "latest")
     assert main([*longer, "--vanilla.learning_rate", "1e-3"]) == 0
-    said = capsys.readouterr().out
-    assert "max_train_steps was 1 and is now 2" in said
-    assert "'learning_rate': 0.001" in said
+    told = [line for line in capsys.readouterr().out.splitlines() if " and is now " in line]
+    assert told == ["max_train_steps was 1 and is now 2", "vanilla.learning_rate was 0.1 and is now 0.001"]
     with pytest.raises(ValueError, match="recipe must stay 'vanilla'"):
         train(
             TrainingConfig(
@@ -225,6 +225,18 @@ def test_a_run_on_a_full_disk_keeps_the_last_checkpoint_and_says_what_is_missing
     assert read_state(latest_checkpoint(tmp_path))["step"] == 2
     assert main([*words, "--max_train_steps", "4"]) == 0
     assert read_state(latest_checkpoint(tmp_path))["step"] == 4
+
+
+def test_a_full_disk_does_not_end_a_run_that_nobody_can_watch(my_covers, tmp_path):
+    """Not even log, page and pictures can be written: it trains to the end, and says so once."""
+    words = command(my_covers, tmp_path, "dcgan", "--checkpointing_steps", 5, "--logging_steps", 1)
+    limited = [sys.executable, "-c", LIMITED, "50", *words, "--max_train_steps", "9", "--evaluation_images", "0"]
+    run = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert run.returncode == 2
+    assert "checkpoint-9 could not be written into" in run.stderr.strip().splitlines()[-1]
+    assert run.stdout.count("log or pictures not written") == 1
+    assert run.stdout.count("checkpoint not written") == 2
+    assert "Traceback" not in run.stderr
 
 
 ROOM_MADE = LIMITED.replace("import resource,", "import pathlib, resource, threading, time,").replace(
@@ -299,6 +311,31 @@ def test_a_disk_that_is_really_full(my_covers, tmp_path, capsys):
         subprocess.run(["umount", str(disk)], check=True)
 
 
+def test_a_step_leaves_no_tensors_behind(my_covers, tmp_path):
+    """A few kilobytes a step are gigabytes in a night."""
+    config = TrainingConfig(
+        recipe="projected", resolution=32, train_data_dir=str(my_covers), train_batch_size=4, max_train_steps=12,
+        output_dir=str(tmp_path), dataloader_num_workers=0, report_to="none",
+    )  # fmt: skip
+    split, accelerator, state = set_up(config, config.build_recipe())
+    counts = []
+    for _ in Trainer(config, state, split, accelerator).steps():
+        gc.collect()
+        counts.append(sum(isinstance(one, torch.Tensor) for one in gc.get_objects()))
+    assert counts[5] == counts[7] == counts[9] == counts[11]  # every other step is of crops
+
+
+def test_a_batch_too_large_for_the_gpu_is_one_line(my_covers, tmp_path, capsys, monkeypatch):
+    def too_large(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("album_gan.recipes.dcgan.Recipe.discriminator_terms", too_large)
+    words = command(my_covers, tmp_path, "dcgan", "--max_train_steps", 2, "--train_batch_size", 16)
+    assert main(words) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "train_batch_size 16 does not fit into the GPU's memory; lower it" in error
+
+
 def test_the_best_by_kid_is_kept_apart(my_covers, tmp_path, monkeypatch):
     """best/ is a model, and a checkpoint to go on from; rotation leaves it alone."""
     kids = iter([0.5, 0.3, 0.4, 0.6])
@@ -317,7 +354,7 @@ def test_the_best_by_kid_is_kept_apart(my_covers, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-8"]
     assert AlbumCoverPipeline.from_pretrained(tmp_path / "best").fingerprint
     page = (tmp_path / "progress.html").read_text()
-    assert "Best 300 at 16 images" in page
+    assert "Best 300 at 16 images, kept in best/." in page
     assert 'http-equiv="refresh"' not in page  # it is over
     shutil.rmtree(tmp_path / "checkpoint-8")
     more = ["--resume_from_checkpoint", str(tmp_path / "best"), "--evaluation_images", "0"]

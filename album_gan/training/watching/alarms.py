@@ -77,6 +77,16 @@ def unwritten_alarm(error: OSError) -> Alarm:
     )
 
 
+def unwritten_file_alarm(error: OSError) -> Alarm:
+    """For the log, the page or pictures."""
+    return Alarm(
+        "log or pictures not written",
+        f"A file of this page was not written: {error}.",
+        "Training continues, and lines of the log are kept until there is room; missing pictures stay missing.",
+        "make room on that disk.",
+    )
+
+
 def unwritten_best_alarm(error: OSError) -> Alarm:
     """For a best model that could not be written."""
     return Alarm(

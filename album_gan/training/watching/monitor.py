@@ -79,6 +79,7 @@ class Monitor:
         self.page_written, self.page_cost = -math.inf, 0.0
         self.first_step: float | None = None
         self.next_preview, self.preview_images = math.inf, images
+        self.told_unwritten = False
         self.known: np.ndarray | None = None  # small training covers, to find the nearest; None until `set_covers`
         self.stands = ""  # the state of the run, in words
         self.restart_clock(images)
@@ -141,7 +142,15 @@ class Monitor:
         self.record({**terms, **speed}, images)
         if time.monotonic() - self.page_written > self.page_cost / PAGE_SHARE:
             self.page()
+        self.tell_unwritten(images)
         self.restart_clock(images)
+
+    def tell_unwritten(self, images: int) -> None:
+        """Raise an alarm if a file could not be written; once, until all can be written again."""
+        failure, self.run_log.failure = self.run_log.failure, None
+        if failure and not self.told_unwritten:
+            self.alarm(images, alarms.unwritten_file_alarm(failure))
+        self.told_unwritten = failure is not None
 
     def stop_at(self, images: int, alarm: alarms.Alarm | None) -> None:
         """Report an alarm, and raise ValueError to end the run."""
@@ -166,7 +175,8 @@ class Monitor:
         """Write the run's page; if the run is `over`, it no longer refreshes itself."""
         started = time.monotonic()
         status = Status(self.preview_images, None if over else self._next_picture(), self.stands)
-        write_page(self.run_log.output_dir, self.title, self.run_log.records, status, 0 if over else REFRESH)
+        with self.run_log.surviving():
+            write_page(self.run_log.output_dir, self.title, self.run_log.records, status, 0 if over else REFRESH)
         self.page_written = time.monotonic()
         self.page_cost = self.page_written - started
 
@@ -272,7 +282,9 @@ class Monitor:
         self.run_log.sheet(images, covers)
         self.run_log.preview(covers)
         self.describe(images, covers)
+        self.run_log.append_unwritten()
         self.page(over=True)
+        self.tell_unwritten(images)
 
     def evaluate(self, images: int, samples: np.ndarray, scores: list[tuple[Tensor, Tensor]]) -> float:
         """Compare samples (N, R, R, 3) with covers, and report alarms; returns the kernel distance."""
