@@ -17,6 +17,7 @@ from .extractors import EXTRACTORS, build_extractor, cache_file, cached_features
 from .table import SUBSET_DRAWS, check_comparable
 
 COPY_QUANTILE = 0.001  # of the distances between different held-out covers
+REPEATED = 0.25  # of the mean distance of held-out covers to training covers: a closer one repeats a training cover
 COVERS_PER_UPDATE = 16  # of the progress bar
 PROBED = 8  # covers drawn and compared to estimate the time of an evaluation
 MOST_HELD_OUT = 10_000  # covers; the matrix of all distances between them takes gigabytes
@@ -221,9 +222,14 @@ def of_training(real: np.ndarray, training: np.ndarray, samples: int) -> dict[st
 
 
 def copies(fake: np.ndarray, real: np.ndarray, training: np.ndarray) -> dict[str, float]:
-    """Distance of samples to training covers, relative to that of held-out covers (medians)."""
+    """Distance of samples (M, D) to training covers (T, D), relative to that of held-out covers (N, D) (medians).
+
+    And the fraction of samples that are closer than any held-out cover. A held-out cover that repeats a training cover
+    counts as REPEATED times the mean distance away: otherwise no sample would be closer, not even a copy.
+    """
     own, _ = nearest(fake, training)
     others, _ = nearest(real, training)
+    others = np.maximum(others, REPEATED * others.mean())
     return {
         "nearest_training_cover": float(np.median(own) / np.median(others)),
         "closer_than_any_held_out": float((own < others.min()).mean()),

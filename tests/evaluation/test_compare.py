@@ -18,7 +18,7 @@ from album_gan.cli.main import main
 from album_gan.covers.dataset import CoverSource
 from album_gan.covers.split import is_held_out
 from album_gan.covers.synthetic import draw_cover
-from album_gan.evaluation.compare import compare, evaluate, in_one_space, sample_of
+from album_gan.evaluation.compare import compare, copies, evaluate, in_one_space, sample_of
 from album_gan.evaluation.extractors import EXTRACTORS, cached_features, features_of
 from album_gan.evaluation.table import check_comparable, table
 from album_gan.inference.model_store import find_model, read_json
@@ -99,6 +99,21 @@ def test_a_small_set_is_compared_at_its_own_size():
     assert abs(drawn["kid_of_draws"] - whole["kid"]) < 2 * drawn["kid_of_draws_spread"]
     assert 0 < drawn["recall_of_draws"] < 1
     assert drawn == in_one_space(fake, real, subset=60)
+
+
+@pytest.mark.parametrize("repeated", [0, 1, 60])
+def test_copies_are_seen_where_held_out_covers_repeat_training_covers(repeated):
+    """Exactly, or nearly."""
+    rng = np.random.default_rng(1)
+    training, real, new = (rng.normal(size=(count, 16)) for count in (400, 76, 200))
+    real[:repeated] = training[:repeated] + rng.normal(scale=1e-3, size=(repeated, 16))
+    real[: min(1, repeated)] = training[: min(1, repeated)]
+    found = copies(training[:200], real, training)
+    assert found["closer_than_any_held_out"] == 1
+    assert found["nearest_training_cover"] == pytest.approx(0, abs=1e-3)
+    found = copies(new, real, training)
+    assert found["closer_than_any_held_out"] < 0.1
+    assert 0.9 < found["nearest_training_cover"] < np.inf
 
 
 def groups_with(held_out: int, training: int) -> list[str]:

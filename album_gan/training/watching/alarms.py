@@ -154,7 +154,8 @@ def copy_limit(held_out: int, compared: float) -> float:
     `compared` is the fraction of the training covers that samples are compared with: copies of the others go unnoticed.
     New covers may be that close by chance: if they are distributed as the n held-out covers are, the fraction that is
     closer than the closest of these is distributed as Beta(1, n), a minimum of n uniform values. The limit is exceeded
-    with a probability of FALSE_ALARMS at most.
+    with a probability of FALSE_ALARMS at most. Where a held-out cover repeats a training cover, the fraction is that of
+    samples that repeat one (`evaluation.compare.copies`), which few new covers do.
     """
     return max(COPY_SHARE * compared, 1 - FALSE_ALARMS ** (1 / held_out))
 
