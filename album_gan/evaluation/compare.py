@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..covers.dataset import CoverSource, load_covers
 from ..inference.pipeline import AlbumCoverPipeline
-from ..metrics.kernel_distance import distances_within, kernel_distance, subset_distances
+from ..metrics.kernel_distance import distances_within, kernel_distance, relative_spread, subset_distances
 from ..metrics.precision_recall import distances, mean_distance, near_duplicate_rate, nearest, prdc
 from ..metrics.spectrum import octave_differences, radial_spectrum
 from .extractors import EXTRACTORS, build_extractor, cache_file, cached_features, check_extractor, features_of
@@ -109,7 +109,9 @@ def compare(
 ) -> dict[str, Any]:
     """Compare samples with held-out covers, and with the training covers for copies; all uint8 (N, R, R, 3).
 
-    Every kernel distance comes with its floor: mean and std between random halves of the held-out covers.
+    Every kernel distance comes with its floor: the mean between random halves of the held-out covers, and how much
+    the distance of real covers varies by chance (std): that between halves, scaled to as many held-out covers and
+    samples as are compared (`relative_spread`).
     With `subset`, kernel distance and recall are also averaged over 50 random subsets of this size of each, for
     comparison with the results of a small set.
 
@@ -183,9 +185,10 @@ def in_one_space(fake: np.ndarray, real: np.ndarray, subset: int | None = None) 
     fake, real = fake.astype(np.float64), real.astype(np.float64)
     rng = np.random.Generator(np.random.Philox(key=0))
     compared = _as_many(real, len(fake), rng)
-    floors = distances_within(real)
+    floors, half = distances_within(real), len(real) // 2
     numbers: dict[str, Any] = {"kid": kernel_distance(real, fake)}
-    numbers |= {"kid_floor": floors.mean(), "kid_floor_spread": floors.std()}
+    to_compared = relative_spread(len(real), len(fake)) / relative_spread(half, half)  # halves vary more than `kid`
+    numbers |= {"kid_floor": floors.mean(), "kid_floor_spread": floors.std() * to_compared}
     if subset:
         drawn = subset_distances(real, fake, subset, SUBSET_DRAWS)
         numbers |= {"kid_of_draws": drawn.mean(), "kid_of_draws_spread": drawn.std()}

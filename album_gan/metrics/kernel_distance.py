@@ -1,5 +1,6 @@
 """Kernel distance between two sets of features (KID, if they are Inception's)."""
 
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -51,6 +52,16 @@ def distances_within(features: np.ndarray, size: int | None = None, draws: int =
         one, other = np.split(rng.permutation(len(features))[: 2 * size], 2)
         found.append(_unbiased(*(kernel[np.ix_(*pair)] for pair in ((one, one), (other, other), (one, other)))))
     return np.array(found)
+
+
+def relative_spread(count: int, other: int) -> float:
+    """Standard deviation of `kernel_distance` between `count` and `other` draws of one distribution.
+
+    In units that depend on the distribution alone: the quotient of two relates the spreads at two pairs of sizes. The
+    estimate is then a sum of three uncorrelated means of one centred kernel: over pairs of the ones, pairs of the
+    others, and pairs of both (appendix B.1 of Gretton et al. 2012, "A Kernel Two-Sample Test").
+    """
+    return math.sqrt(2 / (count * (count - 1)) + 2 / (other * (other - 1)) + 4 / (count * other))
 
 
 def witness(points: Tensor, real: Tensor, fake: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -36,7 +36,8 @@ MEASURES = {
             "distance of samples from covers never used in training: lower is better", 1_000,
         ),
         Measure("kid_floor", "kernel distance x 1,000 of real covers",
-                "between random halves of the held-out covers, 0 on average; its std is chance", 1_000),
+                "between random halves of the held-out covers, 0 on average; its std is chance, with as many covers "
+                "as are compared", 1_000),
         Measure("recall", "recall",
                 "share of held-out covers that some sample resembles: diversity; compare with training covers"),
         Measure("precision", "precision",

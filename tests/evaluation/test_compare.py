@@ -23,6 +23,7 @@ from album_gan.evaluation.extractors import EXTRACTORS, cached_features, feature
 from album_gan.evaluation.table import check_comparable, table
 from album_gan.inference.model_store import find_model, read_json
 from album_gan.inference.pixels import png_bytes
+from album_gan.metrics.kernel_distance import kernel_distance
 from album_gan.metrics.measures import KERNEL_DISTANCE, ruler_line
 
 pytestmark = pytest.mark.long
@@ -90,6 +91,15 @@ def test_real_covers_are_measured_as_the_samples_are(covers):
     numbers = found["spaces"]["efficientnet-lite2"]
     for name in ("precision", "recall", "coverage"):
         assert numbers[f"{name}_of_training"] == numbers[name]
+
+
+@pytest.mark.parametrize(("held_out", "samples"), [(76, 400), (200, 50), (61, 61)])
+def test_the_spread_of_real_covers_is_that_of_as_many_as_are_compared(held_out, samples):
+    rng = np.random.default_rng(0)
+    drawn = [(rng.normal(size=(held_out, 16)), rng.normal(size=(samples, 16))) for _ in range(300)]
+    chance = np.std([kernel_distance(real, fake) for real, fake in drawn])
+    estimates = [in_one_space(fake, real)["kid_floor_spread"] for real, fake in drawn[:5]]
+    assert np.mean(estimates) == pytest.approx(chance, rel=0.15)
 
 
 def test_a_small_set_is_compared_at_its_own_size():
