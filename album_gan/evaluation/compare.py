@@ -13,7 +13,15 @@ from ..inference.pipeline import AlbumCoverPipeline
 from ..metrics.kernel_distance import distances_within, kernel_distance, relative_spread, subset_distances
 from ..metrics.precision_recall import distances, mean_distance, near_duplicate_rate, nearest, prdc
 from ..metrics.spectrum import octave_differences, radial_spectrum
-from .extractors import EXTRACTORS, build_extractor, cache_file, cached_features, check_extractor, features_of
+from .extractors import (
+    EXTRACTORS,
+    build_extractor,
+    cache_file,
+    cached_features,
+    check_extractor,
+    features_of,
+    pixels_digest,
+)
 from .table import SUBSET_DRAWS, check_comparable
 
 COPY_QUANTILE = 0.001  # of the distances between different held-out covers
@@ -50,11 +58,12 @@ def evaluate(
     resolution = pipeline.generator.config.resolution
     split = load_covers(replace(source, resolution=resolution))
     check_held_out(len(split.held_out), len(split.train))
-    compared = min(len(split.held_out), MOST_HELD_OUT)
-    known = {"samples": samples, "truncation": truncation, "resolution": resolution, "held_out": compared}
+    held_out = sample_of(split.held_out.all_pixels(), min(len(split.held_out), MOST_HELD_OUT))
+    known: dict[str, Any] = {"samples": samples, "truncation": truncation, "resolution": resolution}
+    known |= {"held_out": len(held_out), "held_out_digest": pixels_digest(held_out)}
     for name, other in (beside or {}).items():
         check_comparable(known, other, name)
-    held_out, training = sample_of(split.held_out.all_pixels(), compared), split.train.all_pixels()
+    training = split.train.all_pixels()
     spaces = extractors or tuple(EXTRACTORS)
     if progress:
         seconds = expected_seconds(pipeline, samples, (held_out, training), spaces, device)
@@ -117,6 +126,7 @@ def compare(
 
     Returns:
         `samples`, `held_out`: number of covers compared of each
+        `held_out_digest`: `pixels_digest` of the held-out covers
         `subset`: as given
         `spaces`: for each extractor, by its name, the keys of `measures.MEASURES`, unscaled, the last two only with
             `training`, like `precision_of_training`, `recall_of_training` and `coverage_of_training`, of as many
@@ -148,7 +158,8 @@ def _compare(
             + sum(len(some) for some in known if not cache_file(some, extractor).exists())
         )
     bar.refresh()
-    result: dict[str, Any] = {"samples": len(samples), "held_out": len(held_out), "subset": subset, "spaces": {}}
+    result: dict[str, Any] = {"samples": len(samples), "held_out": len(held_out)}
+    result |= {"held_out_digest": pixels_digest(held_out), "subset": subset, "spaces": {}}
     for name, extractor in networks.items():
         fake = features_of(samples, extractor, advance=bar.update)
         real, *others = (cached_features(some, extractor, bar.update) for some in known)

@@ -120,10 +120,15 @@ def cached_features(pixels: np.ndarray, extractor: nn.Module, advance: Advance =
 
 def cache_file(pixels: np.ndarray, extractor: nn.Module) -> Path:
     """The file in the cache for the features of these pictures."""
+    return cache_folder("features") / f"{pixels_digest(pixels)}-{type(extractor).__name__}.npy"
+
+
+def pixels_digest(pixels: np.ndarray) -> str:
+    """The first 16 hex digits of the SHA-256 of pictures, uint8 (N, R, R, 3), and their shape."""
     digest = hashlib.sha256(repr(pixels.shape).encode())
     for part in np.array_split(pixels, max(1, len(pixels) // 1_000)):
         digest.update(np.ascontiguousarray(part).data)
-    return cache_folder("features") / f"{digest.hexdigest()[:16]}-{type(extractor).__name__}.npy"
+    return digest.hexdigest()[:16]
 
 
 @torch.inference_mode()

@@ -33,12 +33,15 @@ def table(result: dict[str, Any]) -> str:
 
 
 def check_comparable(result: dict[str, Any], other: dict[str, Any], name: str) -> None:
-    """Raise ValueError unless `other`, called `name`, was measured like `result`, as far as that is known."""
-    for field in ("samples", "truncation", "resolution", "held_out"):
+    """Raise ValueError unless `other`, called `name`, was measured like `result`, as far as both say.
+
+    Older evaluations have no `held_out_digest`: the number of held-out covers has to do.
+    """
+    for field in ("samples", "truncation", "resolution", "held_out", "held_out_digest"):
         if field in result and field in other and result[field] != other[field]:
             raise ValueError(
                 f"{name} must be measured like this model, with {field} {result[field]}, got {other[field]}; "
-                "evaluate it with the same options"
+                "evaluate it with the same options and covers"
             )
 
 

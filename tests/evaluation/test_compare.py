@@ -172,9 +172,23 @@ def test_the_command(covers, tiny_model, tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr()
     assert "must be measured like this model, with held_out 5, got 9" in printed.err
     assert "drawing" not in printed.out
+    out.write_text(json.dumps({**result, "held_out_digest": "0123456789abcdef"}))  # as many, but others
+    assert main([*words, "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
+    printed = capsys.readouterr()
+    digest = result["held_out_digest"]
+    assert f"with held_out_digest {digest}, got 0123456789abcdef; evaluate it with the same options and" in printed.err
+    assert "drawing" not in printed.out
     out.write_text(json.dumps(result))
     assert main([*words[:-1], "9", "--beside", str(out), "--extractors", "stlpips-vgg"]) == 2
     assert "must be measured like this model, with samples 9, got 8" in capsys.readouterr().err
+
+
+def test_the_digest_is_that_of_the_held_out_covers(covers):
+    found = [
+        compare(covers[:4], held_out, extractors=("efficientnet-lite2",), progress=False)["held_out_digest"]
+        for held_out in (covers[30:34], covers[30:34].copy(), covers[31:35])
+    ]
+    assert found[0] == found[1] != found[2]
 
 
 def test_which_covers_and_how_bold_the_drawn_ones_are_is_passed_on(tiny_model, tmp_path):
