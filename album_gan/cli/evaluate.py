@@ -22,7 +22,9 @@ def add_evaluate(commands: Subparsers) -> None:
     added.add_argument("--train-data-dir", metavar="DIR", help="folder of pictures or parquet files")
     added.add_argument("--data-files", metavar="FILES", help="files for the builder, e.g. 'my_covers/*.parquet'")
     added.add_argument("--image-column", metavar="NAME", help="column of the covers; detected by default")
-    added.add_argument("--samples", type=positive, default=2000, metavar="N", help="number of seeds, default 2000")
+    added.add_argument(
+        "--samples", type=positive, default=2000, metavar="N", help="number of seeds, at most 10000, default 2000"
+    )
     added.add_argument(
         "--extractors",
         metavar="NAMES",

@@ -28,8 +28,8 @@ COPY_QUANTILE = 0.001  # of the distances between different held-out covers
 REPEATED = 0.25  # of the mean distance of held-out covers to training covers: a closer one repeats a training cover
 COVERS_PER_UPDATE = 16  # of the progress bar
 PROBED = 8  # covers drawn and compared to estimate the time of an evaluation
-MOST_HELD_OUT = 10_000  # covers; the matrix of all distances between them takes gigabytes
 FEWEST = 4  # samples and held-out covers: precision and recall use the third neighbour
+MOST = 10_000  # of both: the matrices of all distances between them take gigabytes
 
 
 def evaluate(
@@ -44,12 +44,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """Compare a model (bundled, a folder or a Hub id) with the covers of `source`, at the model's resolution.
 
-    At most MOST_HELD_OUT held-out covers are used, and copies are looked for among all training covers. Returns what
+    At most MOST held-out covers are compared, and copies are looked for among all training covers. Returns what
     `compare` does, and before it the keys `model` (its fingerprint), `resolution` in pixels and `truncation`: the
     content of evaluation.json.
     With `progress`, prints an estimate of the time, and shows a progress bar. `beside` are evaluations of other models,
     by name, to compare the result with. Raises ValueError before the first cover is drawn for unknown extractors, for
-    too few samples or held-out covers, and for evaluations `beside` that were measured differently.
+    too few samples or held-out covers, for more than MOST samples, and for evaluations `beside` that were measured
+    differently.
     """
     for name in extractors or ():
         check_extractor(name)
@@ -58,7 +59,7 @@ def evaluate(
     resolution = pipeline.generator.config.resolution
     split = load_covers(replace(source, resolution=resolution))
     check_held_out(len(split.held_out), len(split.train))
-    held_out = sample_of(split.held_out.all_pixels(), min(len(split.held_out), MOST_HELD_OUT))
+    held_out = sample_of(split.held_out.all_pixels(), min(len(split.held_out), MOST))
     known: dict[str, Any] = {"samples": samples, "truncation": truncation, "resolution": resolution}
     known |= {"held_out": len(held_out), "held_out_digest": pixels_digest(held_out)}
     for name, other in (beside or {}).items():
@@ -68,7 +69,7 @@ def evaluate(
     if progress:
         seconds = expected_seconds(pipeline, samples, (held_out, training), spaces, device)
         print(f"drawing {samples:,} covers and comparing them in {' and '.join(spaces)}: about {in_words(seconds)}")
-        if len(training) > MOST_HELD_OUT:
+        if len(training) > MOST:
             print(f"copies are looked for among all {len(training):,} training covers, whose features are cached")
     with tqdm(total=samples, desc="drawing", unit="cover", leave=False, disable=not progress) as bar:
         drawn = []
@@ -177,9 +178,9 @@ def in_words(seconds: float) -> str:
 
 
 def check_samples(count: int) -> None:
-    """Raise ValueError for too few samples."""
-    if count < FEWEST:
-        raise ValueError(f"samples must be {FEWEST} or more, got {count}; 2000 is usual")
+    """Raise ValueError for too few or too many samples."""
+    if not FEWEST <= count <= MOST:
+        raise ValueError(f"samples must be from {FEWEST} to {MOST}, got {count}; 2000 is usual")
 
 
 def check_held_out(count: int, training: int) -> None:

@@ -226,7 +226,7 @@ def test_the_shipped_evaluations_can_stand_beside_others():
 
 
 def test_of_very_many_held_out_covers_some_are_compared(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setattr("album_gan.evaluation.compare.MOST_HELD_OUT", 4)
+    monkeypatch.setattr("album_gan.evaluation.compare.MOST", 4)
     source = CoverSource(train_data_dir=str(save_covers(tmp_path / "mine", 90)))
     result = evaluate(str(tiny_model), source, 4, extractors=("efficientnet-lite2",))
     assert result["held_out"] == 4
@@ -289,5 +289,10 @@ def test_too_few_held_out_covers_say_how_many_it_takes(tiny_model, tmp_path, cap
     assert main([*words, "8"]) == 2
     expected = f"must hold 4 or more held-out covers to compare with, got {held_out} among {9 + held_out} covers; about"
     assert expected in capsys.readouterr().err
-    assert main([*words, "3"]) == 2
-    assert "samples must be 4 or more, got 3; 2000 is usual" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("samples", ["3", "10001"])
+def test_too_few_and_too_many_samples_are_refused_before_anything_is_read(tiny_model, tmp_path, capsys, samples):
+    words = ["evaluate", "--model", str(tiny_model), "--train-data-dir", str(tmp_path), "--samples", samples]
+    assert main(words) == 2
+    assert f"samples must be from 4 to 10000, got {samples}; 2000 is usual" in capsys.readouterr().err
