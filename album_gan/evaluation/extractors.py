@@ -47,7 +47,8 @@ class ShiftTolerantLPIPS(nn.Module):
     """VGG-16 of ST-LPIPS (Ghildyal and Liu 2022, arXiv:2207.13686): images (B, 3, R, R) in [-1, 1] -> (B, 1472).
 
     Images are standardised, and each tap's channels normalised at every position and weighted, as in the metric; then
-    they are averaged.
+    they are averaged. Means of unit vectors are short: x.y / D is at most 0.0007, where the kernel (x.y / D + 1)^3 of
+    the kernel distance is linear. So in this space it compares the means of two sets, and hardly how they vary.
     """
 
     scaling_layer_shift: Tensor

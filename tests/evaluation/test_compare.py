@@ -62,6 +62,17 @@ def test_st_lpips_is_the_packages_own(covers, monkeypatch):
         torch.testing.assert_close(distances, theirs(one, other).flatten())
 
 
+@pytest.mark.parametrize(("name", "beyond"), [("stlpips-vgg", (0, 0.001)), ("efficientnet-lite2", (0.05, 1))])
+def test_in_st_lpips_the_kernel_distance_compares_means_alone(name, beyond, covers):
+    """What the distance is beyond that of means, 3 |mean - mean|^2 / D (unbiased), as a fraction of it."""
+    extractor = EXTRACTORS[name]().eval()
+    real, fake = (features_of(some, extractor).astype(np.float64) for some in (covers[:30], covers[30:60] // 2))
+    within = [(some.sum(0) @ some.sum(0) - (some**2).sum()) / (30 * 29) for some in (real, fake)]
+    means = 3 * (sum(within) - 2 * real.mean(0) @ fake.mean(0)) / real.shape[1]
+    least, most = beyond
+    assert least <= abs(1 - means / kernel_distance(real, fake)) < most
+
+
 def test_good_samples_score_better_than_noise(covers):
     noise = np.random.default_rng(0).integers(0, 255, (30, 32, 32, 3), dtype=np.uint8)
     arguments = {"extractors": ("efficientnet-lite2",), "progress": False}
