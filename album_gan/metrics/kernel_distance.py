@@ -12,8 +12,8 @@ Features = TypeVar("Features", np.ndarray, Tensor)
 def kernel_distance(real: Features, fake: Features) -> Features:
     """Unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3, a scalar; 0 is the same distribution.
 
-    real (N, D), fake (M, D), 2 or more of each, or ValueError; in float64, since rounding errors dominate otherwise.
-    Differentiable for tensors.
+    real (N, D), fake (M, D), 2 or more of each, or ValueError. Pass float64: features are not converted, and in float32
+    rounding errors dominate. Differentiable for tensors.
     Binkowski et al. 2018, "Demystifying MMD GANs", arXiv:1801.01401, section 4.
     """
     count, other = len(real), len(fake)
@@ -23,7 +23,11 @@ def kernel_distance(real: Features, fake: Features) -> Features:
 
 
 def subset_distances(real: np.ndarray, fake: np.ndarray, size: int, draws: int = 50, seed: int = 0) -> np.ndarray:
-    """Kernel distances of `draws` random subsets of `size` each, for mean and spread; (draws,)."""
+    """Kernel distances between `draws` random subsets of real (N, D) and as many of fake (M, D); (draws,).
+
+    Subsets have `size` rows. Raises ValueError for a size below 2 or above N or M. Pass float64, as to
+    `kernel_distance`.
+    """
     if size > min(len(real), len(fake)):
         raise ValueError(f"size must be at most {min(len(real), len(fake))}, the smaller set, got {size}")
     rng = np.random.Generator(np.random.Philox(key=seed))
@@ -41,7 +45,7 @@ def distances_within(features: np.ndarray, size: int | None = None, draws: int =
     """Kernel distances between two random disjoint subsets of `features` (N, D), drawn `draws` times; (draws,).
 
     Subsets have `size` rows, or half of them all. The mean is 0 but for chance, and the standard deviation is how much
-    such a distance varies by chance. Raises ValueError for fewer than 4 rows; in float64, as `kernel_distance`.
+    such a distance varies by chance. Raises ValueError for fewer than 4 rows. Pass float64, as to `kernel_distance`.
     """
     size = min(size or len(features), len(features) // 2)
     if size < 2:
@@ -67,9 +71,9 @@ def relative_spread(count: int, other: int) -> float:
 def witness(points: Tensor, real: Tensor, fake: Tensor, weights: Tensor | None = None) -> Tensor:
     """Witness function, above 0 where fakes are overrepresented: points (B, D), real and fake (N, D) -> (B,).
 
-    `weights` (N,) are row weights, for equally many reals and fakes; if all are 0, the result is 0. Also in float64.
-    Twice its mean over generated points has the gradient of `kernel_distance` (section 2.3 of Gretton et al. 2012, "A
-    Kernel Two-Sample Test").
+    `weights` (N,), each 0 or 1, say which rows count, for equally many reals and fakes; if all are 0, the result is 0.
+    Pass float64, as to `kernel_distance`. Twice the mean over generated points has the gradient of `kernel_distance`
+    (section 2.3 of Gretton et al. 2012, "A Kernel Two-Sample Test").
     """
     if weights is None:
         return _kernel(points, fake).mean(1) - _kernel(points, real).mean(1)

@@ -45,7 +45,7 @@ def prdc(real: np.ndarray, fake: np.ndarray, k: int = 3) -> PRDC:
 
 
 def nearest(queries: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance and index of the nearest of `others`, for each query: (N,), (N,).
+    """Distance and index of the nearest of `others` (M, D), for each query (N, D): (N,), (N,).
 
     Copies only a block of `others` at a time, of which there may be millions.
     """
@@ -69,7 +69,7 @@ def near_duplicate_rate(features: np.ndarray, threshold: float) -> float:
 
 
 def mean_distance(features: np.ndarray) -> float:
-    """Mean distance between two different samples, a measure of diversity."""
+    """Mean distance between two different samples of (N, D), a measure of diversity; NaN for a single one."""
     count = len(features)
     return float(distances(features, features).sum() / (count * (count - 1)))
 

@@ -18,7 +18,7 @@ def radial_spectrum(images: np.ndarray) -> np.ndarray:
 
 
 def octave_differences(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
-    """Mean difference fake - real of two radial spectra in decibels, per octave, the top one last."""
+    """Mean difference fake - real of two radial spectra (R/2,) in decibels, per octave, the top one last."""
     octaves = {}
     high = len(real)
     while high >= 2:
