@@ -4,6 +4,7 @@ import csv
 import gzip
 import hashlib
 import json
+import logging
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,10 +12,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ...inference.atomic import remove_leftovers, replace_folder, write_atomic
+from ..split import HELD_OUT_SHARE
 from . import selection, shards
 from .candidates import FORMAT_VERSION, gather
 from .cleaning import Cleaning
@@ -26,6 +29,8 @@ from .sources import Source, open_source
 
 if TYPE_CHECKING:
     import distributed
+
+logger = logging.getLogger(__name__)
 
 WORK = ".candidates"  # in the data set's folder: candidates of the first phase, and downloads
 LOCK = ".lock"  # in WORK
@@ -120,6 +125,8 @@ def _build(
         reasons = ", ".join(f"{count} {reason}" for c in summary.files.values() for reason, count in c.most_common(3))
         raise ValueError(f"source must hold covers, but none of {summary.total} files is kept: {reasons}")
 
+    _warn_of_the_split(files, choice, split)
+
     unfinished = work / f"data-{_digest(config, folders, names, files, choice)}"
     for folder in (unfinished, out):
         remove_leftovers(folder, hours=0)  # of a killed build
@@ -135,6 +142,25 @@ def _build(
     replace_folder(unfinished, out / "data", work / BEFORE)  # the next build mends what a killed one leaves
     write_atomic(out / SOURCES, json.dumps(origins))
     return summary
+
+
+def _warn_of_the_split(files: selection.Candidates, choice: selection.Choice, split: dict[str, np.ndarray]) -> None:
+    """Warn if one group has as many covers as are usually held out in all, and if a side of the split has none."""
+    kept = np.concatenate([*split.values()])
+    groups, first, sizes = np.unique(choice.groups[kept], return_index=True, return_counts=True)
+    largest = sizes.argmax()
+    if sizes[largest] > max(1, HELD_OUT_SHARE * len(kept)):
+        example = files.take(kept[first[largest : largest + 1]], ["name"])["name"][0].as_py()
+        logger.warning(
+            "%d of %d covers share the group %s, %r for example, so all of them are on one side of the split: they "
+            "have the same artist and title, or look alike; if they are different covers, give their artists and "
+            "titles in a metadata.csv",
+            sizes[largest], len(kept), shards.group_name(groups[largest]), example,
+        )  # fmt: skip
+    if not len(split["train"]):
+        logger.warning("all %d covers are held out, which leaves none to train on; add covers", len(kept))
+    if not len(split["test"]):
+        logger.warning("none of %d covers is held out, so a model cannot be evaluated; add covers", len(kept))
 
 
 def _check_out(config: BuildConfig) -> None:

@@ -30,7 +30,7 @@ from .workers import start_pool
 if TYPE_CHECKING:
     import distributed
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 SHARD_FILES, SHARD_BYTES = 256, 16 << 20  # limits of a shard; bytes count only files held in memory
 EXAMPLES, EXAMPLE_SIZE = 8, 96  # small pictures per shard of files that each step rejected; pixels
 

@@ -11,6 +11,11 @@ from ..columns import METADATA_COLUMNS, value_text
 LABELS = ("genre", "artist", "title", "year")
 MAX_LENGTH = 300  # characters of a label
 DASH = " [-\u2013\u2014] "  # hyphen, en dash, em dash
+PART_WORD = (  # of names such as "Cover - Front" and "Scan 3", which say what a picture shows, not whose it is
+    r"(?:covers?|front|back|rear|folder|album|art|artwork|scans?|images?|img|pictures?|photos?|booklet|inlay|tray|sleeve"
+    r"|jacket|cd|dis[ck]|vinyl|label|thumb)"
+)
+PART_NAME = re.compile(rf"[\W\d_]*(?:{PART_WORD}[\W\d_]*)+", re.IGNORECASE)
 SIDECARS = (".json", ".cls", ".txt")  # of webdataset and img2dataset: next to a picture, with the same name
 
 
@@ -30,7 +35,8 @@ def labels_from(fields: Mapping[str, Any]) -> dict[str, str | int]:
 def labels_from_name(name: str, archive: str = "") -> dict[str, str | int]:
     """Best effort from the name of a file: "Artist - Title.jpg", and the one-million-cover dump's own scheme.
 
-    A number before them, "01 - Artist - Title.jpg", is skipped; "01 - Title.jpg" names no artist.
+    A number before them, "01 - Artist - Title.jpg", is skipped; "01 - Title.jpg" names no artist. A part of a name that
+    is only words of PART_WORD is neither: covers called "Cover - Front.jpg" would be of one album.
     `archive` is the name of the archive that contains the file. The dump's third field is assumed to be the artist; its
     scheme is not documented.
     """
@@ -39,7 +45,8 @@ def labels_from_name(name: str, archive: str = "") -> dict[str, str | int]:
         fields = stem.split("_")
         return labels_from({"artist": fields[2].replace("-", " ")}) if len(fields) > 2 else {}
     artist, *title = re.split(DASH, re.sub(rf"^\d+{DASH}", "", stem), maxsplit=1)
-    return labels_from({"artist": artist, "title": title[0]}) if title else {}
+    named = {"artist": artist, "title": title[0]} if title else {}
+    return labels_from({label: text for label, text in named.items() if not PART_NAME.fullmatch(text)})
 
 
 def labels_from_sidecar(name: str, data: bytes) -> dict[str, str | int]:

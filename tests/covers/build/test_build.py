@@ -109,6 +109,26 @@ def test_the_data_set_loads_and_holds_out_whole_groups(tmp_path, messy, monkeypa
     assert (len(covers), held_out) == (summary.splits["train"], summary.splits["test"])
 
 
+def test_covers_named_after_what_they_show_are_of_different_albums(tmp_path, caplog):
+    for index in range(12):
+        (tmp_path / "pile" / f"album {index}").mkdir(parents=True)
+        (tmp_path / "pile" / f"album {index}" / "Cover - Front.jpg").write_bytes(jpeg(index))
+    assert build(config(tmp_path, tmp_path / "pile")).groups == 12
+    assert "share the group" not in caplog.text
+
+
+def test_a_large_group_and_an_empty_side_of_the_split_are_reported(tmp_path, caplog):
+    for index in range(6):
+        (tmp_path / "pile" / str(index)).mkdir(parents=True)
+        (tmp_path / "pile" / str(index) / "Miles - Blue.jpg").write_bytes(jpeg(index))
+    summary = build(config(tmp_path, tmp_path / "pile"))
+    assert summary.groups == 1
+    assert "6 of 6 covers share the group " in caplog.text
+    assert "/Miles - Blue.jpg' for example" in caplog.text
+    missing = "none of 6 covers is held out" if summary.splits["train"] else "all 6 covers are held out"
+    assert missing in caplog.text
+
+
 def test_two_builds_give_the_same_bytes_and_a_second_run_changes_nothing(tmp_path, messy, monkeypatch):
     monkeypatch.setattr(candidates, "SHARD_FILES", 7)
     monkeypatch.setattr(shards, "ROWS", 10)

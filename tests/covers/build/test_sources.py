@@ -267,6 +267,9 @@ def test_labels_are_found_and_bounded():
         assert labels_from_name(f"x/A-ha {dash} Take {dash} On.jpg") == {"artist": "A-ha", "title": f"Take {dash} On"}
         assert labels_from_name(f"x/01 {dash} A-ha {dash} Take On.jpg") == {"artist": "A-ha", "title": "Take On"}
         assert labels_from_name(f"x/01 {dash} Take On.jpg") == {}
+    assert labels_from_name("x/Cover - Front.jpg") == labels_from_name("x/Scan 1 - AlbumArt (Back).jpg") == {}
+    assert labels_from_name("x/Miles - Front Cover.jpg") == {"artist": "Miles"}
+    assert labels_from_name("x/Art Blakey - 21.jpg") == {"artist": "Art Blakey", "title": "21"}
 
 
 @pytest.mark.parametrize("place", ["nowhere", "a b/c", "notes.txt"])
