@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import partial
@@ -135,8 +136,14 @@ def read_metadata(file: Path) -> dict[str, dict[str, Any]]:
     """
     import pandas as pd  # takes half a second, in each worker of a build
 
-    readers = {  # values as they are written: an artist may be called NA, and a catalogue number be 0012
-        ".csv": partial(pd.read_csv, dtype=str, keep_default_na=False, na_values=[""]),
+    # Values as they are written: an artist may be called NA, and a catalogue number be 0012.
+    def read_csv(file: io.BytesIO) -> pd.DataFrame:
+        header = file.getvalue().partition(b"\n")[0]
+        separator = max(",;\t", key=lambda one: header.count(one.encode()))  # spreadsheets may write the latter two
+        return pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, na_values=[""])
+
+    readers: dict[str, Callable[[io.BytesIO], pd.DataFrame]] = {
+        ".csv": read_csv,
         ".jsonl": partial(pd.read_json, lines=True, dtype=False),
         ".parquet": pd.read_parquet,
     }

@@ -123,6 +123,13 @@ def test_values_of_metadata_are_read_as_they_are_written(tmp_path, kind):
     assert read_metadata(file) == expected
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_csv_as_spreadsheets_write_it(tmp_path, separator):
+    file = tmp_path / "metadata.csv"
+    file.write_bytes(f"file_name{separator}genre\r\na, b.png{separator}rock, pop\r\n".encode("utf-8-sig"))
+    assert read_metadata(file) == {"a, b.png": {"genre": "rock, pop"}}
+
+
 def test_lists_in_metadata_keep_their_first_value(tmp_path):
     save(tmp_path, 20)
     rows = [{"file_name": f"{index:03d}.png", "genre": ["rock", "pop"] if index % 2 else None} for index in range(20)]

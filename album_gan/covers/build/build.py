@@ -24,7 +24,7 @@ from .cleaning import Cleaning
 from .cluster import connect
 from .counts import Summary, summarize
 from .data_card import data_card
-from .report import FOLDER, report_page
+from .report import FOLDER, REMEDIES, report_page
 from .sources import Source, open_source
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def _build(
         reasons = ", ".join(f"{count} {reason}" for c in summary.files.values() for reason, count in c.most_common(3))
         raise ValueError(f"source must hold covers, but none of {summary.total} files is kept: {reasons}")
 
+    _warn_of_labels(files, summary)
     _warn_of_the_split(files, choice, split)
 
     unfinished = work / f"data-{_digest(config, folders, names, files, choice)}"
@@ -142,6 +143,17 @@ def _build(
     replace_folder(unfinished, out / "data", work / BEFORE)  # the next build mends what a killed one leaves
     write_atomic(out / SOURCES, json.dumps(origins))
     return summary
+
+
+def _warn_of_labels(files: selection.Candidates, summary: Summary) -> None:
+    """Warn if there are labels that could not be read, which lets covers of no class into a data set unnoticed."""
+    for row in summary.examples.get("unreadable_labels", ())[:1]:
+        first = files.take(np.array([row]), ["name", "detail"]).to_pylist()[0]
+        count = sum(outcomes["unreadable_labels"] for outcomes in summary.files.values())
+        logger.warning(
+            "labels are missing: metadata files that could not be read: %d, the first is %s, %s; %s",
+            count, first["name"], first["detail"], REMEDIES["unreadable_labels"],
+        )  # fmt: skip
 
 
 def _warn_of_the_split(files: selection.Candidates, choice: selection.Choice, split: dict[str, np.ndarray]) -> None:

@@ -42,6 +42,7 @@ STEPS = {
     "too_many_bytes": ("reject", f"a file over {MAX_BYTES >> 20} MB"),
     "too_many_pixels": ("reject", f"over {MAX_PIXELS / 1e6:.0f} million pixels: a decompression bomb, or a poster"),
     "unreadable": ("reject", "the disk or the archive cannot be read"),
+    "unreadable_labels": ("reject", "a metadata file that is not a table with a column file_name, or in an archive"),
     "link": ("reject", "a link, which is not followed"),
     "not_a_file": ("reject", "a device, a pipe or a socket"),
     "hidden": ("reject", "a hidden file or folder, or a folder of thumbnails; not read"),

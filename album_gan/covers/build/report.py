@@ -32,8 +32,8 @@ REMEDIES = {  # for steps without an option
     "truncated": "copy or download these files again",
     "corrupt": "copy or download these files again",
     "empty": "copy or download these files again",
-    "unreadable": "check the permissions of these files, and the disk; the same command retries them; "
-    "unpack archives that contain metadata.csv or the like",
+    "unreadable": "check the permissions of these files, and the disk; the same command retries them",
+    "unreadable_labels": "save these as tables with a column file_name, CSV in UTF-8; unpack archives that hold them",
     "link": "copy the files themselves into the pile",
     "hidden": "remove the leading dot from the names of files you want",
     "too_many_bytes": "save these smaller",

@@ -67,7 +67,7 @@ def _labelled(sample: list[Entry], labels_of: Callable[[str], Labels], archive: 
             yield Entry(entry.name, 0, reason="label_file")
         elif archive and posixpath.basename(entry.name) in METADATA_FILES:
             # A tar may hold it after the pictures that it describes, and is read once.
-            yield Entry(entry.name, 0, reason="unreadable", detail="not read inside an archive; unpack it")
+            yield Entry(entry.name, 0, reason="unreadable_labels", detail="not read inside an archive; unpack it")
         elif entry.reason:
             yield entry
         else:

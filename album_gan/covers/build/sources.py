@@ -191,8 +191,11 @@ class _Tables:
             rows = read_metadata(path)
         except ValueError as error:
             cause = error.__cause__
-            detail = why_unreadable(cause) if isinstance(cause, OSError) else "not a table with a column file_name"
-            return Entry(name, 0, reason="unreadable", detail=detail)
+            if isinstance(cause, OSError):
+                return Entry(name, 0, reason="unreadable", detail=why_unreadable(cause))
+            message = str(cause).strip().partition("\n")[0][:200]
+            detail = f"not a table with a column file_name: {message}"
+            return Entry(name, 0, reason="unreadable_labels", detail=detail)
         table = self.labels.setdefault(folder, {})
         for file_name, fields in rows.items():
             table.setdefault(posixpath.normpath(file_name), {}).update(labels_from(fields))

@@ -196,13 +196,15 @@ def test_metadata_beside_and_above_pictures(tmp_path, capsys, kind):
     assert outcomes(tmp_path / "out")[f"metadata.{kind}"] == "label_file"
 
 
-def test_metadata_that_cannot_be_read_is_said_to_be_unreadable(tmp_path, capsys):
+def test_metadata_that_cannot_be_read_is_said_to_be_unreadable(tmp_path, capsys, caplog):
     save(tmp_path / "pile", 3)
     (tmp_path / "pile" / "metadata.csv").write_text("name,genre\n000.png,rock\n")
     assert build(capsys, tmp_path / "pile", out=tmp_path / "out")[0] == 0
-    assert outcomes(tmp_path / "out")["metadata.csv"] == "unreadable"
+    assert outcomes(tmp_path / "out")["metadata.csv"] == "unreadable_labels"
     with gzip.open(tmp_path / "out" / "files.csv.gz", "rt") as file:
-        assert "not a table with a column file_name" in file.read()
+        assert "not a table with a column file_name: the columns name, genre" in file.read()
+    assert "could not be read: 1, the first is metadata.csv, not a table" in caplog.text
+    assert "the disk" not in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_classes_of_webdataset(tmp_path, capsys):

@@ -130,7 +130,7 @@ def test_imagefolder_labels(tmp_path):
     (pile / "Jazz" / "metadata.jsonl").write_text('{"file_name": "2.jpg", "genre": "Cool"}\n')
     assert read(pile, tmp_path, folder_genre=True)["Jazz/2.jpg"][1] == {"genre": "Cool"}
     (pile / "Jazz" / "metadata.jsonl").write_text('{"file_name": "2.jpg", "genre": "Cool"}\nbroken\n[1]\n')
-    assert read(pile, tmp_path, folder_genre=True)["Jazz/metadata.jsonl"][0] == "unreadable"
+    assert read(pile, tmp_path, folder_genre=True)["Jazz/metadata.jsonl"][0] == "unreadable_labels"
 
 
 def test_names_in_a_folder_have_slashes_on_windows(tmp_path, monkeypatch):
@@ -156,7 +156,10 @@ def test_metadata_in_an_archive_is_said_not_to_be_read(tmp_path, name):
         zipped.writestr("1.jpg", jpeg(1))
     for archive in ("x.tar", "x.zip"):
         found = {entry.name: entry for entry in open_source(str(tmp_path / archive), tmp_path).entries()}
-        assert (found[name].reason, found[name].detail) == ("unreadable", "not read inside an archive; unpack it")
+        assert (found[name].reason, found[name].detail) == (
+            "unreadable_labels",
+            "not read inside an archive; unpack it",
+        )
         assert found["1.jpg"].reason is None
 
 
