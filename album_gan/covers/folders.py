@@ -5,7 +5,7 @@ import io
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import partial
@@ -53,11 +53,7 @@ class CoverFiles:
             described = read_metadata(file)
             for name, known in described.items():
                 rows.get(str(file.parent / name), {}).update(known)
-            if described and not any(str(file.parent / name) in rows for name in described):
-                logger.warning(
-                    "%s describes %d files, none of which is a picture here; file_name must be relative to its folder, "
-                    "with the ending, got %r", file, len(described), next(iter(described)),
-                )  # fmt: skip
+            warn_of_rows(file, [name for name in described if str(file.parent / name) not in rows])
         names = sorted({name for row in rows.values() for name in row})
         columns = {name: [row.get(name) for row in rows.values()] for name in names}
         folders = [Path(path).parent.relative_to(self.root).as_posix() for path in self.paths]
@@ -157,6 +153,16 @@ def read_metadata(file: Path) -> dict[str, dict[str, Any]]:
         raise ValueError(f"{file} must be a table with a column file_name, got {error}; fix or remove it") from error
     known = ({key: value for key, value in row.items() if value is not None} for row in table.to_dict("records"))
     return dict(zip(map(str, names), known, strict=True))
+
+
+def warn_of_rows(file: str | Path, unmatched: Sequence[str]) -> None:
+    """Warn if a metadata file has rows, with these names of files, that match no picture."""
+    if unmatched:
+        logger.warning(
+            "%s: rows that match no picture: %d, the first is %r; file_name must be relative to the folder of the "
+            "metadata file, with the ending, upper and lower case as in the name of the picture",
+            file, len(unmatched), unmatched[0],
+        )  # fmt: skip
 
 
 def _of_one_type(values: list[Any]) -> list[Any]:

@@ -144,12 +144,12 @@ def test_a_metadata_file_without_file_names_says_so(tmp_path):
         load(tmp_path)
 
 
-def test_metadata_of_other_files_is_reported(tmp_path, caplog):
+def test_rows_of_metadata_that_match_no_picture_are_reported(tmp_path, caplog):
     save(tmp_path, 12)
-    (tmp_path / "metadata.csv").write_text("file_name,genre\n000.PNG,rock\n001.PNG,jazz\n")
+    (tmp_path / "metadata.csv").write_text("file_name,genre\n000.png,rock\n001.PNG,jazz\n2,jazz\n")
     load(tmp_path)
-    assert "describes 2 files, none of which is a picture here" in caplog.text
-    (tmp_path / "metadata.csv").write_text("file_name,genre\n000.png,rock\n001.PNG,jazz\n")
+    assert "metadata.csv: rows that match no picture: 2, the first is '001.PNG'" in caplog.text
+    (tmp_path / "metadata.csv").write_text("file_name,genre\n000.png,rock\n")
     caplog.clear()
     load(tmp_path)
     assert not caplog.text

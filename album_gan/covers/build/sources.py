@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from ..folders import METADATA_FILES, is_hidden, read_metadata
+from ..folders import METADATA_FILES, is_hidden, read_metadata, warn_of_rows
 from . import music
 from .archives import TARS, archive_entries, is_archive, nested_entries, readable
 from .download import download
@@ -148,6 +148,7 @@ def _folder(folder: Path, image_column: str | None) -> Iterator[Entry]:
             else:
                 others.append(item)  # an entry takes three times the memory, and there may be a million
         yield from samples((_listed(item, folder) for item in others), stem, tables.labels_of)
+    tables.leave()
     for files in library.values():
         yield from music.album_entries(files)
 
@@ -182,11 +183,18 @@ class _Tables:
 
     def __init__(self) -> None:
         self.labels: dict[str, dict[str, Labels]] = {}  # folder -> file_name -> labels
+        self.names: dict[str, str] = {}  # folder -> the last metadata file there
+
+    def leave(self, folder: str | None = None) -> None:
+        """Drop the tables of folders that do not contain `folder`, or all, and warn of their rows without a picture."""
+        for above in list(self.labels):
+            if folder is None or not _is_below(folder, above):
+                warn_of_rows(self.names[above], list(self.labels.pop(above)))
 
     def add(self, path: Path, name: str) -> Entry:
         """Read the metadata file `name`. Drops those of folders that do not contain it."""
         folder = posixpath.dirname(name)
-        self.labels = {above: table for above, table in self.labels.items() if _is_below(folder, above)}
+        self.leave(folder)
         try:
             rows = read_metadata(path)
         except ValueError as error:
@@ -196,17 +204,18 @@ class _Tables:
             message = str(cause).strip().partition("\n")[0][:200]
             detail = f"not a table with a column file_name: {message}"
             return Entry(name, 0, reason="unreadable_labels", detail=detail)
+        self.names[folder] = name
         table = self.labels.setdefault(folder, {})
         for file_name, fields in rows.items():
             table.setdefault(posixpath.normpath(file_name), {}).update(labels_from(fields))
         return Entry(name, 0, reason="label_file")
 
     def labels_of(self, name: str) -> Labels:
-        """A file's labels in the metadata files; the nearest file wins."""
+        """Takes a file's labels from the metadata files; the nearest file wins."""
         labels: Labels = {}
         for folder in sorted(self.labels):
             if _is_below(name, folder):
-                labels |= self.labels[folder].get(name.removeprefix(f"{folder}/"), {})
+                labels |= self.labels[folder].pop(name.removeprefix(f"{folder}/"), {})
         return labels
 
 
@@ -242,6 +251,7 @@ def _elsewhere(
             else:
                 entries.append(as_entry)
         yield from samples((as_entry() for as_entry in entries), stem, tables.labels_of)
+    tables.leave()
 
 
 def _downloaded(name: str, fetch: Callable[[], Path]) -> Entry:

@@ -207,6 +207,19 @@ def test_metadata_that_cannot_be_read_is_said_to_be_unreadable(tmp_path, capsys,
     assert "the disk" not in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_rows_of_metadata_that_match_no_picture_are_reported(tmp_path, capsys, caplog):
+    save(tmp_path / "pile" / "a", 3)
+    save(tmp_path / "pile" / "b", 3, start=3)
+    (tmp_path / "pile" / "metadata.csv").write_text("file_name,genre\na/000.png,rock\nb/003.PNG,jazz\nb/4,jazz\n")
+    (tmp_path / "pile" / "a" / "metadata.csv").write_text("file_name,genre\n001.PNG,rock\n")
+    (tmp_path / "pile" / "b" / "metadata.csv").write_text("file_name,genre\n004.png,rock\n")
+    assert build(capsys, tmp_path / "pile", out=tmp_path / "out")[0] == 0
+    reported = [message for message in caplog.messages if "match no picture" in message]
+    assert len(reported) == 2
+    assert reported[0].startswith("a/metadata.csv: rows that match no picture: 1, the first is '001.PNG'")
+    assert reported[1].startswith("metadata.csv: rows that match no picture: 2, the first is 'b/003.PNG'")
+
+
 def test_classes_of_webdataset(tmp_path, capsys):
     files = {f"{index}.{ending}": data for index in range(6)
              for ending, data in (("cls", b"%d\n" % (index % 2)), ("png", png(index)))}  # fmt: skip
