@@ -20,7 +20,7 @@ from torch import Tensor
 from . import folders, synthetic
 from .columns import find_image_column, value_text
 from .decoding import decode, read_bytes
-from .labels import class_names, class_numbers, counts_by_name, find_label_column
+from .labels import class_names, class_numbers, counts_by_name, find_label_column, warn_of_spellings
 from .pixel_cache import PixelFile, decoded_pixels
 from .split import HELD_OUT_SHARE, held_out_rows
 from .streaming import decoded_beginning
@@ -205,6 +205,7 @@ def load_covers(source: CoverSource) -> Split:
                 f"label_column must hold names, but {column!r} holds none; choose another, or leave it out "
                 "(a build takes folders' names as genres with --folder-genre)"
             )
+        warn_of_spellings(labels, classes)
     mixed = []
     for name in source.mixture_column.split(",") if source.mixture_column else ():
         column = find_label_column(rows.column_names, name.strip(), "mixture_column")

@@ -1,5 +1,6 @@
 """Classes of covers for recipes that take labels."""
 
+import logging
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -10,7 +11,13 @@ import numpy as np
 
 from .columns import LABEL_COLUMNS, value_text
 
+logger = logging.getLogger(__name__)
+
 UNKNOWN = "unknown"  # class 0
+RARE = 10  # covers; smaller classes may be misspelt ones
+SPELLED_ALIKE = 0.7  # similarity of two names, of which one may be misspelt; "rokc" has 0.75 to "rock"
+SHOWN = 10  # of such pairs in a warning
+MOST_COMPARED = 300  # classes; comparing each with each takes seconds from here on
 SMALLEST_MIXTURE = 100  # covers; fewer are too few to estimate a mixture
 
 
@@ -37,6 +44,29 @@ def class_numbers(values: Sequence[Any], feature: Any = None) -> tuple[np.ndarra
     classes = (UNKNOWN, *sorted(set(names) - {UNKNOWN}))
     numbers = {name: number for number, name in enumerate(classes)}
     return np.array([numbers[name] for name in names], np.int64), classes
+
+
+def warn_of_spellings(numbers: np.ndarray, classes: Sequence[str]) -> None:
+    """Warn of classes with few covers whose names, ignoring case, are close to those of others at least as large."""
+    if len(classes) > MOST_COMPARED:
+        return
+    counts = np.bincount(numbers, minlength=len(classes)).tolist()
+    words = [number for number in range(1, len(classes)) if not re.search(r"\d", classes[number])]  # "1980s", "1990s"
+    by_size = sorted(words, key=lambda number: -counts[number])
+    names = [classes[number].casefold() for number in by_size]
+    pairs = []
+    for place, number in enumerate(by_size):
+        larger = names[:place] if counts[number] < RARE else []
+        for name in get_close_matches(names[place], larger, n=1, cutoff=SPELLED_ALIKE):
+            other = by_size[names.index(name)]
+            pairs.append(f"{classes[number]!r} ({counts[number]}), as {classes[other]!r} ({counts[other]})")
+    if pairs:
+        more = f", and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
+        logger.warning(
+            "classes with fewer than %d covers are spelled much like others: %s%s; upper and lower case count; correct "
+            "the labels if these are the same",
+            RARE, "; ".join(pairs[:SHOWN]), more,
+        )  # fmt: skip
 
 
 def class_names(values: Sequence[Any], feature: Any = None) -> list[str]:
