@@ -139,8 +139,9 @@ def _inspect_covers(args: argparse.Namespace) -> None:
     if not args.folder.is_dir():
         raise ValueError(f"DIR must be a folder with parquet files, but {args.folder} is not a folder; check its name")
     from ..covers.build.inspect import inspect
+    from ..covers.folders import CONTACT_SHEET
 
-    print("\n".join(inspect(args.folder, args.sheet or args.folder / "contact_sheet.png", args.image_column)))
+    print("\n".join(inspect(args.folder, args.sheet or args.folder / CONTACT_SHEET, args.image_column)))
 
 
 def _cache_covers(args: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 # As in `datasets`' imagefolder; that builder itself skips every picture without a metadata row.
 METADATA_FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+CONTACT_SHEET = "contact_sheet.png"  # beside the parquet files that it shows, from `album-gan covers inspect`
 HIDDEN = re.compile(r"(^|/)(\._|(\.(?!\.?/)|@|__)[^/]*/)")
 
 
@@ -79,8 +80,16 @@ def find_covers(folder: Path, image_column: str | None = None) -> CoverFiles:
     files = visible_files(folder)
     parquet = [str(path) for path in files if path.suffix == ".parquet" and path.name not in METADATA_FILES]
     tables = [path for path in parquet if holds_pictures(path, image_column)]
-    pictures = [str(path) for path in files if path.suffix.lower() in picture_endings()]
+    pictures = [str(path) for path in files if path.suffix.lower() in picture_endings() and path.name != CONTACT_SHEET]
     tars = [str(path) for path in files if path.suffix == ".tar"]
+    kinds = {"parquet files": tables, "pictures": pictures, "tars": tars}
+    used, *ignored = [kind for kind, found in kinds.items() if found] or [""]
+    if ignored:
+        logger.warning(
+            "%s: only its %s are used (%d), its %s are ignored; to use all of them, build one data set of them: "
+            "album-gan covers build %s --out my_covers",
+            folder, used, len(kinds[used]), " and ".join(f"{kind} ({len(kinds[kind])})" for kind in ignored), folder,
+        )  # fmt: skip
     if tables:
         return CoverFiles(folder, "parquet", tables)
     if pictures:

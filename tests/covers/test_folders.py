@@ -208,6 +208,29 @@ def test_img2dataset_with_tars_and_classes_of_webdataset(tmp_path):
     assert set(genres(tmp_path)) == {"0", "1"}
 
 
+def test_files_that_others_hide_are_reported(tmp_path, caplog):
+    (tmp_path / "0000.tar").touch()
+    assert find_covers(tmp_path).builder == "webdataset"
+    img2dataset_parquet(tmp_path / "0000.parquet", 3)  # without pictures
+    assert not caplog.text
+    save(tmp_path, 2)
+    assert find_covers(tmp_path).builder is None
+    assert "only its pictures are used (2), its tars (1) are ignored" in caplog.text
+    rows = [{"image": {"bytes": png(0), "path": None}}]
+    features = datasets.Features({"image": datasets.Image()})
+    datasets.Dataset.from_list(rows, features=features).to_parquet(tmp_path / "covers.parquet")
+    assert find_covers(tmp_path).builder == "parquet"
+    assert "only its parquet files are used (1), its pictures (2) and tars (1) are ignored" in caplog.text
+
+
+def test_a_contact_sheet_is_no_cover(tmp_path, caplog):
+    rows = [{"image": {"bytes": png(0), "path": None}}]
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "covers.parquet")
+    (tmp_path / "contact_sheet.png").write_bytes(png(1))
+    assert find_covers(tmp_path).builder == "parquet"
+    assert not caplog.text
+
+
 def test_rows_without_a_picture_are_no_covers(tmp_path):
     rows = [{"image": None if index % 5 == 0 else {"bytes": png(index), "path": None}} for index in range(40)]
     features = datasets.Features({"image": datasets.Image()})
