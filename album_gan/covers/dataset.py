@@ -244,26 +244,44 @@ def _rows(source: CoverSource) -> datasets.Dataset:
     if source.train_data_dir:
         files = folders.find_covers(Path(source.train_data_dir), source.image_column)
         if files.builder:
-            return _with_held_out(_load(files.builder, files.patterns()), source.image_column)
+            return _with_held_out(_load(source, files.builder, files.patterns()), source.image_column)
         return datasets.Dataset.from_dict(files.table()).cast_column("image", datasets.Image())
     if not source.dataset_name:
         raise ValueError("dataset_name or train_data_dir must say where the covers are; try --dataset_name synthetic")
-    return _with_held_out(_load(source.dataset_name, source.data_files), source.image_column)
+    return _with_held_out(_load(source, source.dataset_name, source.data_files), source.image_column)
 
 
-def _load(
-    name: str, data_files: str | list[str] | dict[str, list[str]] | None, streaming: bool = False
-) -> datasets.DatasetDict:
-    """The splits of a data set, one of which is called train."""
+def _load(source: CoverSource, name: str, data_files: str | list[str] | dict[str, list[str]] | None) -> Any:
+    """The splits of `source` by the builder or of the data set `name`, one of which is called train."""
     try:
-        splits = datasets.load_dataset(name, data_files=data_files, streaming=streaming)
+        splits = datasets.load_dataset(name, data_files=data_files, streaming=source.streaming)
         if "train" not in splits:
             raise ValueError(f"it has no split called train, only {', '.join(map(str, splits))}")
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:  # RuntimeError: scripts
         reason = str(error).strip().partition("\n")[0]
-        files = str(data_files)[:200]
-        raise ValueError(f"dataset_name {name!r} with data_files {files} does not load: {reason}") from error
+        raise ValueError(f"{_named(source)} does not load: {reason}{_way_out(source, reason)}") from error
     return splits
+
+
+def _named(source: CoverSource) -> str:
+    """What was given as the place of the covers, for messages."""
+    if source.train_data_dir:
+        return f"train_data_dir {source.train_data_dir!r}"
+    files = f" with data_files {source.data_files[:200]!r}" if source.data_files else ""
+    return f"dataset_name {source.dataset_name!r}{files}"
+
+
+def _way_out(source: CoverSource, reason: str) -> str:
+    """Ends the message about a dataset_name that does not load for this reason."""
+    name = source.dataset_name or ""
+    if not name or source.data_files or Path(name).is_dir():
+        return ""
+    if name.count("/") != 1:
+        return f"; nor is there a folder {name!r} here; data sets on the Hub are called OWNER/NAME"
+    if "Config name" in reason or "scripts" in reason:
+        files = f"hf://datasets/{name}/CONFIG/*.parquet"
+        return f"; name the parquet files of one configuration: --dataset_name parquet --data_files '{files}'"
+    return ""
 
 
 def _with_held_out(splits: datasets.DatasetDict, image_column: str | None) -> datasets.Dataset:
@@ -291,8 +309,12 @@ def _load_stream(source: CoverSource) -> Split:
         files = folders.find_covers(Path(source.train_data_dir), source.image_column)
         name, data_files = files.builder, files.patterns_by_split()
     if not name or name == "synthetic":
-        raise ValueError("streaming needs a dataset_name on the Hub, or parquet files; leave it out for anything else")
-    splits = _load(name, data_files, streaming=True)
+        given = f"{_named(source)}, a folder of pictures" if source.train_data_dir else _named(source)
+        raise ValueError(
+            "streaming needs a dataset_name on the Hub, or a train_data_dir with parquet files or tars, "
+            f"got {given}; leave streaming out for anything else"
+        )
+    splits = _load(source, name, data_files)
     train, test = splits["train"], splits.get("test")
     if train.features is None:
         train = train._resolve_features()  # reads the first rows

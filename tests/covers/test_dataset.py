@@ -185,8 +185,12 @@ def test_a_large_group_that_is_held_out_is_named(large, tmp_path, caplog):
     [
         ({}, "dataset_name or train_data_dir must say"),
         ({"train_data_dir": "{tmp}/nowhere"}, "train_data_dir must be a folder"),
-        ({"train_data_dir": "{tmp}"}, "train_data_dir must hold pictures"),
-        ({"dataset_name": "parquet", "data_files": "{tmp}/*.parquet"}, "does not load"),
+        ({"train_data_dir": "{tmp}/empty"}, "train_data_dir must hold pictures"),
+        (
+            {"dataset_name": "parquet", "data_files": "{tmp}/*.parquet"},
+            "with data_files '.*parquet' does not load",
+        ),
+        ({"train_data_dir": "{tmp}/broken"}, "^train_data_dir '.*broken' does not load: "),
         ({"train_data_dir": "{tmp}/mine", "image_column": "cover"}, "image_column must be one of image, got 'cover'"),
         ({"train_data_dir": "{tmp}/mine", "label_column": "image"}, "must hold names, but 'image' holds none"),
         ({"train_data_dir": "{tmp}/mine", "label_column": "imgae"}, "must be .*got 'imgae'; did you mean 'image'?"),
@@ -197,6 +201,9 @@ def test_a_large_group_that_is_held_out_is_named(large, tmp_path, caplog):
 def test_bad_sources_say_what_is_wrong(tmp_path, settings, message):
     if "{tmp}/mine" in settings.values():
         folder_of_covers(tmp_path / "mine", 3)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "0.parquet").write_bytes(b"no parquet")
     settings = {name: value.replace("{tmp}", str(tmp_path)) for name, value in settings.items()}
     with pytest.raises(ValueError, match=message):
         load_covers(CoverSource(**settings))

@@ -12,9 +12,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from datasets import Dataset, Features, Image, Value
 
 from album_gan.covers.build import hub_files
-from album_gan.covers.synthetic import draw_cover
+from album_gan.covers.synthetic import draw_cover, rows
 
 pytestmark = pytest.mark.long
 
@@ -49,7 +50,7 @@ CLI = "import sys; from album_gan.cli.main import main; sys.exit(main())"
 LOAD = """
 import json, sys
 from album_gan.covers.dataset import CoverSource, load_covers
-split = load_covers(CoverSource(dataset_name=sys.argv[1], resolution=32))
+split = load_covers(CoverSource(dataset_name=sys.argv[1], data_files="".join(sys.argv[2:]) or None, resolution=32))
 covers, held_out = split.train, len(split.held_out)
 assert held_out > 0
 print("RESULT", json.dumps([len(covers), list(covers.pixels_of([0, 1]).shape)]))
@@ -113,6 +114,41 @@ def test_what_the_hub_has_not_says_so(hub):
     code, text = hub(CLI, "covers", "build", "me/nowhere", "--out", "made")
     assert code == 2
     assert "is neither a folder nor a file here; the Hub responds: 404" in text
+
+
+def test_a_mistyped_folder_is_said_to_be_none(hub):
+    code, text = hub(CLI, "covers", "cache", "my_coverz")
+    assert code == 2
+    assert "dataset_name 'my_coverz' does not load: " in text
+    assert "nor is there a folder 'my_coverz' here" in text
+
+
+PUSH_TWO_CONFIGURATIONS = """
+import sys
+from huggingface_hub import HfApi
+api = HfApi()
+def push(data, path, repo_id):
+    api.create_repo(repo_id, repo_type="dataset", exist_ok=True)
+    api.upload_file(path_or_fileobj=data, path_in_repo=path, repo_id=repo_id, repo_type="dataset")
+for name in ("rock", "jazz"):
+    push(sys.argv[1], f"{name}/0.parquet", "me/two")
+configs = [f"- config_name: {name}\\n  data_files: {name}/*.parquet\\n" for name in ("rock", "jazz")]
+push("".join(["---\\nconfigs:\\n", *configs, "---\\n"]).encode(), "README.md", "me/two")
+push(b"pass", "scripted.py", "me/scripted")
+"""
+
+
+def test_data_sets_with_configurations_or_scripts_name_the_way_out(hub, tmp_path):
+    made = Dataset.from_list(list(rows(40)), features=Features({"image": Image(), "group": Value("string")}))
+    made.to_parquet(tmp_path / "covers.parquet")
+    code, text = hub(PUSH_TWO_CONFIGURATIONS, "covers.parquet")
+    assert code == 0, text
+    for name in ("me/two", "me/scripted"):
+        code, text = hub(CLI, "covers", "cache", name, "--resolution", "32")
+        assert code == 2, text
+        assert f"--dataset_name parquet --data_files 'hf://datasets/{name}/CONFIG/*.parquet'" in text
+    code, text = hub(LOAD, "parquet", "hf://datasets/me/two/jazz/*.parquet")
+    assert (code, "RESULT" in text) == (0, True), text
 
 
 @pytest.mark.parametrize(("private", "public"), [(True, True), (False, False)])

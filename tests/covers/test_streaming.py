@@ -105,11 +105,11 @@ def test_the_number_of_covers_of_a_stream_is_unknown(folder):
 
 
 def test_what_cannot_be_streamed_says_so(folder, tmp_path):
-    with pytest.raises(ValueError, match="streaming needs a dataset_name on the Hub, or parquet files"):
+    with pytest.raises(ValueError, match="parquet files or tars, got dataset_name 'synthetic'; leave"):
         load_covers(CoverSource(dataset_name="synthetic", streaming=True))
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "pictures" / "1.png")
-    with pytest.raises(ValueError, match="streaming needs"):
+    with pytest.raises(ValueError, match=r"streaming needs .* got train_data_dir '.*pictures', a folder of pictures"):
         load(tmp_path / "pictures")
     with pytest.raises(ValueError, match="label_column must be left out with streaming"):
         load(folder, label_column="group")
