@@ -16,13 +16,19 @@ HELD_OUT_SHARE = 0.095  # about 1,000 of 10,500 covers; fixed before the first t
 
 
 def is_held_out(group: str) -> bool:
-    """Whether the covers of `group` are held out for evaluation. All editions of one cover share a group."""
+    """Whether the covers of `group` are held out for evaluation. All editions of one cover share a group.
+
+    The same group is held out in any data set, but data sets may name groups differently: see `group_of`.
+    """
     digest = hashlib.sha256(f"held-out:{group}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < HELD_OUT_SHARE * 2**64
 
 
 def group_of(row: dict, image_column: str) -> str:
-    """The group of a row; without one, each distinct file is its own group."""
+    """The group of a row; without one, each distinct file is its own group, by its SHA-256.
+
+    A build names groups by the first 16 digits of one instead, so a pile and its build hold out different covers.
+    """
     if value_text(row.get("group")) is not None:
         return str(row["group"])
     try:
