@@ -38,7 +38,7 @@ class Probe:
         self._results: list[dict[str, Any]] | None = None
 
     def results(self) -> list[dict[str, Any]]:
-        """Its lines; the last one has `error` where it did not come to its end."""
+        """Its lines; the last one has `error` if it did not finish."""
         if self._results is None:
             timed_out: list[dict[str, Any]] = []
             try:
@@ -46,7 +46,7 @@ class Probe:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 out, err = self.process.communicate()
-                err, timed_out = f"no end within {PROBE_SECONDS} s", [{"timed_out": PROBE_SECONDS}]
+                err, timed_out = f"did not finish within {PROBE_SECONDS} s", [{"timed_out": PROBE_SECONDS}]
             self._results = [json.loads(line) for line in out.splitlines() if line.startswith("{")] + timed_out
             if self.process.returncode and not self._found("error"):
                 self._results.append({"error": self._death(err)})

@@ -46,7 +46,7 @@ def _why_not(context: Context, device: str) -> str:
     if any(line.get("computes") == device for line in probe.results()):
         return ""
     failed = (line["why"] for line in probe.results() if line.get("fails") == device)
-    return next(failed, probe.error() or "it computed nothing")
+    return next(failed, probe.error() or "it returned no result")
 
 
 def check_gpus(context: Context) -> Iterator[Finding]:

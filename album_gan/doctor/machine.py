@@ -62,7 +62,7 @@ def check_memory(_: Context) -> Iterator[Finding]:
         [used] = _numbers_in(CONTAINER / "memory.current") or [0]
         total, free = limit, min(free, limit - used + _reclaimable())
     text = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
-    fix = "end other programs, or train with a smaller --train_batch_size"
+    fix = "close other programs, or train with a smaller --train_batch_size"
     if free < LEAST_MEMORY:
         yield Finding("problem", f"{text}: training at 128 px takes {LEAST_MEMORY / 1e9:g} GB or more", fix)
     elif free < ENOUGH_MEMORY:

@@ -282,7 +282,7 @@ def test_covers_that_take_long_to_read_are_no_problem(monkeypatch):
     waiting.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     [finding] = check_covers(SimpleNamespace(covers=waiting))
     assert (finding.status, finding.text.partition(";")[0]) == ("note", "not all read within 0.1 s")
-    assert "no end within 0.1 s" in waiting.error()
+    assert "did not finish within 0.1 s" in waiting.error()
 
 
 @pytest.mark.slow

@@ -114,7 +114,7 @@ def _build(
     # Phase 2: select among all candidates.
     files = selection.load(folders)
     if not len(files):
-        raise ValueError(f"source must hold covers, but {', '.join(names)} hold no files at all; check their names")
+        raise ValueError(f"source must hold covers, but {', '.join(names)} contain no files; check the paths")
     choice = selection.choose(files, config.cleaning, config.placeholder_copies)
     # A build that was killed in `replace_folder` leaves the earlier data there.
     data = sorted((out / "data").glob("*.parquet")) or sorted((work / BEFORE).glob("*.parquet"))

@@ -120,7 +120,7 @@ def find_styles(descriptions: np.ndarray, count: int = 32, smallest: int = 150, 
     if centres is None:
         raise ValueError(
             f"{count} styles must have {smallest} covers each, but of {len(points)} covers the smallest cluster has "
-            f"{size} at best; use fewer styles or a lower least"
+            f"{size} at best; use fewer styles or a smaller minimum"
         )
     return by_nearest_centre(tuple(f"style {number:02d}" for number in range(1, count + 1)), centres, mean, axes)
 

@@ -208,7 +208,7 @@ def test_bad_input_changes_nothing(tmp_path):
     with pytest.raises(ValueError, match="num_workers must be from 0 to 256, got -1"):
         build(config(tmp_path, folder, workers=-1))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="source must hold covers, but empty hold no files"):
+    with pytest.raises(ValueError, match="source must hold covers, but empty contain no files"):
         build(config(tmp_path, tmp_path / "empty"))
     assert sorted(path.name for path in folder.iterdir()) == ["Artist 0 - Title 0.jpg", "Artist 1 - Title 1.jpg"]
 
