@@ -126,7 +126,7 @@ def _cut_out(images: Tensor, draw: Draw, share: float) -> Tensor:
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur with one standard deviation per image, in pixels; (B, 3, H, W), (B,)."""
+    """Gaussian blur, with a standard deviation in pixels for each image: (B, 3, R, R), (B,) -> (B, 3, R, R)."""
     place = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, device=images.device)
     weight = torch.exp(-(place**2) / (2 * sigma[:, None].clamp(min=1e-3) ** 2))
     weight = (weight / weight.sum(1, keepdim=True)).repeat_interleave(3, 0)

@@ -1,4 +1,8 @@
-"""GAN losses and penalties: pure functions of logits, critics and images. Each returns a scalar to minimise."""
+"""GAN losses and penalties: pure functions of scores, critics and images. Each returns a scalar to minimise.
+
+`real` and `fake` are scores, before any sigmoid, of any number of real and generated images: (B, ...). Only the
+relativistic losses compare them one by one, so that both need the same shape.
+"""
 
 from collections.abc import Callable
 from contextlib import nullcontext

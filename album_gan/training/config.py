@@ -49,7 +49,7 @@ class TrainingConfig:
     seed: int = 0  # random seed
     # Starting and resuming
     init_from: str | None = None  # start from a trained model (bundled, a folder, a Hub id), also of a lower resolution
-    resume_from_checkpoint: str | None = None  # latest, a checkpoint's folder, or the Hub id of a pushed run
+    resume_from_checkpoint: str | None = None  # latest, a run's or checkpoint's folder, or the Hub id of a pushed run
     checkpointing_steps: int = 500  # steps between checkpoints
     checkpoints_total_limit: int | None = 3  # older ones are deleted; the best by kid is in best/
     # Watching

@@ -51,7 +51,8 @@ def stop_signals() -> Iterator[StopRequest]:
 
 def _announce_stop(number: int) -> None:
     """Say that the run stops; after Ctrl-C also on the terminal, because `| tee`, which would show it, has exited."""
-    text = b"\nstopping after this step; once more ends the run at once\n"
+    again = "press Ctrl-C" if number == signal.SIGINT else "send the signal"
+    text = f"\nstopping after this step; {again} again to quit at once\n".encode()
     with suppress(OSError):
         os.write(2, text)
     if number == signal.SIGINT and not os.isatty(2):
