@@ -234,7 +234,8 @@ def _elsewhere(
     files: Sequence[tuple[str, Callable[[], Path], Callable[[], Entry]]], image_column: str | None
 ) -> Iterator[Entry]:
     """Files on the Hub or in other storage: name, function to download, and function to make an entry, of each."""
-    files = sorted(files, key=lambda file: (posixpath.dirname(file[0]), stem(file[0]), file[0]))
+    # Folders as a walk meets them: as text, "a-b" would come between "a" and "a/c", whose pictures "a" describes.
+    files = sorted(files, key=lambda file: (posixpath.dirname(file[0]).split("/"), stem(file[0]), file[0]))
     pictures = {stem(name) for name, *_ in files if not name.lower().endswith(NOT_PICTURES)}
     tables = _Tables()
     for _, group in itertools.groupby(files, key=lambda file: posixpath.dirname(file[0])):

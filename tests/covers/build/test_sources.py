@@ -309,6 +309,16 @@ def test_storage_of_fsspec_is_a_source(tmp_path, storage):
     assert open_source("memory://bucket/covers", tmp_path).identity != before
 
 
+def test_metadata_in_storage_describes_the_folders_below(storage, tmp_path, caplog):
+    storage.pipe("/bucket/a/metadata.csv", b"file_name,genre\nc/1.jpg,jazz\n")
+    storage.pipe("/bucket/a-b/metadata.csv", b"file_name,genre\n2.jpg,rock\n")
+    for name in ("a/c/1.jpg", "a-b/2.jpg"):
+        storage.pipe(f"/bucket/{name}", jpeg(1))
+    found = read("memory://bucket", tmp_path)
+    assert (found["a/c/1.jpg"][1], found["a-b/2.jpg"][1]) == ({"genre": "jazz"}, {"genre": "rock"})
+    assert not caplog.text
+
+
 def test_storage_that_cannot_be_listed_says_so(tmp_path):
     with pytest.raises(ValueError, match="source nothing://x cannot be listed"):
         open_source("nothing://x", tmp_path)
