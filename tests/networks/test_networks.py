@@ -292,7 +292,7 @@ def test_images_are_enlarged_twice_at_most():
 
 
 def test_input_size_must_fit_the_backbone():
-    with pytest.raises(ValueError, match="input_size must be a multiple of 32 from 128 on, got 100"):
+    with pytest.raises(ValueError, match=r"discriminator_size, must be a multiple of 32 from 128 on, got 100"):
         ProjectedDiscriminator(input_size=100)
 
 

@@ -37,12 +37,13 @@ def lines(split, recipe: str, classes: tuple[str, ...] = (), **options) -> list[
 )
 def test_few_covers_had_better_start_from_a_trained_model(split, recipe, resolution, options):
     [line] = lines(split, recipe, resolution=resolution)
-    assert line.startswith(f"ADVICE: {len(split.train)} covers are few")
+    assert line.startswith(f"ADVICE: {len(split.train)} covers are too few")
     assert line.endswith(f": {options}")
 
 
 def test_nothing_is_said_of_a_trained_model_or_enough_covers(split, monkeypatch):
     assert lines(split, "projected", init_from="bundled") == []
+    assert lines(split, "upscaler") == []  # which starts from no model
     monkeypatch.setattr(module, "FEW_COVERS", len(split.train))
     assert lines(split, "dcgan") == []
 
