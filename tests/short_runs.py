@@ -1,5 +1,6 @@
 """Short trainings of small networks, through the real command line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -66,3 +67,9 @@ def wait_until(condition: Callable[[], object], seconds: float = 200) -> float:
         assert time.monotonic() < end
         time.sleep(0.05)
     return time.monotonic()
+
+
+def alarms_of(run: Path) -> list[dict]:
+    """The alarms in the log of a run's folder, in order."""
+    records = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    return [record["alarm"] for record in records if "alarm" in record]
