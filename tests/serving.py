@@ -67,13 +67,15 @@ def _printed_until_ready(output: TextIO, kill: Callable[[], None]) -> list[str]:
     watchdog = threading.Timer(90, kill)
     watchdog.start()
     printed = []
-    for line in output:
-        printed.append(line)
-        if "The page is at" in line:
-            break
-    else:
-        raise AssertionError("the page did not start:\n" + "".join(printed))
-    watchdog.cancel()
+    try:
+        for line in output:
+            printed.append(line)
+            if "The page is at" in line:
+                break
+        else:
+            raise AssertionError("the page did not start:\n" + "".join(printed))
+    finally:
+        watchdog.cancel()
     # A full pipe would stop the page.
     threading.Thread(target=lambda: [None for _ in output], daemon=True).start()
     return printed
