@@ -53,10 +53,10 @@ class Recipe(base.Recipe):
     def build_networks(self) -> tuple[LiteGenerator, ProjectedDiscriminator]:
         # At input size 128 the frozen stem misses the finest texture of 128 px covers, which get a two-pixel emboss.
         size = self.config.discriminator_size or (192 if self.resolution >= 128 else 128)
-        if self.config.detailed_crops and not crops(self.resolution, size):
+        if self.config.detailed_crops and not is_cropped(self.resolution, size):
             raise ValueError(
-                f"projected.detailed_crops must be left out at {self.resolution} px, where images are not cropped; "
-                "it is for 128 px and more"
+                f"projected.detailed_crops must be left out at {self.resolution} px, where images are doubled in size "
+                f"and not cropped; it is for a resolution above {size // 2}"
             )
         generator = LiteGenerator(
             self.resolution,
@@ -205,8 +205,10 @@ def quarters(features: list[Tensor]) -> Tensor:
     return torch.cat([maps.mean((3, 5), dtype=torch.float32).flatten(1) for maps in split], 1)
 
 
-def crops(resolution: int, size: int) -> bool:
-    """Whether crops are scored too: images that the discriminator enlarges twofold anyway are not cropped."""
+def is_cropped(resolution: int, size: int) -> bool:
+    """Whether crops of images of `resolution` pixels are scored too: not where the discriminator, which enlarges them
+    to `size` pixels, doubles them anyway.
+    """
     return size < 2 * resolution
 
 
@@ -222,7 +224,7 @@ def random_view(images: Tensor, size: int, draw: Draw, detailed: bool = False) -
     grain, letters, eyes (docs/decisions/looking-closer.md). If `detailed`, every fourth step's crop is a quarter of the
     size and where the image has most detail (`detailed_crops`).
     """
-    if shows_whole(draw) or not crops(images.shape[-1], size):
+    if shows_whole(draw) or not is_cropped(images.shape[-1], size):
         return images
     if detailed and draw.step % 4 == 3:
         return detailed_crops(images, images.shape[-1] // 4, draw, "closest")
