@@ -251,7 +251,9 @@ def _rows(source: CoverSource) -> datasets.Dataset:
     return _with_held_out(_load(source, source.dataset_name, source.data_files), source.image_column)
 
 
-def _load(source: CoverSource, name: str, data_files: str | list[str] | dict[str, list[str]] | None) -> Any:
+def _load(
+    source: CoverSource, name: str, data_files: str | list[str] | dict[str, list[str]] | None
+) -> datasets.DatasetDict | datasets.IterableDatasetDict:
     """The splits of `source` by the builder or of the data set `name`, one of which is called train."""
     try:
         splits = datasets.load_dataset(name, data_files=data_files, streaming=source.streaming)

@@ -1,7 +1,7 @@
 """GAN losses and penalties: pure functions of scores, critics and images. Each returns a scalar to minimise.
 
-`real` and `fake` are scores, before any sigmoid, of any number of real and generated images: (B, ...). Only the
-relativistic losses compare them one by one, so that both need the same shape.
+`real` and `fake` are scores of real and generated images, before any sigmoid, (B, ...); the penalties take the images
+themselves. Only the relativistic losses compare scores one by one, so that both need the same shape.
 """
 
 from collections.abc import Callable

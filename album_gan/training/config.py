@@ -11,6 +11,7 @@ from ..covers.dataset import CoverSource
 from ..inference.model_store import is_hub_id
 from ..recipes.base import Recipe, recipe_module, recipe_modules
 
+# Upper bounds of recipes' settings.
 BELOW_ONE = ("beta1", "beta2", "last_beta2", "momentum")
 MOST = {
     "adversarial_from": 1, "augmentation_share": 1, "decay": 1, "hidden_labels": 1, "lowest_quality": 100,

@@ -62,7 +62,7 @@ def collective(function: Callable[Parameters, Result]) -> Callable[Parameters, R
     def explained(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
             return function(*args, **kwargs)
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError:  # a RuntimeError too, but this process's own
             raise
         except RuntimeError as error:  # gloo's, NCCL's
             raise LostProcessError(

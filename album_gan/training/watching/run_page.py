@@ -236,7 +236,7 @@ def _kernel_distance(evaluations: Sequence[dict[str, Any]], output_dir: Path) ->
 
 
 def _images_of(checkpoint: Path) -> int | None:
-    """How many images a checkpoint has seen; None if it is not there, or damaged."""
+    """How many images a checkpoint has seen, without checking its weights; None if it is not there, or damaged."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         return json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["images"]
     return None
