@@ -47,6 +47,13 @@ LOOK = """tiles => tiles.map(tile => {
     const pixels = Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data);
     return [tile.querySelector("span").textContent, pixels];
 })"""
+# Until nothing has come or gone for a fifth of a second.
+QUIET = """() => new Promise((done) => {
+    setTimeout(done, 5000);
+    let timer = setTimeout(done, 200);
+    const wait = () => (clearTimeout(timer), (timer = setTimeout(done, 200)));
+    new MutationObserver(wait).observe(document.body, { childList: true, subtree: true });
+})"""
 
 
 def missing(what: str) -> NoReturn:
@@ -144,6 +151,8 @@ def visit(browser, server):
         page.goto(f"{server.address}/{query}")
         page.wait_for_function("window.albumGan?.wall")
         wait_for_wall(page)
+        if "tab=" in query:
+            wait_for_quiet(page)
         return page
 
     yield visit
@@ -163,6 +172,34 @@ def wait_for_wall(page):
     page.wait_for_function(
         "document.querySelector('.tile') && !document.querySelector('.wall .tile:is([aria-busy], :not([data-name]))')"
     )
+
+
+def wait_for_quiet(page):
+    """As long as a person would take to look for a field or a button that has just appeared.
+
+    Gradio makes the components of a tab or an accordion when it is opened for the first time. Frames after they can be
+    seen it gives them their values: what was typed is lost, and a download button does nothing before it has its file.
+    """
+    page.evaluate(QUIET)
+
+
+def open_tab(page, name):
+    page.get_by_role("tab", name=name).click()
+    wait_for_quiet(page)
+
+
+def open_accordion(page, name):
+    page.get_by_text(name, exact=True).click()
+    wait_for_quiet(page)
+
+
+def downloaded(page, button):
+    """What a click on the button downloads, Playwright's Download."""
+    button.wait_for()
+    wait_for_quiet(page)
+    with page.expect_download() as download:
+        button.click()
+    return download.value
 
 
 def look(page) -> dict[str, np.ndarray]:

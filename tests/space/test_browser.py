@@ -2,12 +2,11 @@
 """The page as a person uses it, in Chromium: clicks, and a look at the pixels that came back."""
 
 import re
-from io import BytesIO
 from urllib.parse import urlparse
 
 import numpy as np
 import pytest
-from browsing import ask_for, browser, expect, look, model, same, server, visit, wait_for_wall  # noqa: F401
+from browsing import ask_for, browser, downloaded, expect, look, model, open_tab, same, server, visit, wait_for_wall  # noqa: F401
 from PIL import Image
 
 from album_gan.inference.latents import name_of, seed_for_any_text
@@ -42,10 +41,9 @@ def test_a_name_gets_its_cover(visit, tiny_pipeline):
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(name_of(31415))
     expect(page.get_by_text("Seed 31415")).to_be_visible()
     expect(page.locator("dialog .note")).to_be_empty()
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download 32 px").click()
-    assert download.value.suggested_filename == f"{name_of(31415)}.png"
-    with Image.open(BytesIO(download.value.path().read_bytes())) as image:
+    download = downloaded(page, page.get_by_role("link", name="Download 32 px"))
+    assert download.suggested_filename == f"{name_of(31415)}.png"
+    with Image.open(download.path()) as image:
         assert read_settings(image) == tiny_pipeline.settings(31415)
         drawn = tiny_pipeline(seeds=[31415]).images[0]
         assert np.abs(np.asarray(image, int) - np.asarray(drawn, int)).max() <= 1
@@ -108,7 +106,7 @@ def test_covers_morph_in_a_video_that_plays_and_scrubs(visit):
         expect(page.get_by_role("button", name="Unpin")).to_be_visible()
         page.keyboard.press("Escape")
     expect(page.locator("[data-shelf=pins] .tile")).to_have_text([f"A  {name_of(4)}", f"B  {name_of(7)}"])
-    page.get_by_role("tab", name="Interpolate").click()
+    open_tab(page, "Interpolate")
     expect(page.locator("#pinned textarea")).to_have_value("; ".join(map(name_of, (4, 7))))
     expect(page.locator("#strip img")).to_have_count(2)
     page.locator("#length input[type=range]").fill("3")
@@ -122,9 +120,8 @@ def test_covers_morph_in_a_video_that_plays_and_scrubs(visit):
     page.get_by_label("double").check()  # the next film's speed
     page.locator("#scrub input[type=range]").fill("45")
     page.wait_for_function("Math.abs(document.querySelector('#loop video').currentTime - 44.5 / 30) < 0.01")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download gif").or_(page.get_by_role("link", name="Download gif")).click()
-    with Image.open(BytesIO(download.value.path().read_bytes())) as animation:
+    button = page.get_by_role("button", name="Download gif").or_(page.get_by_role("link", name="Download gif"))
+    with Image.open(downloaded(page, button).path()) as animation:
         assert (animation.format, animation.n_frames) == ("GIF", 90)
 
 
@@ -134,7 +131,7 @@ def test_one_cover_cannot_morph_and_nothing_breaks(visit):
     page.get_by_role("button", name="Morph").click()
     expect(page.get_by_text("Pin or type two covers.")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
-    page.get_by_role("tab", name="Generate").click()
+    open_tab(page, "Generate")
     page.get_by_role("button", name="New wall").click()
     page.wait_for_function("location.search.includes('tab=generate')")
 
@@ -148,9 +145,7 @@ def test_upscale_a_cover_and_an_own_picture(visit, tmp_path):
     page.get_by_label("512").check()
     page.locator("#enlarge").click()
     page.wait_for_function("document.querySelectorAll('#compare img')[1]?.naturalWidth === 512")
-    with page.expect_download() as download:
-        page.locator("#download-large").click()
-    with Image.open(BytesIO(download.value.path().read_bytes())) as image:
+    with Image.open(downloaded(page, page.locator("#download-large")).path()) as image:
         assert image.size == (512, 512)
         assert np.asarray(image).std() > 5
         assert read_settings(image)["seed"] == 4
@@ -172,7 +167,7 @@ def test_a_phone_shows_two_columns_and_never_scrolls_sideways(visit):
     lefts = page.eval_on_selector_all(".tile", "tiles => tiles.map(tile => tile.getBoundingClientRect().left)")
     assert len(set(lefts)) == 2
     for tab in ("Generate", "Interpolate", "Upscale"):
-        page.get_by_role("tab", name=tab).click()
+        open_tab(page, tab)
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -192,10 +187,9 @@ def test_what_is_typed_stays_the_name(visit):
     seed = seed_for_any_text("The Flat Tyres")[0]
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text("The Flat Tyres")
     expect(page.locator("dialog .seed")).to_have_text(f"{name_of(seed)} · Seed {seed}")
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download 32 px").click()
-    assert download.value.suggested_filename == "The Flat Tyres.png"
-    with Image.open(download.value.path()) as image:
+    download = downloaded(page, page.get_by_role("link", name="Download 32 px"))
+    assert download.suggested_filename == "The Flat Tyres.png"
+    with Image.open(download.path()) as image:
         assert read_settings(image)["typed"] == "The Flat Tyres"
     page.get_by_role("button", name="Set the name in type").click()
     expect(page.get_by_alt_text("with the words The Flat Tyres")).to_be_visible()
@@ -244,7 +238,7 @@ def test_pinning_what_was_suggested_pins_it(visit):
     page.get_by_role("button", name="Unpin B").click()
     expect(tiles).to_have_text([f"A  {name_of(0)}", f"B  {name_of(2)}"])
     page = visit("?tab=interpolate&seeds=5,6")
-    page.get_by_role("tab", name="Generate").click()
+    open_tab(page, "Generate")
     pinned(page, 7)
     expect(page.locator("[data-shelf=pins] .tile")).to_have_count(3)
 
@@ -378,12 +372,12 @@ def test_what_was_typed_and_pinned_survives_reloading(visit):
     page.wait_for_function("location.search.includes('seeds=4711;Maria') || location.search.includes('4711%3BMaria')")
     page.reload()
     expect(field).to_have_value(f"{name_of(4711)}; Maria")
-    page.get_by_role("tab", name="Generate").click()
+    open_tab(page, "Generate")
     page.wait_for_function("location.search.includes('tab=generate')")
     page.reload()
     page.wait_for_function("window.albumGan?.pins.length === 2")
 
-    page.get_by_role("tab", name="Upscale").click()
+    open_tab(page, "Upscale")
     field = page.locator("#which textarea, #which input").first
     field.fill("Maria")
     field.press("Enter")

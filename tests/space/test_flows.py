@@ -16,9 +16,12 @@ from browsing import (  # noqa: F401
     axe,
     axe_problems,
     browser,
+    downloaded,
     expect,
     look,
     model,
+    open_accordion,
+    open_tab,
     same,
     server,
     visit,
@@ -43,12 +46,6 @@ def sizes(*quick):
 
 def tile(page, seed):
     return page.locator(".wall .tile", has_text=name_of(seed))
-
-
-def downloaded(page, click) -> bytes:
-    with page.expect_download() as download:
-        click()
-    return download.value.path().read_bytes()
 
 
 @sizes("phone")
@@ -78,17 +75,17 @@ def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
     page = visit("?seeds=77&truncation=0.6", *size)
     tile(page, 77).click()
     picture = tmp_path / "mine.png"
-    picture.write_bytes(downloaded(page, page.get_by_role("link", name="Download", exact=True).click))
+    downloaded(page, page.get_by_role("link", name="Download", exact=True)).save_as(picture)
     before = look(page)
     page = visit("", *size)
     uploads = uploads_of(page)
-    page.get_by_text("Settings", exact=True).click()
+    open_accordion(page, "Settings")
     page.get_by_label("Restore from a picture").set_input_files(picture)
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(name_of(77))
     page.keyboard.press("Escape")
     wait_for_wall(page)
     assert same(before, look(page))
-    assert "truncation=0.6" in page.url
+    expect(page).to_have_url(re.compile("truncation=0.6"))
     assert uploads == []
     expect(page.get_by_text("A picture without settings is sent to the computer that runs")).to_be_visible()
 
@@ -97,7 +94,7 @@ def test_a_picture_brings_its_settings_back(visit, size, tmp_path):
 def test_the_nearest_cover_to_a_picture_without_settings_is_found(visit, tmp_path):
     page = visit("?truncation=0.6")
     uploads = uploads_of(page)
-    page.get_by_text("Settings", exact=True).click()
+    open_accordion(page, "Settings")
     other = tmp_path / "other.png"
     Image.new("RGB", (9, 9)).save(other)
     page.get_by_label("Restore from a picture").set_input_files(other)
@@ -108,10 +105,10 @@ def test_the_nearest_cover_to_a_picture_without_settings_is_found(visit, tmp_pat
 
 def test_all_covers_come_in_one_archive(visit):
     page = visit("?seeds=1-3")
-    page.get_by_text("Settings", exact=True).click()
+    open_accordion(page, "Settings")
     link = page.get_by_role("link", name="Download all (ZIP)")
     link.hover()
-    with zipfile.ZipFile(BytesIO(downloaded(page, link.click))) as archive:
+    with zipfile.ZipFile(downloaded(page, link).path()) as archive:
         assert archive.namelist() == [f"{seed:02d} {name_of(seed)}.png" for seed in (1, 2, 3)]
 
 
@@ -124,10 +121,10 @@ def test_kept_covers_come_with_settings_of_their_own(visit):
         tile(page, 2).click()
         page.get_by_role("button", name="Keep").click()
         page.keyboard.press("Escape")
-    page.get_by_text("Settings", exact=True).click()
+    open_accordion(page, "Settings")
     link = page.get_by_role("link", name="Download kept (ZIP)")
     page.get_by_role("link", name="Download all (ZIP)").hover()
-    with zipfile.ZipFile(BytesIO(downloaded(page, link.click))) as archive:
+    with zipfile.ZipFile(downloaded(page, link).path()) as archive:
         settings = [read_settings(Image.open(BytesIO(archive.read(name)))) for name in archive.namelist()]
     assert [(one["seed"], one["truncation"]) for one in settings] == [(2, 0.5), (2, 1.0)]
 
@@ -135,7 +132,7 @@ def test_kept_covers_come_with_settings_of_their_own(visit):
     kept.click()
     page.get_by_role("dialog").get_by_role("button", name="Upscale").click()
     page.locator("#enlarge").click()
-    settings = read_settings(Image.open(BytesIO(downloaded(page, page.locator("#download-large").click))))
+    settings = read_settings(Image.open(downloaded(page, page.locator("#download-large")).path()))
     assert settings["truncation"] == 0.5  # and not the wall's
 
 
@@ -145,7 +142,7 @@ def test_the_page_says_what_is_too_much_to_keep_or_pin(visit):
         """albumGan.store(Array.from({ length: 70 }, (_, seed) =>
             ({ name: String(seed), seed, truncation: 1, label: "", model: albumGan.setup.model })))"""
     )
-    page.get_by_text("Settings", exact=True).click()
+    open_accordion(page, "Settings")
     page.get_by_role("link", name="Download all (ZIP)").hover()
     expect(page.locator("[data-tool=kept-zip]")).to_have_text("Download the newest 64 of 70 kept (ZIP)")
     card = page.get_by_role("dialog")
@@ -183,12 +180,12 @@ def test_forget_is_about_the_cover_of_this_style(visit):
 )
 def test_a_link_with_words_of_ones_own_brings_them_back(visit, tab, field):
     page = visit()
-    page.get_by_role("tab", name=tab.title()).click()
+    open_tab(page, tab.title())
     words = "my first song, <i>rain</i>" if tab == "interpolate" else "my first song"
     page.locator(field).fill(words)
     page.locator(field).press("Enter")
-    page.get_by_role("tab", name="Generate").click()
-    page.get_by_role("tab", name=tab.title()).click()
+    open_tab(page, "Generate")
+    open_tab(page, tab.title())
     page.wait_for_function("location.search.includes('song')")
     page = visit(f"?{urlparse(page.url).query}")
     expect(page.locator(field)).to_have_value(words.replace(",", ";"))
@@ -254,7 +251,7 @@ def test_a_name_typed_without_enter_is_the_one_enlarged(visit):
     page.get_by_label("512", exact=True).check()
     page.locator("#which :is(textarea, input)").fill("a name of my own")
     page.locator("#enlarge").click()
-    settings = read_settings(Image.open(BytesIO(downloaded(page, page.locator("#download-large").click))))
+    settings = read_settings(Image.open(downloaded(page, page.locator("#download-large")).path()))
     assert settings.get("typed") == "a name of my own", settings
     expect(picture).to_have_attribute("src", re.compile("a%20name"))
 
@@ -273,15 +270,15 @@ def test_a_near_miss_asks_and_the_answer_opens(visit):
 def test_words_are_set_in_type_and_stay_words(visit, size):
     page = visit("", *size)
     ask_for(page, "<i>Anna</i>")
-    plain = downloaded(page, page.get_by_role("link", name="Download", exact=True).click)
+    plain = downloaded(page, page.get_by_role("link", name="Download", exact=True)).path()
     page.get_by_text("Title and artist", exact=True).click()
     expect(page.get_by_label("Title")).to_have_value("<i>Anna</i>")
     page.get_by_label("Artist").fill("The Quiet")
     page.get_by_role("button", name="Add the text").click()
     page.wait_for_function("document.querySelector('dialog.cover .stage img').src.includes('artist=')")
     expect(page.get_by_alt_text("with the words <i>Anna</i> The Quiet")).to_be_visible()
-    worded = downloaded(page, page.get_by_role("link", name="Download", exact=True).click)
-    plain, worded = Image.open(BytesIO(plain)), Image.open(BytesIO(worded))
+    worded = downloaded(page, page.get_by_role("link", name="Download", exact=True)).path()
+    plain, worded = Image.open(plain), Image.open(worded)
     assert read_settings(worded) == read_settings(plain)
     assert worded.size == (1024, 1024)
 
@@ -318,13 +315,13 @@ def test_a_morph_can_be_cancelled(visit):
 def test_a_cover_for_stores_has_words_and_says_what_one_may(visit, size):
     page = visit("?tab=upscale&seeds=4", *size)
     expect(page.locator("#picture img")).to_be_visible()
-    page.get_by_text("Title, artist, engine").click()
+    open_accordion(page, "Title, artist, engine")
     page.get_by_label("lanczos").check()  # the network takes much longer; test_browser.py has it
     page.locator("#sleeve-title textarea, #sleeve-title input").fill("Velvet <b>Otter</b>")
     page.get_by_label("JPEG for stores, 3000").check()
     page.locator("#enlarge").click()
     expect(page.get_by_text("we cannot grant the right").first).to_be_visible()
-    picture = Image.open(BytesIO(downloaded(page, page.locator("#download-large").click)))
+    picture = Image.open(downloaded(page, page.locator("#download-large")).path())
     assert (picture.format, picture.size) == ("JPEG", (3000, 3000))
     assert read_settings(picture)["seed"] == 4
 
@@ -454,14 +451,14 @@ def test_axe_finds_nothing(visit, axe, size):
         assert axe_problems(page, where) == []
 
     check("wall")
-    page.get_by_text("Settings", exact=True).click()
+    open_accordion(page, "Settings")
     check("More")
     tile(page, 0).click()
     page.get_by_text("Title and artist", exact=True).click()
     check("cover")
     page.keyboard.press("Escape")
     for tab in ("Interpolate", "Upscale", "Learn"):
-        page.get_by_role("tab", name=tab).click()
+        open_tab(page, tab)
         check(tab)
     page.get_by_role("button", name="Present").click()
     check("Presenting")

@@ -1,6 +1,7 @@
 # ruff: noqa: F811  fixtures come from browsing.py
 """The page when answers come late or not at all, or another tab is open: it shows what was asked for last."""
 
+import re
 import time
 
 import pytest
@@ -60,8 +61,7 @@ def test_a_dropped_picture_opens_where_it_can_be_seen(visit):
     page.keyboard.press("Escape")
     tab(page, "Learn").click()
     expect(page.get_by_role("heading", name="Shapes")).to_be_visible()  # the panel that was left
-    assert "tab=learn" in page.url
-    assert page.url.endswith("#panel=shapes")
+    expect(page).to_have_url(re.compile("tab=learn.*#panel=shapes$"))
 
 
 def test_a_card_asked_for_before_the_tab_was_left_does_not_lock_the_page(visit):
@@ -70,7 +70,7 @@ def test_a_card_asked_for_before_the_tab_was_left_does_not_lock_the_page(visit):
     page.evaluate("document.querySelector('[role=tab][data-tab-id=edit]').click()")
     page.wait_for_function("albumGan.wall.typed?.[0] === 'Late Song'")
     expect(page.get_by_role("dialog")).to_be_hidden()
-    assert "tab=edit" in page.url
+    expect(page).to_have_url(re.compile("tab=edit"))
     tab(page, "Generate").click()  # which a dialog that cannot be seen would prevent
     expect(page.locator(".wall .tile").first).to_have_text("Late Song")
 
@@ -124,7 +124,7 @@ def test_a_covers_own_settings_go_along_to_edit_and_back(visit):
     page.locator(".edit [name=style]").fill("9")
     page.locator(".edit [name=style]").press("Tab")
     page.wait_for_function("location.search.includes('style=9')")
-    assert "truncation=0.5" in page.url
+    expect(page).to_have_url(re.compile("truncation=0.5"))
     page.reload()
     page.wait_for_function(f"{picture}?.includes('truncation=0.5') && {picture}.includes('style=9')")
 

@@ -4,7 +4,7 @@
 import re
 
 import pytest
-from browsing import ask_for, browser, expect, model, server, visit, wait_for_wall  # noqa: F401
+from browsing import ask_for, browser, downloaded, expect, model, open_accordion, open_tab, server, visit, wait_for_wall  # noqa: F401
 from short_runs import wait_until
 
 from album_gan.inference.latents import name_of, seed_for_any_text
@@ -58,11 +58,9 @@ def test_a_typed_name_kept_from_the_pins_can_be_downloaded_and_compared(visit):
     page.get_by_role("dialog").get_by_role("button", name="Forget").click()
     page.get_by_role("dialog").get_by_role("button", name="Keep").click()
     page.keyboard.press("Escape")
-    page.get_by_text("Settings", exact=True).click()
+    open_accordion(page, "Settings")
     page.get_by_role("link", name="Download all (ZIP)").hover()
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download kept (ZIP)").click()
-    assert download.value.suggested_filename == "covers.zip"
+    assert downloaded(page, page.get_by_role("link", name="Download kept (ZIP)")).suggested_filename == "covers.zip"
     page.locator("[data-shelf=kept] .tile").click()
     page.get_by_role("dialog").get_by_role("button", name="More like this").click()
     expect(page.get_by_text("Like The Flat Tyres", exact=True)).to_be_visible()
@@ -71,7 +69,7 @@ def test_a_typed_name_kept_from_the_pins_can_be_downloaded_and_compared(visit):
 def test_a_refused_archive_leaves_the_page(visit):
     page = visit()
     page.route("**/covers.zip*", lambda route: route.fulfill(status=503, body="the queue is full"))
-    page.get_by_text("Settings", exact=True).click()
+    open_accordion(page, "Settings")
     page.get_by_role("link", name="Download all (ZIP)").click()
     expect(page.locator(".wall-note")).to_have_text("the queue is full")
 
@@ -93,7 +91,7 @@ def test_a_finger_moves_the_slider_of_two_compared_covers(visit):
 
 def test_truncation_by_keyboard(visit):
     page = visit()
-    page.get_by_text("Settings", exact=True).click()
+    open_accordion(page, "Settings")
     page.locator("#truncation input[type=range]").press("ArrowLeft")
     page.wait_for_function("albumGan.wall.truncation === 0.95")
 
@@ -124,8 +122,8 @@ def test_upscale_draws_a_picture_again_that_was_swept_away(visit, server):
         file.unlink()
     page.locator("#enlarge").click()
     expect(page.get_by_text(re.compile("mage is missing: choose a cover, or upload a picture"))).to_be_visible()
-    page.get_by_role("tab", name="Generate").click()
-    page.get_by_role("tab", name="Upscale").click()
+    open_tab(page, "Generate")
+    open_tab(page, "Upscale")
     wait_until(lambda: any(server.files.rglob("*.png")))  # it is drawn again
     page.get_by_label("512").check()
     page.locator("#enlarge").click()

@@ -7,7 +7,7 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 import torch
-from browsing import browser, expect, look, same, server, visit, wait_for_wall  # noqa: F401
+from browsing import browser, expect, look, open_accordion, same, server, visit, wait_for_wall  # noqa: F401
 
 from album_gan.inference.pipeline import AlbumCoverPipeline
 from album_gan.networks.lite_generator import LiteGenerator
@@ -31,7 +31,7 @@ def model(tiny_pipeline, tmp_path_factory):
 def test_a_chosen_style_redraws_the_wall_and_stays_in_its_link(visit, model):
     page = visit("?seeds=0-3")
     plain = look(page)
-    page.get_by_text("Settings", exact=True).click()
+    open_accordion(page, "Settings")
     page.locator("#label input").click()
     expect(page.get_by_role("option")).to_have_text([re.compile(name) for name in ("Any", "jazz", "metal")])
     page.get_by_role("option", name="metal").click()
