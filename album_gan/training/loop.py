@@ -6,7 +6,7 @@ between steps, in `run.py`.
 
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def train(config: TrainingConfig, recipe_config: Any = None) -> Path:
         bar = tqdm(
             total=state.duration.known_end, initial=state.step, desc="training", unit="step", disable=not run.main
         )
-        with stop_signals() as stop, bar, state.writer:
+        with stop_signals() as stop, bar, state.writer, closing(trainer):
             for result in trainer.steps(stop):
                 run.watch(result, bar)
                 if state.step % config.checkpointing_steps == 0:
@@ -128,6 +128,14 @@ class Trainer:
         # A recipe may have its own network that is trained with the generator.
         self.generator_average = GradientAverage(accelerator, state.generator, state.recipe)
         self.stop_together = StopTogether(accelerator)
+
+    def close(self) -> None:
+        """End the data loader's workers.
+
+        They ignore signals, and at exit Python waits for them: for ever if an error that somebody keeps, with its
+        traceback, kept their loader too.
+        """
+        self.batches = iter(())
 
     def steps(self, stop: object = False) -> Iterator[StepResult]:
         """Train until the end of the run, and yield a result after each step.

@@ -5,6 +5,7 @@ import json
 import os
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,6 +77,16 @@ def begin(covers, tmp_path):
 
 
 LAUNCHER = (sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1")
+
+
+def test_a_run_that_could_not_write_does_not_wait_for_its_workers_for_ever(begin, tmp_path):
+    """It keeps the error, the error's traceback keeps the loader, and workers ignore signals."""
+    process = begin("dcgan")
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert "log or pictures not written" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.slow
