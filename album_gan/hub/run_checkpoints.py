@@ -80,19 +80,25 @@ def latest_checkpoint(output_dir: Path) -> Path | None:
     return None
 
 
-def fetch_run(source: str, output_dir: Path) -> Path:
-    """Download a run's checkpoint from the Hub, to resume from; its log and history are copied to `output_dir`.
+def fetch_run(source: str) -> Path:
+    """Download a run's checkpoint from the Hub, to resume from, with its log and history; returns the checkpoint.
 
     Raises OSError if there is none or it cannot be downloaded, ValueError for a folder that `find_model` refuses.
     """
     folder = find_model(source, parts=(CHECKPOINT, "history/*", "log.jsonl"))
     if not (folder / CHECKPOINT / "state.json").exists():
         raise OSError(f"{source} has no checkpoint to resume from; start from its networks with --init_from {source}")
-    if not (output_dir / "log.jsonl").exists() and (folder / "log.jsonl").exists():
-        (output_dir / "history").mkdir(parents=True, exist_ok=True)
-        for path in (folder / "log.jsonl", *(folder / "history").glob("*.webp")):
-            shutil.copyfile(path, output_dir / path.relative_to(folder))
     return folder / CHECKPOINT
+
+
+def take_log(checkpoint: Path, output_dir: Path) -> None:
+    """Copy the log and history of the run that wrote `checkpoint` to `output_dir`, unless it has a log."""
+    run = checkpoint.parent
+    if (output_dir / "log.jsonl").exists() or not (run / "log.jsonl").exists():
+        return
+    (output_dir / "history").mkdir(parents=True, exist_ok=True)
+    for path in (run / "log.jsonl", *(run / "history").glob("*.webp")):
+        shutil.copyfile(path, output_dir / path.relative_to(run))
 
 
 def sha256_of(path: Path) -> str:

@@ -14,7 +14,7 @@ from .. import runtime
 from ..covers.dataset import Split
 from ..covers.labels import find_label_column
 from ..hub.push import push
-from ..hub.run_checkpoints import latest_checkpoint, read_state
+from ..hub.run_checkpoints import latest_checkpoint, read_state, take_log
 from ..light_diffusers import ModelMixin
 from .advice import advice
 from .checkpoint import rotate_checkpoints
@@ -69,6 +69,7 @@ class Run:
                 f"this run has already completed its {self.state.step:,} steps; to train longer, raise --{more}"
             )
         if self.main:
+            take_log(checkpoint, self.output_dir)
             for folder in set_aside_newer(self.output_dir, self.state.step):
                 print(f"a later checkpoint of this run is now {folder}; delete it once you do not need it")
         self._open()

@@ -75,7 +75,7 @@ def claimed(output_dir: Path) -> Iterator[None]:
 def find_checkpoint(config: TrainingConfig) -> Path | None:
     """The checkpoint to resume from, None for a new run. A named one is not checked here, but by `read_state`.
 
-    A run's folder means its newest checkpoint; a Hub id too, if this folder holds a later one of that run, so that the
+    A run's folder means its newest checkpoint, as a Hub id does, unless `output_dir` holds a later one of that run: the
     same command resumes after every interruption. A run that ended before its first checkpoint resumes from best/.
     Raises ValueError if checkpoints exist but none is complete: a new run would delete them; OSError if nothing has
     that name.
@@ -92,7 +92,7 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
     if named != "latest" and not Path(named).exists():
         if is_hub_id(named):
             try:
-                return _later(latest_checkpoint(output_dir), fetch_run(named, output_dir))
+                return _later(latest_checkpoint(output_dir), fetch_run(named))
             except OSError as error:
                 raise OSError(f"resume_from_checkpoint {named!r} is not a folder, and as a Hub id: {error}") from error
         raise OSError(
@@ -100,14 +100,15 @@ def find_checkpoint(config: TrainingConfig) -> Path | None:
         )
     run = output_dir if named == "latest" else Path(named)
     if not checkpoints(run):
-        return _best_of_an_unfinished(run) or (None if named == "latest" else run)
-    found = latest_checkpoint(run)
-    if found is None:
+        found = _best_of_an_unfinished(run)
+        if found is None:
+            return None if named == "latest" else run
+    elif (found := latest_checkpoint(run)) is None:
         raise ValueError(
             f"no checkpoint in {run} is complete; start a new run in another output_dir, or replace this one with "
             "--overwrite alone"
         )
-    return found
+    return found if run == output_dir else _later(latest_checkpoint(output_dir), found)
 
 
 def _best_of_an_unfinished(run: Path) -> Path | None:
@@ -118,13 +119,13 @@ def _best_of_an_unfinished(run: Path) -> Path | None:
     return None
 
 
-def _later(local: Path | None, fetched: Path) -> Path:
-    """The local checkpoint if it is a later one of the same run, else the fetched one."""
-    if local:
-        ours, theirs = read_state(local), read_state(fetched)
-        if ours.get("run_id") == theirs.get("run_id") is not None and ours["step"] > theirs["step"]:
-            return local
-    return fetched
+def _later(ours: Path | None, named: Path) -> Path:
+    """Our own checkpoint if it is a later one of the same run, else the named one."""
+    if ours:
+        own, other = read_state(ours), read_state(named)
+        if own.get("run_id") == other.get("run_id") is not None and own["step"] > other["step"]:
+            return ours
+    return named
 
 
 def refuse_foreign_files(output_dir: Path) -> None:

@@ -208,6 +208,22 @@ def test_a_run_is_not_resumed_into_the_folder_of_another(words, tmp_path, capsys
     assert everything_in(other) == before
 
 
+def test_a_run_resumed_into_another_folder_takes_its_log_along(words, tmp_path, capsys):
+    run, other = tmp_path / "run", tmp_path / "other"
+    words += ["--checkpointing_steps", "1", "--logging_steps", "1"]
+    assert main([*words, "--max_train_steps", "2"]) == 0
+    words[words.index("--output_dir") + 1] = str(other)
+    words += ["--resume_from_checkpoint", str(run)]
+    assert main([*words, "--max_train_steps", "3"]) == 0
+    steps = [json.loads(line).get("step") for line in (other / "log.jsonl").read_text().splitlines()]
+    assert [step for step in steps if step] == [1, 2, 3]
+    pictures = [path.name for path in (run / "history").iterdir()]
+    assert pictures
+    assert set(pictures) <= {path.name for path in (other / "history").iterdir()}
+    assert main([*words, "--max_train_steps", "4"]) == 0  # the same command
+    assert f"resuming from {other / 'checkpoint-3'}" in capsys.readouterr().out
+
+
 def test_a_finished_run_says_so(words, capsys):
     assert main([*words, "--max_train_steps", "1"]) == 0
     assert main([*words, "--max_train_steps", "1", "--resume_from_checkpoint", "latest"]) == 0
