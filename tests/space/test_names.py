@@ -5,7 +5,6 @@ import re
 
 import pytest
 from browsing import ask_for, browser, downloaded, expect, model, open_accordion, open_tab, server, visit, wait_for_wall  # noqa: F401
-from short_runs import wait_until
 
 from album_gan.inference.latents import name_of, seed_for_any_text
 
@@ -118,13 +117,14 @@ def test_upscale_draws_a_picture_again_that_was_swept_away(visit, server):
     page = visit("?tab=upscale")
     picture = page.locator("#picture img")
     expect(picture).to_be_visible()
+    before = picture.get_attribute("src")
     for file in server.files.rglob("*.png"):
         file.unlink()
     page.locator("#enlarge").click()
     expect(page.get_by_text(re.compile("mage is missing: choose a cover, or upload a picture"))).to_be_visible()
     open_tab(page, "Generate")
     open_tab(page, "Upscale")
-    wait_until(lambda: any(server.files.rglob("*.png")))  # it is drawn again
+    expect(picture).not_to_have_attribute("src", before)  # it is drawn again
     page.get_by_label("512").check()
     page.locator("#enlarge").click()
     page.wait_for_function("document.querySelectorAll('#compare img')[1]?.naturalWidth === 512")
