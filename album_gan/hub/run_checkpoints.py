@@ -97,7 +97,7 @@ def take_log(checkpoint: Path, output_dir: Path) -> None:
     if (output_dir / "log.jsonl").exists() or not (run / "log.jsonl").exists():
         return
     (output_dir / "history").mkdir(parents=True, exist_ok=True)
-    for path in (run / "log.jsonl", *(run / "history").glob("*.webp")):
+    for path in (*(run / "history").glob("*.webp"), run / "log.jsonl"):  # the log last: with it all is there
         shutil.copyfile(path, output_dir / path.relative_to(run))
 
 
