@@ -47,7 +47,7 @@ LOOK = """tiles => tiles.map(tile => {
     const pixels = Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data);
     return [tile.querySelector("span").textContent, pixels];
 })"""
-# Until nothing has come or gone for a fifth of a second.
+# Resolves once no element has been added or removed for 0.2 seconds, at the latest after 5.
 QUIET = """() => new Promise((done) => {
     setTimeout(done, 5000);
     let timer = setTimeout(done, 200);

@@ -130,10 +130,10 @@ class Trainer:
         self.stop_together = StopTogether(accelerator)
 
     def close(self) -> None:
-        """End the data loader's workers.
+        """End the data loader's workers; no further step is possible.
 
-        They ignore signals, and at exit Python waits for them: for ever if an error that somebody keeps, with its
-        traceback, kept their loader too.
+        Workers ignore signals, and Python waits for them at exit: for ever if their loader is still referenced, as by
+        the traceback of an error that the run has kept.
         """
         self.batches = iter(())
 

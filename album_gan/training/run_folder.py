@@ -120,7 +120,7 @@ def _best_of_an_unfinished(run: Path) -> Path | None:
 
 
 def _later(ours: Path | None, named: Path) -> Path:
-    """Our own checkpoint if it is a later one of the same run, else the named one."""
+    """The checkpoint in `output_dir`, `ours`, if it is a later one of the same run; else the named one."""
     if ours:
         own, other = read_state(ours), read_state(named)
         if own.get("run_id") == other.get("run_id") is not None and own["step"] > other["step"]:
